@@ -1,0 +1,324 @@
+//! Who holds which VF, on disk: `claims/<PCI address>.json`.
+//!
+//! ```text
+//!            create            update             update
+//!   (free) ─────────▶ claiming ──────▶ configured ──────▶ attached
+//!      ▲                  │                 │                │
+//!      │ remove           └────────┬────────┴────────────────┘
+//!      │                           ▼
+//!      └────────────────────── releasing ──────▶ quarantined
+//! ```
+//!
+//! The record is written ahead: `claiming` before the first setting is touched, `configured` before the netdev is moved,
+//! `releasing` before the driver is unbound. It is removed last, after the VF has read back clean. Whatever stands at
+//! `claims/<PCI address>.json`, readable or not, keeps the VF from being claimed.
+//!
+//! A record is only ever changed by its worker (while that lives) or, under the PF's lock, by a release or by the
+//! reconciliation. Every record has a nonce; who holds another nonce leaves it alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::netns::NetnsId;
+use crate::kernel::sysfs::is_pci_address;
+use crate::plan::Settings;
+use crate::process::ProcessId;
+use crate::{Error, Interface};
+
+/// Where a VF is in its life. No record: free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Chosen; its settings may be changing.
+    Claiming,
+    /// The PF's side is right; its netdev may be on the move.
+    Configured,
+    /// Up inside the container.
+    Attached,
+    /// On its way back.
+    Releasing,
+    /// It could not be brought to a clean state. Never claimed again until it has been repaired.
+    Quarantined { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// PCI address of the VF.
+    pub vf: String,
+    pub index: u32,
+    /// PCI address of the PF.
+    pub pf: String,
+    /// The PF's netdev when the claim was made, for people.
+    pub pf_name: String,
+    pub state: State,
+    /// Told apart from any other claim on the same VF.
+    pub nonce: String,
+    pub boot_id: String,
+    pub container: String,
+    pub tenant: Option<String>,
+    /// The VF's name inside.
+    pub interface: String,
+    pub netns: NetnsId,
+    /// The container's init process.
+    pub init: ProcessId,
+    /// Who works on it now. Meaningless once attached.
+    pub worker: ProcessId,
+    /// Seconds since 1970.
+    pub since: u64,
+    pub want: Settings,
+    pub before: Before,
+}
+
+/// What was found, as far as it shall be so again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// `None`: the VF had no driver and so no netdev.
+    pub driver: Option<String>,
+    pub name: Option<String>,
+    pub mac: crate::MacAddress,
+    pub spoof_check: bool,
+}
+
+impl Claim {
+    /// Whether it is the attached VF that a container asks for as this interface.
+    pub(crate) fn holds(&self, interface: &Interface) -> bool {
+        self.state == State::Attached
+            && self.interface == interface.name
+            && self.want.vlan == u32::from(interface.vlan)
+    }
+}
+
+/// The folder of all claims.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims {
+    folder: PathBuf,
+}
+
+/// A claim of a sensible size is a kilobyte.
+const LARGEST: u64 = 64 * 1024;
+
+impl Claims {
+    pub(crate) fn open(run: &Path) -> Result<Self, Error> {
+        let folder = run.join("claims");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::file("create", &folder))?;
+        Ok(Self { folder })
+    }
+
+    fn path(&self, vf: &str) -> PathBuf {
+        self.folder.join(format!("{vf}.json"))
+    }
+
+    /// Whether anything stands in the claim's place.
+    pub(crate) fn is_taken(&self, vf: &str) -> bool {
+        // Not `exists`: a dangling link is something, too.
+        self.path(vf).symlink_metadata().is_ok()
+    }
+
+    /// Writes the first record of a claim. `false`: somebody was faster, and nothing has been written.
+    pub(crate) fn create(&self, claim: &Claim) -> Result<bool, Error> {
+        let path = self.path(&claim.vf);
+        let whole = self.write_aside(claim)?;
+        match renameat2(AT_FDCWD, &whole, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(errno) => {
+                let _ = fs::remove_file(&whole);
+                match errno {
+                    nix::errno::Errno::EEXIST => Ok(false),
+                    other => Err(Error::file("create", &path)(other.into())),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn update(&self, claim: &Claim) -> Result<(), Error> {
+        let path = self.path(&claim.vf);
+        let whole = self.write_aside(claim)?;
+        fs::rename(&whole, &path).map_err(Error::file("replace", path))
+    }
+
+    fn write_aside(&self, claim: &Claim) -> Result<PathBuf, Error> {
+        let path = self.folder.join(format!(".{}.{}", claim.vf, claim.nonce));
+        let failed = Error::file("write", path.clone());
+        let text = serde_json::to_vec_pretty(claim).map_err(|error| failed(error.into()))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(&path)
+            .map_err(&failed)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(&failed)?;
+        Ok(path)
+    }
+
+    pub(crate) fn remove(&self, claim: &Claim) -> Result<(), Error> {
+        let path = self.path(&claim.vf);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.map_err(Error::file("remove", path)),
+        }
+    }
+
+    /// The claim on a VF; `None` when it is free.
+    ///
+    /// # Errors
+    /// [`Error::BadClaim`] when what is there is no claim of ours.
+    pub(crate) fn get(&self, vf: &str) -> Result<Option<Claim>, Error> {
+        let path = self.path(vf);
+        let file = match OpenOptions::new()
+            .read(true)
+            // A link leads elsewhere and a FIFO waits for ever: neither is followed.
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+            .open(&path)
+        {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
+                return Err(Error::BadClaim { path, problem: "it is a symbolic link".to_owned() });
+            }
+            other => other.map_err(Error::file("read", &path))?,
+        };
+        read(file, &path, vf).map(Some)
+    }
+
+    /// Every claim, and every failure to read one, in the order of the PCI addresses.
+    pub(crate) fn all(&self) -> Result<Vec<Result<Claim, Error>>, Error> {
+        let failed = Error::file("list", &self.folder);
+        let mut addresses: Vec<String> = fs::read_dir(&self.folder)
+            .map_err(&failed)?
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+            .filter(|name| is_pci_address(name))
+            .collect();
+        addresses.sort();
+        Ok(addresses.iter().filter_map(|vf| self.get(vf).transpose()).collect())
+    }
+
+    /// The readable claims of one container.
+    pub(crate) fn of_container(&self, container: &str) -> Result<Vec<Claim>, Error> {
+        let ours = |claim: &Claim| claim.container == container;
+        Ok(self.all()?.into_iter().filter_map(Result::ok).filter(ours).collect())
+    }
+}
+
+fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
+    let bad =
+        |problem: &str| Error::BadClaim { path: path.to_owned(), problem: problem.to_owned() };
+    let metadata = file.metadata().map_err(Error::file("read", path))?;
+    if !metadata.is_file() {
+        return Err(bad("it is not a file"));
+    }
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(bad("somebody else owns it"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text).map_err(Error::file("read", path))?;
+    let claim: Claim = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;
+    if claim.vf != vf || !is_pci_address(&claim.pf) {
+        return Err(bad("it is a claim on something else"));
+    }
+    Ok(claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(vf: &str, nonce: &str) -> Claim {
+        Claim {
+            vf: vf.to_owned(),
+            index: 0,
+            pf: "0000:01:00.0".to_owned(),
+            pf_name: "pf0".to_owned(),
+            state: State::Claiming,
+            nonce: nonce.to_owned(),
+            boot_id: "b".to_owned(),
+            container: "c".to_owned(),
+            tenant: None,
+            interface: "mon0".to_owned(),
+            netns: NetnsId { dev: 4, ino: 5 },
+            init: ProcessId { pid: 1, start_time: 2 },
+            worker: ProcessId { pid: 3, start_time: 4 },
+            since: 0,
+            want: Settings::default(),
+            before: Before {
+                driver: None,
+                name: None,
+                mac: crate::MacAddress::default(),
+                spoof_check: true,
+            },
+        }
+    }
+
+    const VF: &str = "0000:01:10.0";
+
+    #[test]
+    fn the_second_to_claim_a_vf_does_not_get_it() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        assert!(claims.create(&claim(VF, "first")).unwrap());
+        assert!(!claims.create(&claim(VF, "second")).unwrap());
+        assert_eq!(claims.get(VF).unwrap().unwrap().nonce, "first");
+        let left: Vec<_> = fs::read_dir(run.path().join("claims")).unwrap().collect();
+        assert_eq!(left.len(), 1, "the loser leaves nothing behind");
+    }
+
+    #[test]
+    fn a_claim_is_read_as_it_was_written() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let mut written = claim(VF, "n");
+        claims.create(&written).unwrap();
+        written.state = State::Quarantined { reason: "trust is still on".to_owned() };
+        claims.update(&written).unwrap();
+        assert_eq!(claims.get(VF).unwrap(), Some(written.clone()));
+        assert_eq!(claims.of_container("c").unwrap(), [written.clone()]);
+        assert_eq!(claims.of_container("d").unwrap(), []);
+        claims.remove(&written).unwrap();
+        assert_eq!(claims.get(VF).unwrap(), None);
+        claims.remove(&written).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_claim_keeps_its_vf_taken() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let path = run.path().join(format!("claims/{VF}.json"));
+        let problem = || match claims.get(VF) {
+            Err(Error::BadClaim { problem, .. }) => problem,
+            other => panic!("{other:?}"),
+        };
+        for text in ["", "{", "[]", "{\"vf\":1}", &"x".repeat(200_000)] {
+            fs::write(&path, text).unwrap();
+            problem();
+            assert!(claims.is_taken(VF));
+            assert!(!claims.create(&claim(VF, "n")).unwrap());
+        }
+        let other = serde_json::to_string(&claim("0000:01:10.2", "n")).unwrap();
+        fs::write(&path, other).unwrap();
+        assert_eq!(problem(), "it is a claim on something else");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(problem(), "it is not a file");
+        fs::remove_dir(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(problem(), "it is not a file");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+        assert_eq!(problem(), "it is a symbolic link");
+        assert!(claims.is_taken(VF));
+        assert_eq!(claims.all().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! The PF's side of a VF: write the differences, read back, believe only that.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::Error;
+use crate::claim::Claim;
+use crate::inventory::Pf;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::sysfs::Sysfs;
+use crate::plan::{Change, Settings, changes, phrase};
+
+/// How long a driver may call itself busy. i40e lets the next operation wait 300 ms for the reset of the last one.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Leads the claim's VF to `want`. Changes that some drivers do not know are tried once and not insisted on.
+///
+/// # Errors
+/// [`Error::SetVf`] when the driver refuses; [`Error::NotTaken`] when it says yes and does not do it.
+pub(crate) fn converge(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    want: &Settings,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + BUSY;
+    let mut have = read(netlink, pf, claim)?;
+    loop {
+        let (optional, needed) = split(&have, want);
+        if needed.is_empty() {
+            for change in optional {
+                // EOPNOTSUPP and the like: see `Change::is_optional`.
+                let _ = netlink.set_vf(pf.ifindex, claim.index, &[change]);
+            }
+            return Ok(());
+        }
+        let sent = netlink.set_vf(pf.ifindex, claim.index, &needed);
+        have = read(netlink, pf, claim)?;
+        match sent {
+            Ok(()) => expect(&have, want, claim)?,
+            Err(source) => {
+                let busy = matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY));
+                if !busy || Instant::now() >= deadline {
+                    return Err(Error::SetVf {
+                        vf: claim.vf.clone(),
+                        pf: pf.name.clone(),
+                        what: phrase(&needed),
+                        source,
+                    });
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// Whether the PF still says of the claim's VF what the claim wants.
+///
+/// # Errors
+/// [`Error::NotTaken`], naming the first setting that differs.
+pub(crate) fn readback(netlink: &Netlink, sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    let pf = pf_of(sysfs, claim)?;
+    expect(&read(netlink, &pf, claim)?, &claim.want, claim)
+}
+
+pub(crate) fn pf_of(sysfs: &Sysfs, claim: &Claim) -> Result<Pf, Error> {
+    Pf::at(sysfs, &claim.pf).ok_or_else(|| Error::PfGone {
+        pf: format!("{} ({})", claim.pf_name, claim.pf),
+        vf: claim.vf.clone(),
+    })
+}
+
+pub(crate) fn read(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<Settings, Error> {
+    let all = netlink.vf_settings(&pf.name, pf.ifindex)?;
+    all.get(claim.index as usize)
+        .copied()
+        .ok_or_else(|| Error::VfGone { vf: claim.vf.clone(), pf: pf.name.clone() })
+}
+
+fn split(have: &Settings, want: &Settings) -> (Vec<Change>, Vec<Change>) {
+    changes(have, want).into_iter().partition(Change::is_optional)
+}
+
+fn expect(have: &Settings, want: &Settings, claim: &Claim) -> Result<(), Error> {
+    match (split(have, want).1.first(), split(want, have).1.first()) {
+        (Some(wanted), Some(found)) => Err(Error::NotTaken {
+            vf: claim.vf.clone(),
+            pf: claim.pf_name.clone(),
+            wanted: wanted.to_string(),
+            found: found.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,153 @@
+//! The one error of this crate. A variant is an operation that failed; it names its object (annotation, file, PF, PCI
+//! address) and leaves the cause to `source`, which [`Error::line`] prints once.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{annotation} {problem}")]
+    Annotation { annotation: String, problem: String, hint: String },
+    #[error("{first} and {second} both ask for an interface named `{interface}`")]
+    TwiceNamed { interface: String, first: String, second: String },
+
+    #[error("there is no {}", .path.display())]
+    NoConfig { path: PathBuf, example: String },
+    #[error("{}: {problem}", .path.display())]
+    Config { path: PathBuf, problem: String, hint: String },
+
+    #[error("the container uses the host's network, and a VF must never be moved there")]
+    HostNetwork,
+    #[error("process {pid} of container {container} is gone")]
+    ContainerGone { container: String, pid: i32 },
+    #[error("an interface named `{interface}` is in the container already")]
+    NameTaken { interface: String },
+
+    #[error("PF {pf} of pool `{pool}` is not on this machine")]
+    NoPf { pf: String, pool: String },
+    #[error("PF {pf} has no SR-IOV")]
+    NoSriov { pf: String },
+    #[error("PF {pf} is down")]
+    PfDown { pf: String },
+    #[error("no free VF in pool `{pool}`: {detail}")]
+    NoFreeVf { pool: String, detail: String },
+    #[error("PF {pf} was asked for {wanted} VFs and made {made}")]
+    VfsNotMade { pf: String, wanted: usize, made: usize },
+    #[error("VF {vf}: its driver brought up no network interface within {seconds} s")]
+    NoNetdev { vf: String, seconds: u64 },
+    #[error("VF {vf} of PF {pf}: {wanted} was set, but {found} reads back")]
+    NotTaken { vf: String, pf: String, wanted: String, found: String },
+    #[error("VF {vf} of PF {pf}: cannot set {what}")]
+    SetVf { vf: String, pf: String, what: String, source: Netlink },
+    #[error("PF {pf} of VF {vf} is gone")]
+    PfGone { pf: String, vf: String },
+    #[error("PF {pf} does not know VF {vf} any more")]
+    VfGone { vf: String, pf: String },
+    #[error("VF {vf} {what}")]
+    Dirty { vf: String, what: &'static str },
+    #[error("VF {vf}: no carrier within {seconds} s of being set up as `{interface}`")]
+    NoCarrier { vf: String, interface: String, seconds: u64 },
+    #[error("VF {vf}: `{interface}` is not {what} inside the container")]
+    NotInside { vf: String, interface: String, what: &'static str },
+    #[error("container {container} has no VF for `{interface}`")]
+    NotAttached { container: String, interface: String },
+
+    #[error("cannot {action} {object}")]
+    Link { action: &'static str, object: String, source: Netlink },
+    #[error("cannot {action} {}", .path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {action}")]
+    Kernel { action: &'static str, source: Errno },
+    #[error("{} is not a claim: {problem}", .path.display())]
+    BadClaim { path: PathBuf, problem: String },
+    #[error("{what} did not finish within {seconds} s")]
+    Timeout { what: String, seconds: u64 },
+    #[error("the lock {} is still held after {seconds} s", .path.display())]
+    Locked { path: PathBuf, seconds: u64 },
+}
+
+/// What the kernel, or the way to it, answered to a netlink message.
+#[derive(Debug, thiserror::Error)]
+pub enum Netlink {
+    #[error("{}", .0.desc())]
+    Refused(Errno),
+    #[error("the kernel did not answer within {0} s")]
+    Silent(u64),
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Netlink {
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused(errno) => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl Fn(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path: path.clone(), source }
+    }
+
+    /// What the person who sees the error can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Annotation { hint, .. } | Self::Config { hint, .. } => hint.clone(),
+            Self::TwiceNamed { .. } => "give one of them another name".to_owned(),
+            Self::NoConfig { example, .. } => example.clone(),
+            Self::HostNetwork => "run it without `--network host`".to_owned(),
+            Self::NameTaken { .. } => {
+                "ask for another name with `io.runvf.vlan.<name>=<vlan>`".to_owned()
+            }
+            Self::NoPf { .. } => "see `ip -br link` and correct /etc/runvf/config.toml".to_owned(),
+            Self::NoSriov { .. } => "enable SR-IOV in the firmware, or name another PF in \
+                 /etc/runvf/config.toml"
+                .to_owned(),
+            Self::PfDown { pf } => format!("`ip link set {pf} up`"),
+            Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; `runvfctl status` \
+                 shows who holds what"
+                .to_owned(),
+            Self::VfsNotMade { pf, .. } => {
+                format!("`dmesg` may say why; the PF {pf} must be up")
+            }
+            Self::NoNetdev { vf, .. } => {
+                format!("look for {vf} in `dmesg`; is the VF's driver installed?")
+            }
+            Self::NotTaken { .. } => "the PF's driver does not do what runvf needs".to_owned(),
+            Self::SetVf { what, source, .. } if source.errno() == Some(Errno::EOPNOTSUPP) => {
+                format!("this driver cannot set {what}; is the PF in legacy eswitch mode?")
+            }
+            Self::NoCarrier { .. } => "check the PF's cable; `carrier = \"ignore\"` in the pool \
+                 starts sensors without a link"
+                .to_owned(),
+            Self::BadClaim { .. } => "see `runvfctl status`".to_owned(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+
+    /// The error, its causes and the hint, on one line: engines relay no more than that.
+    pub fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            line.push_str("; ");
+            line.push_str(&hint);
+        }
+        line.replace(char::is_control, " ")
+    }
+}

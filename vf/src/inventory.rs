@@ -1,0 +1,158 @@
+//! PFs and VFs as they are now.
+
+use crate::Error;
+use crate::claim::Claims;
+use crate::config::Pool;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::sysfs::{Sysfs, is_pci_address};
+use crate::plan::Settings;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Pf {
+    pub(crate) pci: String,
+    pub(crate) name: String,
+    pub(crate) ifindex: u32,
+    /// How many VFs it can have.
+    pub(crate) total: usize,
+}
+
+/// A VF that nobody holds.
+#[derive(Debug, Clone)]
+pub(crate) struct FreeVf {
+    pub(crate) pci: String,
+    pub(crate) index: u32,
+    /// `None`: it has no driver yet.
+    pub(crate) netdev: Option<(String, u32)>,
+    pub(crate) driver: Option<String>,
+    pub(crate) settings: Settings,
+}
+
+/// What stands between a PF's VFs and a claim, counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taken {
+    pub(crate) claimed: usize,
+    pub(crate) foreign: usize,
+}
+
+impl Pf {
+    /// Finds the PF that a pool names, by netdev name or PCI address.
+    ///
+    /// # Errors
+    /// [`Error::NoPf`], [`Error::NoSriov`].
+    pub(crate) fn find(sysfs: &Sysfs, named: &str, pool: &Pool) -> Result<Self, Error> {
+        let absent = || Error::NoPf { pf: named.to_owned(), pool: pool.name.clone() };
+        let pci = match is_pci_address(named) {
+            true => named.to_owned(),
+            false => sysfs.pci_of_netdev(named).ok_or_else(absent)?,
+        };
+        Self::at(sysfs, &pci).ok_or_else(|| {
+            match sysfs.exists(&pci) && sysfs.totalvfs(&pci).is_none_or(|total| total == 0) {
+                true => Error::NoSriov { pf: named.to_owned() },
+                false => absent(),
+            }
+        })
+    }
+
+    /// The PF at a PCI address, if it is one and has its netdev here.
+    pub(crate) fn at(sysfs: &Sysfs, pci: &str) -> Option<Self> {
+        let total = sysfs.totalvfs(pci).filter(|total| *total > 0)?;
+        let (name, ifindex) = sysfs.netdevs(pci).into_iter().next()?;
+        Some(Self { pci: pci.to_owned(), name, ifindex, total })
+    }
+}
+
+/// The VFs that may be claimed, in the order of their indices.
+///
+/// Not free is a VF with anything in its claim's place, and one that somebody else seems to use: its netdev is up, has a
+/// master or a program, is in another namespace, or its driver is none that makes netdevs (vfio).
+pub(crate) fn free_vfs(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    claims: &Claims,
+    pf: &Pf,
+) -> Result<(Vec<FreeVf>, Taken), Error> {
+    let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
+    let mut taken = Taken::default();
+    let mut free = Vec::new();
+    for (index, pci) in sysfs.virtfns(&pf.pci) {
+        if claims.is_taken(&pci) {
+            taken.claimed += 1;
+            continue;
+        }
+        let netdev = sysfs.netdevs(&pci).into_iter().next();
+        let driver = sysfs.driver(&pci);
+        let unused = match (&netdev, &driver) {
+            (Some((_, ifindex)), _) => netlink
+                .link(*ifindex)?
+                .is_some_and(|link| !link.flags.up && !link.master && !link.xdp),
+            (None, None) => sysfs.driver_override(&pci).is_none(),
+            (None, Some(_)) => false,
+        };
+        match settings.get(index as usize) {
+            Some(settings) if unused => {
+                free.push(FreeVf { pci, index, netdev, driver, settings: *settings });
+            }
+            _ => taken.foreign += 1,
+        }
+    }
+    Ok((free, taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Carrier;
+
+    /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
+    fn sysfs(root: &Path) -> Sysfs {
+        let devices = root.join("bus/pci/devices");
+        for (pci, netdev) in
+            [("0000:01:00.0", Some("pf0")), ("0000:01:10.0", Some("v0")), ("0000:01:10.2", None)]
+        {
+            let device = devices.join(pci);
+            fs::create_dir_all(&device).unwrap();
+            if let Some(name) = netdev {
+                fs::create_dir_all(device.join("net").join(name)).unwrap();
+                fs::write(device.join("net").join(name).join("ifindex"), "7\n").unwrap();
+                fs::create_dir_all(root.join("class/net").join(name)).unwrap();
+                symlink(&device, root.join("class/net").join(name).join("device")).unwrap();
+            }
+        }
+        let pf = devices.join("0000:01:00.0");
+        fs::write(pf.join("sriov_totalvfs"), "7\n").unwrap();
+        symlink("../0000:01:10.0", pf.join("virtfn0")).unwrap();
+        symlink("../0000:01:10.2", pf.join("virtfn1")).unwrap();
+        Sysfs(root.to_owned())
+    }
+
+    fn pool() -> Pool {
+        Pool { name: "p".into(), pfs: vec![], vfs: None, carrier: Carrier::Require }
+    }
+
+    #[test]
+    fn a_pf_is_found_by_name_and_by_address() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = sysfs(root.path());
+        for named in ["pf0", "0000:01:00.0"] {
+            let pf = Pf::find(&sysfs, named, &pool()).unwrap();
+            assert_eq!((pf.pci.as_str(), pf.name.as_str()), ("0000:01:00.0", "pf0"));
+            assert_eq!((pf.ifindex, pf.total), (7, 7));
+        }
+        let virtfns = sysfs.virtfns("0000:01:00.0");
+        assert_eq!(virtfns, [(0, "0000:01:10.0".to_owned()), (1, "0000:01:10.2".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_pf_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = sysfs(root.path());
+        let line = |named| Pf::find(&sysfs, named, &pool()).unwrap_err().line();
+        assert!(line("pf9").starts_with("PF pf9 of pool `p` is not on this machine; "));
+        assert!(line("0000:99:00.0").starts_with("PF 0000:99:00.0 of pool `p` is not on"));
+        assert!(line("v0").starts_with("PF v0 has no SR-IOV; "));
+    }
+}

@@ -1,0 +1,218 @@
+//! The edge against a real kernel: each test in network namespaces of its own, with `ip` as the second opinion.
+//! They need root, and fail without.
+
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+use super::ethtool;
+use super::netlink::{Flags, Netlink};
+use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use crate::{Container, Error, Grant, Host, Request};
+
+/// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and `host1`.
+fn with_veths(test: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: these tests need root");
+            ip("link add host0 type veth peer name host1");
+            test();
+        });
+        worker.join().unwrap();
+    });
+}
+
+/// A second namespace, which lives as long as what is returned.
+fn another() -> Netns {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        send.send(Netns::own().unwrap()).unwrap();
+    });
+    receive.recv().unwrap()
+}
+
+fn ip(arguments: &str) -> Value {
+    let output = Command::new("ip").arg("-j").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn index_of(name: &str) -> u32 {
+    ip(&format!("link show {name}"))[0]["ifindex"].as_u64().unwrap() as u32
+}
+
+const SENSOR: Flags = Flags { up: true, promisc: true, allmulti: true, noarp: true };
+
+#[test]
+fn flags_are_set_and_taken_back_as_ip_sees_them() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        netlink.set_flags(index, SENSOR).unwrap();
+        let shown = ip("link show host0")[0]["flags"].to_string();
+        for flag in ["UP", "PROMISC", "ALLMULTI", "NOARP"] {
+            assert!(shown.contains(&format!("\"{flag}\"")), "{shown}");
+        }
+        assert_eq!(netlink.link(index).unwrap().unwrap().flags, SENSOR);
+
+        netlink.set_flags(index, Flags::default()).unwrap();
+        let shown = ip("link show host0")[0]["flags"].to_string();
+        for flag in ["UP", "PROMISC", "ALLMULTI", "NOARP"] {
+            assert!(!shown.contains(&format!("\"{flag}\"")), "{shown}");
+        }
+    });
+}
+
+#[test]
+fn carrier_is_there_once_both_ends_are_up() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        netlink.set_flags(index, SENSOR).unwrap();
+        assert!(!netlink.link(index).unwrap().unwrap().carrier);
+        ip("link set host1 up");
+        assert!(netlink.link(index).unwrap().unwrap().carrier);
+    });
+}
+
+#[test]
+fn a_link_moves_under_a_new_name_though_its_old_one_is_taken_there() {
+    with_veths(|| {
+        let there = another();
+        there
+            .inside(|| {
+                ip("link add host0 type veth peer name other");
+                Ok(())
+            })
+            .unwrap();
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        netlink.move_to(index, std::os::fd::AsFd::as_fd(&there), "mon0").unwrap();
+        assert!(netlink.link(index).unwrap().is_none());
+        there
+            .inside(|| {
+                let names: Vec<Value> = ip("link").as_array().unwrap().clone();
+                assert_eq!(names.iter().filter(|link| link["ifname"] == "mon0").count(), 1);
+                assert!(Netlink::open()?.links()?.iter().any(|link| link.name == "mon0"));
+                Ok(())
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn mtu_name_and_altnames_are_read_as_ip_wrote_them() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        netlink.set_mtu(index, 1400).unwrap();
+        netlink.rename(index, "home0").unwrap();
+        ip("link property add dev home0 altname other0");
+        assert_eq!(ip("link show home0")[0]["mtu"], 1400);
+        let link = netlink.link(index).unwrap().unwrap();
+        assert_eq!((link.name.as_str(), link.mtu), ("home0", 1400));
+        assert_eq!(link.altnames, ["other0"]);
+        assert_eq!(link.mac.to_string(), ip("link show home0")[0]["address"].as_str().unwrap());
+        assert!(netlink.rename(index, "host1").is_err());
+        assert!(netlink.link(4242).unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_sysctl_is_written_inside_and_nowhere_else() {
+    with_veths(|| {
+        let disabled = || {
+            std::fs::read_to_string(
+                "/proc/thread-self/root/proc/sys/net/ipv6/conf/host0/disable_ipv6",
+            )
+        };
+        set_ipv6_sysctl("host0", "disable_ipv6", "1").unwrap();
+        if let Ok(value) = disabled() {
+            assert_eq!(value.trim(), "1");
+        }
+        another()
+            .inside(|| {
+                assert!(disabled().is_err(), "there is no host0 in the other namespace");
+                Ok(())
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn receive_merging_is_off_afterwards() {
+    with_veths(|| {
+        ethtool::no_receive_merging("host0").unwrap();
+        let error = ethtool::no_receive_merging("none0").unwrap_err().line();
+        assert_eq!(error, "cannot turn off LRO and GRO of none0: No such device");
+    });
+}
+
+#[test]
+fn loopback_comes_up_in_the_namespace_of_a_process() {
+    let mut child = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
+    let pid = child.id() as i32;
+    let path = format!("/proc/{pid}/ns/net");
+    // unshare(1) needs a moment to get there; the test's own bound is ten seconds.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while is_host_netns(path.as_ref()).unwrap() {
+        assert!(std::time::Instant::now() < deadline, "unshare -n did not unshare");
+        thread::yield_now();
+    }
+    loopback_up(pid).unwrap();
+    let shown = Netns::open(path.as_ref()).unwrap().inside(|| Ok(ip("link show lo")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(shown.unwrap()[0]["flags"].to_string().contains("\"UP\""));
+    assert!(loopback_up(pid).is_err(), "the process is gone");
+}
+
+fn grant(folder: &std::path::Path) -> Grant {
+    let config = folder.join("config.toml");
+    std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
+    let host = Host { sysfs: folder.join("sys"), run: folder.join("run"), config };
+    let request = Request::from_annotations([("io.runvf.vlan.host0", "100")]).unwrap().unwrap();
+    crate::authorise(&host, request).unwrap()
+}
+
+#[test]
+fn nothing_is_attached_to_the_hosts_own_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = std::process::id() as i32;
+    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
+    assert!(matches!(error, Error::HostNetwork), "{error:?}");
+    assert!(!folder.path().join("run").exists(), "nothing may have been written");
+}
+
+#[test]
+fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new("unshare")
+        .args(["-n", "sh", "-c", "ip link add host0 type veth peer name x && exec sleep 60"])
+        .spawn()
+        .unwrap();
+    let pid = child.id() as i32;
+    let path = format!("/proc/{pid}/ns/net");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let there = || Netns::open(path.as_ref())?.inside(|| Netlink::open()?.links());
+    while !there().unwrap().iter().any(|link| link.name == "host0")
+        || is_host_netns(path.as_ref()).unwrap()
+    {
+        assert!(std::time::Instant::now() < deadline, "the child did not get ready");
+        thread::yield_now();
+    }
+    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        error.unwrap_err().line(),
+        "an interface named `host0` is in the container already; \
+         ask for another name with `io.runvf.vlan.<name>=<vlan>`"
+    );
+    let claims = folder.path().join("run/claims");
+    assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
+}

@@ -1,0 +1,106 @@
+//! Network namespaces: which one, and work inside another one.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::kernel::netlink::{Flags, Netlink};
+
+/// Names a namespace for as long as it lives: device and inode on nsfs (`namespaces(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsId {
+    pub dev: u64,
+    pub ino: u64,
+}
+
+/// An open network namespace. It lives at least as long as this does.
+#[derive(Debug)]
+pub(crate) struct Netns {
+    file: File,
+    pub(crate) id: NetnsId,
+}
+
+impl Netns {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = Error::file("open network namespace", path);
+        let file = File::open(path).map_err(&failed)?;
+        let metadata = file.metadata().map_err(&failed)?;
+        Ok(Self { file, id: NetnsId { dev: metadata.dev(), ino: metadata.ino() } })
+    }
+
+    pub(crate) fn own() -> Result<Self, Error> {
+        Self::open(Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// Does the work on a thread of its own inside the namespace: only a thread that ends can be trusted to be out of it
+    /// again.
+    pub(crate) fn inside<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        let namespace = self.file.as_fd();
+        thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|source| Error::Kernel {
+                    action: "enter the container's network namespace",
+                    source,
+                })?;
+                work()
+            });
+            worker.join().unwrap_or(Err(Error::Kernel {
+                action: "work in the container's network namespace",
+                source: Errno::EIO,
+            }))
+        })
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Whether `path` is the network namespace of the caller, where the PFs are.
+///
+/// # Errors
+/// [`Error::File`] when there is no namespace at `path`.
+pub fn is_host_netns(path: &Path) -> Result<bool, Error> {
+    Ok(Netns::open(path)?.id == Netns::own()?.id)
+}
+
+/// Brings `lo` up in the network namespace of `pid`, which is what runc does for a namespace it has made.
+///
+/// # Errors
+/// [`Error::File`] when the process is gone, [`Error::Link`] when the kernel refuses.
+pub fn loopback_up(pid: i32) -> Result<(), Error> {
+    /// `LOOPBACK_IFINDEX`, `include/net/net_namespace.h`: the same in every namespace.
+    const LOOPBACK: u32 = 1;
+    Netns::open(Path::new(&format!("/proc/{pid}/ns/net")))?.inside(|| {
+        let up = Flags { up: true, ..Flags::default() };
+        Netlink::open()?.set_flags(LOOPBACK, up).map_err(|source| Error::Link {
+            action: "bring up",
+            object: "lo".to_owned(),
+            source,
+        })
+    })
+}
+
+/// Writes a sysctl of one interface. `/proc/sys/net` shows the namespace of the thread that opens it
+/// (`net/sysctl_net.c`), so this belongs into [`Netns::inside`].
+///
+/// A kernel without IPv6 has no such file; there is no chatter to suppress then.
+pub(crate) fn set_ipv6_sysctl(interface: &str, name: &str, value: &str) -> Result<(), Error> {
+    let path = Path::new("/proc/sys/net/ipv6/conf").join(interface).join(name);
+    match fs::write(&path, value) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::file("write", path)),
+    }
+}

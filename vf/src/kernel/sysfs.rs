@@ -1,0 +1,221 @@
+//! `/sys/bus/pci` and `/sys/class/net` under a root that the caller names.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork, pipe};
+
+use crate::Error;
+
+/// `/sys` or, in a test, a folder shaped like it.
+#[derive(Debug, Clone)]
+pub(crate) struct Sysfs(pub(crate) PathBuf);
+
+impl Sysfs {
+    pub(crate) fn pci_device(&self, pci: &str) -> PathBuf {
+        self.0.join("bus/pci/devices").join(pci)
+    }
+
+    /// The PCI address behind a netdev's name; `None` for a name that is not there or not on PCI. A virtio NIC's device is a
+    /// bus of its own below the PCI function.
+    pub(crate) fn pci_of_netdev(&self, name: &str) -> Option<String> {
+        let device = fs::canonicalize(self.0.join("class/net").join(name).join("device")).ok()?;
+        let mut names = device.ancestors().filter_map(|folder| folder.file_name()?.to_str());
+        names.find(|name| is_pci_address(name)).map(str::to_owned)
+    }
+
+    /// The netdevs of a PCI function that are in the namespace this sysfs was mounted in.
+    pub(crate) fn netdevs(&self, pci: &str) -> Vec<(String, u32)> {
+        let folder = self.pci_device(pci).join("net");
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let ifindex = read_number(&entry.path().join("ifindex"))?;
+                Some((name, u32::try_from(ifindex).ok()?))
+            })
+            .collect()
+    }
+
+    /// The VFs of a PF: index and PCI address. Counts links rather than reading `sriov_numvfs`, which takes the PF's device
+    /// lock and would wait for a driver that hangs.
+    pub(crate) fn virtfns(&self, pf: &str) -> Vec<(u32, String)> {
+        let Ok(entries) = fs::read_dir(self.pci_device(pf)) else { return Vec::new() };
+        let mut found: Vec<(u32, String)> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| {
+                let index = entry.file_name().to_str()?.strip_prefix("virtfn")?.parse().ok()?;
+                Some((index, link_name(&entry.path())?))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// `None`: the device has no SR-IOV.
+    pub(crate) fn totalvfs(&self, pf: &str) -> Option<usize> {
+        read_number(&self.pci_device(pf).join("sriov_totalvfs")).and_then(|n| n.try_into().ok())
+    }
+
+    pub(crate) fn driver(&self, pci: &str) -> Option<String> {
+        link_name(&self.pci_device(pci).join("driver"))
+    }
+
+    /// What somebody wrote to `driver_override`, as one does to give a device to vfio.
+    pub(crate) fn driver_override(&self, pci: &str) -> Option<String> {
+        let text = fs::read_to_string(self.pci_device(pci).join("driver_override")).ok()?;
+        let name = text.trim();
+        (!name.is_empty() && name != "(null)").then(|| name.to_owned())
+    }
+
+    pub(crate) fn exists(&self, pci: &str) -> bool {
+        self.pci_device(pci).exists()
+    }
+
+    /// Every PCI function with SR-IOV: PCI address and netdev name.
+    pub(crate) fn sriov_netdevs(&self) -> Vec<(String, String)> {
+        let Ok(entries) = fs::read_dir(self.0.join("bus/pci/devices")) else { return Vec::new() };
+        let mut found: Vec<(String, String)> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|pci| self.totalvfs(pci).is_some_and(|total| total > 0))
+            .filter_map(|pci| Some((self.netdevs(&pci).into_iter().next()?.0, pci)))
+            .map(|(name, pci)| (pci, name))
+            .collect();
+        found.sort();
+        found
+    }
+
+    pub(crate) fn unbind(&self, pci: &str, driver: &str) -> Result<(), Error> {
+        write_bounded(&self.0.join("bus/pci/drivers").join(driver).join("unbind"), pci, DRIVER)
+    }
+
+    /// Asks the kernel to find the driver, which honours `driver_override` as a bind by name would not.
+    pub(crate) fn probe(&self, pci: &str) -> Result<(), Error> {
+        write_bounded(&self.0.join("bus/pci/drivers_probe"), pci, DRIVER)
+    }
+
+    pub(crate) fn set_numvfs(&self, pf: &str, count: usize) -> Result<(), Error> {
+        let path = self.pci_device(pf).join("sriov_numvfs");
+        write_bounded(&path, &count.to_string(), NUMVFS)
+    }
+}
+
+/// Binding takes 0.1 s on igb; iavf waits seconds for a PF that is busy.
+const DRIVER: Duration = Duration::from_secs(30);
+/// 64 VFs take 22 s on i40e, and i40e has been seen to hang for ever.
+const NUMVFS: Duration = Duration::from_secs(120);
+
+/// `domain:bus:device.function`, as sysfs writes it.
+pub(crate) fn is_pci_address(text: &str) -> bool {
+    let shape = "xxxx:xx:xx.x";
+    text.len() == shape.len()
+        && text.bytes().zip(shape.bytes()).all(|(byte, like)| match like {
+            b'x' => byte.is_ascii_hexdigit(),
+            _ => byte == like,
+        })
+}
+
+fn link_name(path: &Path) -> Option<String> {
+    fs::read_link(path).ok()?.file_name()?.to_str().map(str::to_owned)
+}
+
+fn read_number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Writes in a child process and waits for it no longer than `bound`: a driver that hangs leaves the writer unkillable,
+/// and that must not be the process which a container engine waits for. A thread would not do: a process does not end
+/// before its last thread has.
+fn write_bounded(path: &Path, text: &str, bound: Duration) -> Result<(), Error> {
+    let failed = Error::file("write", path);
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+    let (answer, asked) = pipe().map_err(|errno| failed(errno.into()))?;
+    // SAFETY: the child calls only async-signal-safe functions (open, write, _exit) on memory made before the fork.
+    match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
+        ForkResult::Child => write_and_exit(&name, text.as_bytes(), asked.into_raw_fd()),
+        ForkResult::Parent { child } => {
+            drop(asked);
+            let timeout = PollTimeout::try_from(bound).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut fds, timeout).map_err(|errno| failed(errno.into()))? == 0 {
+                let what = format!("writing {}", path.display());
+                return Err(Error::Timeout { what, seconds: bound.as_secs() });
+            }
+            let mut errno = [0; 4];
+            let answered = fs::File::from(answer).read_exact(&mut errno);
+            // Whoever waits for all children of this process may have been first.
+            let _ = waitpid(child, None);
+            answered.map_err(&failed)?;
+            match i32::from_ne_bytes(errno) {
+                0 => Ok(()),
+                errno => Err(failed(io::Error::from_raw_os_error(errno))),
+            }
+        }
+    }
+}
+
+fn write_and_exit(path: &CString, text: &[u8], answer: i32) -> ! {
+    // SAFETY: `path` is zero-terminated, `text` and `errno` are valid for their lengths, and none of these calls
+    // allocates or takes a lock that another thread could have held at the fork.
+    unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        let written = if fd < 0 { -1 } else { libc::write(fd, text.as_ptr().cast(), text.len()) };
+        let errno = if written < 0 { Errno::last_raw() } else { 0 };
+        libc::write(answer, errno.to_ne_bytes().as_ptr().cast(), 4);
+        libc::_exit(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pci_address_has_one_shape() {
+        assert!(is_pci_address("0000:01:10.0") && is_pci_address("abcd:EF:1f.7"));
+        for wrong in
+            ["", "01:10.0", "0000:01:10.00", "0000-01:10.0", "../../../etc", "0000:01:1g.0"]
+        {
+            assert!(!is_pci_address(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bounded_write_arrives_and_its_failure_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        write_bounded(&path, "7", Duration::from_secs(10)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "7");
+        let missing = folder.path().join("none");
+        let error = write_bounded(&missing, "7", Duration::from_secs(10)).unwrap_err();
+        assert_eq!(
+            error.line(),
+            format!("cannot write {}: No such file or directory (os error 2)", missing.display())
+        );
+    }
+
+    #[test]
+    fn a_write_that_hangs_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        // Opening a FIFO nobody reads is as stuck as a driver.
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = write_bounded(&path, "7", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+        // Lets the child go.
+        drop(fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
+    }
+}

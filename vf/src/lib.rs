@@ -1,0 +1,71 @@
+//! The life of an SR-IOV virtual function (VF): find, claim, configure through its physical function (PF), hand over to
+//! a container's network namespace, take back, scrub.
+//!
+//! A front door (OCI hook, OCI runtime, operator's command) uses it in this order:
+//!
+//! 1. [`Request::from_annotations`]: what the container asks for, or `None`.
+//! 2. [`authorise`]: the same request against `/etc/runvf/config.toml`. Nothing has been touched so far.
+//! 3. [`Grant::attach`], once the container's init process exists and waits: on return every VF is up inside.
+//! 4. [`check_attached`], right before that process may run the user's program.
+//! 5. [`release`], when the container is gone.
+//!
+//! The library knows nothing of OCI, of engines or of command lines.
+
+mod attach;
+mod claim;
+mod config;
+mod configure;
+mod error;
+mod inventory;
+mod kernel;
+mod lock;
+mod mac;
+mod plan;
+mod process;
+mod reconcile;
+mod release;
+mod request;
+mod status;
+
+use std::path::PathBuf;
+
+pub use attach::{Grant, authorise, check_attached};
+pub use claim::{Claim, State};
+pub use config::{Config, Pool};
+pub use error::Error;
+pub use kernel::netns::{is_host_netns, loopback_up};
+pub use mac::MacAddress;
+pub use reconcile::reconcile;
+pub use release::{Outcome, Released, release};
+pub use request::{DEFAULT_INTERFACE, Interface, PREFIX, Request, VlanProto};
+pub use status::{PfStatus, VfStatus, status};
+
+/// Where everything is. Tests give other folders; nobody else does.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// `/sys`
+    pub sysfs: PathBuf,
+    /// `/run/runvf`: claims and locks. On a tmpfs, since a reboot voids VFs and claims together.
+    pub run: PathBuf,
+    /// `/etc/runvf/config.toml`
+    pub config: PathBuf,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            sysfs: PathBuf::from("/sys"),
+            run: PathBuf::from("/run/runvf"),
+            config: PathBuf::from("/etc/runvf/config.toml"),
+        }
+    }
+}
+
+/// Who a VF is for.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// As the engine names it to its runtime.
+    pub id: String,
+    /// The container's init process, in the pid namespace of the caller. Its network namespace gets the VFs.
+    pub pid: i32,
+}

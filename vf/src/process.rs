@@ -1,0 +1,71 @@
+//! A process, named so that its pid may be used again without harm.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// A pid and when that process started, in clock ticks since boot (field 22 of `proc_pid_stat(5)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    pub pid: i32,
+    pub start_time: u64,
+}
+
+impl ProcessId {
+    /// `None`: there is no such process, or it has ended and only waits to be reaped.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let start_time = start_time(&stat)?;
+        Some(Self { pid, start_time })
+    }
+
+    pub fn own() -> Option<Self> {
+        Self::of(i32::try_from(std::process::id()).ok()?)
+    }
+
+    pub fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+}
+
+fn start_time(stat: &str) -> Option<u64> {
+    // The second field is the command's name in parentheses and may hold anything, closing parentheses included.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Changes at every boot.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_parentheses_hides_nothing() {
+        let stat = "7 (a) Z 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20 21";
+        assert_eq!(start_time(stat), Some(4242));
+        assert_eq!(
+            start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20"),
+            None
+        );
+        assert_eq!(start_time("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_lives_until_it_ends() {
+        let own = ProcessId::own().unwrap();
+        assert!(own.is_alive());
+        assert!(!ProcessId { start_time: own.start_time + 1, ..own }.is_alive());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = ProcessId::of(child.id() as i32);
+        child.wait().unwrap();
+        assert!(!id.is_some_and(ProcessId::is_alive));
+    }
+}
