@@ -1,0 +1,72 @@
+//! The processes of a container, which are those of its cgroup: without a pid namespace of its own they outlive its init.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager as _, CgroupSetup, FreezerState,
+    create_cgroup_manager, get_cgroup_setup,
+};
+use nix::libc;
+use nix::unistd::Pid;
+
+use crate::container::Container;
+use crate::error::Error;
+use crate::signal;
+
+/// As long as runc waits for a killed container (`delete.go`, `killContainer`).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) fn manager(container: &Container) -> Result<AnyCgroupManager, Error> {
+    let id = container.id().to_owned();
+    let config =
+        container.library.spec().map_err(Error::library("read the configuration of", &id))?;
+    create_cgroup_manager(CgroupConfig {
+        cgroup_path: config.cgroup_path,
+        systemd_cgroup: container.library.systemd(),
+        container_name: id.clone(),
+    })
+    .map_err(|source| Error::NoCgroup { id, source: Box::new(source) })
+}
+
+/// Empty if the cgroup is gone.
+pub(crate) fn pids(manager: &AnyCgroupManager) -> Vec<Pid> {
+    let all = manager.get_all_pids().unwrap_or_default();
+    // 0 is a process of another pid namespace. Our own is there only if a spec names the cgroup we run in.
+    let theirs = |pid: &Pid| pid.as_raw() > 0 && *pid != Pid::this();
+    // libcgroups has a nix of its own, and so another `Pid`.
+    all.into_iter().map(|pid| Pid::from_raw(pid.as_raw())).filter(theirs).collect()
+}
+
+/// Kills everything in the cgroup and waits until it is gone.
+pub(crate) fn sweep(container: &Container) -> Result<(), Error> {
+    let Ok(manager) = manager(container) else {
+        // No configuration, so no process was ever put there.
+        return Ok(());
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let pids = pids(&manager);
+        if pids.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let id = container.id().to_owned();
+            return Err(Error::Unkillable { id, seconds: PATIENCE.as_secs() });
+        }
+        for pid in pids {
+            // ESRCH: gone already. Anything else shows at the deadline.
+            let _ = signal::send(pid, libc::SIGKILL);
+        }
+        thaw_if_needed(&manager);
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A frozen process of cgroup v1 does not even die; in v2 SIGKILL gets through.
+pub(crate) fn thaw_if_needed(manager: &AnyCgroupManager) {
+    if !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
+        // Fails where there is no freezer, and then nothing is frozen.
+        let _ = manager.freeze(FreezerState::Thawed);
+    }
+}

@@ -1,0 +1,296 @@
+//! The command line, as runc's man pages have it: engines know no other. liboci-cli is not used, because it has no
+//! `--rootless` and calls `checkpoint` `checkpointt`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::Error;
+use crate::features;
+use crate::log::Log;
+
+#[derive(Debug, Parser)]
+#[command(name = "runvf", version = features::version(), disable_help_subcommand = true)]
+#[command(about = "An OCI runtime that starts a container only once its SR-IOV VF is up inside it")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Folder for the state of containers
+    // Podman never gives --root, so this may not change between versions.
+    #[arg(long, default_value = "/run/runvf/containers", value_name = "DIR")]
+    pub(crate) root: PathBuf,
+    /// File to append errors to
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Also log what libcontainer does
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Let systemd make the cgroup (cgroup v2 only)
+    #[arg(long)]
+    pub(crate) systemd_cgroup: bool,
+    /// `auto` or `false`: a VF can only be moved by root
+    #[arg(long, value_name = "auto|false", value_parser = not_rootless, default_value = "auto")]
+    pub(crate) rootless: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a container; its process waits for `start`
+    Create(Create),
+    /// Let the process of a created container run
+    Start(Id),
+    /// Create, start, wait, delete
+    Run(Run),
+    /// Run one more process in a container
+    Exec(Exec),
+    /// Print the state of a container
+    State(Id),
+    /// List containers
+    List(List),
+    /// Send a signal to a container's process
+    Kill(Kill),
+    /// Remove a container and take its VFs back
+    Delete(Delete),
+    /// Freeze a container
+    Pause(Id),
+    /// Thaw a container
+    Resume(Id),
+    /// List the processes of a container
+    Ps(Ps),
+    /// Print what this runtime supports
+    Features,
+    /// Write a config.json to begin with
+    Spec(Spec),
+}
+
+impl Command {
+    pub(crate) fn enters_a_container(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Run(_) | Self::Exec(_))
+    }
+
+    /// What runc returns when it fails itself; with `exec` that must not look like the process's own 1.
+    pub(crate) fn failure(&self) -> ExitCode {
+        match self {
+            Self::Exec(_) => ExitCode::from(255),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Create {
+    pub(crate) id: String,
+    /// The folder with config.json
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) bundle: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Unix socket that takes the terminal's master
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) console_socket: Option<PathBuf>,
+    /// Change the root by moving the mount (for ramdisks)
+    #[arg(long)]
+    pub(crate) no_pivot: bool,
+    /// Accepted for compatibility: libcontainer makes no session keyring, so there is nothing to leave out
+    #[arg(long)]
+    pub(crate) no_new_keyring: bool,
+    /// Hand the first N descriptors after stderr to the process
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) preserve_fds: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) create: Create,
+    /// Do not wait for the process
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Do not delete the container when its process ends
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// JSON file with the whole process object
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) process: Option<PathBuf>,
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub(crate) user: Option<String>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) env: Vec<String>,
+    #[arg(short, long, value_name = "CAP")]
+    pub(crate) cap: Vec<String>,
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub(crate) additional_gids: Vec<u32>,
+    #[arg(long)]
+    pub(crate) no_new_privs: bool,
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) apparmor: Option<String>,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) console_socket: Option<PathBuf>,
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) preserve_fds: u16,
+    #[arg(long)]
+    pub(crate) ignore_paused: bool,
+    pub(crate) id: String,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Only the ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    /// Signal every process of the container
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    pub(crate) id: String,
+    /// A number, or a name with or without SIG
+    #[arg(default_value = "SIGTERM")]
+    pub(crate) signal: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Kill it first if it runs; a container that is not there is no error
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    pub(crate) id: String,
+    /// Arguments for ps(1)
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Spec {
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) bundle: PathBuf,
+}
+
+fn not_rootless(value: &str) -> Result<String, String> {
+    match value {
+        "auto" | "false" => Ok(value.to_owned()),
+        "true" => Err("runvf runs as root only: a VF cannot be moved without it".to_owned()),
+        _ => Err("neither auto nor false".to_owned()),
+    }
+}
+
+/// Help and version go to stdout; a wrong command line is an error like any other, in the log too.
+pub(crate) fn refuse(usage: &clap::Error) -> ExitCode {
+    if matches!(usage.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nobody is left to be told that stdout is closed.
+        let _ = usage.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = usage.to_string();
+    let problem = first_paragraph(&text);
+    let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
+    log.fail(&Error::Usage { problem })
+}
+
+/// What clap says before it goes on to tips and usage.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_containerd_calls_is_understood() {
+        let line = "runvf --root /run/r --log /b/log.json --log-format json --systemd-cgroup create \
+                    --bundle /b --pid-file /b/init.pid --no-new-keyring abc";
+        let Ok(Arguments { global, command: Command::Create(create) }) = parse(line) else {
+            panic!("must parse");
+        };
+        assert!(global.systemd_cgroup && global.log_format == LogFormat::Json);
+        assert_eq!((create.id.as_str(), create.bundle.to_str()), ("abc", Some("/b")));
+        assert!(parse("runvf --root r exec --process p --pid-file f --detach abc").is_ok());
+        assert!(parse("runvf --root r kill --all abc 9").is_ok());
+        assert!(parse("runvf --root r delete --force abc").is_ok());
+        assert!(parse("runvf --root r ps --format json abc").is_ok());
+    }
+
+    #[test]
+    fn the_command_of_exec_may_look_like_options() {
+        let Ok(Arguments { command: Command::Exec(exec), .. }) =
+            parse("runvf exec -t -u 1:2 abc ls -la --color")
+        else {
+            panic!("must parse");
+        };
+        assert!(exec.tty);
+        assert_eq!(exec.command, ["ls", "-la", "--color"]);
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line() {
+        let usage = parse("runvf create --nonsense x").expect_err("must be refused");
+        assert_eq!(first_paragraph(&usage.to_string()), "unexpected argument '--nonsense' found");
+        let usage = parse("runvf --rootless true list").expect_err("must be refused");
+        assert!(first_paragraph(&usage.to_string()).contains("runvf runs as root only"));
+    }
+}

@@ -1,0 +1,166 @@
+//! The one error of this crate. A variant is an operation that failed; it names its object and leaves the cause to
+//! `source`, which [`line`] prints.
+//!
+//! Some texts are an interface: containerd and moby match on "does not exist" and "container not running"
+//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `executor.rs`.
+
+use std::io;
+use std::path::PathBuf;
+
+use libcontainer::error::LibcontainerError;
+use nix::errno::Errno;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{problem}")]
+    Usage { problem: String },
+    #[error("cannot copy this program to sealed memory")]
+    Seal { source: io::Error },
+    #[error("cannot {action} {}", .path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is not valid", .path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("cannot write to stdout")]
+    Stdout { source: io::Error },
+    #[error("cannot {action}")]
+    Kernel { action: &'static str, source: Errno },
+
+    #[error("container id `{id}` is not 1 to 1024 letters, digits, `_`, `+`, `-` or `.`")]
+    BadId { id: String },
+    #[error("container with given ID already exists: {id}")]
+    Exists { id: String },
+    #[error("container does not exist: {id}")]
+    NoContainer { id: String },
+    #[error("the state of container {id} is damaged")]
+    BadState { id: String, source: Box<LibcontainerError> },
+    #[error("container not running: {id}")]
+    NotRunning { id: String },
+    #[error("container not paused: {id}")]
+    NotPaused { id: String },
+    #[error("cannot start {why} container {id}")]
+    CannotStart { id: String, why: &'static str },
+    #[error("cannot exec in {why} container {id}")]
+    CannotExec { id: String, why: &'static str },
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped { id: String, status: &'static str },
+    #[error("processes of container {id} outlived SIGKILL by {seconds} s")]
+    Unkillable { id: String, seconds: u64 },
+    #[error("process {pid} of container {id} went away while it was being created")]
+    InitGone { id: String, pid: i32 },
+
+    #[error("{}: cannot be loaded", .path.display())]
+    Spec { path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
+    #[error("{}: {problem}", .path.display())]
+    BadSpec { path: PathBuf, problem: String },
+    #[error("{what}")]
+    Unsupported { what: &'static str },
+    #[error("`{signal}` is not a signal")]
+    BadSignal { signal: String },
+    #[error("cannot {action} container {id}{}", in_brackets(.detail))]
+    Library {
+        action: &'static str,
+        id: String,
+        /// What libcontainer told its own log, and not its caller.
+        detail: Option<String>,
+        source: Box<LibcontainerError>,
+    },
+    #[error("container {id}: no cgroup manager")]
+    NoCgroup { id: String, source: Box<libcgroups::common::CreateCgroupSetupError> },
+
+    /// What libcontainer wraps four times, and engines match on.
+    #[error("cannot {action} container {id}: {problem}")]
+    Inside { action: &'static str, id: String, problem: String },
+
+    #[error("cannot restrict the devices of container {id}")]
+    Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
+
+    // `vf` prints its own line: it knows the hint.
+    #[error("{}", .0.line())]
+    Vf(Box<vf::Error>),
+    #[error("{first} (and then: {then})")]
+    Twice { first: Box<Error>, then: String },
+}
+
+impl From<vf::Error> for Error {
+    fn from(error: vf::Error) -> Self {
+        Self::Vf(Box::new(error))
+    }
+}
+
+impl Error {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    pub(crate) fn kernel(action: &'static str) -> impl FnOnce(Errno) -> Self {
+        move |source| Self::Kernel { action, source }
+    }
+
+    /// For `create` and `exec`, whose causes are in the events of `trace.rs`.
+    pub(crate) fn inside(action: &'static str, id: &str, source: LibcontainerError) -> Self {
+        let id = id.to_owned();
+        match crate::trace::first_error() {
+            Some(problem) if line(&source).contains(&problem) => {
+                Self::Inside { action, id, problem }
+            }
+            detail => Self::Library { action, id, detail, source: Box::new(source) },
+        }
+    }
+
+    pub(crate) fn library(
+        action: &'static str,
+        id: &str,
+    ) -> impl FnOnce(LibcontainerError) -> Self {
+        let id = id.to_owned();
+        move |source| Self::Library { action, id, detail: None, source: Box::new(source) }
+    }
+}
+
+fn in_brackets(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+/// The error and its causes on one line, without control characters: engines relay no more than that.
+pub(crate) fn line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // libcontainer's transparent variants, and those that print their source, would say it twice.
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line() {
+        let error = Error::file("read", "/b/a\nb")(io::Error::other("first\nsecond"));
+        assert_eq!(line(&error), "cannot read /b/a b: first second");
+    }
+
+    #[test]
+    fn a_source_is_not_said_twice() {
+        let source = LibcontainerError::Other("no such thing".to_owned());
+        let error = Error::library("start", "abc")(source);
+        assert_eq!(line(&error), "cannot start container abc: no such thing");
+    }
+
+    #[test]
+    fn texts_that_engines_match_on() {
+        let id = || "abc".to_owned();
+        assert!(line(&Error::NotRunning { id: id() }).contains("container not running"));
+        assert!(line(&Error::NoContainer { id: id() }).contains("does not exist"));
+    }
+}

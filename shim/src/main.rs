@@ -1,0 +1,79 @@
+//! `runvf`: the OCI runtime that Docker, Podman and containerd call when a container shall have a VF.
+//!
+//! libcontainer makes the container, the crate `vf` gives it its VFs, and this crate holds the two together: the command
+//! line that engines expect of a runtime (runc's), the order of the steps, and what an engine is told when one fails.
+//! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it.
+
+mod cgroup;
+mod cli;
+mod container;
+mod create;
+mod delete;
+mod devices;
+mod error;
+mod exec;
+mod executor;
+mod features;
+mod filter;
+mod foreground;
+mod hooks;
+mod kill;
+mod list;
+mod log;
+mod network;
+mod pause;
+mod processes;
+mod run;
+mod signal;
+mod spec;
+mod start;
+mod terminal;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Arguments, Command};
+use error::Error;
+use log::Log;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => return cli::refuse(&usage),
+    };
+    let log = match Log::open(&arguments.global) {
+        Ok(log) => log,
+        Err(error) => return Log::default().fail(&error),
+    };
+    let failure = arguments.command.failure();
+    dispatch(arguments, &log).unwrap_or_else(|error| {
+        log.fail(&error);
+        failure
+    })
+}
+
+fn dispatch(Arguments { global, command }: Arguments, log: &Log) -> Result<ExitCode, Error> {
+    if command.enters_a_container() {
+        // CVE-2019-5736: a process of the container may write to the program that entered it, through its /proc/PID/exe.
+        // So those commands run from a sealed copy in memory. The others never enter, and save the copy's 5 ms.
+        pentacle::ensure_sealed().map_err(|source| Error::Seal { source })?;
+    }
+    trace::install(log, global.debug)?;
+    let done = match command {
+        Command::Create(options) => create::create(&global, &options, log).map(drop),
+        Command::Start(options) => start::start(&global, &options.id),
+        Command::Run(options) => return run::run(&global, &options, log),
+        Command::Exec(options) => return exec::exec(&global, &options),
+        Command::State(options) => list::state(&global, &options.id),
+        Command::List(options) => list::list(&global, &options),
+        Command::Kill(options) => kill::kill(&global, &options),
+        Command::Delete(options) => delete::delete(&global, &options, log),
+        Command::Pause(options) => pause::pause(&global, &options.id),
+        Command::Resume(options) => pause::resume(&global, &options.id),
+        Command::Ps(options) => processes::ps(&global, &options),
+        Command::Features => features::print(),
+        Command::Spec(options) => spec::write(&options),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}

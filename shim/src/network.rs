@@ -1,0 +1,74 @@
+//! The VFs around a container's life: what `create`, `start` and `delete` ask of the crate `vf`, and nothing that a
+//! container without a request would run.
+
+use std::collections::HashMap;
+
+use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
+
+use crate::error::Error;
+use crate::log::Log;
+
+/// A container's own network namespace, as its spec has it.
+pub(crate) enum Netns<'a> {
+    Host,
+    New,
+    Joined(&'a std::path::Path),
+}
+
+impl<'a> Netns<'a> {
+    pub(crate) fn of(spec: &'a Spec) -> Self {
+        let namespaces: Option<&[LinuxNamespace]> =
+            spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+        let network = namespaces
+            .unwrap_or_default()
+            .iter()
+            .find(|namespace| namespace.typ() == LinuxNamespaceType::Network);
+        match network.map(|namespace| namespace.path().as_deref()) {
+            None => Self::Host,
+            Some(None) => Self::New,
+            Some(Some(path)) => Self::Joined(path),
+        }
+    }
+}
+
+pub(crate) fn request(
+    annotations: Option<&HashMap<String, String>>,
+) -> Result<Option<vf::Request>, Error> {
+    let pairs = annotations.into_iter().flatten();
+    Ok(vf::Request::from_annotations(pairs.map(|(key, value)| (key.as_str(), value.as_str())))?)
+}
+
+/// What the spec asks for, checked as far as it can be before anything is touched.
+pub(crate) fn grant(spec: &Spec) -> Result<Option<vf::Grant>, Error> {
+    let Some(request) = request(spec.annotations().as_ref())? else {
+        return Ok(None);
+    };
+    match Netns::of(spec) {
+        Netns::Host => return Err(vf::Error::HostNetwork.into()),
+        Netns::Joined(path) if vf::is_host_netns(path)? => {
+            return Err(vf::Error::HostNetwork.into());
+        }
+        Netns::Joined(_) | Netns::New => {}
+    }
+    Ok(Some(vf::authorise(&vf::Host::default(), request)?))
+}
+
+pub(crate) fn check(request: &vf::Request, id: &str) -> Result<(), Error> {
+    Ok(vf::check_attached(&vf::Host::default(), request, id)?)
+}
+
+/// Takes the VFs of a container back. Never fails: an engine must be able to remove the container, and what could not be
+/// cleaned stays claimed or quarantined until `runvfctl gc`.
+pub(crate) fn release(id: &str, log: &Log) {
+    match vf::release(&vf::Host::default(), id) {
+        Ok(released) => {
+            for one in released {
+                if let vf::Outcome::Quarantined(why) = one.outcome {
+                    let vf::Released { vf, interface, .. } = one;
+                    log.warn(&format!("VF {vf} ({interface} of {id}) is quarantined: {why}"));
+                }
+            }
+        }
+        Err(error) => log.warn(&format!("the VFs of {id} are not released: {}", error.line())),
+    }
+}
