@@ -1,0 +1,84 @@
+# runvf: `make help` lists what there is.
+#
+# Everything runs as root: the lab unpacks Debian packages, and a part of the tests makes network namespaces. A machine
+# without cargo 1.88 or newer gets a Debian 13 root with one (tests/workshop), and the same targets run inside it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr
+DESTDIR ?=
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+ifeq ($(shell tests/workshop needed && echo yes),yes)
+
+.PHONY: build test test-unit test-netns test-lab demo lab lab-shell lint fmt deps
+build test test-unit test-netns test-lab demo lab lab-shell lint fmt deps:
+	@tests/workshop run make $@
+
+else
+
+.PHONY: deps
+deps: ## install the Debian packages that building and testing need
+	@tests/deps
+
+.PHONY: build
+build: deps ## build runvf, runvf-hook and runvfctl into target/release
+	cargo build --release --locked -p runvf -p runvf-hook -p runvfctl
+
+.PHONY: demo
+demo: build ## three tenants' sensors on an emulated SR-IOV host; who saw what
+	cargo run --locked -q -p lab --bin demo
+
+.PHONY: lab
+lab: build ## boot the emulated SR-IOV host and leave it running
+	cargo run --locked -q -p lab --bin lab -- up --detach
+
+.PHONY: lab-shell
+lab-shell: build ## a shell in the emulated SR-IOV host
+	cargo run --locked -q -p lab --bin lab -- shell
+
+.PHONY: test
+test: build ## all three rings of tests
+	@tests/run unit netns lab
+
+.PHONY: test-unit
+test-unit: deps ## ring 1: pure logic
+	@tests/run unit
+
+.PHONY: test-netns
+test-netns: deps ## ring 2: the kernel's edge, in real network namespaces
+	@tests/run netns
+
+.PHONY: test-lab
+test-lab: build ## ring 3: the built programs under Docker and Podman on an emulated SR-IOV host
+	@tests/run lab
+
+.PHONY: lint
+lint: deps ## formatting and clippy
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: fmt
+fmt: deps ## format the code
+	cargo fmt --all
+
+endif
+
+.PHONY: install
+install: ## install what `make build` built (PREFIX, DESTDIR)
+	install -D -m 755 target/release/runvf $(DESTDIR)$(PREFIX)/bin/runvf
+	install -D -m 755 target/release/runvfctl $(DESTDIR)$(PREFIX)/bin/runvfctl
+	install -D -m 755 target/release/runvf-hook $(DESTDIR)$(PREFIX)/libexec/runvf/runvf-hook
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d packaging/hooks.d/*.json
+	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
+
+.PHONY: uninstall
+uninstall: ## remove it again; /etc/runvf stays
+	rm -f $(DESTDIR)$(PREFIX)/bin/runvf $(DESTDIR)$(PREFIX)/bin/runvfctl
+	rm -f $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d/runvf-{attach,detach}.json
+	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf

@@ -1,0 +1,195 @@
+//! Bad input: the container does not start, one clear line reaches the person who typed the command, and the host is as before.
+
+use lab::Lab;
+
+use crate::engine::{Engine, run};
+use crate::host::{assert_untouched, configure, prepared, state};
+
+/// Runs a container that must be refused with a message that holds `expected`.
+fn refused(lab: &Lab, engine: Engine, options: &str, expected: &str) {
+    let before = state(lab);
+    let output = run(lab, engine, options, "echo it runs");
+    let case = format!("{engine:?} {options}\n{output}");
+    assert_eq!(output.status, engine.refusal(), "{case}");
+    assert!(!output.stdout.contains("it runs"), "{case}");
+    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains("runvf: ")).collect();
+    assert_eq!(lines.len(), 1, "one line, please: {case}");
+    assert!(lines[0].contains(expected), "expected {expected:?} in {case}");
+    assert_untouched(lab, &before);
+}
+
+const NOT_A_VLAN: &str = "is not a VLAN; give a number from 1 to 4094";
+const NAME: &str =
+    "; an interface's name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
+
+fn annotations(engine: Engine) {
+    let lab = prepared();
+    for value in ["0", "4095", "5000", "abc", ""] {
+        let options = format!("--annotation io.runvf.vlan={value}");
+        refused(&lab, engine, &options, &format!("runvf: io.runvf.vlan={value} {NOT_A_VLAN}"));
+    }
+    refused(
+        &lab,
+        engine,
+        "--annotation io.runvf.vlna=100",
+        "runvf: io.runvf.vlna is not an annotation of runvf; did you mean `io.runvf.vlan`?",
+    );
+    refused(
+        &lab,
+        engine,
+        "--annotation io.runvf.vlan=100 --annotation io.runvf.vlan.mon0=200",
+        "runvf: io.runvf.vlan and io.runvf.vlan.mon0 both ask for an interface named `mon0`; give one of them another name",
+    );
+    for name in ["lo", "eth0/x", "a2345678901234567890"] {
+        let options = format!("--annotation io.runvf.vlan.{name}=100");
+        refused(&lab, engine, &options, &format!("runvf: io.runvf.vlan.{name} names "));
+        refused(&lab, engine, &options, NAME);
+    }
+    refused(
+        &lab,
+        engine,
+        "--network host --annotation io.runvf.vlan=100",
+        "runvf: the container uses the host's network, and a VF must never be moved there; run it without `--network host`",
+    );
+}
+
+#[test]
+fn bad_annotations_under_docker() {
+    annotations(Engine::Docker);
+}
+
+#[test]
+fn bad_annotations_under_podman_with_hooks() {
+    annotations(Engine::PodmanHooks);
+}
+
+#[test]
+fn bad_annotations_under_podman_with_runvf() {
+    annotations(Engine::PodmanRuntime);
+}
+
+/// The host's side, through every engine: nothing of it is the container's fault, and the line must say so.
+fn hosts(engine: Engine) {
+    const ASKS: &str = "--annotation io.runvf.vlan=100";
+    let pool = |pf: &str| format!("[[pool]]\nname = \"sensors\"\npfs = [\"{pf}\"]\n");
+    let lab = prepared();
+
+    lab.ok("ip link set pf0 down").unwrap();
+    refused(&lab, engine, ASKS, "runvf: PF pf0 is down; `ip link set pf0 up`");
+    lab.ok("ip link set pf0 up").unwrap();
+
+    configure(&lab, &pool("pf9"));
+    refused(
+        &lab,
+        engine,
+        ASKS,
+        "runvf: PF pf9 of pool `sensors` is not on this machine; see `ip -br link`",
+    );
+    configure(&lab, &pool("mirror0"));
+    refused(&lab, engine, ASKS, "runvf: PF mirror0 has no SR-IOV; ");
+
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = \"pf0\"\n");
+    refused(&lab, engine, ASKS, "runvf: /etc/runvf/config.toml: line 3: invalid type: string");
+    configure(&lab, "[[pool");
+    refused(&lab, engine, ASKS, "runvf: /etc/runvf/config.toml: line 1: ");
+    configure(&lab, &pool("pf0"));
+    lab.ok("chmod 666 /etc/runvf/config.toml").unwrap();
+    refused(
+        &lab,
+        engine,
+        ASKS,
+        "runvf: /etc/runvf/config.toml: somebody other than root may write it; ",
+    );
+    lab.ok("rm /etc/runvf/config.toml").unwrap();
+    refused(
+        &lab,
+        engine,
+        ASKS,
+        "runvf: there is no /etc/runvf/config.toml; one for this machine is: \
+         pool = [{ name = \"sensors\", pfs = [\"pf0\", \"pf1\", \"pf2\"] }]",
+    );
+
+    configure(&lab, &pool("pf0"));
+    lab.ok("chmod 644 /etc/runvf/config.toml").unwrap();
+    // Three VFs, all in use.
+    lab.ok("for vf in 0 1 2; do ip link set enp1s0v$vf up; done").unwrap();
+    refused(
+        &lab,
+        engine,
+        ASKS,
+        "runvf: no free VF in pool `sensors`: pf0 has 0 claimed and 3 in use by something else; stop a sensor",
+    );
+    lab.ok("for vf in 0 1 2; do ip link set enp1s0v$vf down; done").unwrap();
+
+    // VFs without their driver, and no way to get it.
+    lab.ok("rmmod igbvf; echo 'install igbvf /bin/false' > /etc/modprobe.d/no-igbvf.conf").unwrap();
+    refused(
+        &lab,
+        engine,
+        ASKS,
+        "runvf: VF 0000:01:10.0: its driver brought up no network interface within 10 s; look for 0000:01:10.0 in `dmesg`",
+    );
+}
+
+#[test]
+fn a_host_that_cannot_serve_under_docker() {
+    hosts(Engine::Docker);
+}
+
+#[test]
+fn a_host_that_cannot_serve_under_podman_with_hooks() {
+    hosts(Engine::PodmanHooks);
+}
+
+#[test]
+fn a_host_that_cannot_serve_under_podman_with_runvf() {
+    hosts(Engine::PodmanRuntime);
+}
+
+#[test]
+fn a_name_that_the_engine_has_given_already_is_refused() {
+    let lab = prepared();
+    // Podman's own interface is there before the runtime is called.
+    refused(
+        &lab,
+        Engine::PodmanHooks,
+        "--annotation io.runvf.vlan.eth0=100",
+        "runvf: an interface named `eth0` is in the container already; ask for another name",
+    );
+}
+
+#[test]
+fn a_state_that_is_none_is_refused_by_the_hook() {
+    let lab = prepared();
+    let before = state(&lab);
+    for (stdin, expected) in [
+        ("true", "the container's state on stdin is empty"),
+        ("echo hello", "the container's state on stdin is not what the OCI runtime spec says"),
+        ("echo '{\"pid\":1}'", "missing field `id`"),
+        (
+            "head -c 5000000 /dev/zero | tr '\\0' ' '",
+            "the container's state on stdin is larger than 4194304 bytes",
+        ),
+        (
+            "echo '{\"id\":\"x\",\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",
+            "the state of container x names no process",
+        ),
+        (
+            "echo '{\"id\":\"x\",\"pid\":999999,\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",
+            "process 999999 of container x is gone",
+        ),
+        (
+            "echo '{\"id\":\"x\",\"pid\":1,\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",
+            "the container uses the host's network",
+        ),
+    ] {
+        let output = lab.sh(&format!("{stdin} | /usr/libexec/runvf/runvf-hook attach")).unwrap();
+        assert_eq!(output.status, 1, "{stdin}: {output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{stdin}: {output}");
+        assert!(
+            output.stderr.starts_with("runvf: ") && output.stderr.contains(expected),
+            "{stdin}: {output}"
+        );
+    }
+    assert_untouched(&lab, &before);
+}

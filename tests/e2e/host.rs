@@ -1,0 +1,105 @@
+//! The host under the containers: set up as an operator would, and looked at from outside of runvf.
+
+use std::time::Duration;
+
+use lab::Lab;
+use serde_json::Value;
+
+pub(crate) const CONFIG: &str = "/etc/runvf/config.toml";
+
+/// A pristine host with runvf installed and one pool of all its PFs.
+pub(crate) fn installed() -> Lab {
+    let lab = Lab::restore().unwrap();
+    lab.install_runvf().unwrap();
+    lab
+}
+
+/// As [`installed`], with the VFs of pf0 there already and no other PF in the pool.
+pub(crate) fn prepared() -> Lab {
+    let lab = installed();
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
+    lab.ok("echo 3 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    settle(&lab, 3);
+    lab
+}
+
+pub(crate) fn configure(lab: &Lab, text: &str) {
+    lab.write(CONFIG, text).unwrap();
+}
+
+/// Waits until pf0's VFs have their netdevs and udev has given them their names.
+pub(crate) fn settle(lab: &Lab, count: usize) {
+    let there = format!("[ $(ls -d /sys/class/net/pf0/device/virtfn*/net/* | wc -l) = {count} ]");
+    lab.wait_until(Duration::from_secs(20), &there).unwrap();
+    lab.ok("udevadm settle").unwrap();
+}
+
+/// What the PF says of one of its VFs.
+pub(crate) fn vf(lab: &Lab, pf: &str, index: usize) -> Value {
+    lab.json(&format!("ip -j link show {pf}")).unwrap()[0]["vfinfo_list"][index].clone()
+}
+
+/// VLAN and trust of every VF of a PF that has a VLAN.
+pub(crate) fn on_vlans(lab: &Lab, pf: &str) -> Vec<(u64, bool)> {
+    let link = lab.json(&format!("ip -j link show {pf}")).unwrap();
+    let vfs = link[0]["vfinfo_list"].as_array().cloned().unwrap_or_default();
+    vfs.iter().filter_map(|vf| Some((vlan(vf)?, vf["trust"].as_bool()?))).collect()
+}
+
+fn vlan(vf: &Value) -> Option<u64> {
+    vf["vlan_list"][0]["vlan"].as_u64().filter(|vlan| *vlan != 0)
+}
+
+/// Everything that a refused or ended container must leave as it was: links with their flags and names, VF settings, claims,
+/// named namespaces, containers. Two of these compare equal or show what differs.
+pub(crate) fn state(lab: &Lab) -> String {
+    lab.ok(
+        "udevadm settle
+         for link in $(ls /sys/class/net | grep -E '^(pf|enp|eth|mon|tap|dev)'); do
+             ip -o link show $link | sed -E 's/^[0-9]+: //; s/ link\\/ether .*//; s/ qlen [0-9]+//'
+         done
+         for pf in pf0 pf1 pf2; do
+             cat /sys/class/net/$pf/device/sriov_numvfs
+             ip link show $pf | sed -nE '/^ +vf /p' | sed -E 's/link\\/ether [0-9a-f:]+ //'
+         done
+         for vf in $(ls -d /sys/bus/pci/devices/*/physfn || true); do
+             echo $(basename $(dirname $vf)) $(basename $(readlink $(dirname $vf)/driver || echo none))
+         done
+         ls -A /run/runvf/claims 2>/dev/null || true
+         ls -A /run/runvf/containers 2>/dev/null || true
+         ls /run/netns 2>/dev/null || true
+         lsns -n -t net -o NPROCS,COMMAND | wc -l
+         docker ps -aq; podman ps -aq",
+    )
+    .unwrap()
+    .stdout
+}
+
+/// Like `assert_eq!` on two [`state`]s, once the engines are through with their own cleaning up.
+pub(crate) fn assert_untouched(lab: &Lab, before: &str) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let now = state(lab);
+        if now == before {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the host has changed.\nbefore:\n{before}\nnow:\n{now}"
+        );
+    }
+}
+
+/// That VF `index` of pf0 is clean and home: no VLAN, no trust, DOWN in the host under its old name.
+pub(crate) fn assert_clean(lab: &Lab, index: usize, name: &str) {
+    let vf = vf(lab, "pf0", index);
+    assert_eq!(vlan(&vf), None, "{vf}");
+    assert_eq!(vf["trust"], false, "{vf}");
+    let link = lab.json(&format!("ip -j -d link show {name}")).unwrap()[0].clone();
+    let flags = link["flags"].to_string();
+    for flag in ["\"UP\"", "PROMISC", "ALLMULTI", "NOARP"] {
+        assert!(!flags.contains(flag), "{link}");
+    }
+    assert_eq!((&link["operstate"], &link["promiscuity"]), (&"DOWN".into(), &0.into()), "{link}");
+    assert!(lab.ok("ls -A /run/runvf/claims").unwrap().text().is_empty());
+}

@@ -1,0 +1,58 @@
+//! Three tenants at once: each sensor gets every frame of its VLAN, and not one of another's.
+
+use std::time::Duration;
+
+use lab::Lab;
+use lab::traffic::{Mac, Traffic, mac};
+
+use crate::engine::Engine;
+use crate::host::{configure, installed};
+
+const TENANTS: [(Engine, &str, u16); 3] = [
+    (Engine::Docker, "acme", 100),
+    (Engine::PodmanHooks, "bravo", 200),
+    (Engine::PodmanRuntime, "civic", 300),
+];
+
+/// Frames of each class on each VLAN.
+const FRAMES: u32 = 100;
+
+fn start(lab: &Lab, engine: Engine, name: &str, vlan: u16) -> Mac {
+    lab.ok(&format!(
+        "mkdir -p /var/log/{name}
+         {} -d --name {name} -v /var/log/{name}:/var/log/sensor --annotation io.runvf.vlan={vlan} runvf/tcpdump",
+        engine.run()
+    ))
+    .unwrap();
+    let address = lab
+        .ok(&format!(
+            "nsenter -n -t $({} inspect -f '{{{{.State.Pid}}}}' {name}) ip -j link show mon0 | jq -r '.[0].address'",
+            engine.program()
+        ))
+        .unwrap();
+    // The capture is under way once its file has a header.
+    lab.wait_until(Duration::from_secs(30), &format!("[ -s /var/log/{name}/mon0.pcap ]")).unwrap();
+    mac(address.text()).unwrap()
+}
+
+#[test]
+fn each_of_three_tenants_sees_its_vlan_and_nothing_else() {
+    let lab = installed();
+    // One PF, so that only the VLAN keeps the tenants apart.
+    configure(&lab, "pool = [{ name = \"sensors\", pfs = [\"pf0\"] }]\n");
+    let stations: Vec<Mac> =
+        TENANTS.iter().map(|(engine, name, vlan)| start(&lab, *engine, name, *vlan)).collect();
+
+    let vlans = [Some(100), Some(200), Some(300), Some(400), None];
+    let traffic = Traffic::new().send_all(&vlans, &stations, FRAMES);
+    traffic.play(&lab, "mirror0").unwrap();
+
+    for (engine, name, vlan) in TENANTS {
+        let capture = format!("/var/log/{name}/mon0.pcap");
+        traffic.wait_for_end(&lab, &capture, Some(vlan)).unwrap();
+        lab.ok(&format!("{} stop {name}", engine.program())).unwrap();
+        let verdict =
+            traffic.judge(&lab.pull(&capture).unwrap(), |flow| flow.vlan == Some(vlan)).unwrap();
+        verdict.require_exact(name).unwrap();
+    }
+}

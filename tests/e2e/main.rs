@@ -1,0 +1,20 @@
+//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Every test has a host of its own.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bare;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod first_process;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod interrupted;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod options;
+#[cfg(test)]
+mod plain;

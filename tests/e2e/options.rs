@@ -1,0 +1,82 @@
+//! What else an annotation may ask for.
+
+use crate::engine::{Engine, IMAGE, run};
+use crate::host::{assert_untouched, prepared, state};
+
+#[test]
+fn every_option_takes_effect_inside_and_on_the_pf() {
+    let lab = prepared();
+    let before = state(&lab);
+    let options = "--annotation io.runvf.vlan=100 --annotation io.runvf.mtu=1400 \
+        --annotation io.runvf.mac=02:00:00:00:0a:0b --annotation io.runvf.qos=3 \
+        --annotation io.runvf.vlan.tap1=200 --annotation io.runvf.tenant=acme";
+    let sensor = Engine::Docker.run();
+    lab.ok(&format!("{sensor} -d --name sensor {options} {IMAGE} sleep 1000")).unwrap();
+
+    let inside = |name: &str| {
+        let shown = lab.json(&format!(
+            "nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' sensor) ip -j link show {name}"
+        ));
+        shown.unwrap()[0].clone()
+    };
+    let mon0 = inside("mon0");
+    assert_eq!((&mon0["mtu"], &mon0["address"]), (&1400.into(), &"02:00:00:00:0a:0b".into()));
+    assert!(inside("tap1")["flags"].to_string().contains("PROMISC"));
+    let shown =
+        lab.ok("ip link show pf0 | grep -E 'vlan (100|200)' | sed -E 's/^ +vf [0-9] +//'").unwrap();
+    assert!(shown.text().contains("02:00:00:00:0a:0b"), "{shown}");
+    assert!(
+        shown.text().contains("vlan 100, qos 3, spoof checking on, link-state auto, trust on"),
+        "{shown}"
+    );
+    assert!(
+        shown.text().contains("vlan 200, spoof checking on, link-state auto, trust on"),
+        "{shown}"
+    );
+    let status = lab.json("runvfctl status --json").unwrap();
+    let claims: Vec<_> =
+        status[0]["vfs"].as_array().unwrap().iter().map(|vf| &vf["claim"]).collect();
+    assert_eq!(claims.iter().filter(|claim| claim["tenant"] == "acme").count(), 2, "{status}");
+
+    lab.ok("docker rm -f sensor").unwrap();
+    assert_untouched(&lab, &before);
+    lab.ok("! ip link show pf0 | grep 02:00:00:00:0a:0b").unwrap();
+}
+
+/// `sriov_drivers_autoprobe=0`: VFs without netdevs until one is asked for, and again afterwards.
+#[test]
+fn a_vf_without_a_driver_has_none_afterwards() {
+    let lab = prepared();
+    lab.ok("for vf in /sys/class/net/pf0/device/virtfn*; do basename $(readlink $vf) > /sys/bus/pci/drivers/igbvf/unbind; done")
+        .unwrap();
+    let before = state(&lab);
+    let output = run(
+        &lab,
+        Engine::PodmanHooks,
+        "--annotation io.runvf.vlan=9",
+        "cat /sys/class/net/mon0/carrier",
+    );
+    assert_eq!(output.text(), "1", "{output}");
+    assert_untouched(&lab, &before);
+}
+
+/// A VF that is up, or given to another driver, is somebody's.
+#[test]
+fn a_vf_that_somebody_uses_is_never_claimed() {
+    let lab = prepared();
+    lab.ok("ip link set enp1s0v0 up; ip netns add other; ip link set enp1s0v1 netns other")
+        .unwrap();
+    let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", "true");
+    assert_eq!(output.status, 0, "{output}");
+    lab.ok("ip link show enp1s0v0 | grep -q UP; ip -n other link show enp1s0v1").unwrap();
+
+    lab.ok("ip link set enp1s0v2 up").unwrap();
+    let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", "true");
+    assert!(
+        output.stderr.contains(
+            "no free VF in pool `sensors`: pf0 has 0 claimed and 3 in use by something else; "
+        ),
+        "{output}"
+    );
+    assert_eq!(output.status, Engine::PodmanHooks.refusal());
+}

@@ -1,0 +1,39 @@
+#!/bin/bash
+# The guest: a Debian 13 SR-IOV host with its stock kernel, Docker, Podman and the tools the tests look with.
+#
+# usage: guest.sh DESTINATION AUTHORIZED_KEY_FILE
+# Leaves in DESTINATION: root.img (ext4), vmlinuz, initrd.img.
+set -euo pipefail
+dest=$1 key=$2
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(mktemp -d -p "$dest" root.XXXXXX)
+trap 'rm -rf --one-file-system "$root"' EXIT
+chmod 755 "$root"
+
+packages=(
+    linux-image-amd64 initramfs-tools systemd systemd-sysv udev dbus kmod
+    iproute2 ethtool openssh-server procps util-linux jq tar
+    docker.io docker-cli containerd runc podman crun netavark iptables nftables uidmap apparmor
+    tcpdump tcpreplay
+)
+
+# The overlay goes in before the packages: initramfs-tools reads its configuration while the kernel installs.
+mmdebstrap --quiet --variant=minbase \
+    --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='force-confold' \
+    --essential-hook="sync-in '$here/guest' /" \
+    --include="$(IFS=,; echo "${packages[*]}")" \
+    --customize-hook='echo runvf-lab > "$1/etc/hostname"' \
+    --customize-hook='echo "127.0.0.1 localhost runvf-lab" > "$1/etc/hosts"' \
+    --customize-hook='chroot "$1" passwd -d root' \
+    --customize-hook="install -D -m 600 '$key' \"\$1/root/.ssh/authorized_keys\"" \
+    --customize-hook='chroot "$1" systemctl enable lab-ports.service systemd-networkd.service ssh.service docker.service' \
+    --customize-hook='chroot "$1" systemctl disable apt-daily.timer apt-daily-upgrade.timer' \
+    --customize-hook='chroot "$1" systemctl mask systemd-networkd-wait-online.service e2scrub_reap.service fstrim.timer' \
+    trixie "$root"
+
+cp "$root"/boot/vmlinuz-* "$dest/vmlinuz"
+cp "$root"/boot/initrd.img-* "$dest/initrd.img"
+rm -f "$root"/boot/initrd.img-* "$root"/boot/vmlinuz-*
+mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$root" "$dest/root.img" 8G

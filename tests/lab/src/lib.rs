@@ -1,0 +1,36 @@
+//! The lab: a host with real SR-IOV drivers in QEMU, pristine for every test.
+//!
+//! ```no_run
+//! # fn main() -> lab::Result<()> {
+//! let lab = lab::Lab::restore()?;
+//! lab.ok("echo 2 > /sys/class/net/pf0/device/sriov_numvfs")?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`Lab::restore`] builds the image when it is not there or its inputs changed (minutes, see
+//! [`image`]), then brings back a booted, settled guest in about a second. Nothing a test does
+//! outlives its `Lab`.
+//!
+//! The guest has three PFs, `pf0` to `pf2`, all up and promiscuous and without VFs, and on each
+//! PF's wire a mirror port, `mirror0` to `mirror2`: whatever is sent on `mirrorN` arrives at `pfN`.
+//! [`traffic`] makes and judges it.
+
+mod cache;
+mod command;
+mod error;
+mod files;
+mod guest;
+mod hardware;
+pub mod image;
+mod machine;
+mod places;
+mod provision;
+mod qmp;
+mod runvf;
+mod ssh;
+pub mod standing;
+pub mod traffic;
+
+pub use command::Output;
+pub use error::{Error, Result};
+pub use guest::Lab;

@@ -1,0 +1,70 @@
+//! The last stage of the image: a booted guest with the sensors in it, frozen.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cache::Cache;
+use crate::error::{Result, at};
+use crate::guest::Lab;
+use crate::hardware::Parts;
+use crate::image::{Image, SENSORS, seal};
+
+const BOOT: Duration = Duration::from_secs(300);
+const PROVISION: Duration = Duration::from_secs(600);
+
+pub(crate) fn host(
+    cache: &Cache,
+    image: &Image,
+    script: &Path,
+    bundles: &Path,
+    sensors: &Path,
+) -> Result<()> {
+    let guest = image.kernel().with_file_name("root.img");
+    // Relative, so that the cache can be moved: stages are neighbours.
+    let base = Path::new("..")
+        .join(guest.parent().and_then(Path::file_name).unwrap_or_default())
+        .join("root.img");
+    image.tools.overlay(&base, "raw", &image.disk())?;
+    let (kernel, initrd, disk, memory) =
+        (image.kernel(), image.initrd(), image.disk(), image.memory());
+    let parts = Parts { kernel: &kernel, initrd: &initrd, disk: &disk, memory: &memory };
+
+    let lab =
+        saying("booting the guest", || Lab::boot(cache, &image.tools, &parts, &image.key(), BOOT))?;
+    saying("loading the sensors into Docker and Podman", || {
+        let mut files = Vec::new();
+        for sensor in SENSORS {
+            let to = |name: &str| format!("/var/lib/runvf-bundles/{sensor}/{name}");
+            files.push((sensors.join(format!("{sensor}.tar")), to("rootfs.tar"), 0o644));
+            for name in ["Containerfile", "config.json"] {
+                files.push((bundles.join(sensor).join(name), to(name), 0o644));
+            }
+        }
+        lab.push_tree(files)?;
+        let script = std::fs::read_to_string(script).map_err(at(script))?;
+        lab.ok_within(PROVISION, &script).map(drop)
+    })?;
+    saying("freezing the guest", || lab.freeze(&image.state()))?;
+    [image.disk(), image.memory(), image.state()].iter().try_for_each(|file| seal(file))
+}
+
+/// Does `work` and says every few seconds that it is still being done.
+fn saying<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let (done, waiting) = mpsc::channel::<()>();
+    let name = what.to_owned();
+    let ticker = thread::spawn(move || {
+        while waiting.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("lab: {name}: {} s …", started.elapsed().as_secs());
+        }
+    });
+    let result = work();
+    drop(done);
+    let _ = ticker.join();
+    if result.is_ok() {
+        eprintln!("lab: {what}: done in {} s", started.elapsed().as_secs());
+    }
+    result
+}
