@@ -1,7 +1,7 @@
 //! The lab proves itself, without runvf: a restored guest is pristine, and what its mirror ports
 //! send arrives exactly where the kernel's own tools say it should.
 //!
-//! cargo test -p lab --test lab_selftest -- --ignored --test-threads=1 --nocapture
+//! cargo test -p lab --test lab_selftest -- --test-threads=1 --nocapture
 
 #[cfg(test)]
 mod tests {
@@ -38,7 +38,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "boots the lab"]
     fn each_vf_gets_its_vlan_and_nothing_else() -> Result<()> {
         let lab = Lab::restore()?;
         let macs = two_tenants(&lab)?;
@@ -63,7 +62,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "boots the lab"]
     fn a_restored_guest_is_pristine_and_knows_the_time() -> Result<()> {
         for _ in 0..2 {
             let lab = Lab::restore()?;
@@ -78,7 +76,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "boots the lab"]
     fn files_and_failures_come_through() -> Result<()> {
         let lab = Lab::restore()?;
         let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
@@ -102,7 +99,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "boots the lab"]
     fn the_sensors_are_there() -> Result<()> {
         let lab = Lab::restore()?;
         for engine in ["docker", "podman"] {
@@ -127,7 +123,6 @@ mod tests {
     /// Both bundles under plain runc, with a VF given by hand: the sensors work without runvf, so a
     /// test that finds one blind has found runvf's fault.
     #[test]
-    #[ignore = "boots the lab"]
     fn the_bundles_sense_a_vf_given_by_hand() -> Result<()> {
         let lab = Lab::restore()?;
         two_tenants(&lab)?;
@@ -172,7 +167,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "boots the lab"]
     fn restoring_takes_about_a_second() -> Result<()> {
         lab::image::ensure()?;
         let mut times = Vec::new();
