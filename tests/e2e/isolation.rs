@@ -20,7 +20,7 @@ const FRAMES: u32 = 100;
 fn start(lab: &Lab, engine: Engine, name: &str, vlan: u16) -> Mac {
     lab.ok(&format!(
         "mkdir -p /var/log/{name}
-         {} -d --name {name} -v /var/log/{name}:/var/log/sensor --annotation io.runvf.vlan={vlan} runvf/tcpdump",
+         {} -d --name {name} -v /var/log/{name}:/var/log/sensor --cap-drop ALL --cap-add NET_RAW --annotation io.runvf.vlan={vlan} runvf/tcpdump",
         engine.run()
     ))
     .unwrap();

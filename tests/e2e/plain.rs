@@ -50,16 +50,20 @@ fn output_and_exit_codes_come_through() {
 fn exec_logs_kill_and_remove_work() {
     on_every_runtime(|lab, run| {
         let engine = engine(run);
-        lab.ok(&format!("{run} -d --name c {IMAGE} sh -c 'echo started; sleep 1000'")).unwrap();
+        lab.ok(&format!("{run} -d --name plain {IMAGE} sh -c 'echo started; sleep 1000'")).unwrap();
         assert_eq!(
-            lab.ok(&format!("{engine} exec c sh -c 'echo inside; exit 0'")).unwrap().text(),
+            lab.ok(&format!("{engine} exec plain sh -c 'echo inside; exit 0'")).unwrap().text(),
             "inside"
         );
-        assert_eq!(lab.sh(&format!("{engine} exec c sh -c 'exit 4'")).unwrap().status, 4, "{run}");
-        assert_eq!(lab.ok(&format!("{engine} logs c")).unwrap().text(), "started");
-        lab.ok(&format!("{engine} kill -s KILL c")).unwrap();
-        assert_eq!(lab.ok(&format!("{engine} wait c")).unwrap().text(), "137", "{run}");
-        lab.ok(&format!("{engine} rm c")).unwrap();
+        assert_eq!(
+            lab.sh(&format!("{engine} exec plain sh -c 'exit 4'")).unwrap().status,
+            4,
+            "{run}"
+        );
+        assert_eq!(lab.ok(&format!("{engine} logs plain")).unwrap().text(), "started");
+        lab.ok(&format!("{engine} kill -s KILL plain")).unwrap();
+        assert_eq!(lab.ok(&format!("{engine} wait plain")).unwrap().text(), "137", "{run}");
+        lab.ok(&format!("{engine} rm plain")).unwrap();
     });
 }
 
@@ -76,8 +80,8 @@ fn a_terminal_is_one() {
 fn a_stopped_container_starts_again() {
     on_every_runtime(|lab, run| {
         let engine = engine(run);
-        lab.ok(&format!("{run} --name c {IMAGE} echo again")).unwrap();
-        assert_eq!(lab.ok(&format!("{engine} start -a c")).unwrap().text(), "again", "{run}");
-        lab.ok(&format!("{engine} rm c")).unwrap();
+        lab.ok(&format!("{run} --name plain {IMAGE} echo again")).unwrap();
+        assert_eq!(lab.ok(&format!("{engine} start -a plain")).unwrap().text(), "again", "{run}");
+        lab.ok(&format!("{engine} rm plain")).unwrap();
     });
 }

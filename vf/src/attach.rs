@@ -317,7 +317,7 @@ fn preferred(mut free: Vec<FreeVf>, interface: &Interface) -> Vec<FreeVf> {
 }
 
 fn wanted(have: &Settings, interface: &Interface) -> Settings {
-    let mac = interface.mac.unwrap_or(have.mac);
+    let mac = interface.mac.unwrap_or_default();
     Settings {
         vlan: interface.vlan.into(),
         qos: interface.qos.into(),
@@ -325,7 +325,7 @@ fn wanted(have: &Settings, interface: &Interface) -> Settings {
         trust: true,
         // A sensor has nothing to send, least of all in another's name. Without an address to compare with, mlx5 would drop
         // what the VF sends and receives nothing for it.
-        spoof_check: have.spoof_check || mac.is_unicast(),
+        spoof_check: have.spoof_check || mac.is_unicast() || have.mac.is_unicast(),
         link_state: match have.link_state {
             LinkState::Disable => LinkState::Auto,
             other => other,

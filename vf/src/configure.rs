@@ -84,13 +84,13 @@ fn split(have: &Settings, want: &Settings) -> (Vec<Change>, Vec<Change>) {
 }
 
 fn expect(have: &Settings, want: &Settings, claim: &Claim) -> Result<(), Error> {
-    match (split(have, want).1.first(), split(want, have).1.first()) {
-        (Some(wanted), Some(found)) => Err(Error::NotTaken {
+    match split(have, want).1.first() {
+        None => Ok(()),
+        Some(wanted) => Err(Error::NotTaken {
             vf: claim.vf.clone(),
             pf: claim.pf_name.clone(),
             wanted: wanted.to_string(),
-            found: found.to_string(),
+            found: wanted.as_in(have).to_string(),
         }),
-        _ => Ok(()),
     }
 }

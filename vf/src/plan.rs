@@ -20,7 +20,8 @@ pub struct Settings {
     pub trust: bool,
     pub spoof_check: bool,
     pub link_state: LinkState,
-    /// The address that the PF assigned, all zeros when it did not.
+    /// The address that the PF knows. As a wish, all zeros mean any: a driver without an assigned address takes a random one
+    /// whenever it binds.
     pub mac: MacAddress,
 }
 
@@ -63,12 +64,24 @@ impl Change {
     pub(crate) fn is_optional(&self) -> bool {
         matches!(self, Self::SpoofCheck(_) | Self::LinkState(_))
     }
+
+    /// The same thing as it is in these settings.
+    pub(crate) fn as_in(&self, settings: &Settings) -> Self {
+        let Settings { vlan, qos, proto, trust, spoof_check, link_state, mac } = *settings;
+        match self {
+            Self::Mac(_) => Self::Mac(mac),
+            Self::Vlan { .. } => Self::Vlan { vlan, qos, proto },
+            Self::Trust(_) => Self::Trust(trust),
+            Self::SpoofCheck(_) => Self::SpoofCheck(spoof_check),
+            Self::LinkState(_) => Self::LinkState(link_state),
+        }
+    }
 }
 
 /// The changes, in the order in which they are to be made.
 pub(crate) fn changes(have: &Settings, want: &Settings) -> Vec<Change> {
     let mut changes = Vec::new();
-    if want.mac != have.mac {
+    if want.mac != MacAddress::default() && want.mac != have.mac {
         changes.push(Change::Mac(want.mac));
     }
     if (want.vlan, want.qos, want.proto) != (have.vlan, have.qos, have.proto) {
@@ -131,6 +144,15 @@ mod tests {
         let want = Settings { vlan: 100, trust: true, ..have };
         assert_eq!(phrase(&changes(&have, &want)), "VLAN 100, trust on");
         assert_eq!(phrase(&changes(&want, &have)), "VLAN 0, trust off");
+    }
+
+    #[test]
+    fn an_address_is_changed_only_where_one_is_asked_for() {
+        let have = Settings { mac: MacAddress([2, 0, 0, 0, 0, 1]), ..Settings::default() };
+        assert_eq!(changes(&have, &Settings::default()), []);
+        let want = Settings { mac: MacAddress([2, 0, 0, 0, 0, 2]), ..Settings::default() };
+        assert_eq!(phrase(&changes(&have, &want)), "MAC 02:00:00:00:00:02");
+        assert_eq!(changes(&have, &want)[0].as_in(&have), Change::Mac(have.mac));
     }
 
     #[test]

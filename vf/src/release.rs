@@ -118,14 +118,15 @@ fn scrub(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
         sysfs.unbind(&claim.vf, &driver)?;
     }
     let pf = pf_of(sysfs, claim)?;
-    if claim.want.mac != claim.before.mac {
+    let assigned = claim.want.mac != MacAddress::default();
+    if assigned {
         // All zeros takes an assigned address back; a driver that refuses gets the one it had.
         let unset = Change::Mac(MacAddress::default());
         if netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
             let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(claim.before.mac)]);
         }
     }
-    converge(&netlink, &pf, claim, &clean(&read(&netlink, &pf, claim)?, claim))?;
+    converge(&netlink, &pf, claim, &clean(claim))?;
 
     if claim.before.driver.is_some() {
         sysfs.probe(&claim.vf)?;
@@ -137,15 +138,15 @@ fn scrub(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
         verify_netdev(&netlink, claim, ifindex)?;
     }
     let have = read(&netlink, &pf, claim)?;
-    if have.mac == claim.want.mac && claim.want.mac != claim.before.mac {
+    if assigned && have.mac == claim.want.mac {
         return Err(dirty(claim, "still has the container's MAC"));
     }
-    converge(&netlink, &pf, claim, &clean(&have, claim))
+    converge(&netlink, &pf, claim, &clean(claim))
 }
 
 /// What a free VF looks like, whoever had it. Its address is the driver's business.
-fn clean(have: &Settings, claim: &Claim) -> Settings {
-    Settings { spoof_check: claim.before.spoof_check, mac: have.mac, ..Settings::default() }
+fn clean(claim: &Claim) -> Settings {
+    Settings { spoof_check: claim.before.spoof_check, ..Settings::default() }
 }
 
 fn verify_netdev(netlink: &Netlink, claim: &Claim, ifindex: u32) -> Result<(), Error> {

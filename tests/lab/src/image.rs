@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
@@ -101,32 +102,14 @@ pub(crate) fn build(cache: &Cache) -> Result<Image> {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/image");
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundles");
 
-    let script = lab.join("tools.sh");
-    let tools = cache.stage("tools", Inputs::default().path(&script)?, |to| {
-        step(cache, "unpacking QEMU", Command::new(&script).arg(to.join("root")))
-    })?;
-    let tools = Tools { root: tools.join("root") };
-
-    let script = lab.join("guest.sh");
-    let inputs = Inputs::default().path(&script)?.path(&lab.join("guest"))?;
-    let guest = cache.stage("guest", inputs, |to| {
-        let key = to.join("key");
-        let mut keygen = Command::new("ssh-keygen");
-        step(
-            cache,
-            "making a key",
-            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key),
-        )?;
-        step(cache, "building the guest", Command::new(&script).arg(to).arg(to.join("key.pub")))
-    })?;
-
-    let sensors = cache.stage("sensors", sensor_inputs(&bundles)?, |to| {
-        SENSORS.iter().try_for_each(|sensor| {
-            let tar = to.join(format!("{sensor}.tar"));
-            let what = format!("building the {sensor} sensor");
-            step(cache, &what, Command::new(bundles.join("rootfs.sh")).arg(sensor).arg(tar))
-        })
-    })?;
+    // Three that need nothing of each other; each is bound by downloads and by one core at a time.
+    let (tools, guest, sensors) = thread::scope(|scope| {
+        let tools = scope.spawn(|| unpack_tools(cache, &lab));
+        let sensors = scope.spawn(|| build_sensors(cache, &bundles));
+        let guest = build_guest(cache, &lab);
+        (joined(tools), guest, joined(sensors))
+    });
+    let (tools, guest, sensors) = (Tools { root: tools?.join("root") }, guest?, sensors?);
 
     // The guest and the sensors enter by what they were built to: their folders' names carry their
     // inputs.
@@ -154,6 +137,39 @@ pub(crate) fn build(cache: &Cache) -> Result<Image> {
     Ok(Image { tools, guest, host })
 }
 
+fn joined<T>(handle: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn unpack_tools(cache: &Cache, lab: &Path) -> Result<PathBuf> {
+    let script = lab.join("tools.sh");
+    cache.stage("tools", Inputs::default().path(&script)?, |to| {
+        step(cache, "unpacking QEMU", Command::new(&script).arg(to.join("root")))
+    })
+}
+
+fn build_guest(cache: &Cache, lab: &Path) -> Result<PathBuf> {
+    let script = lab.join("guest.sh");
+    let inputs = Inputs::default().path(&script)?.path(&lab.join("guest"))?;
+    cache.stage("guest", inputs, |to| {
+        let key = to.join("key");
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        step(cache, "making a key", &mut keygen)?;
+        step(cache, "building the guest", Command::new(&script).arg(to).arg(to.join("key.pub")))
+    })
+}
+
+fn build_sensors(cache: &Cache, bundles: &Path) -> Result<PathBuf> {
+    cache.stage("sensors", sensor_inputs(bundles)?, |to| {
+        SENSORS.iter().try_for_each(|sensor| {
+            let tar = to.join(format!("{sensor}.tar"));
+            let what = format!("building the {sensor} sensor");
+            step(cache, &what, Command::new(bundles.join("rootfs.sh")).arg(sensor).arg(tar))
+        })
+    })
+}
+
 fn sensor_inputs(bundles: &Path) -> Result<Inputs> {
     let mut inputs =
         Inputs::default().path(&bundles.join("rootfs.sh"))?.path(&bundles.join("prune.sh"))?;
@@ -167,7 +183,7 @@ fn sensor_inputs(bundles: &Path) -> Result<Inputs> {
 
 /// Runs one builder with its output in a log, and says every few seconds that it is still at it.
 fn step(cache: &Cache, what: &str, command: &mut Command) -> Result<()> {
-    let log = cache.root().join("build.log");
+    let log = cache.logs().join(format!("{}.log", what.replace(' ', "-")));
     let file = File::create(&log).map_err(at(&log))?;
     let stderr = file.try_clone().map_err(at(&log))?;
     let mut child =
