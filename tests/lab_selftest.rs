@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use lab::traffic::{Capture, Class, Mac, Traffic, mac};
     use lab::{Lab, Result};
@@ -70,7 +70,7 @@ mod tests {
             lab.ok("touch /root/left-behind; echo 1 > /sys/class/net/pf1/device/sriov_numvfs")?;
             let theirs: u64 = lab.ok("date +%s")?.text().parse().unwrap();
             let ours = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-            assert!(ours.abs_diff(theirs) <= 5, "here {ours}, there {theirs}");
+            assert!(ours.abs_diff(theirs) <= 60, "here {ours}, there {theirs}");
         }
         Ok(())
     }
@@ -103,12 +103,7 @@ mod tests {
         let lab = Lab::restore()?;
         for engine in ["docker", "podman"] {
             for sensor in ["tcpdump", "suricata"] {
-                let started = Instant::now();
                 lab.ok(&format!("{engine} run --rm runvf/{sensor} true"))?;
-                println!(
-                    "{engine} run --rm runvf/{sensor} true: {:.2} s",
-                    started.elapsed().as_secs_f32()
-                );
             }
         }
         for sensor in ["tcpdump", "suricata"] {
@@ -163,22 +158,6 @@ mod tests {
         lab.ok("runc kill suricata TERM")?;
         ready("runc state suricata | grep -q stopped")?;
         assert_eq!(lab.ok(&format!("grep -c 1000001 {log}"))?.text(), "5");
-        Ok(())
-    }
-
-    #[test]
-    fn restoring_takes_about_a_second() -> Result<()> {
-        lab::image::ensure()?;
-        let mut times = Vec::new();
-        for _ in 0..5 {
-            let started = Instant::now();
-            let lab = Lab::restore()?;
-            times.push(started.elapsed());
-            drop(lab);
-        }
-        times.sort();
-        println!("restore to ssh: {times:?}");
-        assert!(times[2] < Duration::from_secs(10), "{times:?}");
         Ok(())
     }
 }

@@ -50,13 +50,13 @@ fn vlan(vf: &Value) -> Option<u64> {
     vf["vlan_list"][0]["vlan"].as_u64().filter(|vlan| *vlan != 0)
 }
 
-/// Everything that a refused or ended container must leave as it was: links with their flags and names, VF settings, claims,
-/// named namespaces, containers. Two of these compare equal or show what differs.
+/// Everything that a refused or ended container must leave as it was: links with their names, flags and MTU (not the carrier,
+/// which is the wire's), VF settings and drivers, claims, namespaces, containers. Two of these compare equal or show what differs.
 pub(crate) fn state(lab: &Lab) -> String {
     lab.ok(
         "udevadm settle
          for link in $(ls /sys/class/net | grep -E '^(pf|enp|eth|mon|tap|dev)'); do
-             ip -o link show $link | sed -E 's/^[0-9]+: //; s/ link\\/ether .*//; s/ qlen [0-9]+//'
+             ip -o link show $link | sed -E 's/^[0-9]+: //; s/ qdisc .*//; s/NO-CARRIER,//; s/,LOWER_UP//'
          done
          for pf in pf0 pf1 pf2; do
              cat /sys/class/net/$pf/device/sriov_numvfs

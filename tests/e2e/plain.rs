@@ -85,3 +85,18 @@ fn a_stopped_container_starts_again() {
         lab.ok(&format!("{engine} rm plain")).unwrap();
     });
 }
+
+/// A default container may make device nodes; what keeps it from the host's disk is the device cgroup alone.
+#[test]
+fn the_hosts_disk_is_out_of_reach() {
+    on_every_runtime(|lab, run| {
+        let node = lab.ok("stat -c '%Hr %Lr' /dev/vda").unwrap();
+        let read = format!(
+            "mknod /disk b {} && head -c 512 /disk > /dev/null; head -c 1 /dev/zero | wc -c",
+            node.text()
+        );
+        let output = lab.sh(&format!("{run} --rm --cap-add MKNOD {IMAGE} sh -c '{read}'")).unwrap();
+        assert!(output.stderr.contains("Operation not permitted"), "{run}: {output}");
+        assert_eq!(output.text(), "1", "{run}: what every container may read: {output}");
+    });
+}

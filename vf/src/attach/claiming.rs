@@ -1,0 +1,186 @@
+//! The PF's part of an attach: a VF is chosen, claimed and configured, all under the PF's lock.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{Attach, LOOK};
+use crate::claim::{Before, Claim, State};
+use crate::config::Pool;
+use crate::configure::converge;
+use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
+use crate::kernel::sysfs::Sysfs;
+use crate::lock::lock_pf;
+use crate::plan::{LinkState, Settings};
+use crate::process::boot_id;
+use crate::{Error, Interface};
+
+/// How long a VF's driver may take to bring up the netdev.
+const NETDEV: Duration = Duration::from_secs(10);
+
+impl Attach<'_> {
+    /// Claims and configures a VF on the first of the pool's PFs that has one. A PF that cannot serve is passed over; what
+    /// was wrong with it is the error if no other can.
+    pub(super) fn claim(&self, interface: &Interface, pool: &Pool) -> Result<Claim, Error> {
+        let mut unfit = None;
+        let mut full = Vec::new();
+        for named in &pool.pfs {
+            match self.claim_on(named, interface, pool) {
+                Ok(Ok(claim)) => return Ok(claim),
+                Ok(Err(taken)) => full.push(format!(
+                    "{named} has {} claimed and {} in use by something else",
+                    taken.claimed, taken.foreign
+                )),
+                Err(
+                    error @ (Error::NoPf { .. } | Error::NoSriov { .. } | Error::PfDown { .. }),
+                ) => {
+                    unfit.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match unfit {
+            Some(error) if full.is_empty() => Err(error),
+            unfit => {
+                full.extend(unfit.map(|error| error.to_string()));
+                Err(Error::NoFreeVf { pool: pool.name.clone(), detail: full.join(", ") })
+            }
+        }
+    }
+
+    /// The PF's part, all under its lock: choose, write the claim down, configure, read back, wait for the netdev.
+    fn claim_on(
+        &self,
+        named: &str,
+        interface: &Interface,
+        pool: &Pool,
+    ) -> Result<Result<Claim, Taken>, Error> {
+        let pf = Pf::find(&self.sysfs, named, pool)?;
+        let _lock = lock_pf(&self.grant.host.run, &pf.pci)?;
+        if !self.netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up) {
+            return Err(Error::PfDown { pf: pf.name });
+        }
+        self.create_vfs(&pf, pool)?;
+        let (free, taken) = free_vfs(&self.sysfs, &self.netlink, &self.claims, &pf)?;
+        for vf in preferred(free, interface) {
+            let claim = self.claim_of(&pf, &vf, interface);
+            // Somebody without our lock may put a record there by hand; then the next VF is as good.
+            if self.claims.create(&claim)? {
+                return self.configure(&pf, &vf, claim, interface).map(Ok);
+            }
+        }
+        Ok(Err(taken))
+    }
+
+    /// Only where there are none: a count that is not zero cannot be changed without destroying every VF of the PF.
+    fn create_vfs(&self, pf: &Pf, pool: &Pool) -> Result<(), Error> {
+        if !self.sysfs.virtfns(&pf.pci).is_empty() {
+            return Ok(());
+        }
+        let wanted = pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total));
+        self.sysfs.set_numvfs(&pf.pci, wanted)?;
+        // The write may succeed and have made fewer or none (bnxt with its PF down, firmware in a reset).
+        let made = self.sysfs.virtfns(&pf.pci);
+        if made.len() != wanted {
+            return Err(Error::VfsNotMade { pf: pf.name.clone(), wanted, made: made.len() });
+        }
+        // Drivers may still be loading. A VF without its driver would be taken for one that is kept without.
+        let deadline = Instant::now() + NETDEV;
+        while made.iter().any(|(_, vf)| self.sysfs.netdevs(vf).is_empty())
+            && Instant::now() < deadline
+        {
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    fn claim_of(&self, pf: &Pf, vf: &FreeVf, interface: &Interface) -> Claim {
+        let have = vf.settings;
+        Claim {
+            vf: vf.pci.clone(),
+            index: vf.index,
+            pf: pf.pci.clone(),
+            pf_name: pf.name.clone(),
+            state: State::Claiming,
+            nonce: self.nonce.clone(),
+            boot_id: boot_id(),
+            container: self.container.id.clone(),
+            tenant: self.grant.tenant.clone(),
+            interface: interface.name.clone(),
+            netns: self.netns.id,
+            init: self.init,
+            worker: self.worker,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            want: wanted(&have, interface),
+            before: Before {
+                driver: vf.driver.clone(),
+                name: vf.netdev.as_ref().map(|(name, _)| name.clone()),
+                mac: have.mac,
+                spoof_check: have.spoof_check,
+            },
+        }
+    }
+
+    fn configure(
+        &self,
+        pf: &Pf,
+        vf: &FreeVf,
+        mut claim: Claim,
+        interface: &Interface,
+    ) -> Result<Claim, Error> {
+        converge(&self.netlink, pf, &claim, &claim.want)?;
+        // A driver reads the address that the PF assigns when it binds (igb: "Reload the VF driver").
+        if interface.mac.is_some()
+            && let Some(driver) = &vf.driver
+        {
+            self.sysfs.unbind(&vf.pci, driver)?;
+        }
+        if self.sysfs.driver(&vf.pci).is_none() {
+            self.sysfs.probe(&vf.pci)?;
+        }
+        let (name, _) = wait_for_netdev(&self.sysfs, &vf.pci)?;
+        claim.before.name.get_or_insert(name);
+        claim.state = State::Configured;
+        self.claims.update(&claim)?;
+        Ok(claim)
+    }
+}
+
+/// A VF that is set already needs no change, and on i40e and ice every change is a reset.
+fn preferred(mut free: Vec<FreeVf>, interface: &Interface) -> Vec<FreeVf> {
+    free.sort_by_key(|vf| {
+        let right = vf.settings.vlan == u32::from(interface.vlan) && vf.settings.trust;
+        (!right, vf.driver.is_none(), vf.index)
+    });
+    free
+}
+
+fn wanted(have: &Settings, interface: &Interface) -> Settings {
+    let mac = interface.mac.unwrap_or_default();
+    Settings {
+        vlan: interface.vlan.into(),
+        qos: interface.qos.into(),
+        proto: interface.proto,
+        trust: true,
+        // A sensor has nothing to send, least of all in another's name. Without an address to compare with, mlx5 would drop
+        // what the VF sends and receives nothing for it.
+        spoof_check: have.spoof_check || mac.is_unicast() || have.mac.is_unicast(),
+        link_state: match have.link_state {
+            LinkState::Disable => LinkState::Auto,
+            other => other,
+        },
+        mac,
+    }
+}
+
+pub(crate) fn wait_for_netdev(sysfs: &Sysfs, vf: &str) -> Result<(String, u32), Error> {
+    let deadline = Instant::now() + NETDEV;
+    loop {
+        if let Some(netdev) = sysfs.netdevs(vf).into_iter().next() {
+            return Ok(netdev);
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::NoNetdev { vf: vf.to_owned(), seconds: NETDEV.as_secs() });
+        }
+        thread::sleep(LOOK);
+    }
+}

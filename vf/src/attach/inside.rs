@@ -1,0 +1,54 @@
+//! The container's part of an attach: the netdev becomes a sensor's interface.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::LOOK;
+use crate::claim::Claim;
+use crate::config::{Carrier, Pool};
+use crate::kernel::ethtool;
+use crate::kernel::netlink::{Flags, Netlink};
+use crate::kernel::netns::set_ipv6_sysctl;
+use crate::{Error, Interface};
+
+/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds.
+const CARRIER: Duration = Duration::from_secs(10);
+
+/// Runs inside the container's namespace.
+pub(super) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
+    const SENSOR: Flags = Flags { up: true, promisc: true, allmulti: true, noarp: true };
+    let name = &interface.name;
+    let failed = |action| {
+        move |source| Error::Link { action, object: format!("{name} (VF {})", claim.vf), source }
+    };
+    let not = |what| Error::NotInside { vf: claim.vf.clone(), interface: name.clone(), what };
+    let netlink = Netlink::open()?;
+    // By PCI address: the index may have changed on the way, and so may the name if it clashed.
+    let ifindex = netlink.link_of(&claim.vf)?.ok_or_else(|| not("there"))?.ifindex;
+    if let Some(mtu) = interface.mtu {
+        netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
+    }
+    // Before it is up, or it would say hello to the tenant's network first.
+    set_ipv6_sysctl(name, "disable_ipv6", "1")?;
+    ethtool::no_receive_merging(name)?;
+    netlink.set_flags(ifindex, SENSOR).map_err(failed("bring up"))?;
+
+    let deadline = Instant::now() + CARRIER;
+    loop {
+        let link = netlink.link(ifindex)?.ok_or_else(|| not("there"))?;
+        if link.carrier || pool.carrier == Carrier::Ignore {
+            return match link {
+                _ if link.flags != SENSOR => Err(not("up and promiscuous")),
+                _ if link.name != *name => Err(not("known by its name")),
+                _ if interface.mtu.is_some_and(|mtu| mtu != link.mtu) => Err(not("of that MTU")),
+                _ if interface.mac.is_some_and(|mac| mac != link.mac) => Err(not("of that MAC")),
+                _ => Ok(()),
+            };
+        }
+        if Instant::now() >= deadline {
+            let (vf, interface) = (claim.vf.clone(), name.clone());
+            return Err(Error::NoCarrier { vf, interface, seconds: CARRIER.as_secs() });
+        }
+        thread::sleep(LOOK);
+    }
+}
