@@ -25,9 +25,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take back VFs whose container ended without giving them back
+    /// Take back VFs whose container ended without giving them back, and try the quarantined again
     Gc,
-    /// Check /etc/runvf/config.toml
+    /// Check /etc/runvf/config.toml, and that its PFs are on this machine
     Check,
 }
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Status { json } => status::run(&host, json),
         Command::Gc => gc::run(&host),
         Command::Check => {
-            Config::load(&host).map(|_| format!("{} is fine\n", host.config.display()))
+            Config::check(&host).map(|_| format!("{} is fine\n", host.config.display()))
         }
     };
     match done {

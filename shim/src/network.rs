@@ -63,10 +63,15 @@ pub(crate) fn release(id: &str, log: &Log) {
     match vf::release(&vf::Host::default(), id) {
         Ok(released) => {
             for one in released {
-                if let vf::Outcome::Quarantined(why) = one.outcome {
-                    let vf::Released { vf, interface, .. } = one;
-                    log.warn(&format!("VF {vf} ({interface} of {id}) is quarantined: {why}"));
-                }
+                let vf::Released { vf, interface, outcome } = one;
+                let what = match outcome {
+                    vf::Outcome::Clean => continue,
+                    vf::Outcome::NotOurs => {
+                        "is left alone: a process of the container lives".into()
+                    }
+                    vf::Outcome::Quarantined(why) => format!("is quarantined: {why}"),
+                };
+                log.warn(&format!("VF {vf} ({interface} of {id}) {what}"));
             }
         }
         Err(error) => log.warn(&format!("the VFs of {id} are not released: {}", error.line())),

@@ -47,6 +47,7 @@ fn every_option_takes_effect_inside_and_on_the_pf() {
 #[test]
 fn a_vf_without_a_driver_has_none_afterwards() {
     let lab = prepared();
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
     lab.ok("for vf in /sys/class/net/pf0/device/virtfn*; do basename $(readlink $vf) > /sys/bus/pci/drivers/igbvf/unbind; done")
         .unwrap();
     let before = state(&lab);

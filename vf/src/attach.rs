@@ -18,6 +18,7 @@ use crate::configure::readback;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::Sysfs;
+use crate::lock::{PfLock, lock_pf};
 use crate::process::ProcessId;
 use crate::release::release_claim;
 use crate::{Config, Container, Error, Host, Interface, Request, reconcile};
@@ -164,6 +165,7 @@ impl<'a> Attach<'a> {
     /// The container's part: move, set up inside, look at both ends, and only then call it attached.
     fn hand_over(&self, mut claim: Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
         let (name, ifindex) = wait_for_netdev(&self.sysfs, &claim.vf)?;
+        let lock = self.still_ours(&claim)?;
         self.netlink.move_to(ifindex, self.netns.as_fd(), &interface.name).map_err(|source| {
             Error::Link {
                 action: "move into the container",
@@ -171,11 +173,23 @@ impl<'a> Attach<'a> {
                 source,
             }
         })?;
+        drop(lock);
         self.netns.inside(|| inside::set_up(&claim, interface, pool))?;
         // The PF's side once more: on some drivers what happens to the netdev resets the VF.
         readback(&self.netlink, &self.sysfs, &claim)?;
+        let _lock = self.still_ours(&claim)?;
         claim.state = State::Attached;
         self.claims.update(&claim)
+    }
+
+    /// The PF's lock, with the claim unchanged under it: a release that was asked for meanwhile may have given the VF to another
+    /// container, and neither that one's netdev nor its record may be touched.
+    fn still_ours(&self, claim: &Claim) -> Result<PfLock, Error> {
+        let lock = lock_pf(&self.grant.host.run, &claim.pf)?;
+        match self.claims.get(&claim.vf)? {
+            Some(now) if now == *claim => Ok(lock),
+            _ => Err(Error::ClaimLost { vf: claim.vf.clone(), container: claim.container.clone() }),
+        }
     }
 }
 
@@ -206,6 +220,7 @@ pub fn check_attached(host: &Host, request: &Request, container: &str) -> Result
         if !link.is_some_and(|link| link.flags.up && link.flags.promisc) {
             return Err(missing());
         }
+        readback(&Netlink::open()?, &Sysfs(host.sysfs.clone()), claim)?;
     }
     Ok(())
 }

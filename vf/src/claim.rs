@@ -42,7 +42,7 @@ pub enum State {
     Attached,
     /// On its way back.
     Releasing,
-    /// It could not be brought to a clean state. Never claimed again until it has been repaired.
+    /// It could not be brought to a clean state. Never claimed again until `runvfctl gc` could clean it.
     Quarantined { reason: String },
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::inventory::Pf;
 use crate::kernel::sysfs::Sysfs;
 use crate::{Error, Host};
 
@@ -71,11 +72,11 @@ impl Config {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             wrong(format!("line {line}: {}", error.message()))
         })?;
-        config.check().map_err(wrong)?;
+        config.is_sound().map_err(wrong)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn is_sound(&self) -> Result<(), String> {
         if self.pools.is_empty() {
             return Err("it names no pool".to_owned());
         }
@@ -95,6 +96,19 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Loads the configuration and finds every PF that it names on this machine.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; [`Error::NoPf`], [`Error::NoSriov`].
+    pub fn check(host: &Host) -> Result<Self, Error> {
+        let config = Self::load(host)?;
+        let sysfs = Sysfs(host.sysfs.clone());
+        for pool in &config.pools {
+            pool.pfs.iter().try_for_each(|pf| Pf::find(&sysfs, pf, pool).map(drop))?;
+        }
+        Ok(config)
     }
 
     /// The pool of that name or, when none is named, the only one there is: PFs of two pools see different traffic, and a

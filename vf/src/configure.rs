@@ -73,10 +73,16 @@ pub(crate) fn pf_of(sysfs: &Sysfs, claim: &Claim) -> Result<Pf, Error> {
 }
 
 pub(crate) fn read(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<Settings, Error> {
-    let all = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    all.get(claim.index as usize)
-        .copied()
-        .ok_or_else(|| Error::VfGone { vf: claim.vf.clone(), pf: pf.name.clone() })
+    let deadline = Instant::now() + BUSY;
+    loop {
+        if let Some(settings) = netlink.vf_settings(&pf.name, pf.ifindex)?.get(&claim.index) {
+            return Ok(*settings);
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::VfGone { vf: claim.vf.clone(), pf: pf.name.clone() });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn split(have: &Settings, want: &Settings) -> (Vec<Change>, Vec<Change>) {

@@ -46,6 +46,8 @@ pub enum Error {
     PfGone { pf: String, vf: String },
     #[error("PF {pf} does not know VF {vf} any more")]
     VfGone { vf: String, pf: String },
+    #[error("VF {vf} was taken back from container {container} while it was being attached")]
+    ClaimLost { vf: String, container: String },
     #[error("VF {vf} {what}")]
     Dirty { vf: String, what: &'static str },
     #[error("VF {vf}: no carrier within {seconds} s of being set up as `{interface}`")]
@@ -113,7 +115,8 @@ impl Error {
                  /etc/runvf/config.toml"
                 .to_owned(),
             Self::PfDown { pf } => format!("`ip link set {pf} up`"),
-            Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; `runvfctl status` \
+            Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; a VF is in use, too, \
+                 when its interface is up (keep NetworkManager off VFs) or elsewhere; `runvfctl status` \
                  shows who holds what"
                 .to_owned(),
             Self::VfsNotMade { pf, .. } => {

@@ -88,7 +88,7 @@ pub(crate) fn free_vfs(
             (None, None) => sysfs.driver_override(&pci).is_none(),
             (None, Some(_)) => false,
         };
-        match settings.get(index as usize) {
+        match settings.get(&index) {
             Some(settings) if unused => {
                 free.push(FreeVf { pci, index, netdev, driver, settings: *settings });
             }

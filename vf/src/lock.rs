@@ -12,7 +12,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::Error;
 
-/// Held until dropped. The kernel drops it with its last descriptor, so a killed owner holds nothing.
+/// Held until dropped. The kernel drops it with its last descriptor: a killed owner holds nothing, unless it was killed while a
+/// write of its own hangs in a driver, and then the PF had better stay locked.
 pub(crate) struct PfLock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
 /// Creating VFs may take two minutes with the lock held; nothing else takes seconds.
@@ -21,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// # Errors
 /// [`Error::Locked`] when another process has held it all the while.
 pub(crate) fn lock_pf(run: &Path, pf: &str) -> Result<PfLock, Error> {
+    lock_pf_within(run, pf, PATIENCE)
+}
+
+pub(crate) fn lock_pf_within(run: &Path, pf: &str, patience: Duration) -> Result<PfLock, Error> {
     let folder = run.join("locks");
     fs::DirBuilder::new()
         .recursive(true)
@@ -28,7 +33,7 @@ pub(crate) fn lock_pf(run: &Path, pf: &str) -> Result<PfLock, Error> {
         .create(&folder)
         .map_err(Error::file("create", &folder))?;
     let path = folder.join(format!("{pf}.lock"));
-    lock(&path, PATIENCE)
+    lock(&path, patience)
 }
 
 fn lock(path: &Path, patience: Duration) -> Result<PfLock, Error> {

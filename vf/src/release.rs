@@ -76,17 +76,22 @@ fn wait_for_end(init: ProcessId) -> bool {
     true
 }
 
-/// Takes back one VF, if the claim is still the one that the caller has seen.
+/// Takes back one VF, if the claim is still the one that the caller has seen. One in quarantine stays there.
 pub(crate) fn release_claim(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
-    let claims = Claims::open(&host.run)?;
+    if let State::Quarantined { reason } = &seen.state {
+        return Ok(Outcome::Quarantined(reason.clone()));
+    }
     let _lock = lock_pf(&host.run, &seen.pf)?;
+    release_locked(host, seen)
+}
+
+/// The same, under the PF's lock, and for a VF in quarantine another try.
+pub(crate) fn release_locked(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
+    let claims = Claims::open(&host.run)?;
     let mut claim = match claims.get(&seen.vf) {
         Ok(Some(claim)) if claim.nonce == seen.nonce => claim,
         _ => return Ok(Outcome::NotOurs),
     };
-    if let State::Quarantined { reason } = claim.state {
-        return Ok(Outcome::Quarantined(reason));
-    }
     claim.state = State::Releasing;
     if let Some(worker) = ProcessId::own() {
         claim.worker = worker;
@@ -129,7 +134,7 @@ fn scrub(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
     converge(&netlink, &pf, claim, &clean(claim))?;
 
     if claim.before.driver.is_some() {
-        sysfs.probe(&claim.vf)?;
+        sysfs.probe(&claim.vf, claim.before.driver.as_deref())?;
         let (name, ifindex) = wait_for_netdev(sysfs, &claim.vf)?;
         if let Some(old) = claim.before.name.as_ref().filter(|old| **old != name) {
             // The name may be somebody else's by now, or udev's to give; a VF is no less clean under another.

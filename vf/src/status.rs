@@ -61,7 +61,7 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
             VfStatus {
                 driver: sysfs.driver(&vf),
                 netdev: sysfs.netdevs(&vf).into_iter().next().map(|(name, _)| name),
-                settings: settings.get(index as usize).copied().unwrap_or_default(),
+                settings: settings.get(&index).copied().unwrap_or_default(),
                 index,
                 vf,
                 claim,

@@ -7,10 +7,11 @@ use super::{Attach, LOOK};
 use crate::claim::{Before, Claim, State};
 use crate::config::Pool;
 use crate::configure::converge;
+use crate::driver::driver;
 use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::lock_pf;
-use crate::plan::{LinkState, Settings};
+use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
 use crate::{Error, Interface};
 
@@ -127,15 +128,18 @@ impl Attach<'_> {
         mut claim: Claim,
         interface: &Interface,
     ) -> Result<Claim, Error> {
-        converge(&self.netlink, pf, &claim, &claim.want)?;
-        // A driver reads the address that the PF assigns when it binds (igb: "Reload the VF driver").
-        if interface.mac.is_some()
+        let known = driver(self.sysfs.driver(&pf.pci).as_deref());
+        let right = changes(&vf.settings, &claim.want).is_empty();
+        // Without its driver there is no VF that a change could reset; and an assigned address is read when a driver binds
+        // (igb: "Reload the VF driver").
+        if (interface.mac.is_some() || !(known.quiet || right))
             && let Some(driver) = &vf.driver
         {
             self.sysfs.unbind(&vf.pci, driver)?;
         }
+        converge(&self.netlink, pf, &claim, &claim.want)?;
         if self.sysfs.driver(&vf.pci).is_none() {
-            self.sysfs.probe(&vf.pci)?;
+            self.sysfs.probe(&vf.pci, vf.driver.as_deref().or(known.vf))?;
         }
         let (name, _) = wait_for_netdev(&self.sysfs, &vf.pci)?;
         claim.before.name.get_or_insert(name);

@@ -3,6 +3,7 @@
 //! One request at a time, so the runtime is tokio's current-thread one, driven only while a request is under way.
 //! Every request is bounded: the kernel answers under RTNL, which a driver may hold for long.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -114,13 +115,21 @@ impl Netlink {
         Ok(self.links()?.into_iter().find(|link| link.parent.as_deref() == Some(pci)))
     }
 
-    /// What the PF says of its VFs, in the order of their indices.
-    pub(crate) fn vf_settings(&self, pf: &str, pf_ifindex: u32) -> Result<Vec<Settings>, Error> {
+    /// What the PF says of its VFs, by their indices. A VF that its driver cannot ask just now (i40e and ice during a reset) is
+    /// missing from the kernel's answer, so a place in the list is no index.
+    pub(crate) fn vf_settings(
+        &self,
+        pf: &str,
+        pf_ifindex: u32,
+    ) -> Result<BTreeMap<u32, Settings>, Error> {
         let get = self
             .handle
             .link()
             .get()
-            .set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::Vf])
+            .set_filter_mask(
+                AddressFamily::Unspec,
+                vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats],
+            )
             .match_index(pf_ifindex);
         let message = self.wait(get.execute().try_next()).map_err(|source| Error::Link {
             action: "read the VFs of PF",
@@ -134,7 +143,7 @@ impl Netlink {
                     _ => None,
                 }
             });
-        Ok(infos.unwrap_or_default().iter().map(settings).collect())
+        Ok(infos.unwrap_or_default().iter().filter_map(settings).collect())
     }
 
     /// Sends the changes in one message. The kernel (`do_setvfinfo`, `net/core/rtnetlink.c`) stops at the first it cannot
@@ -240,8 +249,9 @@ fn altname(prop: Prop) -> Option<String> {
     }
 }
 
-fn settings(info: &LinkVfInfo) -> Settings {
+fn settings(info: &LinkVfInfo) -> Option<(u32, Settings)> {
     let mut settings = Settings::default();
+    let mut index = None;
     for attribute in &info.0 {
         match attribute {
             VfInfo::Mac(mac) => {
@@ -249,6 +259,7 @@ fn settings(info: &LinkVfInfo) -> Settings {
                 settings.mac = mac.mac.first_chunk().copied().map(MacAddress).unwrap_or_default();
             }
             VfInfo::Vlan(vlan) => {
+                index = Some(vlan.vf_id);
                 settings.vlan = vlan.vlan_id;
                 settings.qos = vlan.qos;
             }
@@ -272,7 +283,7 @@ fn settings(info: &LinkVfInfo) -> Settings {
             _ => {}
         }
     }
-    settings
+    Some((index?, settings))
 }
 
 fn vf_info(vf: u32, change: &Change) -> VfInfo {

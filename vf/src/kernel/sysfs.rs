@@ -100,9 +100,18 @@ impl Sysfs {
         write_bounded(&self.0.join("bus/pci/drivers").join(driver).join("unbind"), pci, DRIVER)
     }
 
-    /// Asks the kernel to find the driver, which honours `driver_override` as a bind by name would not.
-    pub(crate) fn probe(&self, pci: &str) -> Result<(), Error> {
-        write_bounded(&self.0.join("bus/pci/drivers_probe"), pci, DRIVER)
+    /// Asks the kernel to find the driver. With `sriov_drivers_autoprobe` 0 it does so for a VF only by an override
+    /// (`pci_device_can_probe`, `drivers/pci/pci-driver.c`), and says nothing when it does not: then `driver` is named for the
+    /// time being.
+    pub(crate) fn probe(&self, pci: &str, driver: Option<&str>) -> Result<(), Error> {
+        let path = self.pci_device(pci);
+        let automatic = read_number(&path.join("physfn/sriov_drivers_autoprobe")) != Some(0);
+        let named = driver.filter(|_| !automatic && self.driver_override(pci).is_none());
+        let name = |driver| write_bounded(&path.join("driver_override"), driver, DRIVER);
+        named.map_or(Ok(()), name)?;
+        let probed = write_bounded(&self.0.join("bus/pci/drivers_probe"), pci, DRIVER);
+        named.map_or(Ok(()), |_| name("\n"))?;
+        probed
     }
 
     pub(crate) fn set_numvfs(&self, pf: &str, count: usize) -> Result<(), Error> {
@@ -142,7 +151,7 @@ fn write_bounded(path: &Path, text: &str, bound: Duration) -> Result<(), Error> 
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
     let (answer, asked) = pipe().map_err(|errno| failed(errno.into()))?;
-    // SAFETY: the child calls only async-signal-safe functions (open, write, _exit) on memory made before the fork.
+    // SAFETY: the child calls only async-signal-safe functions (close, open, write, _exit) on memory made before the fork.
     match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
         ForkResult::Child => write_and_exit(&name, text.as_bytes(), asked.into_raw_fd()),
         ForkResult::Parent { child } => {
@@ -170,6 +179,10 @@ fn write_and_exit(path: &CString, text: &[u8], answer: i32) -> ! {
     // SAFETY: `path` is zero-terminated, `text` and `errno` are valid for their lengths, and none of these calls
     // allocates or takes a lock that another thread could have held at the fork.
     unsafe {
+        // A caller that reads this program's output to the end must not wait for a writer that hangs.
+        for standard in 0..=2 {
+            libc::close(standard);
+        }
         let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         let written = if fd < 0 { -1 } else { libc::write(fd, text.as_ptr().cast(), text.len()) };
         let errno = if written < 0 { Errno::last_raw() } else { 0 };
