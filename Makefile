@@ -25,9 +25,10 @@ else
 deps: ## install the Debian packages that building and testing need
 	@tests/deps
 
-# One profile for everything, tests included: what is built once serves all of them.
+# One profile and one choice of packages for everything, tests included: what is built once serves all of them. (With other
+# packages cargo would choose other features for what they share, and build that anew.)
 CARGO := cargo --locked
-PROGRAMS := -p runvf -p runvf-hook -p runvfctl
+PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
 LAB := target/release/lab
 
 .PHONY: build
@@ -37,7 +38,7 @@ build: deps ## build runvf, runvf-hook and runvfctl into target/release
 # The emulated host takes minutes to make, and none of the programs: both at once.
 .PHONY: build-and-image
 build-and-image: deps
-	$(CARGO) build --release -p lab
+	$(CARGO) build --release --workspace --bin lab --bin demo
 	@$(LAB) build & image=$$!; $(CARGO) build --release $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
