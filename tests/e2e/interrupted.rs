@@ -14,7 +14,7 @@ fn the_claim_of_a_killed_attach_is_taken_back_by_the_next() {
          until [ $(readlink /proc/$target/ns/net) != $(readlink /proc/self/ns/net) ]; do :; done
          echo \"{\\\"id\\\":\\\"x\\\",\\\"pid\\\":$target,\\\"annotations\\\":{\\\"io.runvf.vlan\\\":\\\"55\\\"}}\" > /tmp/state
          /usr/libexec/runvf/runvf-hook attach < /tmp/state & hook=$!
-         until [ -e /run/runvf/claims/0000:01:10.0.json ]; do :; done
+         until [ -e /run/runvf/claims/0000:01:10.0.json ] || ! kill -0 $hook; do :; done
          kill -9 $hook
          kill -9 $target
          wait",
