@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::guest::Lab;
@@ -36,9 +37,10 @@ impl Lab {
         ])?;
         self.write("/etc/runvf/config.toml", CONFIG)?;
         self.write("/etc/docker/daemon.json", DOCKER)?;
-        // A reload reads the runtimes anew and keeps containers running.
-        self.ok("systemctl reload docker && docker info -f '{{json .Runtimes}}' | grep -q runvf")?;
-        Ok(())
+        // A reload reads the runtimes anew and keeps containers running. It is a signal: nobody says when it is done.
+        self.ok("systemctl reload docker")?;
+        let known = "docker info -f '{{json .Runtimes}}' | grep -q runvf";
+        self.wait_until(Duration::from_secs(60), known).map(drop)
     }
 }
 

@@ -11,8 +11,9 @@ use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;
 use crate::{Error, Interface};
 
-/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds.
-const CARRIER: Duration = Duration::from_secs(10);
+/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds; igbvf looks every two, and has been seen
+/// to take more than ten on a busy machine whose PF had just made its VFs.
+const CARRIER: Duration = Duration::from_secs(30);
 
 /// Runs inside the container's namespace.
 pub(super) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
