@@ -73,6 +73,7 @@ test-lab: build-and-image ## ring 3: the built programs under Docker and Podman 
 lint: deps ## formatting and clippy
 	cargo fmt --all -- --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --workspace --lib --bins --features vf/fault-points -- -D warnings
 
 .PHONY: fmt
 fmt: deps ## format the code
@@ -87,10 +88,16 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	install -D -m 755 target/release/runvf-hook $(DESTDIR)$(PREFIX)/libexec/runvf/runvf-hook
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d packaging/hooks.d/*.json
 	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer
 
 .PHONY: uninstall
 uninstall: ## remove it again; /etc/runvf stays
 	rm -f $(DESTDIR)$(PREFIX)/bin/runvf $(DESTDIR)$(PREFIX)/bin/runvfctl
 	rm -f $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-runvf.rules
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-gc.{service,timer}
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf

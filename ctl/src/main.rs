@@ -1,13 +1,14 @@
 //! `runvfctl`: what an operator wants to know of VFs and do about them.
 
-mod gc;
+mod manages;
+mod released;
 mod status;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vf::{Config, Host};
+use vf::{Config, Error, Host, Outcome, Released};
 
 /// Looks after the SR-IOV VFs that runvf gives to containers
 #[derive(Parser)]
@@ -25,30 +26,86 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take back VFs whose container ended without giving them back, and try the quarantined again
-    Gc,
+    /// Take back the VFs of containers that ended without giving them back, and look for VFs that running containers have lost
+    Gc {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take back the VFs of a container that is gone
+    Release {
+        /// A container's id, or the PCI address of a VF
+        target: String,
+        /// Even from a container that runs: it loses the VF (PCI address only)
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Clean VFs that are in quarantine, have an unreadable claim, or are set up by nobody known, and free them
+    Repair {
+        /// PCI addresses; none: every VF in quarantine
+        vfs: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check /etc/runvf/config.toml, and that its PFs are on this machine
     Check,
+    /// Exit with 0 if this network interface is a VF of a PF in /etc/runvf/config.toml, for udev
+    #[command(hide = true)]
+    Manages { interface: String },
 }
 
 fn main() -> ExitCode {
     let host = Host::default();
     let done = match Arguments::parse().command {
-        Command::Status { json } => status::run(&host, json),
-        Command::Gc => gc::run(&host),
-        Command::Check => {
-            Config::check(&host).map(|_| format!("{} is fine\n", host.config.display()))
+        Command::Status { json } => status::run(&host, json).map(success),
+        Command::Gc { json } => vf::gc(&host).map(|all| report(&all, json)),
+        Command::Release { target, force, json } => {
+            release(&host, &target, force).map(|all| report(&all, json))
         }
+        Command::Repair { vfs, json } => repair(&host, &vfs).map(|all| report(&all, json)),
+        Command::Check => {
+            Config::check(&host).map(|_| success(format!("{} is fine\n", host.config.display())))
+        }
+        Command::Manages { interface } => return manages::run(&host, &interface),
     };
     match done {
-        Ok(text) => {
+        Ok((text, code)) => {
             // A closed pipe is the reader's business.
             let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "runvfctl: {}", error.line());
             ExitCode::FAILURE
         }
+    }
+}
+
+fn success(text: String) -> (String, ExitCode) {
+    (text, ExitCode::SUCCESS)
+}
+
+/// A VF that is in quarantine or was left where it is has not been had: that is 3, so that 1 stays for what could not be tried.
+fn report(all: &[Released], json: bool) -> (String, ExitCode) {
+    let done = |one: &Released| matches!(one.outcome, Outcome::Clean | Outcome::Lost(_));
+    let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
+    (released::show(all, json), code)
+}
+
+fn release(host: &Host, target: &str, force: bool) -> Result<Vec<Released>, Error> {
+    match vf::is_pci_address(target) {
+        true => vf::release_vf(host, target, force).map(|one| vec![one]),
+        false => vf::release(host, target),
+    }
+}
+
+fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, Error> {
+    match vfs {
+        [] => vf::repair_all(host),
+        some => some.iter().map(|vf| vf::repair(host, vf)).collect(),
     }
 }

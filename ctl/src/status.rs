@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use vf::{Claim, Error, Host, PfStatus, State, VfStatus};
+use vf::{Claim, Error, Host, PfStatus, VfStatus};
 
 pub(crate) fn run(host: &Host, json: bool) -> Result<String, Error> {
     let pfs = vf::status(host)?;
@@ -27,28 +27,14 @@ fn table(pfs: &[PfStatus]) -> String {
     }
     let mut text = aligned(&rows);
     for vf in pfs.iter().flat_map(|pf| &pf.vfs) {
-        if let Some(Claim { state: State::Quarantined { reason }, .. }) = &vf.claim {
-            let _ = writeln!(text, "\n{}: {reason}", vf.vf);
-        }
-        if let Some(problem) = &vf.bad_claim {
-            let _ = writeln!(text, "\n{}: {problem}", vf.vf);
+        if let Some(reason) = &vf.reason {
+            let _ = writeln!(text, "\n{} is {}: {reason}", vf.vf, vf.state);
         }
     }
     text
 }
 
 fn row(pf: &str, vf: &VfStatus) -> [String; 8] {
-    let state = match (&vf.claim, &vf.bad_claim) {
-        (None, None) => "free",
-        (None, Some(_)) => "unreadable",
-        (Some(claim), _) => match claim.state {
-            State::Claiming => "claiming",
-            State::Configured => "configured",
-            State::Attached => "attached",
-            State::Releasing => "releasing",
-            State::Quarantined { .. } => "quarantined",
-        },
-    };
     let of_claim = |text: fn(&Claim) -> &str| {
         vf.claim.as_ref().map_or("-", text).chars().take(12).collect::<String>()
     };
@@ -57,7 +43,7 @@ fn row(pf: &str, vf: &VfStatus) -> [String; 8] {
         pf.to_owned(),
         vf.index.to_string(),
         vf.vf.clone(),
-        state.to_owned(),
+        vf.state.to_owned(),
         vf.settings.vlan.to_string(),
         trust.to_owned(),
         of_claim(|claim| &claim.container),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use vf::{Host, Outcome};
+use vf::Host;
 
 use crate::Error;
 use crate::state::State;
@@ -11,9 +11,8 @@ use crate::state::State;
 /// a reason not to remove the container.
 pub(crate) fn run(state: &State) -> Result<(), Error> {
     for released in vf::release(&Host::default(), &state.id)? {
-        if let Outcome::Quarantined(reason) = released.outcome {
-            let _ =
-                writeln!(std::io::stderr(), "runvf: VF {} is quarantined: {reason}", released.vf);
+        if let (what, Some(why)) = released.outcome.parts() {
+            let _ = writeln!(std::io::stderr(), "runvf: VF {} is {what}: {why}", released.vf);
         }
     }
     Ok(())

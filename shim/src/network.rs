@@ -63,15 +63,10 @@ pub(crate) fn release(id: &str, log: &Log) {
     match vf::release(&vf::Host::default(), id) {
         Ok(released) => {
             for one in released {
-                let vf::Released { vf, interface, outcome } = one;
-                let what = match outcome {
-                    vf::Outcome::Clean => continue,
-                    vf::Outcome::NotOurs => {
-                        "is left alone: a process of the container lives".into()
-                    }
-                    vf::Outcome::Quarantined(why) => format!("is quarantined: {why}"),
-                };
-                log.warn(&format!("VF {vf} ({interface} of {id}) {what}"));
+                let vf::Released { vf, interface, outcome, .. } = one;
+                if let (what, Some(why)) = outcome.parts() {
+                    log.warn(&format!("VF {vf} ({interface} of {id}) is {what}: {why}"));
+                }
             }
         }
         Err(error) => log.warn(&format!("the VFs of {id} are not released: {}", error.line())),

@@ -5,9 +5,15 @@ mod bad_input;
 #[cfg(test)]
 mod bare;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod first_process;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod holder;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
@@ -15,6 +21,12 @@ mod interrupted;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod plain;
+#[cfg(test)]
+mod soak;
+#[cfg(test)]
+mod world;

@@ -21,7 +21,7 @@ use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PfLock, lock_pf};
 use crate::process::ProcessId;
 use crate::release::release_claim;
-use crate::{Config, Container, Error, Host, Interface, Request, reconcile};
+use crate::{Config, Container, Error, Host, Interface, Request, fault, reconcile};
 
 /// Between two looks at something that has no event to wait for.
 const LOOK: Duration = Duration::from_millis(5);
@@ -70,6 +70,7 @@ impl Grant {
             let claim = attach.claim(interface, pool)?;
             attach.hand_over(claim, interface, pool)?;
         }
+        fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
         undo.commit();
         Ok(())
     }
@@ -178,8 +179,7 @@ impl<'a> Attach<'a> {
         // The PF's side once more: on some drivers what happens to the netdev resets the VF.
         readback(&self.netlink, &self.sysfs, &claim)?;
         let _lock = self.still_ours(&claim)?;
-        claim.state = State::Attached;
-        self.claims.update(&claim)
+        self.claims.advance(&mut claim, State::Attached)
     }
 
     /// The PF's lock, with the claim unchanged under it: a release that was asked for meanwhile may have given the VF to another

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!            create            update             update
-//!   (free) ─────────▶ claiming ──────▶ configured ──────▶ attached
-//!      ▲                  │                 │                │
-//!      │ remove           └────────┬────────┴────────────────┘
-//!      │                           ▼
-//!      └────────────────────── releasing ──────▶ quarantined
+//!   (free) ─────────▶ claiming ──────▶ configured ──────▶ attached ──────▶ lost
+//!      ▲                  │                 │                │              │
+//!      │ remove           └────────┬────────┴────────────────┴──────────────┘
+//!      │                           ▼              could not be cleaned
+//!      └────────────────────── releasing ◀────────────────────────────▶ quarantined
+//!                                                      repair
 //! ```
 //!
 //! The record is written ahead: `claiming` before the first setting is touched, `configured` before the netdev is moved,
-//! `releasing` before the driver is unbound. It is removed last, after the VF has read back clean. Whatever stands at
-//! `claims/<PCI address>.json`, readable or not, keeps the VF from being claimed.
+//! `releasing` before the driver is unbound, `quarantined` once the VF has been disarmed. `lost` is no step of ours: the
+//! container lives and its VF is not with it any more. The record is removed last, after the VF has read back clean. Whatever
+//! stands at `claims/<PCI address>.json`, readable or not, keeps the VF from being claimed.
 //!
 //! A record is only ever changed by its worker (while that lives) or, under the PF's lock, by a release or by the
 //! reconciliation. Every record has a nonce; who holds another nonce leaves it alone.
@@ -21,17 +23,21 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 
+use crate::config::{OnLoss, Scrub};
+use crate::fault;
 use crate::kernel::netns::NetnsId;
 use crate::kernel::sysfs::is_pci_address;
+use crate::netdev::Netdev;
 use crate::plan::Settings;
-use crate::process::ProcessId;
+use crate::process::{ProcessId, boot_id};
 use crate::{Error, Interface};
 
 /// Where a VF is in its life. No record: free.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Chosen; its settings may be changing.
@@ -40,10 +46,44 @@ pub enum State {
     Configured,
     /// Up inside the container.
     Attached,
+    /// The container lives without it: it vanished, or its netdev did. Not claimed again before the container has ended.
+    Lost { reason: String },
     /// On its way back.
     Releasing,
-    /// It could not be brought to a clean state. Never claimed again until `runvfctl gc` could clean it.
+    /// It could not be brought to a clean state. Never claimed again until `runvfctl repair` could clean it.
     Quarantined { reason: String },
+}
+
+/// Who of those that a claim names is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Alive {
+    /// The machine has not been booted since.
+    pub(crate) boot: bool,
+    pub(crate) init: bool,
+    pub(crate) worker: bool,
+}
+
+impl State {
+    /// The arrows between records in this module's drawing.
+    pub(crate) fn may_become(&self, next: &Self) -> bool {
+        use State::{Attached, Claiming, Configured, Lost, Quarantined, Releasing};
+        match (self, next) {
+            (Claiming, Configured) | (Configured, Attached) | (Attached, Lost { .. }) => true,
+            // A release that was cut short is begun anew; so is that of a VF in quarantine, by its repair.
+            (_, Releasing) | (Releasing, Quarantined { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nobody will bring this claim any further, so that anybody may release it.
+    pub(crate) fn is_abandoned(&self, alive: Alive) -> bool {
+        match self {
+            Self::Quarantined { .. } => false,
+            _ if !alive.boot => true,
+            Self::Attached | Self::Lost { .. } => !alive.init,
+            Self::Claiming | Self::Configured | Self::Releasing => !alive.worker,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +111,11 @@ pub struct Claim {
     pub worker: ProcessId,
     /// Seconds since 1970.
     pub since: u64,
+    /// How the VF is to be cleaned.
+    pub scrub: Scrub,
+    /// What is to become of the container if it loses the VF.
+    pub on_loss: OnLoss,
+    /// The PF's side while the claim lasts. What was changed is the difference to `before`.
     pub want: Settings,
     pub before: Before,
 }
@@ -79,11 +124,11 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Before {
-    /// `None`: the VF had no driver and so no netdev.
+    /// `None`: the VF had no driver, and shall have none afterwards.
     pub driver: Option<String>,
-    pub name: Option<String>,
-    pub mac: crate::MacAddress,
-    pub spoof_check: bool,
+    pub settings: Settings,
+    /// `None`: without a driver there is no netdev.
+    pub netdev: Option<Netdev>,
 }
 
 impl Claim {
@@ -92,6 +137,14 @@ impl Claim {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state.is_abandoned(Alive {
+            boot: self.boot_id == boot_id(),
+            init: self.init.is_alive(),
+            worker: self.worker.is_alive(),
+        })
     }
 }
 
@@ -126,31 +179,44 @@ impl Claims {
     }
 
     /// Writes the first record of a claim. `false`: somebody was faster, and nothing has been written.
+    ///
+    /// This and every other change of a record is made under the lock of its PF.
     pub(crate) fn create(&self, claim: &Claim) -> Result<bool, Error> {
         let path = self.path(&claim.vf);
         let whole = self.write_aside(claim)?;
+        fault::point("claim-create").map_err(Error::errno("create", &path))?;
         match renameat2(AT_FDCWD, &whole, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(true),
             Err(errno) => {
                 let _ = fs::remove_file(&whole);
                 match errno {
-                    nix::errno::Errno::EEXIST => Ok(false),
-                    other => Err(Error::file("create", &path)(other.into())),
+                    Errno::EEXIST => Ok(false),
+                    other => Err(Error::errno("create", &path)(other)),
                 }
             }
         }
     }
 
-    pub(crate) fn update(&self, claim: &Claim) -> Result<(), Error> {
+    /// Puts the next state on record. To be called before anything is done for it.
+    pub(crate) fn advance(&self, claim: &mut Claim, next: State) -> Result<(), Error> {
+        if !claim.state.may_become(&next) {
+            let problem = format!("it cannot go from {:?} to {next:?}", claim.state);
+            return Err(Error::BadClaim { path: self.path(&claim.vf), problem });
+        }
+        claim.state = next;
         let path = self.path(&claim.vf);
         let whole = self.write_aside(claim)?;
+        fault::point("claim-replace").map_err(Error::errno("replace", &path))?;
         fs::rename(&whole, &path).map_err(Error::file("replace", path))
     }
 
+    /// A record appears whole or not at all. What a killed writer leaves aside is overwritten by the next: there is one such
+    /// file for each PF, and the PF's lock is held.
     fn write_aside(&self, claim: &Claim) -> Result<PathBuf, Error> {
-        let path = self.folder.join(format!(".{}.{}", claim.vf, claim.nonce));
+        let path = self.folder.join(format!(".{}", claim.pf));
         let failed = Error::file("write", path.clone());
         let text = serde_json::to_vec_pretty(claim).map_err(|error| failed(error.into()))?;
+        fault::point("claim-write").map_err(Error::errno("write", &path))?;
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -163,9 +229,15 @@ impl Claims {
         Ok(path)
     }
 
-    pub(crate) fn remove(&self, claim: &Claim) -> Result<(), Error> {
-        let path = self.path(&claim.vf);
-        match fs::remove_file(&path) {
+    pub(crate) fn remove(&self, vf: &str) -> Result<(), Error> {
+        let path = self.path(vf);
+        fault::point("claim-remove").map_err(Error::errno("remove", &path))?;
+        let removed = match path.symlink_metadata() {
+            // Somebody put a folder there; what is in it is not ours to judge.
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir(&path),
+            _ => fs::remove_file(&path),
+        };
+        match removed {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other.map_err(Error::file("remove", path)),
         }
@@ -252,13 +324,10 @@ mod tests {
             init: ProcessId { pid: 1, start_time: 2 },
             worker: ProcessId { pid: 3, start_time: 4 },
             since: 0,
+            scrub: Scrub::default(),
+            on_loss: OnLoss::default(),
             want: Settings::default(),
-            before: Before {
-                driver: None,
-                name: None,
-                mac: crate::MacAddress::default(),
-                spoof_check: true,
-            },
+            before: Before { driver: None, settings: Settings::default(), netdev: None },
         }
     }
 
@@ -281,14 +350,25 @@ mod tests {
         let claims = Claims::open(run.path()).unwrap();
         let mut written = claim(VF, "n");
         claims.create(&written).unwrap();
-        written.state = State::Quarantined { reason: "trust is still on".to_owned() };
-        claims.update(&written).unwrap();
+        claims.advance(&mut written, State::Releasing).unwrap();
+        let dirty = State::Quarantined { reason: "trust is still on".to_owned() };
+        claims.advance(&mut written, dirty).unwrap();
         assert_eq!(claims.get(VF).unwrap(), Some(written.clone()));
         assert_eq!(claims.of_container("c").unwrap(), [written.clone()]);
         assert_eq!(claims.of_container("d").unwrap(), []);
-        claims.remove(&written).unwrap();
+        claims.remove(VF).unwrap();
         assert_eq!(claims.get(VF).unwrap(), None);
-        claims.remove(&written).unwrap();
+        claims.remove(VF).unwrap();
+    }
+
+    #[test]
+    fn a_record_follows_the_drawing_or_stays() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let mut attached = claim(VF, "n");
+        claims.create(&attached).unwrap();
+        claims.advance(&mut attached, State::Attached).unwrap_err();
+        assert_eq!(claims.get(VF).unwrap().unwrap().state, State::Claiming);
     }
 
     #[test]

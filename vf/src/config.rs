@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::inventory::Pf;
 use crate::kernel::sysfs::Sysfs;
@@ -30,6 +30,12 @@ pub struct Pool {
     /// What a VF without a link is.
     #[serde(default)]
     pub carrier: Carrier,
+    /// How a VF is cleaned for its next tenant.
+    #[serde(default)]
+    pub scrub: Scrub,
+    /// What becomes of a container whose VF vanishes.
+    #[serde(default)]
+    pub on_loss: OnLoss,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -39,6 +45,25 @@ pub enum Carrier {
     #[default]
     Require,
     Ignore,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scrub {
+    /// A new netdev, and the PF's settings as they were.
+    #[default]
+    Rebind,
+    /// The same, with a function-level reset of the VF in between.
+    Flr,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLoss {
+    /// It is killed, so that its engine sees an error and may start it anew: a sensor that sees nothing looks like peace.
+    #[default]
+    Stop,
+    Keep,
 }
 
 impl Config {
@@ -152,6 +177,19 @@ fn none(host: &Host) -> Error {
         )
     };
     Error::NoConfig { path: host.config.clone(), example }
+}
+
+/// Whether a netdev belongs to a VF of a PF that some pool names.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn manages(host: &Host, netdev: &str) -> Result<bool, Error> {
+    let sysfs = Sysfs(host.sysfs.clone());
+    let pf = sysfs.pci_of_netdev(netdev).and_then(|vf| sysfs.pf_of(&vf)).map(|(pf, _)| pf);
+    let config = Config::load(host)?;
+    let mut named = config.pools.iter().flat_map(|pool| &pool.pfs);
+    Ok(named
+        .any(|name| pf.is_some() && (pf.as_ref() == Some(name) || sysfs.pci_of_netdev(name) == pf)))
 }
 
 #[cfg(test)]

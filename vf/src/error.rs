@@ -48,6 +48,12 @@ pub enum Error {
     VfGone { vf: String, pf: String },
     #[error("VF {vf} was taken back from container {container} while it was being attached")]
     ClaimLost { vf: String, container: String },
+    #[error("there is no VF {vf} on this machine")]
+    NoVf { vf: String },
+    #[error("nobody has claimed VF {vf}")]
+    NoClaim { vf: String },
+    #[error("VF {vf} has no function-level reset, which pool `{pool}` asks for")]
+    NoFlr { vf: String, pool: String },
     #[error("VF {vf} {what}")]
     Dirty { vf: String, what: &'static str },
     #[error("VF {vf}: no carrier within {seconds} s of being set up as `{interface}`")]
@@ -67,8 +73,8 @@ pub enum Error {
     BadClaim { path: PathBuf, problem: String },
     #[error("{what} did not finish within {seconds} s")]
     Timeout { what: String, seconds: u64 },
-    #[error("the lock {} is still held after {seconds} s", .path.display())]
-    Locked { path: PathBuf, seconds: u64 },
+    #[error("the lock {} is still held by {holder} after {seconds} s", .path.display())]
+    Locked { path: PathBuf, seconds: u64, holder: String },
 }
 
 /// What the kernel, or the way to it, answered to a netlink message.
@@ -98,6 +104,11 @@ impl Error {
     ) -> impl Fn(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path: path.clone(), source }
+    }
+
+    pub(crate) fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl Fn(Errno) -> Self {
+        let path = path.into();
+        move |errno| Self::File { action, path: path.clone(), source: errno.into() }
     }
 
     /// What the person who sees the error can do about it.
@@ -132,7 +143,14 @@ impl Error {
             Self::NoCarrier { .. } => "check the PF's cable; `carrier = \"ignore\"` in the pool \
                  starts sensors without a link"
                 .to_owned(),
-            Self::BadClaim { .. } => "see `runvfctl status`".to_owned(),
+            Self::BadClaim { .. } => "`runvfctl repair` cleans a VF whose claim is unreadable".to_owned(),
+            Self::NoVf { .. } | Self::NoClaim { .. } => "see `runvfctl status`".to_owned(),
+            Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
+            Self::SetVf { source, .. } if matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY)) => {
+                "its driver was busy all the while: a reset of the PF, or another tool that changes VFs; \
+                 `dmesg` may say"
+                    .to_owned()
+            }
             _ => return None,
         };
         Some(hint)

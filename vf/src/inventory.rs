@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::claim::Claims;
 use crate::config::Pool;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::plan::Settings;
 
@@ -61,10 +61,8 @@ impl Pf {
     }
 }
 
-/// The VFs that may be claimed, in the order of their indices.
-///
-/// Not free is a VF with anything in its claim's place, and one that somebody else seems to use: its netdev is up, has a
-/// master or a program, is in another namespace, or its driver is none that makes netdevs (vfio).
+/// The VFs that may be claimed, in the order of their indices: those with nothing in their claim's place, that nobody else
+/// seems to use.
 pub(crate) fn free_vfs(
     sysfs: &Sysfs,
     netlink: &Netlink,
@@ -79,23 +77,54 @@ pub(crate) fn free_vfs(
             taken.claimed += 1;
             continue;
         }
-        let netdev = sysfs.netdevs(&pci).into_iter().next();
-        let driver = sysfs.driver(&pci);
-        let unused = match (&netdev, &driver) {
-            (Some((_, ifindex)), _) => netlink
-                .link(*ifindex)?
-                .is_some_and(|link| !link.flags.up && !link.master && !link.xdp),
-            (None, None) => sysfs.driver_override(&pci).is_none(),
-            (None, Some(_)) => false,
-        };
-        match settings.get(&index) {
-            Some(settings) if unused => {
-                free.push(FreeVf { pci, index, netdev, driver, settings: *settings });
-            }
-            _ => taken.foreign += 1,
+        let settings = settings.get(&index);
+        if foreign(sysfs, netlink, &pci, settings)?.is_some() {
+            taken.foreign += 1;
+        } else if let Some(settings) = settings {
+            free.push(FreeVf {
+                netdev: sysfs.netdevs(&pci).into_iter().next(),
+                driver: sysfs.driver(&pci),
+                settings: *settings,
+                index,
+                pci,
+            });
         }
     }
     Ok((free, taken))
+}
+
+/// What tells that somebody else uses a VF on which there is no claim.
+pub(crate) fn foreign(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    vf: &str,
+    settings: Option<&Settings>,
+) -> Result<Option<String>, Error> {
+    let Some(settings) = settings else {
+        return Ok(Some("its PF tells nothing of it".to_owned()));
+    };
+    if settings.vlan != 0 {
+        return Ok(Some(format!("it is on VLAN {} and no claim says why", settings.vlan)));
+    }
+    let because = |what: &str| Ok(Some(what.to_owned()));
+    match (sysfs.netdevs(vf).into_iter().next(), sysfs.driver(vf)) {
+        (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
+            None => because("its interface is on the move"),
+            Some(link) if link.flags.up => because("its interface is up"),
+            Some(link) if link.flags != Flags::default() => because("its interface is promiscuous"),
+            Some(link) if link.master => because("its interface has a master"),
+            Some(link) if link.xdp => because("its interface carries an XDP program"),
+            Some(_) if netlink.has_address(ifindex)? => because("its interface has an address"),
+            Some(_) => Ok(None),
+        },
+        (None, None) => match sysfs.driver_override(vf) {
+            Some(driver) => Ok(Some(format!("it is set aside for the driver {driver}"))),
+            None => Ok(None),
+        },
+        (None, Some(driver)) => {
+            Ok(Some(format!("its interface is elsewhere, or its driver {driver} makes none")))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +134,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Carrier;
+    use crate::config::{Carrier, OnLoss, Scrub};
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -130,7 +159,14 @@ mod tests {
     }
 
     fn pool() -> Pool {
-        Pool { name: "p".into(), pfs: vec![], vfs: None, carrier: Carrier::Require }
+        Pool {
+            name: "p".into(),
+            pfs: vec![],
+            vfs: None,
+            carrier: Carrier::Require,
+            scrub: Scrub::Rebind,
+            on_loss: OnLoss::Stop,
+        }
     }
 
     #[test]

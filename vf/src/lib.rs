@@ -17,27 +17,35 @@ mod config;
 mod configure;
 mod driver;
 mod error;
+mod fault;
 mod inventory;
 mod kernel;
 mod lock;
 mod mac;
+mod netdev;
 mod plan;
 mod process;
 mod reconcile;
 mod release;
+mod repair;
 mod request;
+mod scrub;
 mod status;
+mod whereabouts;
 
 use std::path::PathBuf;
 
 pub use attach::{Grant, authorise, check_attached};
 pub use claim::{Claim, State};
-pub use config::{Config, Pool};
+pub use config::{Config, OnLoss, Pool, Scrub, manages};
 pub use error::Error;
 pub use kernel::netns::{is_host_netns, loopback_up};
+pub use kernel::sysfs::is_pci_address;
 pub use mac::MacAddress;
+pub use process::ProcessId;
 pub use reconcile::{gc, reconcile};
-pub use release::{Outcome, Released, release};
+pub use release::{Outcome, Released, release, release_vf};
+pub use repair::{repair, repair_all};
 pub use request::{DEFAULT_INTERFACE, Interface, PREFIX, Request, VlanProto};
 pub use status::{PfStatus, VfStatus, status};
 

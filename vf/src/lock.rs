@@ -2,6 +2,7 @@
 //! scrubbed one at a time on a PF; two PFs proceed side by side.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::Error;
+use crate::{Error, fault};
 
 /// Held until dropped. The kernel drops it with its last descriptor: a killed owner holds nothing, unless it was killed while a
 /// write of its own hangs in a driver, and then the PF had better stay locked.
 pub(crate) struct PfLock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
 /// Creating VFs may take two minutes with the lock held; nothing else takes seconds.
-const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// # Errors
 /// [`Error::Locked`] when another process has held it all the while.
@@ -46,19 +47,31 @@ fn lock(path: &Path, patience: Duration) -> Result<PfLock, Error> {
         .custom_flags(nix::libc::O_NOFOLLOW)
         .open(path)
         .map_err(&failed)?;
+    fault::point("lock").map_err(Error::errno("lock", path))?;
     let deadline = Instant::now() + patience;
     // A blocking flock cannot be bounded without a signal, and signals belong to whoever called this library.
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(PfLock(lock)),
+            Ok(mut lock) => {
+                // For whoever waits in vain.
+                let _ = lock.set_len(0).and_then(|()| lock.write_all(name_of_self().as_bytes()));
+                return Ok(PfLock(lock));
+            }
             Err((_, errno)) if errno != Errno::EWOULDBLOCK => return Err(failed(errno.into())),
             Err(_) if Instant::now() >= deadline => {
-                return Err(Error::Locked { path: path.to_owned(), seconds: patience.as_secs() });
+                let holder = fs::read_to_string(path).unwrap_or_default();
+                let (path, seconds) = (path.to_owned(), patience.as_secs());
+                return Err(Error::Locked { path, seconds, holder });
             }
             Err((unlocked, _)) => file = unlocked,
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn name_of_self() -> String {
+    let name = fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    format!("{} (process {})", name.trim(), std::process::id())
 }
 
 #[cfg(test)]
@@ -70,7 +83,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pf.lock");
         let first = lock(&path, Duration::ZERO).unwrap();
-        assert!(matches!(lock(&path, Duration::ZERO), Err(Error::Locked { .. })));
+        let refused = lock(&path, Duration::ZERO).map(drop).unwrap_err().line();
+        let holder = format!("(process {})", std::process::id());
+        assert!(refused.contains(&holder), "{refused}");
         drop(first);
         lock(&path, Duration::ZERO).unwrap();
     }

@@ -23,6 +23,9 @@ pub struct Settings {
     /// The address that the PF knows. As a wish, all zeros mean any: a driver without an assigned address takes a random one
     /// whenever it binds.
     pub mac: MacAddress,
+    /// Mbit/s; 0: no limit.
+    pub min_rate: u32,
+    pub max_rate: u32,
 }
 
 impl Default for Settings {
@@ -35,6 +38,8 @@ impl Default for Settings {
             spoof_check: false,
             link_state: LinkState::Auto,
             mac: MacAddress::default(),
+            min_rate: 0,
+            max_rate: 0,
         }
     }
 }
@@ -56,24 +61,27 @@ pub(crate) enum Change {
     Trust(bool),
     SpoofCheck(bool),
     LinkState(LinkState),
+    Rates { min: u32, max: u32 },
 }
 
 impl Change {
-    /// Whether a sensor may start (or a VF be free again) without it. Several drivers know neither the spoof check nor
-    /// link states; none may lack VLAN and trust.
+    /// Whether a sensor may start without it. Several drivers know neither the spoof check nor link states nor rates; none may
+    /// lack VLAN and trust.
     pub(crate) fn is_optional(&self) -> bool {
-        matches!(self, Self::SpoofCheck(_) | Self::LinkState(_))
+        matches!(self, Self::SpoofCheck(_) | Self::LinkState(_) | Self::Rates { .. })
     }
 
     /// The same thing as it is in these settings.
     pub(crate) fn as_in(&self, settings: &Settings) -> Self {
-        let Settings { vlan, qos, proto, trust, spoof_check, link_state, mac } = *settings;
+        let Settings { vlan, qos, proto, trust, spoof_check, link_state, mac, .. } = *settings;
+        let Settings { min_rate: min, max_rate: max, .. } = *settings;
         match self {
             Self::Mac(_) => Self::Mac(mac),
             Self::Vlan { .. } => Self::Vlan { vlan, qos, proto },
             Self::Trust(_) => Self::Trust(trust),
             Self::SpoofCheck(_) => Self::SpoofCheck(spoof_check),
             Self::LinkState(_) => Self::LinkState(link_state),
+            Self::Rates { .. } => Self::Rates { min, max },
         }
     }
 }
@@ -95,6 +103,9 @@ pub(crate) fn changes(have: &Settings, want: &Settings) -> Vec<Change> {
     }
     if want.link_state != have.link_state {
         changes.push(Change::LinkState(want.link_state));
+    }
+    if (want.min_rate, want.max_rate) != (have.min_rate, have.max_rate) {
+        changes.push(Change::Rates { min: want.min_rate, max: want.max_rate });
     }
     changes
 }
@@ -119,6 +130,7 @@ impl fmt::Display for Change {
             Self::LinkState(LinkState::Auto) => write!(formatter, "link state auto"),
             Self::LinkState(LinkState::Enable) => write!(formatter, "link state enable"),
             Self::LinkState(LinkState::Disable) => write!(formatter, "link state disable"),
+            Self::Rates { min, max } => write!(formatter, "rates {min} to {max} Mbit/s"),
         }
     }
 }
@@ -165,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn only_spoof_check_and_link_state_may_be_refused() {
+    fn vlan_trust_and_address_may_not_be_refused() {
         let have = Settings { link_state: LinkState::Disable, ..Settings::default() };
         let want = Settings {
             vlan: 5,
@@ -173,9 +185,10 @@ mod tests {
             spoof_check: true,
             link_state: LinkState::Auto,
             mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            max_rate: 10,
             ..Settings::default()
         };
         let optional: Vec<_> = changes(&have, &want).iter().map(Change::is_optional).collect();
-        assert_eq!(optional, [false, false, false, true, true]);
+        assert_eq!(optional, [false, false, false, true, true, true]);
     }
 }

@@ -1,8 +1,12 @@
 //! A process, named so that its pid may be used again without harm.
 
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, fault};
 
 /// A pid and when that process started, in clock ticks since boot (field 22 of `proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,50 @@ impl ProcessId {
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
+
+    /// Sends SIGKILL. One that has ended is no error, and whoever has its pid now is not hit.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when the kernel refuses.
+    pub(crate) fn kill(self) -> Result<(), Error> {
+        let failed = |source| Error::Kernel { action: "stop a container whose VF is lost", source };
+        // The descriptor first: what is found alive after it is open is what it stands for (`pidfd_open(2)`).
+        let process = match pidfd_open(self.pid) {
+            Err(Errno::ESRCH) => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        if !self.is_alive() {
+            return Ok(());
+        }
+        match pidfd_send_signal(&process, nix::libc::SIGKILL) {
+            Err(Errno::ESRCH) => Ok(()),
+            other => other.map_err(failed),
+        }
+    }
+}
+
+fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes two numbers and returns a descriptor or an error; flags are 0.
+    let fd = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn pidfd_send_signal(process: &OwnedFd, signal: i32) -> Result<(), Errno> {
+    fault::point("kill")?;
+    let no_info = std::ptr::null::<nix::libc::siginfo_t>();
+    // SAFETY: the descriptor is open; without an info the kernel fills in its own (`pidfd_send_signal(2)`).
+    let sent = unsafe {
+        nix::libc::syscall(
+            nix::libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            no_info,
+            0,
+        )
+    };
+    Errno::result(sent).map(drop)
 }
 
 fn start_time(stat: &str) -> Option<u64> {
@@ -67,5 +115,16 @@ mod tests {
         let id = ProcessId::of(child.id() as i32);
         child.wait().unwrap();
         assert!(!id.is_some_and(ProcessId::is_alive));
+    }
+
+    #[test]
+    fn only_the_very_process_is_killed() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let id = ProcessId::of(child.id() as i32).unwrap();
+        ProcessId { start_time: id.start_time + 1, ..id }.kill().unwrap();
+        assert!(id.is_alive());
+        id.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        id.kill().unwrap();
     }
 }

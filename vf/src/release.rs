@@ -1,23 +1,16 @@
-//! A VF on its way back: out of wherever it is, scrubbed, looked at, and only then free.
-//!
-//! The VF driver is unbound first. That unregisters the netdev in whatever namespace, under whatever name, with whatever
-//! program on it (`unregister_netdevice`, `net/core/dev.c`), so the namespace need not be found; and what is then set on
-//! the PF's side meets no driver that would answer with a reset. Binding makes a new netdev, in the host's namespace, DOWN.
-//! The alternative, to find the netdev, move it home and take back one by one what a container may have done to it, has
-//! to know everything that can be done to a netdev.
+//! A VF on its way back: claimed by nobody living, scrubbed, looked at, and only then free.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::attach::wait_for_netdev;
 use crate::claim::{Claim, Claims, State};
-use crate::configure::{converge, pf_of, read};
-use crate::kernel::netlink::{Flags, Netlink};
+use crate::config::Scrub;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::lock_pf;
-use crate::plan::{Change, LinkState, Settings};
 use crate::process::ProcessId;
-use crate::{Error, Host, MacAddress};
+use crate::scrub::{disarm, scrub};
+use crate::whereabouts::{Whereabouts, find};
+use crate::{Error, Host, fault};
 
 /// What became of one VF.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +19,8 @@ pub struct Released {
     pub vf: String,
     /// Its name inside the container.
     pub interface: String,
+    /// Who had it, as the engine names it. Empty when nobody knows.
+    pub container: String,
     pub outcome: Outcome,
 }
 
@@ -33,14 +28,39 @@ pub struct Released {
 pub enum Outcome {
     /// Free and read back clean, or gone from this machine together with all that was set on it.
     Clean,
-    /// It is another's by now, or its container still runs: left alone.
-    NotOurs,
-    /// It could not be cleaned and will not be claimed again.
+    /// Not touched, for this reason: it is another's, or its container still runs.
+    Left(String),
+    /// Its container runs on without it, or was stopped for that.
+    Lost(String),
+    /// It could not be cleaned and will not be claimed again before it is repaired.
     Quarantined(String),
+    /// What stands in its claim's place is no claim. The VF stays as it is, and out of use.
+    Unreadable(String),
 }
 
-/// How long a container's init process may take to die. It has been killed before anybody asks for its VFs.
+impl Outcome {
+    /// One word, and why.
+    pub fn parts(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Clean => ("clean", None),
+            Self::Left(why) => ("left", Some(why)),
+            Self::Lost(why) => ("lost", Some(why)),
+            Self::Quarantined(why) => ("quarantined", Some(why)),
+            Self::Unreadable(why) => ("unreadable", Some(why)),
+        }
+    }
+}
+
+impl Released {
+    pub(crate) fn of(claim: &Claim, outcome: Outcome) -> Self {
+        let Claim { vf, interface, container, .. } = claim.clone();
+        Self { vf, interface, container, outcome }
+    }
+}
+
+/// How long a container's processes may take to die. They have been killed before anybody asks for its VFs.
 const DYING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Takes back every VF of a container. To be called when it is gone; for a container that has none, or has been released
 /// already, nothing happens. A VF that cannot be cleaned does not keep the others.
@@ -53,16 +73,30 @@ pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
     for claim in Claims::open(&host.run)?.of_container(container)? {
         let outcome = match wait_for_end(claim.init) {
             true => release_claim(host, &claim),
-            false => Ok(Outcome::NotOurs),
+            false => {
+                Ok(Outcome::Left(format!("process {} of the container lives", claim.init.pid)))
+            }
         };
         match outcome {
-            Ok(outcome) => {
-                released.push(Released { vf: claim.vf, interface: claim.interface, outcome });
-            }
+            Ok(outcome) => released.push(Released::of(&claim, outcome)),
             Err(error) => failure = Some(error),
         }
     }
     failure.map_or(Ok(released), Err)
+}
+
+/// As [`release`], for one VF, and even from a container that runs: that one loses it.
+///
+/// # Errors
+/// [`Error::NoClaim`]; as [`release`].
+pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error> {
+    let none = || Error::NoClaim { vf: vf.to_owned() };
+    let claim = Claims::open(&host.run)?.get(vf)?.ok_or_else(none)?;
+    let outcome = match claim.init.is_alive() && !force {
+        true => Outcome::Left(format!("process {} of its container lives", claim.init.pid)),
+        false => release_claim(host, &claim)?,
+    };
+    Ok(Released::of(&claim, outcome))
 }
 
 fn wait_for_end(init: ProcessId) -> bool {
@@ -71,118 +105,82 @@ fn wait_for_end(init: ProcessId) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(LOOK);
     }
     true
 }
 
-/// Takes back one VF, if the claim is still the one that the caller has seen. One in quarantine stays there.
+/// Releases the VF if its claim is still the one that was seen. What is in quarantine stays there.
 pub(crate) fn release_claim(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
-    if let State::Quarantined { reason } = &seen.state {
-        return Ok(Outcome::Quarantined(reason.clone()));
-    }
     let _lock = lock_pf(&host.run, &seen.pf)?;
     release_locked(host, seen)
 }
 
-/// The same, under the PF's lock, and for a VF in quarantine another try.
+/// The same, under the PF's lock.
 pub(crate) fn release_locked(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
-    let claims = Claims::open(&host.run)?;
-    let mut claim = match claims.get(&seen.vf) {
+    let claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(claim)) if claim.nonce == seen.nonce => claim,
-        _ => return Ok(Outcome::NotOurs),
+        _ => return Ok(Outcome::Left("it has changed hands".to_owned())),
     };
-    claim.state = State::Releasing;
+    if let State::Quarantined { reason } = claim.state {
+        return Ok(Outcome::Quarantined(reason));
+    }
+    if let Some(why) = somebody_elses(&Sysfs(host.sysfs.clone()), &claim)? {
+        return Ok(Outcome::Left(why));
+    }
+    let how = claim.scrub;
+    give_back(host, claim, how)
+}
+
+/// Scrubs a VF that is nobody's any more, and frees it or puts it in quarantine. Under the PF's lock.
+pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Outcome, Error> {
+    let claims = Claims::open(&host.run)?;
     if let Some(worker) = ProcessId::own() {
         claim.worker = worker;
     }
-    claims.update(&claim)?;
+    claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    match scrub(&sysfs, &claim) {
+    match scrub(&sysfs, &claim, how) {
         Ok(()) => {
-            claims.remove(&claim)?;
+            claims.remove(&claim.vf)?;
+            fault::point("released").map_err(Error::errno("leave", &claim.vf))?;
             Ok(Outcome::Clean)
         }
         Err(error) => {
             let reason = error.line();
             disarm(&sysfs, &claim);
-            claim.state = State::Quarantined { reason: reason.clone() };
-            claims.update(&claim)?;
+            claims.advance(&mut claim, State::Quarantined { reason: reason.clone() })?;
             Ok(Outcome::Quarantined(reason))
         }
     }
 }
 
-fn scrub(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
-    // Without a VF there is nothing set on it: the PF's driver forgets a VF's settings when it makes it anew.
-    if !sysfs.exists(&claim.vf) {
-        return Ok(());
-    }
-    let netlink = Netlink::open()?;
-    if let Some(driver) = sysfs.driver(&claim.vf) {
-        sysfs.unbind(&claim.vf, &driver)?;
-    }
-    let pf = pf_of(sysfs, claim)?;
-    let assigned = claim.want.mac != MacAddress::default();
-    if assigned {
-        // All zeros takes an assigned address back; a driver that refuses gets the one it had.
-        let unset = Change::Mac(MacAddress::default());
-        if netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
-            let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(claim.before.mac)]);
+/// Whether the VF's interface is where another than the claim's container works with it: then the claim is wrong (restored
+/// from a copy, say), or the container handed its interface on to somebody who outlives it.
+pub(crate) fn somebody_elses(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
+    let deadline = Instant::now() + DYING;
+    loop {
+        let Whereabouts::Away { netns, link, processes } = find(sysfs, &claim.vf, claim.netns)?
+        else {
+            return Ok(None);
+        };
+        let alive: Vec<ProcessId> = processes.into_iter().filter_map(ProcessId::of).collect();
+        // An inode number is used again once its namespace is gone. A process that is older than the container's own and lives
+        // in the namespace (a pod's) tells that it is still the same.
+        let older = |process: &ProcessId| process.start_time <= claim.init.start_time;
+        let recorded = netns == claim.netns && alive.iter().any(older);
+        // Of a container that is to lose its VF although it lives, that is so by its own process.
+        match alive.first() {
+            Some(process) if !recorded => {
+                if Instant::now() >= deadline {
+                    return Ok(Some(format!(
+                        "its interface `{}` is in the network namespace of process {}, which is not its container's",
+                        link.name, process.pid
+                    )));
+                }
+            }
+            _ => return Ok(None),
         }
-    }
-    converge(&netlink, &pf, claim, &clean(claim))?;
-
-    if claim.before.driver.is_some() {
-        sysfs.probe(&claim.vf, claim.before.driver.as_deref())?;
-        let (name, ifindex) = wait_for_netdev(sysfs, &claim.vf)?;
-        if let Some(old) = claim.before.name.as_ref().filter(|old| **old != name) {
-            // The name may be somebody else's by now, or udev's to give; a VF is no less clean under another.
-            let _ = netlink.rename(ifindex, old);
-        }
-        verify_netdev(&netlink, claim, ifindex)?;
-    }
-    let have = read(&netlink, &pf, claim)?;
-    if assigned && have.mac == claim.want.mac {
-        return Err(dirty(claim, "still has the container's MAC"));
-    }
-    converge(&netlink, &pf, claim, &clean(claim))
-}
-
-/// What a free VF looks like, whoever had it. Its address is the driver's business.
-fn clean(claim: &Claim) -> Settings {
-    Settings { spoof_check: claim.before.spoof_check, ..Settings::default() }
-}
-
-fn verify_netdev(netlink: &Netlink, claim: &Claim, ifindex: u32) -> Result<(), Error> {
-    let look = || netlink.link(ifindex)?.ok_or_else(|| dirty(claim, "vanished after its rebind"));
-    let mut link = look()?;
-    if link.flags != Flags::default() {
-        // A fresh netdev is down; but a network manager may have taken to it at once.
-        netlink.set_flags(ifindex, Flags::default()).map_err(|source| Error::Link {
-            action: "bring down",
-            object: format!("{} (VF {})", link.name, claim.vf),
-            source,
-        })?;
-        link = look()?;
-    }
-    match link {
-        _ if link.flags != Flags::default() => Err(dirty(claim, "is up or promiscuous")),
-        _ if link.xdp => Err(dirty(claim, "still carries a program")),
-        _ => Ok(()),
-    }
-}
-
-fn dirty(claim: &Claim, what: &'static str) -> Error {
-    Error::Dirty { vf: claim.vf.clone(), what }
-}
-
-/// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing.
-fn disarm(sysfs: &Sysfs, claim: &Claim) {
-    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
-    let vlan = Change::Vlan { vlan: 0, qos: 0, proto: crate::VlanProto::Dot1Q };
-    for change in [vlan, Change::Trust(false), Change::LinkState(LinkState::Disable)] {
-        // Each on its own, because one that fails must not keep the next.
-        let _ = netlink.set_vf(pf.ifindex, claim.index, &[change]);
+        thread::sleep(LOOK);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::claim::{Claim, Claims};
-use crate::inventory::Pf;
+use crate::claim::{Claim, Claims, State};
+use crate::inventory::{Pf, foreign};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::plan::Settings;
@@ -24,6 +24,12 @@ pub struct PfStatus {
 pub struct VfStatus {
     pub vf: String,
     pub index: u32,
+    /// `free`, `foreign` (somebody else uses it), `unreadable`, or the state of its claim.
+    pub state: &'static str,
+    /// Why it is neither free nor in a container's use.
+    pub reason: Option<String>,
+    /// There is a claim, and the VF is gone.
+    pub vanished: bool,
     pub driver: Option<String>,
     /// Its name in the host; `None` while it is elsewhere.
     pub netdev: Option<String>,
@@ -41,34 +47,84 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
     let claims = Claims::open(&host.run)?;
-    let pfs = sysfs.sriov_netdevs();
-    pfs.iter()
+    let mut pfs: Vec<PfStatus> = sysfs
+        .sriov_netdevs()
+        .iter()
         .filter_map(|(pci, _)| Pf::at(&sysfs, pci))
         .map(|pf| one(&sysfs, &netlink, &claims, pf))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let readable = claims.all()?.into_iter().filter_map(Result::ok);
+    for claim in readable.filter(|claim| !sysfs.exists(&claim.vf)) {
+        let (pci, name) = (claim.pf.clone(), claim.pf_name.clone());
+        let gone = vanished(claim);
+        match pfs.iter_mut().find(|pf| pf.pf == pci) {
+            Some(pf) => pf.vfs.push(gone),
+            None => pfs.push(PfStatus { pf: pci, name, up: false, total: 0, vfs: vec![gone] }),
+        }
+    }
+    Ok(pfs)
 }
 
 fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let vfs = sysfs
-        .virtfns(&pf.pci)
-        .into_iter()
-        .map(|(index, vf)| {
-            let (claim, bad_claim) = match claims.get(&vf) {
-                Ok(claim) => (claim, None),
-                Err(error) => (None, Some(error.line())),
-            };
-            VfStatus {
-                driver: sysfs.driver(&vf),
-                netdev: sysfs.netdevs(&vf).into_iter().next().map(|(name, _)| name),
-                settings: settings.get(&index).copied().unwrap_or_default(),
-                index,
-                vf,
-                claim,
-                bad_claim,
-            }
-        })
-        .collect();
+    let mut vfs = Vec::new();
+    for (index, vf) in sysfs.virtfns(&pf.pci) {
+        let settings = settings.get(&index);
+        let (claim, bad_claim) = match claims.get(&vf) {
+            Ok(claim) => (claim, None),
+            Err(error) => (None, Some(error.line())),
+        };
+        let (state, reason) = match (&claim, &bad_claim) {
+            (Some(claim), _) => claim.state.parts(),
+            (None, Some(problem)) => ("unreadable", Some(problem.clone())),
+            (None, None) => match foreign(sysfs, netlink, &vf, settings)? {
+                Some(why) => ("foreign", Some(why)),
+                None => ("free", None),
+            },
+        };
+        vfs.push(VfStatus {
+            driver: sysfs.driver(&vf),
+            netdev: sysfs.netdevs(&vf).into_iter().next().map(|(name, _)| name),
+            settings: settings.copied().unwrap_or_default(),
+            vanished: false,
+            state,
+            reason,
+            index,
+            vf,
+            claim,
+            bad_claim,
+        });
+    }
     let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
     Ok(PfStatus { pf: pf.pci, name: pf.name, up, total: pf.total, vfs })
+}
+
+/// A claim whose VF is gone.
+fn vanished(claim: Claim) -> VfStatus {
+    let (state, reason) = claim.state.parts();
+    VfStatus {
+        vf: claim.vf.clone(),
+        index: claim.index,
+        state,
+        reason: reason.or_else(|| Some("the VF vanished".to_owned())),
+        vanished: true,
+        driver: None,
+        netdev: None,
+        settings: Settings::default(),
+        claim: Some(claim),
+        bad_claim: None,
+    }
+}
+
+impl State {
+    fn parts(&self) -> (&'static str, Option<String>) {
+        match self {
+            Self::Claiming => ("claiming", None),
+            Self::Configured => ("configured", None),
+            Self::Attached => ("attached", None),
+            Self::Lost { reason } => ("lost", Some(reason.clone())),
+            Self::Releasing => ("releasing", None),
+            Self::Quarantined { reason } => ("quarantined", Some(reason.clone())),
+        }
+    }
 }

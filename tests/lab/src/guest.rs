@@ -25,6 +25,7 @@ pub struct Lab {
     // Before the machine: dropped the other way round, ssh would see its peer die and say so.
     ssh: Ssh,
     machine: Machine,
+    key: PathBuf,
 }
 
 impl std::fmt::Debug for Lab {
@@ -86,7 +87,7 @@ impl Lab {
         loop {
             let error = match Ssh::connect(port, key, &control, transcript, Duration::from_secs(10))
             {
-                Ok(ssh) => return Ok(Self { ssh, machine }),
+                Ok(ssh) => return Ok(Self { ssh, machine, key: key.to_owned() }),
                 Err(error) => error,
             };
             if !machine.alive() || Instant::now() >= deadline {
@@ -98,10 +99,39 @@ impl Lab {
 
     /// Stops this guest for good and keeps its state: the other half of [`Lab::restore`].
     pub(crate) fn freeze(self, state: &Path) -> Result<()> {
-        let Self { ssh, machine } = self;
+        let Self { ssh, machine, .. } = self;
         // A snapshot with an open connection in it would resume one whose other end is gone.
         drop(ssh);
         machine.freeze(state)
+    }
+
+    /// The reset button: the guest gets no chance to end or write anything, and boots anew from its
+    /// disk.
+    pub fn reset(&mut self, limit: Duration) -> Result<()> {
+        const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+        let before = self.ok(BOOT)?;
+        let transcript = self.transcript().to_owned();
+        let port = self.machine.port()?;
+        let deadline = Instant::now() + limit;
+        self.machine.reset()?;
+        loop {
+            let attempt = Duration::from_secs(10);
+            let error = match Ssh::connect(port, &self.key, &self.control(), &transcript, attempt) {
+                Ok(ssh) => {
+                    self.ssh = ssh;
+                    // The old guest may have answered once more.
+                    if self.sh(BOOT).is_ok_and(|now| now.success() && now.stdout != before.stdout) {
+                        return Ok(());
+                    }
+                    "it is not the guest of a new boot".to_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            if !self.machine.alive() || Instant::now() >= deadline {
+                return Err(self.machine.failed(&error));
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Runs `script` in bash. Its exit status is the caller's to judge.

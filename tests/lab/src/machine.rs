@@ -109,6 +109,10 @@ impl Machine {
         Ok(())
     }
 
+    pub(crate) fn reset(&self) -> Result<()> {
+        self.with_qmp(|qmp| qmp.run("system_reset", json!({})).map(drop))
+    }
+
     /// The loopback port behind which the guest's sshd is. QEMU took a free one itself: choosing it
     /// here would be a race.
     pub(crate) fn port(&self) -> Result<u16> {

@@ -15,9 +15,18 @@ const DOCKER: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n
 impl Lab {
     /// Installs what `cargo build --release` last built, tells Docker and Podman of it, and writes a configuration.
     pub fn install_runvf(&self) -> Result<()> {
+        self.install_from(&built().join("release"))
+    }
+
+    /// The same, with programs that can be told to die or fail at any step. `tests/run` builds them.
+    pub fn install_runvf_with_fault_points(&self) -> Result<()> {
+        self.install_from(&built().join("faulty"))
+    }
+
+    fn install_from(&self, programs: &Path) -> Result<()> {
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
         let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
-        let program = |name: &str, goal: &str| (built().join(name), goal.to_owned(), 0o755);
+        let program = |name: &str, goal: &str| (programs.join(name), goal.to_owned(), 0o755);
         self.push_tree(vec![
             program("runvf", "/usr/bin/runvf"),
             program("runvfctl", "/usr/bin/runvfctl"),
@@ -44,8 +53,8 @@ impl Lab {
     }
 }
 
-/// Where `cargo build --release` puts this workspace's programs.
+/// Where cargo puts what it builds of this workspace.
 fn built() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target).join("release")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target)
 }

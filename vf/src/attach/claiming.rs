@@ -1,16 +1,18 @@
 //! The PF's part of an attach: a VF is chosen, claimed and configured, all under the PF's lock.
 
+use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Attach, LOOK};
 use crate::claim::{Before, Claim, State};
-use crate::config::Pool;
+use crate::config::{Pool, Scrub};
 use crate::configure::converge;
 use crate::driver::driver;
 use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::lock_pf;
+use crate::lock::{PATIENCE, lock_pf_within};
+use crate::netdev::Netdev;
 use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
 use crate::{Error, Interface};
@@ -21,16 +23,25 @@ const NETDEV: Duration = Duration::from_secs(10);
 impl Attach<'_> {
     /// Claims and configures a VF on the first of the pool's PFs that has one. A PF that cannot serve is passed over; what
     /// was wrong with it is the error if no other can.
+    ///
+    /// PFs that are busy with another attach are left for a second round, so that two attaches do not queue for one PF while the
+    /// next is idle.
     pub(super) fn claim(&self, interface: &Interface, pool: &Pool) -> Result<Claim, Error> {
         let mut unfit = None;
         let mut full = Vec::new();
-        for named in &pool.pfs {
-            match self.claim_on(named, interface, pool) {
+        let mut busy = Vec::new();
+        let first_round = pool.pfs.iter().map(|named| (named, Duration::ZERO));
+        let mut rounds = first_round.collect::<VecDeque<_>>();
+        while let Some((named, patience)) = rounds.pop_front().or_else(|| busy.pop()) {
+            match self.claim_on(named, interface, pool, patience) {
                 Ok(Ok(claim)) => return Ok(claim),
                 Ok(Err(taken)) => full.push(format!(
                     "{named} has {} claimed and {} in use by something else",
                     taken.claimed, taken.foreign
                 )),
+                Err(Error::Locked { .. }) if patience.is_zero() => {
+                    busy.insert(0, (named, PATIENCE))
+                }
                 Err(
                     error @ (Error::NoPf { .. } | Error::NoSriov { .. } | Error::PfDown { .. }),
                 ) => {
@@ -54,16 +65,20 @@ impl Attach<'_> {
         named: &str,
         interface: &Interface,
         pool: &Pool,
+        patience: Duration,
     ) -> Result<Result<Claim, Taken>, Error> {
         let pf = Pf::find(&self.sysfs, named, pool)?;
-        let _lock = lock_pf(&self.grant.host.run, &pf.pci)?;
+        let _lock = lock_pf_within(&self.grant.host.run, &pf.pci, patience)?;
         if !self.netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up) {
             return Err(Error::PfDown { pf: pf.name });
         }
         self.create_vfs(&pf, pool)?;
         let (free, taken) = free_vfs(&self.sysfs, &self.netlink, &self.claims, &pf)?;
-        for vf in preferred(free, interface) {
-            let claim = self.claim_of(&pf, &vf, interface);
+        for vf in preferred(free) {
+            if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
+                return Err(Error::NoFlr { vf: vf.pci, pool: pool.name.clone() });
+            }
+            let claim = self.claim_of(&pf, &vf, interface, pool)?;
             // Somebody without our lock may put a record there by hand; then the next VF is as good.
             if self.claims.create(&claim)? {
                 return self.configure(&pf, &vf, claim, interface).map(Ok);
@@ -94,9 +109,18 @@ impl Attach<'_> {
         Ok(())
     }
 
-    fn claim_of(&self, pf: &Pf, vf: &FreeVf, interface: &Interface) -> Claim {
-        let have = vf.settings;
-        Claim {
+    fn claim_of(
+        &self,
+        pf: &Pf,
+        vf: &FreeVf,
+        interface: &Interface,
+        pool: &Pool,
+    ) -> Result<Claim, Error> {
+        let link = match &vf.netdev {
+            Some((_, ifindex)) => self.netlink.link(*ifindex)?,
+            None => None,
+        };
+        Ok(Claim {
             vf: vf.pci.clone(),
             index: vf.index,
             pf: pf.pci.clone(),
@@ -111,14 +135,15 @@ impl Attach<'_> {
             init: self.init,
             worker: self.worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            want: wanted(&have, interface),
+            scrub: pool.scrub,
+            on_loss: pool.on_loss,
+            want: wanted(&vf.settings, interface),
             before: Before {
                 driver: vf.driver.clone(),
-                name: vf.netdev.as_ref().map(|(name, _)| name.clone()),
-                mac: have.mac,
-                spoof_check: have.spoof_check,
+                settings: vf.settings,
+                netdev: link.as_ref().map(Netdev::of),
             },
-        }
+        })
     }
 
     fn configure(
@@ -141,20 +166,15 @@ impl Attach<'_> {
         if self.sysfs.driver(&vf.pci).is_none() {
             self.sysfs.probe(&vf.pci, vf.driver.as_deref().or(known.vf))?;
         }
-        let (name, _) = wait_for_netdev(&self.sysfs, &vf.pci)?;
-        claim.before.name.get_or_insert(name);
-        claim.state = State::Configured;
-        self.claims.update(&claim)?;
+        wait_for_netdev(&self.sysfs, &vf.pci)?;
+        self.claims.advance(&mut claim, State::Configured)?;
         Ok(claim)
     }
 }
 
-/// A VF that is set already needs no change, and on i40e and ice every change is a reset.
-fn preferred(mut free: Vec<FreeVf>, interface: &Interface) -> Vec<FreeVf> {
-    free.sort_by_key(|vf| {
-        let right = vf.settings.vlan == u32::from(interface.vlan) && vf.settings.trust;
-        (!right, vf.driver.is_none(), vf.index)
-    });
+/// A VF that is trusted already needs one change less, and on i40e and ice every change is a reset.
+fn preferred(mut free: Vec<FreeVf>) -> Vec<FreeVf> {
+    free.sort_by_key(|vf| (!vf.settings.trust, vf.driver.is_none(), vf.index));
     free
 }
 
@@ -173,6 +193,9 @@ fn wanted(have: &Settings, interface: &Interface) -> Settings {
             other => other,
         },
         mac,
+        // The operator's, if anybody's.
+        min_rate: have.min_rate,
+        max_rate: have.max_rate,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Receive offloads, by the `SIOCETHTOOL` ioctl. LRO and GRO merge frames before a sensor sees them, which breaks the
+//! Offloads, by the `SIOCETHTOOL` ioctl. LRO and GRO merge frames before a sensor sees them, which breaks the
 //! stream reassembly of every IDS; Zeek's and Suricata's manuals both ask for them to be off.
 
 use nix::errno::Errno;
@@ -6,10 +6,12 @@ use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::os::fd::AsRawFd;
 
-use crate::Error;
+use crate::{Error, fault};
 
 // `include/uapi/linux/ethtool.h`
 const ETHTOOL_SGRO: u32 = 0x2c;
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETH_FLAG_LRO: u32 = 1 << 15;
@@ -44,19 +46,85 @@ pub(crate) fn no_receive_merging(interface: &str) -> Result<(), Error> {
     }
 }
 
+/// `ETHTOOL_DEV_FEATURE_WORDS` is 2 in Linux 6.12; there is room for more.
+const WORDS: usize = 4;
+
+#[repr(C)]
+struct Features<T> {
+    command: u32,
+    words: u32,
+    blocks: [T; WORDS],
+}
+
+/// `struct ethtool_get_features_block`
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Have {
+    available: u32,
+    requested: u32,
+    active: u32,
+    never_changed: u32,
+}
+
+/// `struct ethtool_set_features_block`
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Want {
+    valid: u32,
+    requested: u32,
+}
+
+/// The offloads of an interface that can be chosen, as a bit set: those that are asked for.
+///
+/// # Errors
+/// The kernel's; `ENODEV` when there is no such interface in the calling thread's namespace.
+pub(crate) fn features(interface: &str) -> Result<Vec<u32>, Errno> {
+    let blocks = [Have::default(); WORDS];
+    let mut have = Features { command: ETHTOOL_GFEATURES, words: WORDS as u32, blocks };
+    call("read-features", interface, (&raw mut have).cast())?;
+    Ok(have.blocks.iter().map(|block| block.requested & block.available).collect())
+}
+
+/// Asks for these offloads and no others. What the driver makes of it is in [`features`] afterwards.
+///
+/// # Errors
+/// As [`features`].
+pub(crate) fn set_features(interface: &str, features: &[u32]) -> Result<(), Errno> {
+    let blocks = [Have::default(); WORDS];
+    let mut have = Features { command: ETHTOOL_GFEATURES, words: WORDS as u32, blocks };
+    call("read-features", interface, (&raw mut have).cast())?;
+    let mut want = Features {
+        command: ETHTOOL_SFEATURES,
+        // The kernel takes exactly as many as it has, and told how many those are.
+        words: have.words,
+        blocks: [Want::default(); WORDS],
+    };
+    for ((want, have), asked) in want.blocks.iter_mut().zip(&have.blocks).zip(features) {
+        *want = Want { valid: have.available & !have.never_changed, requested: *asked };
+    }
+    call("features", interface, (&raw mut want).cast())
+}
+
 fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32, Errno> {
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut value = Value { command, data };
+    call("offload", interface, (&raw mut value).cast())?;
+    Ok(value.data)
+}
+
+/// `argument` points to what the command in its first field reads and writes.
+fn call(point: &'static str, interface: &str, argument: *mut libc::c_char) -> Result<(), Errno> {
+    fault::point(point)?;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: an all-zero ifreq is valid: it is plain data, and a union of plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().take(15).zip(interface.bytes()) {
         *to = from as libc::c_char;
     }
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: SIOCETHTOOL reads and writes the ifreq and, for these commands, the `struct ethtool_value` that ifr_data
-    // points to; both outlive the call.
+    request.ifr_ifru.ifru_data = argument;
+    // SAFETY: SIOCETHTOOL reads and writes the ifreq and what ifr_data points to: for the commands of this module an
+    // `ethtool_value`, or the feature blocks, of which it writes no more than the structure says there is room for. Both
+    // outlive the call.
     let result =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    Errno::result(result)?;
-    Ok(value.data)
+    Errno::result(result).map(drop)
 }

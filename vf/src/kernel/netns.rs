@@ -10,11 +10,11 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::kernel::netlink::{Flags, Netlink};
+use crate::{Error, fault};
 
 /// Names a namespace for as long as it lives: device and inode on nsfs (`namespaces(7)`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NetnsId {
     pub dev: u64,
     pub ino: u64,
@@ -48,14 +48,16 @@ impl Netns {
         let namespace = self.file.as_fd();
         thread::scope(|scope| {
             let worker = scope.spawn(move || {
-                setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|source| Error::Kernel {
-                    action: "enter the container's network namespace",
-                    source,
-                })?;
+                fault::point("enter-netns")
+                    .and_then(|()| setns(namespace, CloneFlags::CLONE_NEWNET))
+                    .map_err(|source| Error::Kernel {
+                        action: "enter a network namespace",
+                        source,
+                    })?;
                 work()
             });
             worker.join().unwrap_or(Err(Error::Kernel {
-                action: "work in the container's network namespace",
+                action: "work in a network namespace",
                 source: Errno::EIO,
             }))
         })
@@ -99,6 +101,7 @@ pub fn loopback_up(pid: i32) -> Result<(), Error> {
 /// A kernel without IPv6 has no such file; there is no chatter to suppress then.
 pub(crate) fn set_ipv6_sysctl(interface: &str, name: &str, value: &str) -> Result<(), Error> {
     let path = Path::new("/proc/sys/net/ipv6/conf").join(interface).join(name);
+    fault::point("ipv6-sysctl").map_err(Error::errno("write", &path))?;
     match fs::write(&path, value) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(Error::file("write", path)),

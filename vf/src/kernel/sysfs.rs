@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
-use crate::Error;
+use crate::{Error, fault};
 
 /// `/sys` or, in a test, a folder shaped like it.
 #[derive(Debug, Clone)]
@@ -62,6 +62,13 @@ impl Sysfs {
         found
     }
 
+    /// The PF of a VF, and the VF's index there; `None` for what is no VF.
+    pub(crate) fn pf_of(&self, vf: &str) -> Option<(String, u32)> {
+        let pf = link_name(&self.pci_device(vf).join("physfn"))?;
+        let (index, _) = self.virtfns(&pf).into_iter().find(|(_, pci)| pci == vf)?;
+        Some((pf, index))
+    }
+
     /// `None`: the device has no SR-IOV.
     pub(crate) fn totalvfs(&self, pf: &str) -> Option<usize> {
         read_number(&self.pci_device(pf).join("sriov_totalvfs")).and_then(|n| n.try_into().ok())
@@ -97,7 +104,15 @@ impl Sysfs {
     }
 
     pub(crate) fn unbind(&self, pci: &str, driver: &str) -> Result<(), Error> {
-        write_bounded(&self.0.join("bus/pci/drivers").join(driver).join("unbind"), pci, DRIVER)
+        let path = self.0.join("bus/pci/drivers").join(driver).join("unbind");
+        fault::point("unbind").map_err(Error::errno("write", &path))?;
+        write_bounded(&path, pci, DRIVER)?;
+        match self.driver(pci) {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::Dirty { vf: pci.to_owned(), what: "is still bound to its driver" })
+            }
+        }
     }
 
     /// Asks the kernel to find the driver. With `sriov_drivers_autoprobe` 0 it does so for a VF only by an override
@@ -105,17 +120,45 @@ impl Sysfs {
     /// time being.
     pub(crate) fn probe(&self, pci: &str, driver: Option<&str>) -> Result<(), Error> {
         let path = self.pci_device(pci);
-        let automatic = read_number(&path.join("physfn/sriov_drivers_autoprobe")) != Some(0);
-        let named = driver.filter(|_| !automatic && self.driver_override(pci).is_none());
-        let name = |driver| write_bounded(&path.join("driver_override"), driver, DRIVER);
+        let named = driver.filter(|_| !self.autoprobes(pci) && self.driver_override(pci).is_none());
+        let name = |driver| {
+            let path = path.join("driver_override");
+            fault::point("driver-override").map_err(Error::errno("write", &path))?;
+            write_bounded(&path, driver, DRIVER)
+        };
         named.map_or(Ok(()), name)?;
-        let probed = write_bounded(&self.0.join("bus/pci/drivers_probe"), pci, DRIVER);
+        let probe = self.0.join("bus/pci/drivers_probe");
+        let probed = fault::point("probe")
+            .map_err(Error::errno("write", &probe))
+            .and_then(|()| write_bounded(&probe, pci, DRIVER));
         named.map_or(Ok(()), |_| name("\n"))?;
         probed
     }
 
+    /// Whether the kernel binds drivers to VFs by itself (`sriov_drivers_autoprobe` of the VF's PF).
+    pub(crate) fn autoprobes(&self, vf: &str) -> bool {
+        read_number(&self.pci_device(vf).join("physfn/sriov_drivers_autoprobe")) != Some(0)
+    }
+
+    /// Whether the VF can be reset alone (FLR, PCI Express base specification 6.6.2). A bus reset would take its neighbours
+    /// along.
+    pub(crate) fn has_flr(&self, pci: &str) -> bool {
+        let methods = fs::read_to_string(self.pci_device(pci).join("reset_method"));
+        methods.is_ok_and(|methods| methods.split_whitespace().any(|method| method.contains("flr")))
+    }
+
+    /// Function-level reset. The VF must have no driver that would be surprised by it.
+    pub(crate) fn flr(&self, pci: &str) -> Result<(), Error> {
+        let path = self.pci_device(pci).join("reset");
+        fault::point("flr").map_err(Error::errno("write", &path))?;
+        write_bounded(&path, "1", DRIVER)
+    }
+
+    /// Makes VFs on a PF that has none. The kernel refuses to change one count into another (`sriov_numvfs_store`,
+    /// `drivers/pci/pci-sysfs.c`), so that a process which was faster keeps its VFs.
     pub(crate) fn set_numvfs(&self, pf: &str, count: usize) -> Result<(), Error> {
         let path = self.pci_device(pf).join("sriov_numvfs");
+        fault::point("numvfs").map_err(Error::errno("write", &path))?;
         write_bounded(&path, &count.to_string(), NUMVFS)
     }
 }
@@ -126,7 +169,7 @@ const DRIVER: Duration = Duration::from_secs(30);
 const NUMVFS: Duration = Duration::from_secs(120);
 
 /// `domain:bus:device.function`, as sysfs writes it.
-pub(crate) fn is_pci_address(text: &str) -> bool {
+pub fn is_pci_address(text: &str) -> bool {
     let shape = "xxxx:xx:xx.x";
     text.len() == shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, like)| match like {
@@ -156,6 +199,7 @@ fn write_bounded(path: &Path, text: &str, bound: Duration) -> Result<(), Error> 
         ForkResult::Child => write_and_exit(&name, text.as_bytes(), asked.into_raw_fd()),
         ForkResult::Parent { child } => {
             drop(asked);
+            fault::point("sysfs-wait").map_err(|errno| failed(errno.into()))?;
             let timeout = PollTimeout::try_from(bound).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
             if poll(&mut fds, timeout).map_err(|errno| failed(errno.into()))? == 0 {

@@ -1,0 +1,214 @@
+//! Releases that come late or twice, claims that are not what runvf wrote, and VFs that are somebody else's.
+
+use lab::Lab;
+use serde_json::Value;
+
+use crate::holder::{assert_free, functions, gc, status, vlans, with};
+use crate::host::prepared;
+
+const FIRST: &str = "0000:01:10.0";
+const SECOND: &str = "0000:01:10.2";
+const CLAIM: &str = "/run/runvf/claims/0000:01:10.0.json";
+
+fn host() -> Lab {
+    let lab = prepared();
+    functions(&lab);
+    lab
+}
+
+fn ok(lab: &Lab, script: &str) {
+    lab.ok(&with(script)).unwrap();
+}
+
+/// Everything of a container's VF: VLAN and trust on its PF, and its links from inside. Statistics are left out.
+fn theirs(lab: &Lab, name: &str, vlan: u64) -> (Vec<(u64, bool, String)>, Value) {
+    let found = vlans(lab).into_iter().filter(|(found, _, _)| *found == vlan).collect();
+    let links = format!("nsenter -n -t $(cat /tmp/{name}.pid) ip -j -d link");
+    (found, lab.json(&links).unwrap())
+}
+
+fn on_first(vlan: u64) -> Vec<(u64, bool, String)> {
+    vec![(vlan, true, FIRST.to_owned())]
+}
+
+#[test]
+fn late_and_double_releases_change_nothing() {
+    let lab = host();
+    ok(&lab, "holder a 11; attach a; end a; detach a; holder b 22; attach b");
+    let before = theirs(&lab, "b", 22);
+    assert_eq!(before.0, on_first(22), "the VF that a had");
+    let claim = lab.pull(CLAIM).unwrap();
+
+    ok(&lab, "detach a; detach a");
+    let refused = lab.sh("runvfctl release a; runvfctl release 0000:01:10.0").unwrap();
+    assert_eq!(refused.status, 3, "{refused}");
+    assert_eq!(gc(&lab), []);
+    assert_eq!(theirs(&lab, "b", 22), before);
+    assert_eq!(lab.pull(CLAIM).unwrap(), claim);
+
+    ok(&lab, "end b; detach b; detach b");
+    assert_free(&lab, "after b");
+}
+
+#[test]
+fn an_old_claim_over_a_free_vf_is_taken_back() {
+    let lab = host();
+    ok(&lab, "holder a 11; attach a");
+    let old = lab.pull(CLAIM).unwrap();
+    ok(&lab, "end a; detach a");
+    lab.write(CLAIM, old).unwrap();
+    assert_eq!(status(&lab, FIRST).0, "attached");
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
+    assert_free(&lab, "after gc");
+}
+
+#[test]
+fn an_old_claim_over_a_living_one_takes_nothing_from_its_owner() {
+    let lab = host();
+    ok(&lab, "holder a 11; attach a");
+    let old = lab.pull(CLAIM).unwrap();
+    ok(&lab, "end a; detach a; holder b 22; attach b");
+    let before = theirs(&lab, "b", 22);
+    assert_eq!(before.0, on_first(22));
+    lab.write(CLAIM, old).unwrap();
+
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "left".to_owned(), "a".to_owned())]);
+    assert_eq!(theirs(&lab, "b", 22), before);
+    ok(&lab, "detach a");
+    assert_eq!(theirs(&lab, "b", 22), before);
+    // Nor does an attach, which takes back the claims of the dead, or the owner's own late release.
+    ok(&lab, "holder c 33; attach c; detach b; end c; detach c");
+    assert_eq!(theirs(&lab, "b", 22), before);
+
+    ok(&lab, "end b; detach b");
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
+    assert_free(&lab, "after b");
+}
+
+/// A record of another nonce is another claim, and yet names who has the VF: it is nobody's to take before that one has ended.
+#[test]
+fn a_claim_of_another_nonce_is_kept_while_its_container_lives() {
+    let lab = host();
+    ok(&lab, "holder a 11; attach a");
+    let before = theirs(&lab, "a", 11);
+    assert_eq!(before.0, on_first(11));
+    ok(
+        &lab,
+        &format!(
+            "sed -i 's/\"nonce\": \".*\"/\"nonce\": \"another\"/' {CLAIM}; grep another {CLAIM}"
+        ),
+    );
+    ok(&lab, "holder b 22; attach b; detach a");
+    assert_eq!(gc(&lab), []);
+    assert_eq!(theirs(&lab, "a", 11), before);
+    ok(&lab, "end a; end b; detach b");
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
+    assert_free(&lab, "after a");
+}
+
+/// What may stand in a claim's place, and how it gets there.
+const NO_CLAIMS: [(&str, &str); 8] = [
+    ("empty", ": > $claim"),
+    ("truncated", "truncate -s 300 $claim"),
+    ("a link to a true claim", "mv $claim /tmp/claim.json; ln -s /tmp/claim.json $claim"),
+    ("a dangling link", "ln -sf /no/such/file $claim"),
+    ("a directory", "rm $claim; mkdir $claim"),
+    ("a FIFO", "rm $claim; mkfifo $claim"),
+    ("a device that cannot be opened", "rm $claim; mknod $claim b 259 4000"),
+    ("somebody else's", "chown 1000 $claim"),
+];
+
+#[test]
+fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
+    let lab = host();
+    for (kind, make) in NO_CLAIMS {
+        ok(&lab, "holder a 11; attach a");
+        let before = theirs(&lab, "a", 11);
+        assert_eq!(before.0, on_first(11), "{kind}");
+        ok(&lab, &format!("claim={CLAIM}; {make}"));
+        let there = format!("stat -c '%F %u %s %i' {CLAIM}");
+        let made = lab.ok(&there).unwrap().stdout;
+
+        let (state, reason) = status(&lab, FIRST);
+        assert_eq!(state, "unreadable", "{kind}: {reason}");
+        assert!(!reason.is_empty(), "{kind}");
+        assert_eq!(
+            gc(&lab),
+            [(FIRST.to_owned(), "unreadable".to_owned(), String::new())],
+            "{kind}"
+        );
+        ok(&lab, "holder b 22; attach b");
+        assert_eq!(theirs(&lab, "b", 22).0, [(22, true, SECOND.to_owned())], "{kind}");
+        ok(&lab, "detach a");
+        let repaired = lab.sh(&format!("timeout 60 runvfctl repair {FIRST}")).unwrap();
+        assert_eq!(repaired.status, 3, "{kind}: repaired under a living container: {repaired}");
+        assert_eq!(theirs(&lab, "a", 11), before, "{kind}");
+        assert_eq!(lab.ok(&there).unwrap().stdout, made, "{kind}");
+
+        ok(&lab, "end a; end b; detach b; detach a");
+        assert_eq!(lab.ok(&there).unwrap().stdout, made, "{kind}");
+        let repaired =
+            lab.ok(&format!("timeout 60 runvfctl repair {FIRST} --json | jq -r '.[].outcome'"));
+        assert_eq!(repaired.expect(kind).text(), "clean", "{kind}");
+        assert_free(&lab, kind);
+    }
+}
+
+/// How others use the first VF, and how they end it.
+const OTHERS: [(&str, &str, &str); 7] = [
+    ("its interface is up", "ip link set $dev up", "ip link set $dev down"),
+    ("it has an address", "ip addr add 192.0.2.1/24 dev $dev", "ip addr flush dev $dev"),
+    (
+        "it is a bridge's port",
+        "ip link add br9 type bridge; ip link set $dev master br9",
+        "ip link set $dev nomaster; ip link del br9",
+    ),
+    (
+        "it is in another namespace",
+        "ip netns add other; ip link set $dev netns other",
+        "ip -n other link set $dev netns 1; ip netns del other",
+    ),
+    (
+        "it is bound to vfio-pci",
+        "modprobe vfio-pci; echo $vf > $pci/drivers/igbvf/unbind
+         echo vfio-pci > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe
+         [ $(basename $(readlink $pci/devices/$vf/driver)) = vfio-pci ]",
+        "echo $vf > $pci/drivers/vfio-pci/unbind; echo > $pci/devices/$vf/driver_override
+         echo $vf > $pci/drivers_probe",
+    ),
+    (
+        "it is kept for vfio-pci",
+        "echo $vf > $pci/drivers/igbvf/unbind; echo vfio-pci > $pci/devices/$vf/driver_override",
+        "echo > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe",
+    ),
+    ("it has a VLAN", "ip link set pf0 vf 0 vlan 77", "ip link set pf0 vf 0 vlan 0"),
+];
+
+#[test]
+fn what_others_use_is_never_claimed() {
+    let lab = host();
+    for (kind, begin, end) in OTHERS {
+        let names = format!("dev=enp1s0v0; vf={FIRST}; pci=/sys/bus/pci");
+        ok(&lab, &format!("{names}; {begin}"));
+        let look = "ip -j link show pf0 | jq -c '.[0].vfinfo_list[0]'
+            readlink /sys/bus/pci/devices/0000:01:10.0/driver || true
+            for inside in '' '-n other'; do ip $inside -o -d link show enp1s0v0; ip $inside -o addr show enp1s0v0; done || true";
+        let other = lab.ok(look).unwrap().stdout;
+        let (state, reason) = status(&lab, FIRST);
+        assert_eq!(state, "foreign", "{kind}");
+        assert!(!reason.is_empty(), "{kind}");
+
+        // Two VFs are left for three containers.
+        ok(&lab, "holder a 11; attach a; holder b 22; attach b; holder c 33");
+        let refused = lab.sh(&with("attach c")).unwrap();
+        let expected = "runvf: no free VF in pool `sensors`: pf0 has 2 claimed and 1 in use by something else; ";
+        assert!(refused.stderr.starts_with(expected), "{kind}: {refused}");
+        assert!(vlans(&lab).iter().all(|(vlan, _, vf)| vf != FIRST || *vlan == 77), "{kind}");
+        ok(&lab, "end a; detach a; end b; detach b; end c; detach c");
+        assert_eq!(gc(&lab), [], "{kind}");
+        assert_eq!(lab.ok(look).unwrap().stdout, other, "{kind}");
+
+        ok(&lab, &format!("{names}; {end}"));
+        assert_free(&lab, kind);
+    }
+}

@@ -1,0 +1,291 @@
+//! Killed, or failed, at every step: what is left is enough for the next attach and for `runvfctl` to put everything right.
+//!
+//! The programs are built with fault points (`vf/src/fault.rs`). Each procedure is run once to learn which points it passes,
+//! then once for each point and each way to fail. A point at which nothing has changed since the last one (a read) is failed
+//! but not killed at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use lab::Lab;
+use serde_json::Value;
+
+use crate::host::{configure, settle};
+
+/// Functions for the guest. `victim` is the process whose namespace gets a VF, `hook` what an engine does for it.
+const FUNCTIONS: &str = r#"
+holder() { unshare -n sleep 1000 </dev/null >/dev/null 2>&1 & target=$!
+    until [ "$(readlink /proc/$target/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+    echo $target > /tmp/$1.pid; }
+hook() { echo "{\"id\":\"$2\",\"pid\":$(cat /tmp/$2.pid),\"annotations\":{\"io.runvf.vlan\":\"$3\",
+    \"io.runvf.mac\":\"02:00:00:00:00:$3\",\"io.runvf.mtu\":\"1400\"}}" |
+    timeout 100 /usr/libexec/runvf/runvf-hook $1; }
+end() { kill -9 $(cat /tmp/$1.pid) 2>/dev/null
+    while [ -e /proc/$(cat /tmp/$1.pid)/ns/net ]; do sleep 0.01; done 2>/dev/null; true; }
+"#;
+
+struct Procedure {
+    name: &'static str,
+    /// Makes the state in which `run` begins.
+    prepare: &'static str,
+    /// Is killed or fails.
+    run: &'static str,
+    ways: &'static [&'static str],
+}
+
+const CREATION: Procedure = Procedure {
+    name: "attach on a PF without VFs or drivers for them",
+    prepare: "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; holder a",
+    run: "hook attach a 11",
+    ways: &["kill", "error"],
+};
+const ATTACH: Procedure = Procedure {
+    name: "attach",
+    prepare: "holder a",
+    run: "hook attach a 11",
+    ways: &["kill", "error"],
+};
+const DETACH: Procedure = Procedure {
+    name: "detach",
+    prepare: "holder a; hook attach a 11 && end a",
+    run: "hook detach a 11",
+    ways: &["kill", "error"],
+};
+// What fails in the release within these two is what fails in a detach.
+const GC: Procedure = Procedure {
+    name: "gc of a VF whose container is gone",
+    prepare: "holder a; hook attach a 11 && end a",
+    run: "timeout 100 runvfctl gc",
+    ways: &["kill"],
+};
+const REPAIR: Procedure = Procedure {
+    name: "repair",
+    prepare: "holder a; hook attach a 11 && end a; RUNVF_FAULT=probe:1:error hook detach a 11",
+    run: "timeout 100 runvfctl repair",
+    ways: &["kill"],
+};
+const LOSS: Procedure = Procedure {
+    name: "gc of a container whose VF is gone",
+    prepare: "holder a; hook attach a 11 && echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind",
+    run: "timeout 100 runvfctl gc",
+    ways: &["kill", "error"],
+};
+
+fn faulty_host() -> Lab {
+    let lab = Lab::restore().unwrap();
+    lab.install_runvf_with_fault_points().unwrap();
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n");
+    lab.write("/tmp/functions", FUNCTIONS).unwrap();
+    lab
+}
+
+fn with_vfs() -> Lab {
+    let lab = faulty_host();
+    lab.ok("echo 2 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    settle(&lab, 2);
+    // What an operator has set on a free VF, so that all of it has to be given back.
+    lab.ok(
+        "ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450; ethtool -K enp1s0v0 gso off",
+    )
+    .unwrap();
+    lab
+}
+
+/// The points that a procedure passes, with how often.
+fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
+    let Procedure { name, prepare, run, .. } = procedure;
+    let trace = format!(
+        "rm -f /tmp/trace; {prepare}; RUNVF_FAULT_LOG=/tmp/trace; export RUNVF_FAULT_LOG; {run}; unset RUNVF_FAULT_LOG"
+    );
+    let seen = Seen::after(lab, &[&trace, PUT_RIGHT], name);
+    seen[1].assert_all_clean();
+    let mut counts = BTreeMap::new();
+    for point in lab.ok("cat /tmp/trace").unwrap().stdout.lines() {
+        *counts.entry(point.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Ends whoever is left, and has the operator put things right.
+const PUT_RIGHT: &str = "end a; end b; runvfctl gc; runvfctl repair";
+
+const ANOTHER: &str = "holder b; hook attach b 22; echo \"b: $?\"
+    nsenter -n -t $(cat /tmp/b.pid) ip link show mon0 | grep -q PROMISC && echo 'b sees'";
+
+/// The PF's word on its VFs, and the claims, after a script.
+struct Seen {
+    case: String,
+    text: String,
+    vfs: Vec<Value>,
+    claims: Vec<Value>,
+    /// Of each VF that has a driver, the flags of its interface at home.
+    flags: Vec<String>,
+}
+
+impl Seen {
+    /// Runs scripts one after the other in one shell, and looks after each.
+    fn after(lab: &Lab, scripts: &[&str], case: &str) -> Vec<Self> {
+        const MARK: &str = "=====";
+        let mut script = "source /tmp/functions\n".to_owned();
+        for step in scripts {
+            script.push_str(&format!(
+                "{{ {step}\n}} 2>&1; echo {MARK}; ip -j link show pf0; echo {MARK}
+                 cat /run/runvf/claims/0*.json 2>/dev/null; echo {MARK}
+                 for vf in $(ls -d /sys/class/net/pf0/device/virtfn*/driver 2>/dev/null); do
+                     cat ${{vf%driver}}net/*/flags 2>/dev/null || echo away; done; echo {MARK}\n"
+            ));
+        }
+        let output = lab.sh(&script).unwrap();
+        let parts: Vec<&str> = output.stdout.split(MARK).collect();
+        let case = format!("{case}\n{output}");
+        let see = |part: &[&str]| {
+            let link: Value = serde_json::from_str(part[1]).expect(&case);
+            let claims = serde_json::Deserializer::from_str(part[2]).into_iter();
+            Self {
+                case: case.clone(),
+                text: part[0].to_owned(),
+                vfs: link[0]["vfinfo_list"].as_array().cloned().unwrap_or_default(),
+                claims: claims.map(Result::unwrap).collect(),
+                flags: part[3].split_whitespace().map(str::to_owned).collect(),
+            }
+        };
+        parts.chunks_exact(4).map(see).collect()
+    }
+
+    fn dirty(&self) -> impl Iterator<Item = &Value> {
+        let vlan = |vf: &Value| vf["vlan_list"][0]["vlan"].as_u64().unwrap_or(0);
+        self.vfs.iter().filter(move |vf| vlan(vf) != 0 || vf["trust"] == true)
+    }
+
+    /// "A VF is free while it carries a tenant's VLAN or trust" must hold at no moment.
+    fn assert_nothing_dirty_is_free(&self) {
+        for vf in self.dirty() {
+            let claimed = self.claims.iter().any(|claim| claim["index"] == vf["vf"]);
+            assert!(claimed, "nobody claims {vf} after {}", self.case);
+        }
+    }
+
+    fn assert_all_clean(&self) {
+        assert_eq!(self.dirty().next(), None, "{}", self.case);
+        assert!(self.claims.is_empty(), "{}", self.case);
+        // BROADCAST and MULTICAST: DOWN, at home, and not promiscuous.
+        assert!(self.flags.iter().all(|flags| flags == "0x1002"), "{}", self.case);
+    }
+
+    /// The second container must have got a VF on its own VLAN that nobody else has.
+    fn assert_another_attached(&self) {
+        assert!(self.text.contains("b: 0") && self.text.contains("b sees"), "{}", self.case);
+        let theirs: Vec<_> = self.claims.iter().filter(|claim| claim["container"] == "b").collect();
+        let [claim] = theirs[..] else { panic!("{theirs:?} after {}", self.case) };
+        let vf = self.vfs.iter().find(|vf| vf["vf"] == claim["index"]).unwrap();
+        assert_eq!(
+            (&vf["vlan_list"][0]["vlan"], &vf["trust"], &claim["state"]),
+            (&22.into(), &true.into(), &"attached".into()),
+            "{}",
+            self.case
+        );
+    }
+}
+
+/// Runs a procedure to each of its points and breaks it there.
+fn break_everywhere(lab: &Lab, procedure: &Procedure) {
+    let points = trace(lab, procedure);
+    assert!(points.len() > 5, "{}: only {points:?}", procedure.name);
+    let mut broken = 0;
+    for (point, count) in &points {
+        let reads = point.starts_with("read-");
+        for nth in 1..=if reads { 1 } else { *count } {
+            for how in procedure.ways.iter().filter(|how| !reads || **how == "error") {
+                broken += 1;
+                // Every other time the next to come is not the operator but another container.
+                break_at(lab, procedure, &format!("{point}:{nth}:{how}"), broken % 2 == 0);
+            }
+        }
+    }
+    eprintln!("{}: broken in {broken} ways", procedure.name);
+}
+
+fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
+    let Procedure { name, prepare, run, .. } = procedure;
+    let broken = format!(
+        "{prepare}; export RUNVF_FAULT={fault}; {run}; echo \"ended with $?\"; unset RUNVF_FAULT"
+    );
+    let scripts = [broken.as_str(), ANOTHER, PUT_RIGHT];
+    let scripts = if another { &scripts[..] } else { &[scripts[0], scripts[2]] };
+    let seen = Seen::after(lab, scripts, &format!("{name}, {fault}"));
+    if fault.ends_with("kill") {
+        // 128 + SIGKILL, of the program or of the `timeout` around it.
+        assert!(seen[0].text.contains("ended with 137"), "{}", seen[0].case);
+    }
+    seen.iter().for_each(Seen::assert_nothing_dirty_is_free);
+    if another {
+        seen[1].assert_another_attached();
+    }
+    seen[seen.len() - 1].assert_all_clean();
+}
+
+#[test]
+fn attach_broken_at_every_step() {
+    let lab = with_vfs();
+    break_everywhere(&lab, &ATTACH);
+}
+
+#[test]
+fn creation_broken_at_every_step() {
+    let lab = faulty_host();
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    break_everywhere(&lab, &CREATION);
+}
+
+#[test]
+fn release_broken_at_every_step() {
+    let lab = with_vfs();
+    break_everywhere(&lab, &DETACH);
+}
+
+#[test]
+fn gc_broken_at_every_step() {
+    let lab = with_vfs();
+    break_everywhere(&lab, &GC);
+    break_everywhere(&lab, &LOSS);
+}
+
+#[test]
+fn repair_broken_at_every_step() {
+    let lab = with_vfs();
+    break_everywhere(&lab, &REPAIR);
+}
+
+/// Points in the code that none of these tests meets would be steps that nobody has tried to break.
+#[test]
+fn no_point_is_left_out() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vf/src");
+    let mut known = BTreeSet::new();
+    collect_points(&source, &mut known);
+    assert!(known.len() > 20, "{known:?}");
+    let lab = with_vfs();
+    let mut met = BTreeSet::new();
+    for procedure in [ATTACH, DETACH, GC, LOSS, REPAIR] {
+        met.extend(trace(&lab, &procedure).into_keys());
+    }
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    met.extend(trace(&lab, &CREATION).into_keys());
+    let missed: Vec<_> = known.difference(&met).collect();
+    assert!(missed.is_empty(), "met by no test: {missed:?}");
+}
+
+fn collect_points(folder: &Path, known: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_points(&path, known);
+        } else if !path.ends_with("fault.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for call in ["fault::point(\"", ".wait(\"", ".change(\"", "call(\""] {
+                let names = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+                known.extend(names.map(str::to_owned));
+            }
+        }
+    }
+}

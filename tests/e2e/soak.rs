@@ -1,0 +1,201 @@
+//! Hundreds of containers through every front door, several at a time, while the programs around them are killed at random:
+//! afterwards the host is as it was.
+
+use std::time::{Duration, Instant};
+
+use lab::Lab;
+
+use crate::holder::{assert_free, functions, gc, seed, with};
+use crate::host::installed;
+
+const LIMIT: Duration = Duration::from_secs(25 * 60);
+
+/// A worker and how many containers it runs, one after the other. Docker's take twenty times as long as bare ones.
+const WORKERS: [(&str, usize); 6] = [
+    ("docker", 25),
+    ("podman_hooks", 35),
+    ("podman_runtime", 35),
+    ("bare_run", 60),
+    ("bare_create", 60),
+    ("hooks", 85),
+];
+
+const SOAK: &str = r#"
+source /tmp/functions
+bundle=/var/lib/runvf-bundles/tcpdump
+image=runvf/tcpdump
+look='cat /sys/class/net/mon0/carrier'
+cd /tmp/soak
+
+# Each is one container from its beginning to its end, and prints what its process saw: 1, or nothing if it never ran.
+docker() { timeout 120 /usr/bin/docker run --rm --runtime runvf --annotation io.runvf.vlan=$vlan --name $name $image $look; }
+podman_hooks() { timeout 120 podman run --rm --annotation io.runvf.vlan=$vlan --name $name $image $look; }
+podman_runtime() { timeout 120 podman --runtime /usr/bin/runvf run --rm --annotation io.runvf.vlan=$vlan --name $name $image $look; }
+spec() {
+    mkdir -p $name
+    jq ".annotations[\"io.runvf.vlan\"] = \"$vlan\" | .root.path = \"$bundle/rootfs\" | .process.args = $1" \
+        $bundle/config.json > $name/config.json
+}
+bare_run() { spec '["cat", "/sys/class/net/mon0/carrier"]'; timeout 120 runvf run --bundle $name $name < /dev/null; }
+bare_create() {
+    spec '["sleep", "1000"]'
+    timeout 120 runvf create --bundle $name $name < /dev/null &> $name/log || { cat $name/log >&2; return 1; }
+    timeout 120 runvf start $name && timeout 120 runvf exec $name $look
+    local done=$?
+    timeout 120 runvf delete --force $name
+    return $done
+}
+hooks() {
+    holder $name $vlan
+    attach && nsenter -n -t $(cat /tmp/$name.pid) $look
+    local done=$?
+    end $name; detach
+    return $done
+}
+# hooks() attaches and detaches by the state that `name` has.
+attach() { timeout 120 $hook attach < /tmp/$name.state; }
+detach() { timeout 120 $hook detach < /tmp/$name.state; }
+
+work() {  # WORKER COUNT FIRST_VLAN
+    for i in $(seq $2); do
+        name=$1-$i vlan=$(($3 + i))
+        $1 > $1.out 2> $1.err
+        local status=$? out=$(cat $1.out)
+        # A process that saw no VF is what must never happen, killed or not.
+        case $status:$out in
+        0:1) echo $i >> $1.done ;;
+        0:* | *:0) echo "$name ended with $status and saw '$out': $(cat $1.err)" >> wrong ;;
+        *) echo "$name: $status: $(tail -n 1 $1.err)" >> $1.failed ;;
+        esac
+        rm -rf $name
+    done
+}
+killer() {  # SEED
+    RANDOM=$1
+    while [ ! -e finished ]; do
+        sleep $((1 + RANDOM % 3)).$((RANDOM % 10))
+        # What a process is called, and not its command line, which is an editor's, too.
+        victims=($(pgrep -x 'runvf|runvf-hook|conmon|containerd-shim'))
+        [ ${#victims[@]} = 0 ] && continue
+        victim=${victims[RANDOM % ${#victims[@]}]}
+        called=$(cat /proc/$victim/comm) && kill -9 $victim && echo $called >> killed
+    done 2> /dev/null
+}
+soak() {  # SEED WORKER:COUNT…
+    local seed=$1 vlan=100 workers=(); shift
+    killer $seed &
+    for worker; do
+        work ${worker%:*} ${worker#*:} $vlan & workers+=($!)
+        vlan=$((vlan + 200))
+    done
+    wait ${workers[@]}
+    touch finished
+    wait
+}
+"#;
+
+/// What would grow if something were left over.
+const COUNTS: &str = r"
+echo network namespaces: $(readlink /proc/[0-9]*/ns/net 2>/dev/null | sort -u | wc -l)
+echo named namespaces: $(ls /run/netns /run/docker/netns 2>/dev/null | grep -cv -e : -e '^$')
+echo mounts: $(findmnt -rn | wc -l)
+echo processes of containers: $(pgrep -cx 'runvf|runvf-hook|conmon|containerd-shim|crun|sleep|cat')
+echo processes named by runvf: $(pgrep -c '^runvf')
+echo cgroups: $(find /sys/fs/cgroup -type d | grep -cE 'docker-|libpod|bare_|podman')
+echo files in /run/runvf: $(find /run/runvf -type f ! -name '*.lock' ! -name '.*' 2>/dev/null | wc -l)
+echo folders in /run/runvf: $(find /run/runvf/containers -mindepth 1 2>/dev/null | wc -l)
+echo containers: $(docker ps -aq | wc -l) $(podman ps -aq | wc -l) $(runvf list -q | wc -l)
+echo interfaces: $(ls /sys/class/net | grep -vE '^(docker0|podman0)$' | sort | xargs)
+";
+
+/// Daemons keep some descriptors for a while; one for each container would be hundreds.
+const DESCRIPTORS: &str =
+    "for name in dockerd containerd; do ls /proc/$(pidof $name)/fd | wc -l; done";
+
+fn descriptors(lab: &Lab) -> Vec<usize> {
+    let counts = lab.ok(DESCRIPTORS).unwrap();
+    counts.stdout.split_whitespace().map(|count| count.parse().unwrap()).collect()
+}
+
+fn watch(lab: &Lab) -> Duration {
+    let started = Instant::now();
+    loop {
+        // Ends when the soak does.
+        let over = lab.sh("timeout 30 tail --pid=$(cat /tmp/soak/pid) -f /dev/null").unwrap();
+        let took = started.elapsed();
+        let figures = lab
+            .sh("cd /tmp/soak; echo $(wc -l *.done *.failed killed 2>/dev/null | awk '{print $2 \": \" $1}')")
+            .unwrap();
+        eprintln!("{:4} s: {}", took.as_secs(), figures.text());
+        if over.status == 0 {
+            return took;
+        }
+        assert!(took < LIMIT, "it does not end");
+    }
+}
+
+#[test]
+fn three_hundred_cycles_with_kills_leave_nothing() {
+    let lab = installed();
+    functions(&lab);
+    lab.write("/tmp/soak/functions", SOAK).unwrap();
+    lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")
+        .unwrap();
+    assert_free(&lab, "before");
+    // What an engine makes for its first container and keeps is no leak.
+    lab.ok(
+        "docker run --rm --runtime runvf runvf/tcpdump true; podman run --rm runvf/tcpdump true",
+    )
+    .unwrap();
+    let before = lab.sh(COUNTS).unwrap().stdout;
+    let open = descriptors(&lab);
+
+    let seed = seed();
+    let workers: Vec<_> = WORKERS.iter().map(|(name, count)| format!("{name}:{count}")).collect();
+    let soak = format!("source /tmp/soak/functions; soak {seed} {}", workers.join(" "));
+    lab.write("/tmp/soak/run", soak).unwrap();
+    lab.ok("setsid nohup bash /tmp/soak/run > /tmp/soak/log 2>&1 < /dev/null & echo $! > /tmp/soak/pid").unwrap();
+    let took = watch(&lab);
+
+    lab.sh_within(
+        Duration::from_secs(600),
+        "docker rm -f $(docker ps -aq); podman rm -fa -t 0; for id in $(runvf list -q); do runvf delete --force $id; done
+         pkill -9 -xf 'sleep 100000'; true",
+    )
+    .unwrap();
+    let taken_back = gc(&lab);
+    let figures = lab
+        .sh("cd /tmp/soak; sort killed | uniq -c; for i in *.done; do echo ${i%.done}: $(wc -l < $i) done, \
+             $(cat ${i%.done}.failed 2>/dev/null | wc -l) failed; done; cat *.failed | sed -E 's/-[0-9]+:/:/; s/[0-9a-f]{64}/ID/g' | sort | uniq -c | sort -rn")
+        .unwrap();
+    eprintln!(
+        "{} s, {} VFs taken back by gc\n{}",
+        took.as_secs(),
+        taken_back.len(),
+        figures.stdout
+    );
+
+    assert_eq!(lab.sh("cat /tmp/soak/wrong").unwrap().stdout, "");
+    assert!(taken_back.iter().all(|(_, outcome, _)| outcome == "clean"), "{taken_back:?}");
+    assert_free(&lab, &format!("RUNVF_SEED={seed}"));
+    let killed = lab.ok("wc -l < /tmp/soak/killed").unwrap();
+    assert!(killed.text().parse::<u32>().unwrap() > 20, "only {killed}");
+    for (worker, count) in WORKERS {
+        let done = lab.sh(&format!("wc -l < /tmp/soak/{worker}.done")).unwrap();
+        let done: usize = done.text().parse().unwrap_or(0);
+        assert!(done * 2 > count, "{worker}: {done} of {count} came through");
+    }
+
+    let same = format!("diff <(cat <<'BEFORE'\n{before}BEFORE\n) <({COUNTS})");
+    let settled = lab.wait_until(Duration::from_secs(60), &same);
+    if settled.is_err() {
+        panic!(
+            "RUNVF_SEED={seed}\n{}",
+            lab.sh(&format!("{same}; pgrep -a .; findmnt -rn | tail -n 40")).unwrap()
+        );
+    }
+    for (was, now) in open.into_iter().zip(descriptors(&lab)) {
+        assert!(now <= was + 20, "{was} descriptors were open, now {now}");
+    }
+    lab.ok(&with("! pgrep -x 'runvf|runvf-hook'")).unwrap();
+}

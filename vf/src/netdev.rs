@@ -1,0 +1,218 @@
+//! A free VF's netdev: what it looks like, and that one fresh from its driver looks like that again.
+//!
+//! A rebind makes a new netdev, so nothing of a container's can be on it. That is the kernel's promise; here it is held to it,
+//! item by item, and what the host's operator had set on the free VF is given back.
+
+use std::collections::HashSet;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::error::Netlink as Failure;
+use crate::kernel::ethtool;
+use crate::kernel::netlink::{Flags, Link, Netlink};
+
+/// How long udev may take to name a new netdev and to write down how it did.
+const UDEV: Duration = Duration::from_secs(5);
+
+/// What is kept of a free VF's netdev, to be found so again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Netdev {
+    pub name: String,
+    pub altnames: Vec<String>,
+    /// Empty: none.
+    pub alias: String,
+    pub mtu: u32,
+    /// Packets.
+    pub txqueuelen: u32,
+    pub qdisc: String,
+    /// The offloads that are asked for, `ETHTOOL_GFEATURES`. Empty when the kernel would not say.
+    pub features: Vec<u32>,
+}
+
+impl Netdev {
+    pub(crate) fn of(link: &Link) -> Self {
+        Self {
+            name: link.name.clone(),
+            altnames: link.altnames.clone(),
+            alias: link.alias.clone(),
+            mtu: link.mtu,
+            txqueuelen: link.txqueuelen,
+            qdisc: link.qdisc.clone(),
+            features: ethtool::features(&link.name).unwrap_or_default(),
+        }
+    }
+}
+
+/// Makes a fresh netdev look as the VF's did when it was free.
+///
+/// # Errors
+/// [`Error::Link`] when the kernel refuses to take it down, or its MTU. Whether all was done is [`verify`]'s to say.
+pub(crate) fn restore(
+    netlink: &Netlink,
+    vf: &str,
+    ifindex: u32,
+    before: &Netdev,
+) -> Result<(), Error> {
+    let Some(link) = netlink.link(ifindex)? else { return Err(dirty(vf, "vanished when bound")) };
+    let failed = |action| {
+        let object = format!("{} (VF {vf})", link.name);
+        move |source: Failure| Error::Link { action, object, source }
+    };
+    if link.flags != Flags::default() {
+        // A fresh netdev is down; but a network manager may have taken to it at once.
+        netlink.set_flags(ifindex, Flags::default()).map_err(failed("bring down"))?;
+    }
+    if link.mtu != before.mtu {
+        netlink.set_mtu(ifindex, before.mtu).map_err(failed("set the MTU of"))?;
+    }
+    if link.txqueuelen != before.txqueuelen {
+        netlink.set_txqueuelen(ifindex, before.txqueuelen).map_err(failed("set up"))?;
+    }
+    if link.alias != before.alias {
+        netlink.set_alias(ifindex, &before.alias).map_err(failed("set the alias of"))?;
+    }
+    let features = ethtool::features(&link.name).unwrap_or_default();
+    if !before.features.is_empty() && features != before.features {
+        // By name, which udev may just have changed: what is wrong after this is seen by `verify`.
+        let _ = ethtool::set_features(&link.name, &before.features);
+    }
+    if link.name != before.name {
+        // The name may be somebody else's by now, or udev's to give; a VF is no less clean under another.
+        let _ = netlink.rename(ifindex, &before.name);
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`Error::Dirty`], naming the first item that is not as it was. `given` is the name that the container had asked for.
+pub(crate) fn verify(
+    netlink: &Netlink,
+    vf: &str,
+    ifindex: u32,
+    before: &Netdev,
+    given: &str,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + UDEV;
+    loop {
+        let Some(link) = netlink.link(ifindex)? else {
+            return Err(dirty(vf, "vanished when bound"));
+        };
+        match difference(&link, before, given, &udevs_names(ifindex)) {
+            None => return Ok(()),
+            // udev gives other names before it says that it did.
+            Some(what) if what == ALTNAME && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Some(what) => return Err(dirty(vf, what)),
+        }
+    }
+}
+
+const ALTNAME: &str = "has an alternative name that it did not have before";
+
+/// What a container could have left behind.
+fn difference(
+    link: &Link,
+    before: &Netdev,
+    given: &str,
+    udevs: &HashSet<String>,
+) -> Option<&'static str> {
+    let have = Netdev::of(link);
+    // What the kernel gives to an interface once it has been up, if nobody asks for another.
+    const USUAL: [&str; 6] = ["noop", "noqueue", "mq", "pfifo_fast", "fq_codel", "fq"];
+    let known = |name: &String| before.altnames.contains(name) || udevs.contains(name);
+    match have {
+        _ if link.flags != Flags::default() => Some("is up or promiscuous"),
+        _ if link.promiscuity != 0 => Some("is promiscuous"),
+        _ if link.allmulticast != 0 => Some("receives all multicast"),
+        _ if link.xdp => Some("still carries an XDP program"),
+        _ if link.master => Some("has a master"),
+        _ if have.name == given && before.name != given => Some("has its container's name"),
+        _ if !have.altnames.iter().all(known) => Some(ALTNAME),
+        _ if have.alias != before.alias => Some("has another alias than before"),
+        _ if have.mtu != before.mtu => Some("has another MTU than before"),
+        _ if have.txqueuelen != before.txqueuelen => Some("has another queue length than before"),
+        _ if have.qdisc != before.qdisc && !USUAL.contains(&have.qdisc.as_str()) => {
+            Some("has another qdisc than before")
+        }
+        _ if !before.features.is_empty() && have.features != before.features => {
+            Some("has other offloads than before")
+        }
+        _ => None,
+    }
+}
+
+/// The names that udev found for a netdev (`systemd.net-naming-scheme(7)`), from its database.
+fn udevs_names(ifindex: u32) -> HashSet<String> {
+    let text = fs::read_to_string(format!("/run/udev/data/n{ifindex}")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("E:ID_NET_NAME")?.split_once('='))
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+fn dirty(vf: &str, what: &'static str) -> Error {
+    Error::Dirty { vf: vf.to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Link {
+        Link {
+            name: "v0".into(),
+            mtu: 1500,
+            txqueuelen: 1000,
+            qdisc: "noop".into(),
+            ..Link::default()
+        }
+    }
+
+    /// Without features: there is no such interface to ask.
+    fn before() -> Netdev {
+        Netdev { features: Vec::new(), ..Netdev::of(&link()) }
+    }
+
+    fn judged(link: &Link) -> Option<&'static str> {
+        difference(link, &before(), "mon0", &HashSet::from(["enx1".to_owned()]))
+    }
+
+    #[test]
+    fn what_is_as_before_is_clean() {
+        assert_eq!(judged(&link()), None);
+        assert_eq!(judged(&Link { altnames: vec!["enx1".into()], ..link() }), None);
+        assert_eq!(judged(&Link { name: "eth7".into(), qdisc: "mq".into(), ..link() }), None);
+    }
+
+    #[test]
+    fn every_item_of_the_scrub_list_is_seen() {
+        let up = Flags { up: true, ..Flags::default() };
+        let promisc = Flags { promisc: true, ..Flags::default() };
+        let allmulti = Flags { allmulti: true, ..Flags::default() };
+        for dirty in [
+            Link { flags: up, ..link() },
+            Link { flags: promisc, ..link() },
+            Link { flags: allmulti, ..link() },
+            Link { promiscuity: 1, ..link() },
+            Link { allmulticast: 1, ..link() },
+            Link { xdp: true, ..link() },
+            Link { master: true, ..link() },
+            Link { name: "mon0".into(), ..link() },
+            Link { altnames: vec!["evil0".into()], ..link() },
+            Link { alias: "a".into(), ..link() },
+            Link { mtu: 1300, ..link() },
+            Link { txqueuelen: 5, ..link() },
+            Link { qdisc: "netem".into(), ..link() },
+        ] {
+            assert!(judged(&dirty).is_some(), "{dirty:?}");
+        }
+        let before = Netdev { features: vec![1], ..before() };
+        assert!(difference(&link(), &before, "mon0", &HashSet::new()).is_some());
+    }
+}

@@ -1,0 +1,110 @@
+//! A VF that nobody may use until somebody has looked at it: brought back by the strongest means there are.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::claim::{Before, Claim, Claims, State};
+use crate::config::{OnLoss, Scrub};
+use crate::configure::read;
+use crate::driver::driver;
+use crate::inventory::Pf;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::Netns;
+use crate::kernel::sysfs::Sysfs;
+use crate::lock::lock_pf;
+use crate::process::{ProcessId, boot_id};
+use crate::release::{Outcome, Released, give_back, somebody_elses};
+use crate::{Error, Host};
+
+/// Cleans a VF that is in quarantine, whose claim cannot be read, or that has no claim: function-level reset where it has one,
+/// rebind, verify. A VF that somebody uses is left alone.
+///
+/// # Errors
+/// [`Error::NoVf`]; when its PF is gone, its lock cannot be had, or the record cannot be written.
+pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
+    let sysfs = Sysfs(host.sysfs.clone());
+    let none = || Error::NoVf { vf: vf.to_owned() };
+    let (pf, index) = sysfs.pf_of(vf).ok_or_else(none)?;
+    let _lock = lock_pf(&host.run, &pf)?;
+    let claims = Claims::open(&host.run)?;
+    let claim = match claims.get(vf) {
+        Ok(Some(claim)) => {
+            let broken = matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned();
+            if !broken {
+                let why = format!("container {} has it; see `runvfctl release`", claim.container);
+                return Ok(Released::of(&claim, Outcome::Left(why)));
+            }
+            claim
+        }
+        unreadable_or_none => {
+            let claim = Claim::for_repair(&sysfs, vf, &pf, index)?;
+            let unreadable = unreadable_or_none.is_err();
+            if let Some(why) = somebody_elses(&sysfs, &claim)? {
+                return Ok(Released::of(&claim, Outcome::Left(why)));
+            }
+            if unreadable {
+                claims.remove(vf)?;
+            }
+            if !claims.create(&claim)? {
+                let why = "somebody has just claimed it".to_owned();
+                return Ok(Released::of(&claim, Outcome::Left(why)));
+            }
+            claim
+        }
+    };
+    if let Some(why) = somebody_elses(&sysfs, &claim)? {
+        return Ok(Released::of(&claim, Outcome::Left(why)));
+    }
+    let how = if sysfs.has_flr(vf) { Scrub::Flr } else { Scrub::Rebind };
+    let outcome = give_back(host, claim.clone(), how)?;
+    Ok(Released::of(&claim, outcome))
+}
+
+/// Repairs every VF that is in quarantine.
+///
+/// # Errors
+/// When the claims cannot be listed; as [`repair`].
+pub fn repair_all(host: &Host) -> Result<Vec<Released>, Error> {
+    let quarantined =
+        |claim: &Claim| matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned();
+    let all = Claims::open(&host.run)?.all()?.into_iter().filter_map(Result::ok);
+    all.filter(quarantined).map(|claim| repair(host, &claim.vf)).collect()
+}
+
+impl Claim {
+    /// What is known of a VF that nobody has a readable claim on: the kernel's word, and nothing of how it was before.
+    fn for_repair(sysfs: &Sysfs, vf: &str, pf: &str, index: u32) -> Result<Self, Error> {
+        let gone = || Error::PfGone { pf: pf.to_owned(), vf: vf.to_owned() };
+        let worker = ProcessId::own().ok_or_else(gone)?;
+        let found = Pf::at(sysfs, pf).ok_or_else(gone)?;
+        let usual = driver(sysfs.driver(pf).as_deref()).vf.map(str::to_owned);
+        let mut claim = Self {
+            vf: vf.to_owned(),
+            index,
+            pf: pf.to_owned(),
+            pf_name: found.name.clone(),
+            state: State::Claiming,
+            nonce: format!("repair-{:x}-{:x}", worker.pid, worker.start_time),
+            boot_id: boot_id(),
+            container: String::new(),
+            tenant: None,
+            interface: String::new(),
+            netns: Netns::own()?.id,
+            init: worker,
+            worker,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            scrub: Scrub::default(),
+            on_loss: OnLoss::default(),
+            want: crate::plan::Settings::default(),
+            before: Before {
+                driver: sysfs.driver(vf).or(usual.filter(|_| sysfs.autoprobes(vf))),
+                settings: crate::plan::Settings::default(),
+                netdev: None,
+            },
+        };
+        // Spoof check and rates are as the operator has them; VLAN and trust are what is to be cleaned.
+        claim.before.settings = read(&Netlink::open()?, &found, &claim)?;
+        claim.want = claim.before.settings;
+        claim.want.mac = crate::MacAddress::default();
+        Ok(claim)
+    }
+}

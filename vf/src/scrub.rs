@@ -1,0 +1,127 @@
+//! A VF made clean, and proven so.
+//!
+//! The VF driver is unbound first. That unregisters the netdev in whatever namespace, under whatever name, with whatever
+//! program on it (`unregister_netdevice`, `net/core/dev.c`), so the namespace need not be found; and what is then set on
+//! the PF's side meets no driver that would answer with a reset. Binding makes a new netdev, in the host's namespace, DOWN.
+//! The alternative, to find the netdev, move it home and take back one by one what a container may have done to it, has
+//! to know everything that can be done to a netdev.
+
+use crate::attach::wait_for_netdev;
+use crate::claim::{Before, Claim};
+use crate::config::Scrub;
+use crate::configure::{converge, pf_of, read};
+use crate::inventory::Pf;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::sysfs::Sysfs;
+use crate::netdev::{self, Netdev};
+use crate::plan::{Change, LinkState, Settings, changes};
+use crate::{Error, MacAddress};
+
+/// # Errors
+/// Whatever kept the VF from being cleaned or from reading back clean. It is in an unknown state then.
+pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Error> {
+    // Without a VF there is nothing set on it: the PF's driver forgets a VF's settings when it makes it anew.
+    if !sysfs.exists(&claim.vf) {
+        return Ok(());
+    }
+    is_where_it_was(sysfs, claim)?;
+    let netlink = Netlink::open()?;
+    if let Some(driver) = sysfs.driver(&claim.vf) {
+        sysfs.unbind(&claim.vf, &driver)?;
+    }
+    if how == Scrub::Flr {
+        sysfs.flr(&claim.vf)?;
+    }
+    let pf = pf_of(sysfs, claim)?;
+    take_address_back(&netlink, &pf, claim);
+    converge(&netlink, &pf, claim, &clean(claim))?;
+    let netdev = match claim.before.driver {
+        Some(_) => Some(bind(sysfs, &netlink, claim)?),
+        None => None,
+    };
+    verify(&netlink, &pf, claim, netdev)
+}
+
+/// The address in the record against the kernel's own word: a record that is wrong must not lead to another's VF.
+fn is_where_it_was(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    match sysfs.virtfns(&claim.pf).contains(&(claim.index, claim.vf.clone())) {
+        true => Ok(()),
+        false => Err(Error::VfGone { vf: claim.vf.clone(), pf: claim.pf_name.clone() }),
+    }
+}
+
+/// All zeros takes an assigned address back; a driver that refuses gets the one it had. What came of it is [`verify`]'s to say.
+fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim) {
+    if claim.want.mac == MacAddress::default() {
+        return;
+    }
+    let unset = Change::Mac(MacAddress::default());
+    if netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
+        let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(claim.before.settings.mac)]);
+    }
+}
+
+fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<MacAddress, Error> {
+    let Claim { vf, before: Before { driver, netdev, .. }, .. } = claim;
+    sysfs.probe(vf, driver.as_deref())?;
+    let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
+    let gone = || dirty(claim, "vanished when bound");
+    let fresh = netlink.link(ifindex)?.ok_or_else(gone)?;
+    // A claim that never saw the netdev has nothing to compare the fresh one with but itself.
+    let before = netdev.clone().unwrap_or_else(|| Netdev::of(&fresh));
+    netdev::restore(netlink, vf, ifindex, &before)?;
+    netdev::verify(netlink, vf, ifindex, &before, &claim.interface)?;
+    Ok(fresh.mac)
+}
+
+/// What a free VF looks like, whoever had it. Its address is the driver's business.
+fn clean(claim: &Claim) -> Settings {
+    let Settings { spoof_check, min_rate, max_rate, .. } = claim.before.settings;
+    Settings { spoof_check, min_rate, max_rate, ..Settings::default() }
+}
+
+/// Every setting of the PF's side, those included that some drivers do not have: such a one has not changed.
+fn verify(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    fresh: Option<MacAddress>,
+) -> Result<(), Error> {
+    let have = read(netlink, pf, claim)?;
+    let before = &claim.before.settings;
+    for wanted in changes(&have, &clean(claim)) {
+        let found = wanted.as_in(&have);
+        if !wanted.is_optional() || found != wanted.as_in(before) {
+            return Err(Error::NotTaken {
+                vf: claim.vf.clone(),
+                pf: pf.name.clone(),
+                wanted: wanted.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+    // Unassigned, assigned by the operator, or the driver's own choice at this bind: anything else is a container's.
+    let known = [MacAddress::default(), before.mac];
+    let is_assigned = claim.want.mac.is_unicast() && have.mac == claim.want.mac;
+    match is_assigned || !(known.contains(&have.mac) || fresh == Some(have.mac)) {
+        true => Err(dirty(claim, "still has a container's MAC")),
+        false => Ok(()),
+    }
+}
+
+fn dirty(claim: &Claim, what: &'static str) -> Error {
+    Error::Dirty { vf: claim.vf.clone(), what }
+}
+
+/// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing.
+pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) {
+    if is_where_it_was(sysfs, claim).is_err() {
+        return;
+    }
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
+    let vlan = Change::Vlan { vlan: 0, qos: 0, proto: crate::VlanProto::Dot1Q };
+    for change in [vlan, Change::Trust(false), Change::LinkState(LinkState::Disable)] {
+        // Each on its own, because one that fails must not keep the next.
+        let _ = netlink.set_vf(pf.ifindex, claim.index, &[change]);
+    }
+}
