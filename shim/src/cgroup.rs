@@ -1,5 +1,6 @@
 //! The processes of a container, which are those of its cgroup: without a pid namespace of its own they outlive its init.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,8 @@ use libcgroups::common::{
     AnyCgroupManager, CgroupConfig, CgroupManager as _, CgroupSetup, FreezerState,
     create_cgroup_manager, get_cgroup_setup,
 };
+use libcontainer::config::YoukiConfig;
+use libcontainer::error::LibcontainerError;
 use nix::libc;
 use nix::unistd::Pid;
 
@@ -18,15 +21,20 @@ use crate::signal;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn manager(container: &Container) -> Result<AnyCgroupManager, Error> {
-    let id = container.id().to_owned();
+    let id = container.id();
     let config =
-        container.library.spec().map_err(Error::library("read the configuration of", &id))?;
-    create_cgroup_manager(CgroupConfig {
-        cgroup_path: config.cgroup_path,
-        systemd_cgroup: container.library.systemd(),
-        container_name: id.clone(),
-    })
-    .map_err(|source| Error::NoCgroup { id, source: Box::new(source) })
+        container.library.spec().map_err(Error::library("read the configuration of", id))?;
+    manager_of(id, config, container.library.systemd())
+}
+
+fn manager_of(
+    id: &str,
+    config: YoukiConfig,
+    systemd_cgroup: bool,
+) -> Result<AnyCgroupManager, Error> {
+    let (cgroup_path, container_name) = (config.cgroup_path, id.to_owned());
+    create_cgroup_manager(CgroupConfig { cgroup_path, systemd_cgroup, container_name })
+        .map_err(|source| Error::NoCgroup { id: id.to_owned(), source: Box::new(source) })
 }
 
 /// Empty if the cgroup is gone.
@@ -40,25 +48,42 @@ pub(crate) fn pids(manager: &AnyCgroupManager) -> Vec<Pid> {
 
 /// Kills everything in the cgroup and waits until it is gone.
 pub(crate) fn sweep(container: &Container) -> Result<(), Error> {
-    let Ok(manager) = manager(container) else {
+    match manager(container) {
+        Ok(manager) => sweep_with(container.id(), &manager),
         // No configuration, so no process was ever put there.
-        return Ok(());
-    };
+        Err(_) => Ok(()),
+    }
+}
+
+/// The same for a container of which nothing but its configuration can be read, and removes the cgroup.
+pub(crate) fn sweep_folder(folder: &Path, id: &str, systemd: bool) -> Result<(), Error> {
+    let config = YoukiConfig::load(folder);
+    let config = config.map_err(|error| {
+        Error::library("read the configuration of", id)(LibcontainerError::Config(error))
+    })?;
+    let manager = manager_of(id, config, systemd)?;
+    sweep_with(id, &manager)?;
+    // It is empty; that it stays there would be ugly, and no more.
+    let _ = manager.remove();
+    Ok(())
+}
+
+fn sweep_with(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let pids = pids(&manager);
+        let pids = pids(manager);
         if pids.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
-            let id = container.id().to_owned();
+            let id = id.to_owned();
             return Err(Error::Unkillable { id, seconds: PATIENCE.as_secs() });
         }
         for pid in pids {
             // ESRCH: gone already. Anything else shows at the deadline.
             let _ = signal::send(pid, libc::SIGKILL);
         }
-        thaw_if_needed(&manager);
+        thaw_if_needed(manager);
         sleep(Duration::from_millis(10));
     }
 }

@@ -112,27 +112,12 @@ pub(crate) fn status_name(status: ContainerStatus) -> &'static str {
 }
 
 fn started(pid: i32) -> Option<u64> {
-    start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The second field is the program's name in parentheses and may hold anything, parentheses too; the third follows the
-/// last of them.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    vf::ProcessId::of(pid).map(|process| process.start_time)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_start_time_is_found_behind_a_nasty_name() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 0";
-        assert_eq!(start_time(stat), Some(4242));
-        assert_eq!(start_time("7 (a"), None);
-        assert!(started(std::process::id() as i32).is_some());
-    }
 
     #[test]
     fn an_id_never_leaves_the_root() {

@@ -35,6 +35,12 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
         // Written in part when the machine or the process died. Nothing says what it had, so everything is tried.
         Err(error @ Error::BadState { .. }) if options.force => {
             log.warn(&line(&error));
+            // Its processes first: once the folder is gone, nobody knows of them.
+            match cgroup::sweep_folder(&folder, id, global.systemd_cgroup) {
+                Err(alive @ Error::Unkillable { .. }) => return Err(alive),
+                Err(unknown) => log.warn(&line(&unknown)),
+                Ok(()) => {}
+            }
             remove_folder(&folder)?;
             network::release(id, log);
             Ok(())

@@ -68,3 +68,20 @@ fn a_container_whose_vf_was_taken_away_does_not_start() {
     crate::host::settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
 }
+
+/// Nothing says any more what the container was; its processes must not live on with a VF that nobody looks after.
+#[test]
+fn a_container_with_a_damaged_state_is_removed_whole() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok(&format!(
+        "mkdir -p /var/log/sensor; runvf create --bundle {BUNDLE} --pid-file /tmp/pid sensor </dev/null >/dev/null 2>&1
+         runvf start sensor; truncate -s 20 /run/runvf/containers/sensor/state.json"
+    ))
+    .unwrap();
+    let output = lab.sh("runvf delete --force sensor").unwrap();
+    assert_eq!(output.status, 0, "{output}");
+    lab.ok("! [ -e /proc/$(cat /tmp/pid)/ns/net ]").unwrap();
+    assert_untouched(&lab, &before);
+    assert_clean(&lab, 0, "enp1s0v0");
+}

@@ -46,7 +46,8 @@ rush() {  # SEED KILLS
     exec 8>&-
     for _ in $(seq $2); do
         sleep $((RANDOM % 2)).$((RANDOM % 10))
-        running=($(jobs -rp))
+        running=()
+        for pid in ${pids[@]}; do kill -0 $pid 2> /dev/null && running+=($pid); done
         [ ${#running[@]} = 0 ] || kill -9 ${running[RANDOM % ${#running[@]}]}
     done
     for i in $(seq 40); do wait ${pids[i]}; echo $? > /tmp/crowd/$i.status; done 2> /dev/null

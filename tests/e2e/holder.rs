@@ -18,7 +18,7 @@ holder() {  # NAME VLAN
         \"annotations\":{\"io.runvf.vlan\":\"$2\"}}" > /tmp/$1.state
 }
 attach() { timeout 200 $hook attach < /tmp/$1.state; }
-detach() { timeout 30 $hook detach < /tmp/$1.state; }
+detach() { timeout 100 $hook detach < /tmp/$1.state; }
 end() {
     kill -9 $(cat /tmp/$1.pid)
     while readlink -q /proc/$(cat /tmp/$1.pid)/ns/net > /tmp/$1.netns; do sleep 0.01; done
@@ -29,20 +29,22 @@ vlans() {
     for pf in pf0 pf1 pf2; do
         ip -j link show $pf | jq -r '.[0].vfinfo_list[]? | "\(.vf) \(.vlan_list[0].vlan // 0) \(.trust)"' |
             while read -r index vlan trust; do
-                vf=$(basename $(readlink /sys/class/net/$pf/device/virtfn$index))
-                [ $vlan = 0 ] || echo "{\"vlan\":$vlan,\"trust\":$trust,\"vf\":\"$vf\"}"
+                [ $vlan = 0 ] && continue
+                vf=$(readlink /sys/class/net/$pf/device/virtfn$index)
+                echo "{\"vlan\":$vlan,\"trust\":$trust,\"vf\":\"${vf##*/}\"}"
             done
     done
 }
 # Whatever keeps a VF from being clean, home and free.
 dirty() {
     ls /run/runvf/claims/*.json 2> /dev/null
-    vlans
     for pf in pf0 pf1 pf2; do
-        ip -j link show $pf | jq -c '.[0].vfinfo_list[]? | select(.trust)'
-        for vf in $(ls -d /sys/class/net/$pf/device/virtfn* 2> /dev/null); do
+        ip -j link show $pf | jq -c '.[0].vfinfo_list[]? | select(.trust or (.vlan_list[0].vlan // 0) != 0)'
+        for vf in /sys/class/net/$pf/device/virtfn*; do
+            [ -e $vf ] || continue
             # Broadcast and multicast, and neither up nor promiscuous.
-            [ "$(cat $vf/net/enp*/flags 2>&1)" = 0x1002 ] || echo "$(readlink $vf): $(grep . $vf/net/*/flags 2>&1)"
+            { read -r flags < $(echo $vf/net/enp*/flags) && [ $flags = 0x1002 ]; } 2> /dev/null ||
+                echo "$vf: $(grep . $vf/net/*/flags 2>&1)"
         done
     done
     runvfctl status --json | jq -c '.[].vfs[] | select(.state != "free") | [.vf, .state, .reason]'
@@ -69,7 +71,7 @@ pub(crate) fn vlans(lab: &Lab) -> Vec<(u64, bool, String)> {
 
 /// That every VF of every PF is clean, home and free, once udev and the engines are through.
 pub(crate) fn assert_free(lab: &Lab, case: &str) {
-    let free = lab.wait_until(Duration::from_secs(30), &with("[ -z \"$(dirty)\" ]"));
+    let free = lab.wait_until(Duration::from_secs(120), &with("[ -z \"$(dirty)\" ]"));
     if free.is_err() {
         panic!("{case}:\n{}", lab.sh(&with("dirty; runvfctl status")).unwrap());
     }

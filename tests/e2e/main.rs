@@ -27,6 +27,8 @@ mod options;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod scrub;
+#[cfg(test)]
 mod soak;
 #[cfg(test)]
 mod world;

@@ -1,7 +1,7 @@
 //! What else an annotation may ask for.
 
 use crate::engine::{Engine, IMAGE, run};
-use crate::host::{assert_untouched, prepared, state};
+use crate::host::{assert_untouched, configure, prepared, state};
 
 #[test]
 fn every_option_takes_effect_inside_and_on_the_pf() {
@@ -80,4 +80,21 @@ fn a_vf_that_somebody_uses_is_never_claimed() {
         "{output}"
     );
     assert_eq!(output.status, Engine::PodmanHooks.refusal());
+}
+
+/// A PF that somebody holds (for minutes, if it makes its VFs) does not keep a container from the next PF of its pool.
+#[test]
+fn a_busy_pf_is_passed_over() {
+    let lab = prepared();
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\"]\nvfs = 2\n");
+    lab.ok("mkdir -p -m 700 /run/runvf/locks
+         flock /run/runvf/locks/0000:01:00.0.lock sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /tmp/holder
+         until ! flock -n /run/runvf/locks/0000:01:00.0.lock true; do :; done")
+        .unwrap();
+    let where_to = "basename $(readlink /sys/class/net/mon0/device/physfn)";
+    let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", where_to);
+    assert_eq!(output.text(), "0000:02:00.0", "{output}");
+    lab.ok("pkill -P $(cat /tmp/holder) sleep").unwrap();
+    let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", where_to);
+    assert_eq!(output.text(), "0000:01:00.0", "{output}");
 }

@@ -209,7 +209,7 @@ fn the_host_is_reset() {
     sensor_and_sleeper(&lab);
     // The image's file system has no journal; what Docker has not written yet is not the question here.
     lab.ok("sync").unwrap();
-    lab.reset(Duration::from_secs(300)).unwrap();
+    lab.reset(Duration::from_secs(600)).unwrap();
     lab.wait_until(Duration::from_secs(300), "docker info && [ -d /sys/class/net/pf0 ]").unwrap();
     functions(&lab);
     assert_free(&lab, "after the boot");

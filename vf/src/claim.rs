@@ -15,8 +15,8 @@
 //! container lives and its VF is not with it any more. The record is removed last, after the VF has read back clean. Whatever
 //! stands at `claims/<PCI address>.json`, readable or not, keeps the VF from being claimed.
 //!
-//! A record is only ever changed by its worker (while that lives) or, under the PF's lock, by a release or by the
-//! reconciliation. Every record has a nonce; who holds another nonce leaves it alone.
+//! A record is only ever changed under its PF's lock, and by whoever has read it again under that lock: its worker, a release
+//! or the reconciliation. Every record has a nonce; who holds another nonce leaves it alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -197,6 +197,18 @@ impl Claims {
         }
     }
 
+    /// Puts a record where something is that cannot be read, whatever it is.
+    pub(crate) fn overwrite(&self, claim: &Claim) -> Result<(), Error> {
+        let path = self.path(&claim.vf);
+        let whole = self.write_aside(claim)?;
+        fault::point("claim-overwrite").map_err(Error::errno("replace", &path))?;
+        // A rename would not replace a folder.
+        renameat2(AT_FDCWD, &whole, AT_FDCWD, &path, RenameFlags::RENAME_EXCHANGE)
+            .map_err(Error::errno("replace", &path))?;
+        fault::point("claim-overwritten").map_err(Error::errno("remove", &whole))?;
+        clear(&whole)
+    }
+
     /// Puts the next state on record. To be called before anything is done for it.
     pub(crate) fn advance(&self, claim: &mut Claim, next: State) -> Result<(), Error> {
         if !claim.state.may_become(&next) {
@@ -217,6 +229,10 @@ impl Claims {
         let failed = Error::file("write", path.clone());
         let text = serde_json::to_vec_pretty(claim).map_err(|error| failed(error.into()))?;
         fault::point("claim-write").map_err(Error::errno("write", &path))?;
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            // A repair was cut short right after it had put this away.
+            clear(&path)?;
+        }
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -232,12 +248,7 @@ impl Claims {
     pub(crate) fn remove(&self, vf: &str) -> Result<(), Error> {
         let path = self.path(vf);
         fault::point("claim-remove").map_err(Error::errno("remove", &path))?;
-        let removed = match path.symlink_metadata() {
-            // Somebody put a folder there; what is in it is not ours to judge.
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir(&path),
-            _ => fs::remove_file(&path),
-        };
-        match removed {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other.map_err(Error::file("remove", path)),
         }
@@ -283,6 +294,14 @@ impl Claims {
         let ours = |claim: &Claim| claim.container == container;
         Ok(self.all()?.into_iter().filter_map(Result::ok).filter(ours).collect())
     }
+}
+
+fn clear(path: &Path) -> Result<(), Error> {
+    let removed = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    removed.map_err(Error::file("remove", path))
 }
 
 fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
@@ -400,5 +419,29 @@ mod tests {
         assert_eq!(problem(), "it is a symbolic link");
         assert!(claims.is_taken(VF));
         assert_eq!(claims.all().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_repair_puts_its_record_over_anything() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let path = run.path().join(format!("claims/{VF}.json"));
+        let overwrite = || {
+            claims.overwrite(&claim(VF, "n")).unwrap();
+            assert_eq!(claims.get(VF).unwrap(), Some(claim(VF, "n")));
+            assert_eq!(fs::read_dir(run.path().join("claims")).unwrap().count(), 1);
+            fs::remove_file(&path).unwrap();
+        };
+        fs::write(&path, "").unwrap();
+        overwrite();
+        fs::create_dir_all(path.join("with/something")).unwrap();
+        overwrite();
+        std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+        overwrite();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        overwrite();
+        // A repair that was killed between its two steps.
+        fs::create_dir_all(run.path().join("claims/.0000:01:00.0/x")).unwrap();
+        assert!(claims.create(&claim(VF, "n")).unwrap());
     }
 }

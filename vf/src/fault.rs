@@ -110,8 +110,8 @@ mod tests {
                 continue;
             }
             for function in functions(&fs::read_to_string(&file).unwrap()) {
-                // The forked half of a bounded write: its parent has the points.
-                if function.starts_with("fn write_and_exit") {
+                // The forked half of a bounded write, and the removal of what was put away: their callers have the points.
+                if ["fn write_and_exit", "fn clear"].iter().any(|name| function.starts_with(name)) {
                     continue;
                 }
                 let step = STEPS.iter().find(|step| function.contains(**step));

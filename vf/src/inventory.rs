@@ -93,27 +93,33 @@ pub(crate) fn free_vfs(
     Ok((free, taken))
 }
 
-/// What tells that somebody else uses a VF on which there is no claim.
+/// Why a VF on which there is no claim is not free either: somebody uses it, or somebody left it dirty.
 pub(crate) fn foreign(
     sysfs: &Sysfs,
     netlink: &Netlink,
     vf: &str,
     settings: Option<&Settings>,
 ) -> Result<Option<String>, Error> {
-    let Some(settings) = settings else {
-        return Ok(Some("its PF tells nothing of it".to_owned()));
-    };
-    if settings.vlan != 0 {
-        return Ok(Some(format!("it is on VLAN {} and no claim says why", settings.vlan)));
+    match settings {
+        None => Ok(Some("its PF tells nothing of it".to_owned())),
+        Some(settings) if settings.vlan != 0 => {
+            Ok(Some(format!("it is on VLAN {} and no claim says why", settings.vlan)))
+        }
+        Some(_) => match in_use(sysfs, netlink, vf)? {
+            None => left_dirty(sysfs, netlink, vf),
+            why => Ok(why),
+        },
     }
+}
+
+/// What tells that somebody else works with a VF.
+pub(crate) fn in_use(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Option<String>, Error> {
     let because = |what: &str| Ok(Some(what.to_owned()));
     match (sysfs.netdevs(vf).into_iter().next(), sysfs.driver(vf)) {
         (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
             None => because("its interface is on the move"),
             Some(link) if link.flags.up => because("its interface is up"),
-            Some(link) if link.flags != Flags::default() => because("its interface is promiscuous"),
             Some(link) if link.master => because("its interface has a master"),
-            Some(link) if link.xdp => because("its interface carries an XDP program"),
             Some(_) if netlink.has_address(ifindex)? => because("its interface has an address"),
             Some(_) => Ok(None),
         },
@@ -125,6 +131,16 @@ pub(crate) fn foreign(
             Ok(Some(format!("its interface is elsewhere, or its driver {driver} makes none")))
         }
     }
+}
+
+fn left_dirty(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Option<String>, Error> {
+    let Some((_, ifindex)) = sysfs.netdevs(vf).into_iter().next() else { return Ok(None) };
+    let what = match netlink.link(ifindex)? {
+        Some(link) if link.flags != Flags::default() => "its interface is promiscuous",
+        Some(link) if link.xdp => "its interface carries an XDP program",
+        _ => return Ok(None),
+    };
+    Ok(Some(what.to_owned()))
 }
 
 #[cfg(test)]

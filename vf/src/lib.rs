@@ -22,6 +22,8 @@ mod inventory;
 mod kernel;
 mod lock;
 mod mac;
+#[cfg(test)]
+mod model;
 mod netdev;
 mod plan;
 mod process;

@@ -104,8 +104,8 @@ pub(crate) fn verify(
         };
         match difference(&link, before, given, &udevs_names(ifindex)) {
             None => return Ok(()),
-            // udev gives other names before it says that it did.
-            Some(what) if what == ALTNAME && Instant::now() < deadline => {
+            // udev gives other names before it says that it did; and offloads are asked for by name.
+            Some(what) if [ALTNAME, OFFLOADS].contains(&what) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(20));
             }
             Some(what) => return Err(dirty(vf, what)),
@@ -114,6 +114,7 @@ pub(crate) fn verify(
 }
 
 const ALTNAME: &str = "has an alternative name that it did not have before";
+const OFFLOADS: &str = "has other offloads than before";
 
 /// What a container could have left behind.
 fn difference(
@@ -140,9 +141,7 @@ fn difference(
         _ if have.qdisc != before.qdisc && !USUAL.contains(&have.qdisc.as_str()) => {
             Some("has another qdisc than before")
         }
-        _ if !before.features.is_empty() && have.features != before.features => {
-            Some("has other offloads than before")
-        }
+        _ if !before.features.is_empty() && have.features != before.features => Some(OFFLOADS),
         _ => None,
     }
 }

@@ -94,10 +94,14 @@ fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Out
     };
     let reason = match &claim.state {
         State::Lost { reason } => reason.clone(),
-        State::Attached => match loss(&Sysfs(host.sysfs.clone()), &claim)? {
-            Some(reason) => reason.to_owned(),
-            None => return Ok(None),
-        },
+        State::Attached => {
+            let sysfs = Sysfs(host.sysfs.clone());
+            // Twice, since a container may be moving it from one namespace to another while we look into both.
+            match (loss(&sysfs, &claim)?, loss(&sysfs, &claim)?) {
+                (Some(_), Some(reason)) => reason.to_owned(),
+                _ => return Ok(None),
+            }
+        }
         _ => return Ok(None),
     };
     if claim.state == State::Attached {

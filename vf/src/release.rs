@@ -7,7 +7,7 @@ use crate::claim::{Claim, Claims, State};
 use crate::config::Scrub;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::lock_pf;
-use crate::process::ProcessId;
+use crate::process::{ProcessId, boot_id};
 use crate::scrub::{disarm, scrub};
 use crate::whereabouts::{Whereabouts, find};
 use crate::{Error, Host, fault};
@@ -168,7 +168,8 @@ pub(crate) fn somebody_elses(sysfs: &Sysfs, claim: &Claim) -> Result<Option<Stri
         // An inode number is used again once its namespace is gone. A process that is older than the container's own and lives
         // in the namespace (a pod's) tells that it is still the same.
         let older = |process: &ProcessId| process.start_time <= claim.init.start_time;
-        let recorded = netns == claim.netns && alive.iter().any(older);
+        let same_boot = claim.boot_id == boot_id();
+        let recorded = same_boot && netns == claim.netns && alive.iter().any(older);
         // Of a container that is to lose its VF although it lives, that is so by its own process.
         match alive.first() {
             Some(process) if !recorded => {

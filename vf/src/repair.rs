@@ -6,7 +6,7 @@ use crate::claim::{Before, Claim, Claims, State};
 use crate::config::{OnLoss, Scrub};
 use crate::configure::read;
 use crate::driver::driver;
-use crate::inventory::Pf;
+use crate::inventory::{Pf, in_use};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::Sysfs;
@@ -37,16 +37,17 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
         }
         unreadable_or_none => {
             let claim = Claim::for_repair(&sysfs, vf, &pf, index)?;
-            let unreadable = unreadable_or_none.is_err();
-            if let Some(why) = somebody_elses(&sysfs, &claim)? {
+            if let Some(why) = in_use(&sysfs, &Netlink::open()?, vf)? {
                 return Ok(Released::of(&claim, Outcome::Left(why)));
             }
-            if unreadable {
-                claims.remove(vf)?;
-            }
-            if !claims.create(&claim)? {
-                let why = "somebody has just claimed it".to_owned();
-                return Ok(Released::of(&claim, Outcome::Left(why)));
+            match unreadable_or_none {
+                // At no moment is there none: what is put in its place is a claim of ours.
+                Err(_) => claims.overwrite(&claim)?,
+                Ok(_) if claims.create(&claim)? => {}
+                Ok(_) => {
+                    let why = "somebody has just claimed it".to_owned();
+                    return Ok(Released::of(&claim, Outcome::Left(why)));
+                }
             }
             claim
         }

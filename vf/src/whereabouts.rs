@@ -26,7 +26,7 @@ pub(crate) enum Whereabouts {
 }
 
 /// # Errors
-/// When the host's own namespace cannot be told. A namespace that cannot be entered is passed over: it is about to go.
+/// When the host's own namespace or the likely one cannot be looked into. Another that cannot be entered is passed over.
 pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabouts, Error> {
     if !sysfs.netdevs(vf).is_empty() {
         return Ok(Whereabouts::Home);
@@ -38,22 +38,38 @@ pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabou
     let mut all: Vec<_> = namespaces().into_iter().filter(|(id, _)| *id != own).collect();
     // Where it should be, first.
     all.sort_by_key(|(id, _)| *id != likely);
-    for (id, Keepers { path, processes }) in all {
-        let Ok(netns) = Netns::open(&path) else { continue };
-        if netns.id != id {
-            continue;
-        }
-        if let Ok(Some(link)) = netns.inside(|| Netlink::open()?.link_of(vf)) {
-            return Ok(Whereabouts::Away { netns: id, link, processes });
+    for (id, keepers) in all {
+        let Some(netns) = keepers.open(id) else { continue };
+        match netns.inside(|| Netlink::open()?.link_of(vf)) {
+            Ok(Some(link)) => {
+                return Ok(Whereabouts::Away { netns: id, link, processes: keepers.processes });
+            }
+            // "Not there" may cost a container its life; that must not come from an error.
+            Err(error) if id == likely => return Err(error),
+            Ok(None) | Err(_) => {}
         }
     }
     Ok(Whereabouts::Nowhere)
 }
 
+/// What keeps a namespace alive.
 #[derive(Default)]
 struct Keepers {
-    path: PathBuf,
     processes: Vec<i32>,
+    mounts: Vec<PathBuf>,
+}
+
+impl Keepers {
+    /// By the first of them that has not gone meanwhile.
+    fn open(&self, id: NetnsId) -> Option<Netns> {
+        let processes = self.processes.iter().map(|pid| namespace_of(*pid));
+        let mut paths = processes.chain(self.mounts.iter().cloned());
+        paths.find_map(|path| Netns::open(&path).ok().filter(|netns| netns.id == id))
+    }
+}
+
+fn namespace_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
 /// Every network namespace with a process in it or mounted somewhere in sight.
@@ -65,16 +81,14 @@ fn namespaces() -> BTreeMap<NetnsId, Keepers> {
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
-        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        // None for a kernel thread's or one that has ended.
-        if let Some(id) = id(&path) {
-            let keepers = found.entry(id).or_insert_with(|| Keepers { path, ..Keepers::default() });
-            keepers.processes.push(pid);
+        // None for a process that has ended.
+        if let Some(id) = id(&namespace_of(pid)) {
+            found.entry(id).or_default().processes.push(pid);
         }
     }
     for path in mounted() {
         if let Some(id) = id(&path) {
-            found.entry(id).or_insert_with(|| Keepers { path, ..Keepers::default() });
+            found.entry(id).or_default().mounts.push(path);
         }
     }
     found

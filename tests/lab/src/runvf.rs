@@ -23,6 +23,17 @@ impl Lab {
         self.install_from(&built().join("faulty"))
     }
 
+    /// What keeps network managers off VFs, which not every host needs.
+    pub fn install_network_rules(&self) -> Result<()> {
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+        let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
+        self.push_tree(vec![
+            file("udev/70-runvf.rules", "/usr/lib/udev/rules.d/70-runvf.rules"),
+            file("network/00-runvf.link", "/usr/lib/systemd/network/00-runvf.link"),
+            file("network/00-runvf.network", "/usr/lib/systemd/network/00-runvf.network"),
+        ])
+    }
+
     fn install_from(&self, programs: &Path) -> Result<()> {
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
         let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);

@@ -100,6 +100,9 @@ impl Attach<'_> {
             return Err(Error::VfsNotMade { pf: pf.name.clone(), wanted, made: made.len() });
         }
         // Drivers may still be loading. A VF without its driver would be taken for one that is kept without.
+        if made.iter().any(|(_, vf)| !self.sysfs.autoprobes(vf)) {
+            return Ok(());
+        }
         let deadline = Instant::now() + NETDEV;
         while made.iter().any(|(_, vf)| self.sysfs.netdevs(vf).is_empty())
             && Instant::now() < deadline

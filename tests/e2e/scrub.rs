@@ -1,0 +1,123 @@
+//! A VF that comes back is as it was before, item by item; one that is not is kept out of use until it is repaired.
+
+use lab::Lab;
+use serde_json::Value;
+
+use crate::engine::{ALL, Engine, run, start};
+use crate::host::{assert_clean, prepared, settle, vf};
+
+/// The netdev and the PF's side of VF 0, without what is the wire's or chosen anew at each bind.
+fn look(lab: &Lab) -> (Value, Value, String) {
+    let mut link = lab.json("ip -j -d link show enp1s0v0").unwrap()[0].clone();
+    let mut of_pf = vf(lab, "pf0", 0);
+    let fields = link.as_object_mut().unwrap();
+    // A new netdev has a new index and, unless the PF assigns one, a new address; and alternative names that hold it.
+    for field in ["ifindex", "address", "altnames", "permaddr"] {
+        fields.remove(field);
+    }
+    of_pf.as_object_mut().unwrap().remove("address");
+    let offloads = lab.ok("ethtool -k enp1s0v0").unwrap().stdout;
+    (link, of_pf, offloads)
+}
+
+/// What an operator set on a free VF is there again, and nothing that a container with CAP_NET_ADMIN did.
+#[test]
+fn every_item_is_as_it_was_before() {
+    let lab = prepared();
+    lab.ok("ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450
+         ethtool -K enp1s0v0 tso off
+         ip link set pf0 vf 0 max_tx_rate 100 spoofchk off")
+        .unwrap();
+    let before = look(&lab);
+    assert_eq!((&before.0["ifalias"], &before.0["txqlen"]), (&"rack 3".into(), &500.into()));
+    assert_eq!((&before.1["rate"]["max_tx"], &before.1["spoofchk"]), (&100.into(), &false.into()));
+    for engine in ALL {
+        let mess = "ip link set mon0 down && ip link set mon0 name evil0 address 02:66:66:66:66:66 mtu 1300 txqueuelen 7 alias x \
+            && ip link property add dev evil0 altname evil-altname && ip link set evil0 up promisc on allmulticast on \
+            && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 && ip link show evil0 | grep -q 1300";
+        let output = run(&lab, engine, "--cap-add NET_ADMIN --annotation io.runvf.vlan=100", mess);
+        assert_eq!(output.status, 0, "{engine:?}: {output}");
+        settle(&lab, 3);
+        assert_clean(&lab, 0, "enp1s0v0");
+        assert_eq!(look(&lab), before, "{engine:?}");
+        lab.ok("! ip link show enp1s0v0 | grep evil").unwrap();
+    }
+}
+
+/// Its driver does not take the VF back, so it cannot be known clean.
+#[test]
+fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
+    let lab = prepared();
+    for engine in ALL {
+        start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
+        lab.ok("echo nobody > /sys/bus/pci/devices/0000:01:10.0/driver_override").unwrap();
+        lab.ok(&format!("{} rm -f sensor", engine.program())).unwrap();
+        // The container is gone all the same.
+        assert_eq!(lab.ok(&format!("{} ps -aq", engine.program())).unwrap().text(), "");
+
+        let status = lab.json("runvfctl status --json").unwrap();
+        let shown = &status[0]["vfs"][0];
+        assert_eq!(shown["state"], "quarantined", "{engine:?}: {shown}");
+        assert!(shown["reason"].as_str().unwrap().contains("no network interface"), "{shown}");
+        let quarantined = vf(&lab, "pf0", 0);
+        assert_eq!(quarantined["vlan_list"][0].get("vlan"), None, "{quarantined}");
+        assert_eq!(quarantined["trust"], false, "{quarantined}");
+
+        lab.ok("echo > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl gc").unwrap();
+        let output = run(
+            &lab,
+            Engine::PodmanHooks,
+            "--annotation io.runvf.vlan=200",
+            "cat /sys/class/net/mon0/device/uevent",
+        );
+        assert!(output.stdout.contains("0000:01:10.2"), "the next VF, and not this one: {output}");
+
+        let repaired = lab.json("runvfctl repair --json").unwrap();
+        assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
+        settle(&lab, 3);
+        assert_clean(&lab, 0, "enp1s0v0");
+    }
+}
+
+/// udev, systemd-networkd and NetworkManager are told to leave the VFs of configured PFs alone, and no others.
+#[test]
+fn network_managers_are_kept_off_configured_vfs() {
+    let lab = prepared();
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    lab.install_network_rules().unwrap();
+    lab.ok("udevadm control --reload
+         echo 2 > /sys/class/net/pf0/device/sriov_numvfs
+         echo 2 > /sys/class/net/pf1/device/sriov_numvfs")
+        .unwrap();
+    lab.wait_until(
+        std::time::Duration::from_secs(20),
+        "[ $(ls -d /sys/class/net/pf[01]/device/virtfn*/net/* | wc -l) = 4 ]",
+    )
+    .unwrap();
+    let properties = |pf: &str| {
+        let script = format!(
+            "udevadm settle; udevadm info -q property -p /sys/class/net/$(ls /sys/class/net/{pf}/device/virtfn0/net)"
+        );
+        lab.ok(&script).unwrap().stdout
+    };
+    let ours = properties("pf0");
+    for property in
+        ["RUNVF_VF=1", "NM_UNMANAGED=1", "ID_NET_LINK_FILE=/usr/lib/systemd/network/00-runvf.link"]
+    {
+        assert!(ours.contains(property), "{property} in {ours}");
+    }
+    let name = lab.ok("ls /sys/class/net/pf0/device/virtfn0/net").unwrap();
+    assert!(name.text().starts_with("eth"), "the kernel's name: {name}");
+    let theirs = properties("pf1");
+    assert!(!theirs.contains("RUNVF") && !theirs.contains("NM_UNMANAGED"), "{theirs}");
+
+    let output = run(
+        &lab,
+        Engine::Docker,
+        "--annotation io.runvf.vlan=5",
+        "cat /sys/class/net/mon0/carrier",
+    );
+    assert_eq!(output.text(), "1", "{output}");
+    assert_eq!(lab.ok("ls /sys/class/net/pf0/device/virtfn0/net").unwrap().text(), name.text());
+    assert_clean(&lab, 0, name.text());
+}
