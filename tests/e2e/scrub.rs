@@ -1,5 +1,7 @@
 //! A VF that comes back is as it was before, item by item; one that is not is kept out of use until it is repaired.
 
+use std::time::Duration;
+
 use lab::Lab;
 use serde_json::Value;
 
@@ -37,6 +39,9 @@ fn every_item_is_as_it_was_before() {
             && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 && ip link show evil0 | grep -q 1300";
         let output = run(&lab, engine, "--cap-add NET_ADMIN --annotation io.runvf.vlan=100", mess);
         assert_eq!(output.status, 0, "{engine:?}: {output}");
+        // `docker run` may return before the runtime has deleted the container.
+        let released = "[ -z \"$(ls -A /run/runvf/claims)\" ]";
+        lab.wait_until(Duration::from_secs(20), released).unwrap();
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
         assert_eq!(look(&lab), before, "{engine:?}");
@@ -90,7 +95,7 @@ fn network_managers_are_kept_off_configured_vfs() {
          echo 2 > /sys/class/net/pf1/device/sriov_numvfs")
         .unwrap();
     lab.wait_until(
-        std::time::Duration::from_secs(20),
+        Duration::from_secs(20),
         "[ $(ls -d /sys/class/net/pf[01]/device/virtfn*/net/* | wc -l) = 4 ]",
     )
     .unwrap();

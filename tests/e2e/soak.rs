@@ -72,13 +72,14 @@ work() {  # WORKER COUNT FIRST_VLAN
 }
 killer() {  # SEED
     RANDOM=$1
+    local names=(runvf runvf-hook conmon containerd-shim) name victims
     while [ ! -e finished ]; do
-        sleep $((1 + RANDOM % 3)).$((RANDOM % 10))
-        # What a process is called, and not its command line, which is an editor's, too.
-        victims=($(pgrep -x 'runvf|runvf-hook|conmon|containerd-shim'))
+        sleep $((RANDOM % 2)).$((RANDOM % 10))
+        # By name first: a shim is nearly always there, a hook hardly ever.
+        name=${names[RANDOM % 4]}
+        victims=($(pgrep -x $name))
         [ ${#victims[@]} = 0 ] && continue
-        victim=${victims[RANDOM % ${#victims[@]}]}
-        called=$(cat /proc/$victim/comm) && kill -9 $victim && echo $called >> killed
+        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed
     done 2> /dev/null
 }
 soak() {  # SEED WORKER:COUNT…
@@ -159,13 +160,19 @@ fn three_hundred_cycles_with_kills_leave_nothing() {
 
     lab.sh_within(
         Duration::from_secs(600),
-        "docker rm -f $(docker ps -aq); podman rm -fa -t 0; for id in $(runvf list -q); do runvf delete --force $id; done
+        // containerd gives the runtime five seconds to clean up after a killed shim, and then forgets the container.
+        "docker rm -f $(docker ps -aq); podman rm -fa -t 0
+         for root in /run/runvf/containers /run/docker/runtime-runc/moby; do
+             for id in $(runvf --root $root list -q); do
+                 echo $root/$id >> /tmp/soak/left; runvf --root $root delete --force $id
+             done
+         done
          pkill -9 -xf 'sleep 100000'; true",
     )
     .unwrap();
     let taken_back = gc(&lab);
     let figures = lab
-        .sh("cd /tmp/soak; sort killed | uniq -c; for i in *.done; do echo ${i%.done}: $(wc -l < $i) done, \
+        .sh("cd /tmp/soak; sort killed | uniq -c; cat left; for i in *.done; do echo ${i%.done}: $(wc -l < $i) done, \
              $(cat ${i%.done}.failed 2>/dev/null | wc -l) failed; done; cat *.failed | sed -E 's/-[0-9]+:/:/; s/[0-9a-f]{64}/ID/g' | sort | uniq -c | sort -rn")
         .unwrap();
     eprintln!(
@@ -183,7 +190,7 @@ fn three_hundred_cycles_with_kills_leave_nothing() {
     for (worker, count) in WORKERS {
         let done = lab.sh(&format!("wc -l < /tmp/soak/{worker}.done")).unwrap();
         let done: usize = done.text().parse().unwrap_or(0);
-        assert!(done * 2 > count, "{worker}: {done} of {count} came through");
+        assert!(done * 3 > count, "{worker}: {done} of {count} came through");
     }
 
     let same = format!("diff <(cat <<'BEFORE'\n{before}BEFORE\n) <({COUNTS})");

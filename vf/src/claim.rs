@@ -267,10 +267,15 @@ impl Claims {
             .open(&path)
         {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
-                return Err(Error::BadClaim { path, problem: "it is a symbolic link".to_owned() });
+            Err(error) => {
+                let problem = match error.raw_os_error() {
+                    Some(nix::libc::ELOOP) => "it is a symbolic link".to_owned(),
+                    // A socket, or a device that is not there.
+                    _ => format!("it cannot be opened: {error}"),
+                };
+                return Err(Error::BadClaim { path, problem });
             }
-            other => other.map_err(Error::file("read", &path))?,
+            Ok(file) => file,
         };
         read(file, &path, vf).map(Some)
     }
@@ -414,6 +419,10 @@ mod tests {
         fs::remove_dir(&path).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(problem(), "it is not a file");
+        fs::remove_file(&path).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(problem().starts_with("it cannot be opened: "));
+        drop(socket);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/nowhere", &path).unwrap();
         assert_eq!(problem(), "it is a symbolic link");

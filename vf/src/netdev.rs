@@ -16,7 +16,7 @@ use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Link, Netlink};
 
 /// How long udev may take to name a new netdev and to write down how it did.
-const UDEV: Duration = Duration::from_secs(5);
+pub(crate) const UDEV: Duration = Duration::from_secs(5);
 
 /// What is kept of a free VF's netdev, to be found so again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,9 @@
 //! The alternative, to find the netdev, move it home and take back one by one what a container may have done to it, has
 //! to know everything that can be done to a netdev.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::attach::wait_for_netdev;
 use crate::claim::{Before, Claim};
 use crate::config::Scrub;
@@ -13,7 +16,7 @@ use crate::configure::{converge, pf_of, read};
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
-use crate::netdev::{self, Netdev};
+use crate::netdev::{self, Netdev, UDEV};
 use crate::plan::{Change, LinkState, Settings, changes};
 use crate::{Error, MacAddress};
 
@@ -61,7 +64,8 @@ fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim) {
     }
 }
 
-fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<MacAddress, Error> {
+/// The index of the new netdev.
+fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
     let Claim { vf, before: Before { driver, netdev, .. }, .. } = claim;
     sysfs.probe(vf, driver.as_deref())?;
     let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
@@ -71,7 +75,7 @@ fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<MacAddress, E
     let before = netdev.clone().unwrap_or_else(|| Netdev::of(&fresh));
     netdev::restore(netlink, vf, ifindex, &before)?;
     netdev::verify(netlink, vf, ifindex, &before, &claim.interface)?;
-    Ok(fresh.mac)
+    Ok(ifindex)
 }
 
 /// What a free VF looks like, whoever had it. Its address is the driver's business.
@@ -81,12 +85,7 @@ fn clean(claim: &Claim) -> Settings {
 }
 
 /// Every setting of the PF's side, those included that some drivers do not have: such a one has not changed.
-fn verify(
-    netlink: &Netlink,
-    pf: &Pf,
-    claim: &Claim,
-    fresh: Option<MacAddress>,
-) -> Result<(), Error> {
+fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) -> Result<(), Error> {
     let have = read(netlink, pf, claim)?;
     let before = &claim.before.settings;
     for wanted in changes(&have, &clean(claim)) {
@@ -100,12 +99,33 @@ fn verify(
             });
         }
     }
-    // Unassigned, assigned by the operator, or the driver's own choice at this bind: anything else is a container's.
-    let known = [MacAddress::default(), before.mac];
-    let is_assigned = claim.want.mac.is_unicast() && have.mac == claim.want.mac;
-    match is_assigned || !(known.contains(&have.mac) || fresh == Some(have.mac)) {
-        true => Err(dirty(claim, "still has a container's MAC")),
-        false => Ok(()),
+    verify_address(netlink, pf, claim, netdev)
+}
+
+/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. The netdev's may change
+/// under our eyes, by udev (`MACAddressPolicy=`, `systemd.link(5)`), and the PF's follows it a moment later.
+fn verify_address(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    netdev: Option<u32>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + UDEV;
+    let known = [MacAddress::default(), claim.before.settings.mac];
+    loop {
+        let have = read(netlink, pf, claim)?.mac;
+        let own = match netdev {
+            Some(ifindex) => netlink.link(ifindex)?.map(|link| link.mac),
+            None => None,
+        };
+        let assigned = claim.want.mac.is_unicast() && have == claim.want.mac;
+        if !assigned && (known.contains(&have) || own == Some(have)) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(dirty(claim, "still has a container's MAC"));
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
