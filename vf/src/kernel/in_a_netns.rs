@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use crate::netdev::{self, Netdev};
 use crate::{Container, Error, Grant, Host, Request};
 
 /// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and `host1`.
@@ -215,4 +216,51 @@ fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
     );
     let claims = folder.path().join("run/claims");
     assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
+}
+
+/// What a container may do to an interface, undone on one that a rebind would have replaced.
+#[test]
+fn an_interface_is_given_back_as_it_was() {
+    with_veths(|| {
+        ip("link set host0 alias mine txqueuelen 500 mtu 1450");
+        ethtool::set_features("host0", &without_one(&ethtool::features("host0").unwrap())).unwrap();
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        let shown = ip("-d link show host0");
+        let before = Netdev::of(&netlink.link(index).unwrap().unwrap());
+
+        ip(
+            "link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on allmulticast on up",
+        );
+        ethtool::set_features("mon0", &without_one(&before.features)).unwrap();
+        let verify = || netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
+        assert!(verify().is_err());
+        netdev::restore(&netlink, "0000:01:10.0", index, &before).unwrap();
+        verify().unwrap();
+        let mut now = ip("-d link show host0");
+        // Once it has been up, the kernel has given it its usual queueing.
+        now[0]["qdisc"] = shown[0]["qdisc"].clone();
+        now[0]["operstate"] = shown[0]["operstate"].clone();
+        assert_eq!(now, shown);
+    });
+}
+
+/// The features with one fewer.
+fn without_one(features: &[u32]) -> Vec<u32> {
+    let mut fewer = features.to_vec();
+    let word = fewer.iter_mut().find(|word| **word != 0).expect("veth has features to choose");
+    *word &= *word - 1;
+    fewer
+}
+
+#[test]
+fn an_address_is_seen() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        assert!(!netlink.has_address(index).unwrap());
+        ip("addr add 192.0.2.1/24 dev host0");
+        assert!(netlink.has_address(index).unwrap());
+        assert!(!netlink.has_address(index_of("host1")).unwrap());
+    });
 }
