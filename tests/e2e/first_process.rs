@@ -114,3 +114,23 @@ fn the_first_sensor_of_a_pf_creates_its_vfs() {
     settle(&lab, 4);
     assert_clean(&lab, 0, "enp1s0v0");
 }
+
+/// Nobody has ever used a VF here, and the kernel is not to bind drivers to them by itself: udev loads the driver while the
+/// first sensor starts.
+#[test]
+fn the_first_sensor_waits_for_the_driver_of_its_vf() {
+    let lab = crate::host::installed();
+    crate::host::configure(&lab, "pool = [{ name = \"a\", pfs = [\"pf0\"], vfs = 2 }]\n");
+    lab.ok(
+        "! grep -q igbvf /proc/modules; echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe",
+    )
+    .unwrap();
+    let output = run(
+        &lab,
+        Engine::PodmanHooks,
+        "--annotation io.runvf.vlan=7",
+        "cat /sys/class/net/mon0/carrier",
+    );
+    assert_eq!(output.text(), "1", "{output}");
+    lab.ok("! [ -e /sys/class/net/pf0/device/virtfn0/driver ]").unwrap();
+}

@@ -95,6 +95,8 @@ fn faulty_host() -> Lab {
     lab.install_runvf_with_fault_points().unwrap();
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n");
     lab.write("/tmp/functions", FUNCTIONS).unwrap();
+    // Or the first attach would wait for it, and pass points that no other does.
+    lab.ok("modprobe igbvf").unwrap();
     lab
 }
 
@@ -141,7 +143,7 @@ struct Seen {
     claims: Vec<Value>,
     /// The files of claims, readable or not.
     taken: Vec<String>,
-    /// Of each VF that has a driver, the flags of its interface at home.
+    /// Of each VF that has a driver, the flags of its interface at home; and drivers that VFs are set aside for.
     flags: Vec<String>,
 }
 
@@ -156,7 +158,8 @@ impl Seen {
                  cat /run/runvf/claims/0*.json 2>/dev/null; echo {MARK}
                  ls /run/runvf/claims 2>/dev/null; echo {MARK}
                  for vf in $(ls -d /sys/class/net/pf0/device/virtfn*/driver 2>/dev/null); do
-                     cat ${{vf%driver}}net/*/flags 2>/dev/null || echo away; done; echo {MARK}\n"
+                     cat ${{vf%driver}}net/*/flags 2>/dev/null || echo away; done
+                 cat /sys/class/net/pf0/device/virtfn*/driver_override | sed 's/^(null)$//'; echo {MARK}\n"
             ));
         }
         let output = lab.sh(&script).unwrap();

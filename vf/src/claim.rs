@@ -126,6 +126,7 @@ pub struct Claim {
 pub struct Before {
     /// `None`: the VF had no driver, and shall have none afterwards.
     pub driver: Option<String>,
+    pub driver_override: Option<String>,
     pub settings: Settings,
     /// `None`: without a driver there is no netdev.
     pub netdev: Option<Netdev>,
@@ -351,7 +352,12 @@ mod tests {
             scrub: Scrub::default(),
             on_loss: OnLoss::default(),
             want: Settings::default(),
-            before: Before { driver: None, settings: Settings::default(), netdev: None },
+            before: Before {
+                driver: None,
+                driver_override: None,
+                settings: Settings::default(),
+                netdev: None,
+            },
         }
     }
 

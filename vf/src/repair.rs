@@ -98,6 +98,7 @@ impl Claim {
             want: crate::plan::Settings::default(),
             before: Before {
                 driver: sysfs.driver(vf).or(usual.filter(|_| sysfs.autoprobes(vf))),
+                driver_override: None,
                 settings: crate::plan::Settings::default(),
                 netdev: None,
             },

@@ -13,6 +13,7 @@ use crate::attach::wait_for_netdev;
 use crate::claim::{Before, Claim};
 use crate::config::Scrub;
 use crate::configure::{converge, pf_of, read};
+use crate::driver::driver;
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
@@ -31,6 +32,13 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
     let netlink = Netlink::open()?;
     if let Some(driver) = sysfs.driver(&claim.vf) {
         sysfs.unbind(&claim.vf, &driver)?;
+    }
+    if claim.before.driver_override.is_none()
+        && let Some(usual) = driver(sysfs.driver(&claim.pf).as_deref()).vf
+        && sysfs.driver_override(&claim.vf).as_deref() == Some(usual)
+    {
+        // An attach was cut short while it had named the driver to bind; see `Sysfs::probe`.
+        sysfs.name_driver(&claim.vf, "\n")?;
     }
     if how == Scrub::Flr {
         sysfs.flr(&claim.vf)?;

@@ -143,6 +143,7 @@ impl Attach<'_> {
             want: wanted(&vf.settings, interface),
             before: Before {
                 driver: vf.driver.clone(),
+                driver_override: self.sysfs.driver_override(&vf.pci),
                 settings: vf.settings,
                 netdev: link.as_ref().map(Netdev::of),
             },

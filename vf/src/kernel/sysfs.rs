@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -119,20 +120,33 @@ impl Sysfs {
     /// (`pci_device_can_probe`, `drivers/pci/pci-driver.c`), and says nothing when it does not: then `driver` is named for the
     /// time being.
     pub(crate) fn probe(&self, pci: &str, driver: Option<&str>) -> Result<(), Error> {
-        let path = self.pci_device(pci);
         let named = driver.filter(|_| !self.autoprobes(pci) && self.driver_override(pci).is_none());
-        let name = |driver| {
-            let path = path.join("driver_override");
-            fault::point("driver-override").map_err(Error::errno("write", &path))?;
-            write_bounded(&path, driver, DRIVER)
-        };
-        named.map_or(Ok(()), name)?;
-        let probe = self.0.join("bus/pci/drivers_probe");
-        let probed = fault::point("probe")
-            .map_err(Error::errno("write", &probe))
-            .and_then(|()| write_bounded(&probe, pci, DRIVER));
-        named.map_or(Ok(()), |_| name("\n"))?;
+        named.map_or(Ok(()), |driver| self.name_driver(pci, driver))?;
+        let probed = self.probe_until_bound(pci, named.is_some());
+        named.map_or(Ok(()), |_| self.name_driver(pci, "\n"))?;
         probed
+    }
+
+    /// Says which driver alone may have a device; a line without a name says that any may.
+    pub(crate) fn name_driver(&self, pci: &str, driver: &str) -> Result<(), Error> {
+        let path = self.pci_device(pci).join("driver_override");
+        fault::point("driver-override").map_err(Error::errno("write", &path))?;
+        write_bounded(&path, driver, DRIVER)
+    }
+
+    /// A driver that is not loaded yet is no error to the kernel, and once it is loaded it takes only what it may bind by itself:
+    /// `wait` asks again and again, for as long as udev may take to load it.
+    fn probe_until_bound(&self, pci: &str, wait: bool) -> Result<(), Error> {
+        let path = self.0.join("bus/pci/drivers_probe");
+        let deadline = Instant::now() + LOADING;
+        loop {
+            fault::point("probe").map_err(Error::errno("write", &path))?;
+            write_bounded(&path, pci, DRIVER)?;
+            if !wait || self.driver(pci).is_some() || Instant::now() >= deadline {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Whether the kernel binds drivers to VFs by itself (`sriov_drivers_autoprobe` of the VF's PF).
@@ -165,6 +179,7 @@ impl Sysfs {
 
 /// Binding takes 0.1 s on igb; iavf waits seconds for a PF that is busy.
 const DRIVER: Duration = Duration::from_secs(30);
+const LOADING: Duration = Duration::from_secs(10);
 /// 64 VFs take 22 s on i40e, and i40e has been seen to hang for ever.
 const NUMVFS: Duration = Duration::from_secs(120);
 
