@@ -8,6 +8,7 @@
 //! - `RUNVF_FAULT=NAME:N:error`: the step is not taken and fails with EIO.
 //! - `RUNVF_FAULT_LOG=FILE`: the name of each point that is passed is appended as a line.
 
+#[cfg(not(feature = "fault-points"))]
 use nix::errno::Errno;
 
 /// # Errors
