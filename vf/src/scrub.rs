@@ -44,7 +44,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
         sysfs.flr(&claim.vf)?;
     }
     let pf = pf_of(sysfs, claim)?;
-    take_address_back(&netlink, &pf, claim);
+    take_address_back(&netlink, &pf, claim)?;
     converge(&netlink, &pf, claim, &clean(claim))?;
     let netdev = match claim.before.driver {
         Some(_) => Some(bind(sysfs, &netlink, claim)?),
@@ -62,14 +62,17 @@ fn is_where_it_was(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
 }
 
 /// All zeros takes an assigned address back; a driver that refuses gets the one it had. What came of it is [`verify`]'s to say.
-fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim) {
-    if claim.want.mac == MacAddress::default() {
-        return;
-    }
+/// A VF that gets a driver again chooses an address itself. One that stays without keeps its container's, and igb would hand that
+/// on to the next.
+fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
+    let before = &claim.before;
+    let assigned = claim.want.mac != MacAddress::default();
+    let kept = before.driver.is_none() && read(netlink, pf, claim)?.mac != before.settings.mac;
     let unset = Change::Mac(MacAddress::default());
-    if netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
-        let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(claim.before.settings.mac)]);
+    if (assigned || kept) && netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
+        let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(before.settings.mac)]);
     }
+    Ok(())
 }
 
 /// The index of the new netdev.
