@@ -3,7 +3,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, run};
-use crate::host::{assert_untouched, configure, prepared, state};
+use crate::host::{assert_untouched, configure, leave, prepared, state};
 
 /// Runs a container that must be refused: with the engine's own exit code, with `expected` on one line of what the person sees,
 /// and with the host as it was `before`.
@@ -57,6 +57,7 @@ fn annotations(engine: Engine) {
         "--network host --annotation io.runvf.vlan=100",
         "the container uses the host's network, and a VF must never be moved there; run it without `--network host`",
     );
+    leave(lab, &before);
 }
 
 #[test]
@@ -171,14 +172,16 @@ fn a_host_that_cannot_serve_under_podman_with_hooks() {
 #[test]
 fn a_name_that_the_engine_has_given_already_is_refused() {
     let lab = prepared();
+    let before = state(&lab);
     // Podman's own interface is there before the runtime is called.
     refused(
         &lab,
-        &state(&lab),
+        &before,
         Engine::PodmanHooks,
         "--annotation io.runvf.vlan.eth0=100",
         "an interface named `eth0` is in the container already; ask for another name",
     );
+    leave(lab, &before);
 }
 
 #[test]
@@ -214,5 +217,5 @@ fn a_state_that_is_none_is_refused_by_the_hook() {
             "{stdin}: {output}"
         );
     }
-    assert_untouched(&lab, &before);
+    leave(lab, &before);
 }

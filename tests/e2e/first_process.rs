@@ -1,7 +1,7 @@
 //! A container's very first process finds its VF ready; when the container is gone, however it went, the VF is clean.
 
 use crate::engine::{ALL, Engine, IMAGE, run, start};
-use crate::host::{assert_clean, assert_untouched, on_vlans, prepared, settle, state, vf};
+use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, settle, state, vf};
 
 const UP_BROADCAST_NOARP_PROMISC_ALLMULTI_MULTICAST: &str = "0x1383";
 
@@ -17,6 +17,7 @@ fn first_process_sees_mon0(engine: Engine) {
     );
     assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
 }
 
 #[test]
@@ -49,6 +50,7 @@ fn ends_clean(engine: Engine, end: &str) {
     lab.ok(&format!("{} rm -f sensor", engine.program())).unwrap();
     assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
 }
 
 #[test]
@@ -98,6 +100,7 @@ fn what_a_container_did_to_its_vf_is_gone() {
         lab.ok("ip -d link show enp1s0v0 | grep -q 'mtu 1500'; ! ip link show enp1s0v0 | grep -E 'alias|evil'")
             .unwrap();
     }
+    leave(lab, &before);
 }
 
 /// A host where nobody has made VFs yet: the first sensor has them made.

@@ -4,7 +4,7 @@
 use lab::Lab;
 
 use crate::engine::IMAGE;
-use crate::host::installed;
+use crate::host::{leave, prepared, state};
 
 /// Docker and Podman, each with runc and with runvf.
 const RUNS: [&str; 4] = [
@@ -19,11 +19,13 @@ fn engine(run: &str) -> &str {
 }
 
 fn on_every_runtime(test: impl Fn(&Lab, &str)) {
-    let lab = installed();
+    let lab = prepared();
+    let before = state(&lab);
     for run in RUNS {
         test(&lab, run);
-        lab.ok("test -z \"$(docker ps -aq)$(podman ps -aq)\"; ! ls /run/runvf/claims").unwrap();
+        lab.ok("test -z \"$(docker ps -aq)$(podman ps -aq)\"").unwrap();
     }
+    leave(lab, &before);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::command::{Output, RawOutput};
 use crate::error::{Error, Result};
 use crate::hardware::{Memory, Parts};
-use crate::image::{self, Tools};
+use crate::image::{self, Image, Tools};
 use crate::machine::Machine;
 use crate::places::{Places, places};
 use crate::ssh::Ssh;
@@ -40,7 +40,11 @@ impl Lab {
     pub fn restore() -> Result<Self> {
         let cache = Cache::open()?;
         let image = image::build(&cache)?;
-        let Places { folder, console, transcript } = places(&cache)?;
+        Self::restore_from(&cache, &image)
+    }
+
+    pub(crate) fn restore_from(cache: &Cache, image: &Image) -> Result<Self> {
+        let Places { folder, console, transcript } = places(cache)?;
         let disk = folder.path().join("disk.qcow2");
         image.tools.overlay(&image.disk(), "qcow2", &disk)?;
         let memory = image.memory();
@@ -50,16 +54,28 @@ impl Lab {
             disk: &disk,
             memory: &memory,
         };
-        let machine = Machine::start(
-            &image.tools,
-            &parts,
-            Memory::CopyOnWrite,
-            &["-incoming", "defer"],
-            folder,
-            console,
-        )?;
+        let deferred = ["-incoming", "defer"];
+        let machine =
+            Machine::start(&image.tools, &parts, Memory::CopyOnWrite, &deferred, folder, console)?;
         machine.resume(&image.state())?;
-        let lab = Self::connect(machine, &image.key(), &transcript, RESUMED)?;
+        Self::awake(machine, &image.key(), &transcript)
+    }
+
+    /// As [`Lab::restore_from`], but writing to the image's disk and memory: how another is made of it.
+    pub(crate) fn thaw(cache: &Cache, image: &Image, state: &Path) -> Result<Self> {
+        let Places { folder, console, transcript } = places(cache)?;
+        let (kernel, initrd, disk, memory) =
+            (image.kernel(), image.initrd(), image.disk(), image.memory());
+        let parts = Parts { kernel: &kernel, initrd: &initrd, disk: &disk, memory: &memory };
+        let deferred = ["-incoming", "defer"];
+        let machine =
+            Machine::start(&image.tools, &parts, Memory::Written, &deferred, folder, console)?;
+        machine.resume(state)?;
+        Self::awake(machine, &image.key(), &transcript)
+    }
+
+    fn awake(machine: Machine, key: &Path, transcript: &Path) -> Result<Self> {
+        let lab = Self::connect(machine, key, transcript, RESUMED)?;
         // The guest believes it is the moment of the snapshot.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         lab.ok(&format!("date -s @{}.{:03}", now.as_secs(), now.subsec_millis()))?;

@@ -13,6 +13,7 @@ use wait_timeout::ChildExt;
 use crate::cache::{Cache, Inputs};
 use crate::command;
 use crate::error::{Error, Result, at};
+use crate::guest::Lab;
 use crate::hardware::{self, Memory, Parts};
 use crate::machine;
 use crate::provision;
@@ -69,6 +70,7 @@ impl Tools {
 pub(crate) struct Image {
     pub(crate) tools: Tools,
     guest: PathBuf,
+    /// What was frozen: disk, memory, state.
     host: PathBuf,
 }
 
@@ -90,6 +92,10 @@ impl Image {
     }
     pub(crate) fn state(&self) -> PathBuf {
         self.host.join("state")
+    }
+
+    fn seal(&self) -> Result<()> {
+        [self.disk(), self.memory(), self.state()].iter().try_for_each(|file| seal(file))
     }
 }
 
@@ -132,9 +138,28 @@ pub(crate) fn build(cache: &Cache) -> Result<Image> {
             guest: guest.clone(),
             host: to.to_owned(),
         };
-        provision::host(cache, &image, &lab.join("provision.sh"), &bundles, &sensors)
+        provision::host(cache, &image, &lab.join("provision.sh"), &bundles, &sensors)?;
+        image.seal()
     })?;
     Ok(Image { tools, guest, host })
+}
+
+/// The guest of [`build`] with some `work` done in it once, so that not every test has to. `inputs` are what the work depends on.
+pub(crate) fn build_with(
+    cache: &Cache,
+    stage: &str,
+    inputs: Inputs,
+    work: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<Image> {
+    let plain = build(cache)?;
+    let inputs = inputs.bytes(plain.host.as_os_str().as_encoded_bytes());
+    let host = cache.stage(stage, inputs, |to| {
+        let tools = Tools { root: plain.tools.root.clone() };
+        let image = Image { tools, guest: plain.guest.clone(), host: to.to_owned() };
+        provision::again(cache, &plain, &image, work)?;
+        image.seal()
+    })?;
+    Ok(Image { host, ..plain })
 }
 
 fn joined<T>(handle: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
@@ -217,7 +242,7 @@ fn step(cache: &Cache, what: &str, command: &mut Command) -> Result<()> {
 }
 
 /// A file nobody may change any more: restored guests map it.
-pub(crate) fn seal(path: &Path) -> Result<()> {
+fn seal(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(at(path))
 }

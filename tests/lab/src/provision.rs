@@ -1,18 +1,21 @@
 //! The last stage of the image: a booted guest with the sensors in it, frozen.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
-use crate::error::{Result, at};
+use crate::command;
+use crate::error::{Error, Result, at};
 use crate::guest::Lab;
 use crate::hardware::Parts;
-use crate::image::{Image, SENSORS, seal};
+use crate::image::{Image, SENSORS};
 
 const BOOT: Duration = Duration::from_secs(300);
 const PROVISION: Duration = Duration::from_secs(600);
+const COPY: Duration = Duration::from_secs(120);
 
 pub(crate) fn host(
     cache: &Cache,
@@ -46,8 +49,31 @@ pub(crate) fn host(
         let script = std::fs::read_to_string(script).map_err(at(script))?;
         lab.ok_within(PROVISION, &script).map(drop)
     })?;
-    saying("freezing the guest", || lab.freeze(&image.state()))?;
-    [image.disk(), image.memory(), image.state()].iter().try_for_each(|file| seal(file))
+    saying("freezing the guest", || lab.freeze(&image.state()))
+}
+
+/// Restores the `plain` guest, has it worked on, and freezes it as `image`.
+pub(crate) fn again(
+    cache: &Cache,
+    plain: &Image,
+    image: &Image,
+    work: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<()> {
+    let base = Path::new("..")
+        .join(plain.disk().parent().and_then(Path::file_name).unwrap_or_default())
+        .join("disk.qcow2");
+    image.tools.overlay(&base, "qcow2", &image.disk())?;
+    // Two thirds of it are holes.
+    let mut copy = Command::new("cp");
+    copy.args(["--sparse=always", "--no-preserve=mode"]).arg(plain.memory()).arg(image.memory());
+    let copied = command::run(copy, Vec::new(), COPY, "cp")?;
+    if copied.status != 0 {
+        let tail = String::from_utf8_lossy(&copied.stderr).into_owned();
+        return Err(Error::Build { what: "copying memory".into(), log: image.memory(), tail });
+    }
+    let lab = Lab::thaw(cache, image, &plain.state())?;
+    work(&lab)?;
+    lab.freeze(&image.state())
 }
 
 /// Does `work` and says every few seconds that it is still being done.

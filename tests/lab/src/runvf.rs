@@ -4,23 +4,52 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cache::{Cache, Inputs};
 use crate::error::Result;
 use crate::guest::Lab;
+use crate::image;
 
 /// One pool of all the lab's PFs, which does for whoever does not care which one it is.
 const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\n";
 
 const DOCKER: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
 
+/// The two builds of runvf's programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    /// What a user gets: what `cargo build --release` last built.
+    Released,
+    /// Those that can be told to die or fail at any step. `tests/run` builds them.
+    WithFaultPoints,
+}
+
+impl Programs {
+    /// The name of the stage that has them installed, and of the folder they are in.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Released => ("installed", "release"),
+            Self::WithFaultPoints => ("faulty", "faulty"),
+        }
+    }
+}
+
 impl Lab {
-    /// Installs what `cargo build --release` last built, tells Docker and Podman of it, and writes a configuration.
-    pub fn install_runvf(&self) -> Result<()> {
-        self.install_from(&built().join("release"))
+    /// A pristine host with runvf installed.
+    pub fn with_runvf(programs: Programs) -> Result<Self> {
+        let cache = Cache::open()?;
+        let (stage, folder) = programs.names();
+        let folder = built().join(folder);
+        let mut inputs = Inputs::default().bytes(CONFIG.as_bytes()).bytes(DOCKER.as_bytes());
+        for (local, goal, _) in files(&folder) {
+            inputs = inputs.bytes(goal.as_bytes()).path(&local)?;
+        }
+        let image = image::build_with(&cache, stage, inputs, |lab| lab.install_from(&folder))?;
+        Self::restore_from(&cache, &image)
     }
 
-    /// The same, with programs that can be told to die or fail at any step. `tests/run` builds them.
-    pub fn install_runvf_with_fault_points(&self) -> Result<()> {
-        self.install_from(&built().join("faulty"))
+    /// Installs what `cargo build --release` last built, tells Docker and Podman of it, and writes a configuration.
+    pub fn install_runvf(&self) -> Result<()> {
+        self.install_from(&built().join(Programs::Released.names().1))
     }
 
     /// What keeps network managers off VFs, which not every host needs.
@@ -35,26 +64,7 @@ impl Lab {
     }
 
     fn install_from(&self, programs: &Path) -> Result<()> {
-        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-        let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
-        let program = |name: &str, goal: &str| (programs.join(name), goal.to_owned(), 0o755);
-        self.push_tree(vec![
-            program("runvf", "/usr/bin/runvf"),
-            program("runvfctl", "/usr/bin/runvfctl"),
-            program("runvf-hook", "/usr/libexec/runvf/runvf-hook"),
-            file(
-                "hooks.d/runvf-attach.json",
-                "/usr/share/containers/oci/hooks.d/runvf-attach.json",
-            ),
-            file(
-                "hooks.d/runvf-detach.json",
-                "/usr/share/containers/oci/hooks.d/runvf-detach.json",
-            ),
-            file(
-                "containers.conf.d/50-runvf.conf",
-                "/etc/containers/containers.conf.d/50-runvf.conf",
-            ),
-        ])?;
+        self.push_tree(files(programs))?;
         self.write("/etc/runvf/config.toml", CONFIG)?;
         self.write("/etc/docker/daemon.json", DOCKER)?;
         // A reload reads the runtimes anew and keeps containers running. It is a signal: nobody says when it is done.
@@ -62,6 +72,21 @@ impl Lab {
         let known = "docker info -f '{{json .Runtimes}}' | grep -q runvf";
         self.wait_until(Duration::from_secs(60), known).map(drop)
     }
+}
+
+/// Each with the place it is installed to, and its mode.
+fn files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
+    let program = |name: &str, goal: &str| (programs.join(name), goal.to_owned(), 0o755);
+    vec![
+        program("runvf", "/usr/bin/runvf"),
+        program("runvfctl", "/usr/bin/runvfctl"),
+        program("runvf-hook", "/usr/libexec/runvf/runvf-hook"),
+        file("hooks.d/runvf-attach.json", "/usr/share/containers/oci/hooks.d/runvf-attach.json"),
+        file("hooks.d/runvf-detach.json", "/usr/share/containers/oci/hooks.d/runvf-detach.json"),
+        file("containers.conf.d/50-runvf.conf", "/etc/containers/containers.conf.d/50-runvf.conf"),
+    ]
 }
 
 /// Where cargo puts what it builds of this workspace.
