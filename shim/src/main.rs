@@ -58,6 +58,8 @@ fn dispatch(Arguments { global, command }: Arguments, log: &Log) -> Result<ExitC
         // CVE-2019-5736: a process of the container may write to the program that entered it, through its /proc/PID/exe.
         // So those commands run from a sealed copy in memory. The others never enter, and save the copy's 5 ms.
         pentacle::ensure_sealed().map_err(|source| Error::Seal { source })?;
+        // The copy has no path, and the kernel named the process by the number of its descriptor.
+        nix::sys::prctl::set_name(c"runvf").map_err(Error::kernel("name this process"))?;
     }
     trace::install(log, global.debug)?;
     let done = match command {

@@ -1,6 +1,6 @@
 //! `runvf` called by hand, on the OCI bundles.
 
-use crate::host::{assert_clean, assert_untouched, prepared, state, vf};
+use crate::host::{assert_clean, assert_untouched, leave, prepared, state, vf};
 
 const BUNDLE: &str = "/var/lib/runvf-bundles/tcpdump";
 
@@ -27,8 +27,8 @@ fn a_bundle_lives_from_create_to_delete() {
     let refused = lab.sh("runvf delete sensor").unwrap();
     assert_eq!(refused.status, 1, "a running container is not deleted without --force: {refused}");
     lab.ok("runvf kill sensor KILL; runvf delete --force sensor").unwrap();
-    assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
 }
 
 #[test]
@@ -50,12 +50,28 @@ fn run_does_all_of_it() {
         (output.status, output.stderr.as_str()),
         (1, "runvf: io.runvf.vlan=5000 is not a VLAN; give a number from 1 to 4094\n")
     );
-    assert_untouched(&lab, &before);
+    leave(lab, &before);
+}
+
+/// By what `pgrep` and whoever waits for a PF's lock are told.
+#[test]
+fn the_process_has_its_name_though_it_runs_from_a_sealed_copy() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok(&format!(
+        "cp -r --reflink=auto {BUNDLE} /tmp/named; cd /tmp/named
+         jq 'del(.annotations) | .process.args = [\"sleep\", \"1000\"]' {BUNDLE}/config.json > config.json
+         runvf run named < /dev/null > /dev/null 2>&1 & until runvf state named | grep -q running; do :; done 2> /dev/null
+         pgrep -x runvf; runvf kill named KILL; wait || true"
+    ))
+    .unwrap();
+    leave(lab, &before);
 }
 
 #[test]
 fn a_container_whose_vf_was_taken_away_does_not_start() {
     let lab = prepared();
+    let before = state(&lab);
     lab.ok(&format!(
         "mkdir -p /var/log/sensor; runvf create --bundle {BUNDLE} sensor </dev/null >/dev/null 2>&1"
     ))
@@ -67,6 +83,7 @@ fn a_container_whose_vf_was_taken_away_does_not_start() {
     lab.ok("runvf delete --force sensor").unwrap();
     crate::host::settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
 }
 
 /// Nothing says any more what the container was; its processes must not live on with a VF that nobody looks after.
@@ -82,6 +99,6 @@ fn a_container_with_a_damaged_state_is_removed_whole() {
     let output = lab.sh("runvf delete --force sensor").unwrap();
     assert_eq!(output.status, 0, "{output}");
     lab.ok("! [ -e /proc/$(cat /tmp/pid)/ns/net ]").unwrap();
-    assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
 }
