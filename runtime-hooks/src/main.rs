@@ -36,7 +36,10 @@ fn main() -> ExitCode {
     let state = State::read(std::io::stdin().lock());
     let done = match (&state, arguments.hook) {
         (Ok(state), Hook::Attach) => attach::run(state),
-        (Ok(state), Hook::Detach) => detach::run(state),
+        (Ok(state), Hook::Detach) => {
+            detach::run(state);
+            Ok(())
+        }
         (Err(_), _) => Ok(()),
     };
     let error = match (&state, done) {

@@ -27,9 +27,10 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
             }
             Ok(())
         }
-        // A create was cut short before it wrote a state; no VF is attached that early.
+        // A create was cut short before it wrote a state, or a delete after it had removed it.
         Err(Error::NoContainer { .. }) if options.force || folder.exists() => {
             remove_folder(&folder)?;
+            network::release(id, log);
             if options.force { Ok(()) } else { Err(Error::NoContainer { id: id.to_owned() }) }
         }
         // Written in part when the machine or the process died. Nothing says what it had, so everything is tried.

@@ -53,8 +53,9 @@ pub(crate) fn grant(spec: &Spec) -> Result<Option<vf::Grant>, Error> {
     Ok(Some(vf::authorise(&vf::Host::default(), request)?))
 }
 
-pub(crate) fn check(request: &vf::Request, id: &str) -> Result<(), Error> {
-    Ok(vf::check_attached(&vf::Host::default(), request, id)?)
+pub(crate) fn check(request: &vf::Request, id: &str, pid: i32) -> Result<(), Error> {
+    let container = vf::Container { id: id.to_owned(), pid };
+    Ok(vf::check_attached(&vf::Host::default(), request, &container)?)
 }
 
 /// Takes the VFs of a container back. Never fails: an engine must be able to remove the container, and what could not be

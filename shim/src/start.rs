@@ -21,7 +21,8 @@ pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
         return Err(Error::CannotStart { id: id.to_owned(), why });
     }
     if let Some(request) = container.request()? {
-        network::check(&request, id)?;
+        let pid = container.init().map_or(0, |pid| pid.as_raw());
+        network::check(&request, id, pid)?;
     }
     match container.library.start() {
         Ok(()) => Ok(()),

@@ -50,6 +50,35 @@ fn late_and_double_releases_change_nothing() {
     assert_free(&lab, "after b");
 }
 
+/// A VF that its container had lost, and that was then given to another driver, is not torn from it.
+#[test]
+fn a_lost_vf_that_somebody_took_is_left_to_them() {
+    let lab = host();
+    let device = format!("/sys/bus/pci/devices/{FIRST}");
+    ok(&lab, "holder a 11; attach a");
+    lab.ok(&format!(
+        "modprobe vfio-pci; echo {FIRST} > {device}/driver/unbind; echo vfio-pci > {device}/driver_override
+         echo {FIRST} > /sys/bus/pci/drivers_probe; readlink {device}/driver | grep vfio-pci"
+    ))
+    .unwrap();
+    ok(&lab, "end a; detach a");
+    let done = gc(&lab);
+    assert!(matches!(&done[..], [(vf, left, _)] if vf == FIRST && left == "left"), "{done:?}");
+    lab.ok(&format!("readlink {device}/driver | grep vfio-pci")).unwrap();
+    lab.ok(&format!("echo > {device}/driver_override; echo {FIRST} > {device}/driver/unbind"))
+        .unwrap();
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
+    assert_free(&lab, "after it was given back");
+}
+
+/// What a `delete` that was killed between the container and its VF left, the engine's next one gives back.
+#[test]
+fn a_delete_of_what_is_gone_gives_its_vf_back() {
+    let lab = host();
+    ok(&lab, "holder a 11; attach a; end a; runvf delete --force a");
+    assert_free(&lab, "after a delete");
+}
+
 #[test]
 fn an_old_claim_over_a_free_vf_is_taken_back() {
     let lab = host();

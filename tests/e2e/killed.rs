@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use lab::Lab;
+use lab::{Lab, Programs};
 use serde_json::Value;
 
 use crate::host::{configure, settle};
@@ -19,7 +20,7 @@ holder() { unshare -n sleep 1000 </dev/null >/dev/null 2>&1 & target=$!
     until [ "$(readlink /proc/$target/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
     echo $target > /tmp/$1.pid; }
 hook() { echo "{\"id\":\"$2\",\"pid\":$(cat /tmp/$2.pid),\"annotations\":{\"io.runvf.vlan\":\"$3\",
-    \"io.runvf.mac\":\"02:00:00:00:00:$3\",\"io.runvf.mtu\":\"1400\"}}" |
+    \"io.runvf.mac\":\"02:00:00:00:00:$3\",\"io.runvf.mtu\":\"1400\"$more}}" |
     timeout 100 /usr/libexec/runvf/runvf-hook $1; }
 end() { kill -9 $(cat /tmp/$1.pid) 2>/dev/null
     while [ -e /proc/$(cat /tmp/$1.pid)/ns/net ]; do sleep 0.01; done 2>/dev/null; true; }
@@ -34,22 +35,38 @@ struct Procedure {
     ways: &'static [&'static str],
     /// Where to break it; empty: everywhere.
     only: &'static [&'static str],
+    /// The state of the claim that it leaves, if any, when nothing breaks.
+    leaves: Option<&'static str>,
 }
+
+/// Succeeds if the attach does, and fails if it only says so.
+const ATTACHED: &str = "hook attach a 11 && nsenter -n -t $(cat /tmp/a.pid) ip link show mon0 | grep -q '[,<]PROMISC.*[,<]UP'";
 
 const CREATION: Procedure = Procedure {
     name: "attach on a PF without VFs or drivers for them",
     prepare: "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; holder a",
-    run: "hook attach a 11",
+    run: ATTACHED,
     ways: &["kill", "error"],
     // Making VFs takes seconds, and the rest is an attach like any other.
     only: &["lock", "numvfs", "sysfs-wait", "claim-create", "driver-override", "probe"],
+    leaves: Some("attached"),
 };
 const ATTACH: Procedure = Procedure {
     name: "attach",
     prepare: "holder a",
-    run: "hook attach a 11",
+    run: ATTACHED,
     ways: &["kill", "error"],
     only: &[],
+    leaves: Some("attached"),
+};
+/// The second of two VFs is what breaks, with the first in the container already.
+const PAIR: Procedure = Procedure {
+    name: "attach of two VFs",
+    prepare: "holder a; more=',\"io.runvf.vlan.tap1\":\"12\"'",
+    run: "hook attach a 11 && nsenter -n -t $(cat /tmp/a.pid) ip link show tap1 | grep -q PROMISC; code=$?; more=; (exit $code)",
+    ways: &["kill", "error"],
+    only: &["claim-create", "vf-set", "claim-replace", "move"],
+    leaves: Some("attached"),
 };
 const DETACH: Procedure = Procedure {
     name: "detach",
@@ -57,21 +74,23 @@ const DETACH: Procedure = Procedure {
     run: "hook detach a 11",
     ways: &["kill", "error"],
     only: &[],
+    leaves: None,
 };
-// What fails in the release within these two is what fails in a detach.
 const GC: Procedure = Procedure {
     name: "gc of a VF whose container is gone",
     prepare: "holder a; hook attach a 11 && end a",
     run: "timeout 100 runvfctl gc",
-    ways: &["kill"],
+    ways: &["kill", "error"],
     only: &[],
+    leaves: None,
 };
 const REPAIR: Procedure = Procedure {
     name: "repair",
     prepare: "holder a; hook attach a 11 && end a; RUNVF_FAULT=probe:1:error hook detach a 11",
     run: "timeout 100 runvfctl repair",
-    ways: &["kill"],
+    ways: &["kill", "error"],
     only: &[],
+    leaves: None,
 };
 const UNREADABLE: Procedure = Procedure {
     name: "repair of a VF whose claim cannot be read",
@@ -79,8 +98,9 @@ const UNREADABLE: Procedure = Procedure {
     // 3: its interface is not home yet.
     run: "for i in $(seq 100); do timeout 100 runvfctl repair 0000:01:10.0; code=$?
         [ $code = 3 ] || break; sleep 0.1; done; (exit $code)",
-    ways: &["kill"],
+    ways: &["kill", "error"],
     only: &[],
+    leaves: None,
 };
 const LOSS: Procedure = Procedure {
     name: "gc of a container whose VF is gone",
@@ -88,11 +108,11 @@ const LOSS: Procedure = Procedure {
     run: "timeout 100 runvfctl gc",
     ways: &["kill", "error"],
     only: &[],
+    leaves: Some("lost"),
 };
 
 fn faulty_host() -> Lab {
-    let lab = Lab::restore().unwrap();
-    lab.install_runvf_with_fault_points().unwrap();
+    let lab = Lab::with_runvf(Programs::WithFaultPoints).unwrap();
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n");
     lab.write("/tmp/functions", FUNCTIONS).unwrap();
     // Or the first attach would wait for it, and pass points that no other does.
@@ -112,13 +132,39 @@ fn with_vfs() -> Lab {
     lab
 }
 
+/// As [`Seen::settings`] has it.
+const OPERATORS: &str = "mtu 1450\nqlen 500\nalias rack 3\ngeneric-segmentation-offload: off";
+
+/// Ids are unique within one engine only. A create that was killed before it had a VF must not pass for a container of that name
+/// that has one.
+#[test]
+fn a_container_of_the_same_name_elsewhere_is_another() {
+    let lab = with_vfs();
+    let create = "timeout 100 runvf --root $root create --bundle /var/lib/runvf-bundles/tcpdump same </dev/null >/dev/null 2>&1";
+    lab.ok(&format!(
+        "mkdir -p /var/log/sensor; root=/run/one; {create}; runvf --root /run/one start same"
+    ))
+    .unwrap();
+    let broken = lab
+        .sh(&format!("root=/run/two; export RUNVF_FAULT=claim-create:1:kill; {create}"))
+        .unwrap();
+    assert_eq!(broken.status, 137, "{broken}");
+    let refused = lab.sh("runvf --root /run/two start same").unwrap();
+    assert_eq!(
+        (refused.status, refused.stderr.as_str()),
+        (1, "runvf: container same has no VF for `mon0`\n")
+    );
+}
+
 /// The points that a procedure passes, with how often.
 fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
-    let Procedure { name, prepare, run, .. } = procedure;
+    let Procedure { name, prepare, run, leaves, .. } = procedure;
     let trace = format!(
         "rm -f /tmp/trace; {prepare}; RUNVF_FAULT_LOG=/tmp/trace; export RUNVF_FAULT_LOG; {run}; unset RUNVF_FAULT_LOG"
     );
     let seen = Seen::after(lab, &[&trace, PUT_RIGHT], name);
+    // A run that went another way than usual would know points that no other run meets.
+    assert_eq!(seen[0].state().as_deref(), *leaves, "{}", seen[0].case);
     seen[1].assert_all_clean();
     let mut counts = BTreeMap::new();
     for point in lab.ok("cat /tmp/trace").unwrap().stdout.lines() {
@@ -130,7 +176,8 @@ fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
 /// Ends whoever is left, and has the operator put things right.
 const PUT_RIGHT: &str = "end a; end b; runvfctl gc; runvfctl repair
     for claim in /run/runvf/claims/0*.json; do
-        [ ! -e $claim ] || grep -q nonce $claim || runvfctl repair $(basename $claim .json); done";
+        [ ! -e $claim ] || grep -q nonce $claim || runvfctl repair $(basename $claim .json); done
+    udevadm settle";
 
 const ANOTHER: &str = "holder b; hook attach b 22; echo \"b: $?\"
     nsenter -n -t $(cat /tmp/b.pid) ip link show mon0 | grep -q PROMISC && echo 'b sees'";
@@ -145,6 +192,8 @@ struct Seen {
     taken: Vec<String>,
     /// Of each VF that has a driver, the flags of its interface at home; and drivers that VFs are set aside for.
     flags: Vec<String>,
+    /// What an operator had set on the first VF.
+    settings: String,
 }
 
 impl Seen {
@@ -159,10 +208,13 @@ impl Seen {
                  ls /run/runvf/claims 2>/dev/null; echo {MARK}
                  for vf in $(ls -d /sys/class/net/pf0/device/virtfn*/driver 2>/dev/null); do
                      cat ${{vf%driver}}net/*/flags 2>/dev/null || echo away; done
-                 cat /sys/class/net/pf0/device/virtfn*/driver_override | sed 's/^(null)$//'; echo {MARK}\n"
+                 cat /sys/class/net/pf0/device/virtfn*/driver_override | sed 's/^(null)$//'; echo {MARK}
+                 ip link show enp1s0v0 2>/dev/null | grep -oE 'mtu [0-9]+|qlen [0-9]+|alias .*'
+                 ethtool -k enp1s0v0 2>/dev/null | grep '^generic-seg'; echo {MARK}\n"
             ));
         }
-        let output = lab.sh(&script).unwrap();
+        // Each of the steps is bounded by itself.
+        let output = lab.sh_within(Duration::from_secs(600), &script).unwrap();
         let parts: Vec<&str> = output.stdout.split(MARK).collect();
         let case = format!("{case}\n{output}");
         let see = |part: &[&str]| {
@@ -175,9 +227,22 @@ impl Seen {
                 claims: claims.map(Result::unwrap).collect(),
                 taken: part[3].split_whitespace().map(str::to_owned).collect(),
                 flags: part[4].split_whitespace().map(str::to_owned).collect(),
+                settings: part[5].trim().to_owned(),
             }
         };
-        parts.chunks_exact(5).map(see).collect()
+        parts.chunks_exact(6).map(see).collect()
+    }
+
+    /// The state that all claims are in, or of one that tells more of it the key.
+    fn state(&self) -> Option<String> {
+        assert_eq!(self.claims.len(), self.taken.len(), "{}", self.case);
+        let state = |claim: &Value| {
+            let told = claim["state"].as_object().and_then(|told| told.keys().next().cloned());
+            told.or_else(|| claim["state"].as_str().map(str::to_owned))
+        };
+        let states: BTreeSet<_> = self.claims.iter().filter_map(state).collect();
+        assert!(states.len() <= 1, "{states:?} after {}", self.case);
+        states.into_iter().next()
     }
 
     fn dirty(&self) -> impl Iterator<Item = &Value> {
@@ -200,6 +265,22 @@ impl Seen {
         assert_eq!(self.taken.iter().find(json), None, "{}", self.case);
         // BROADCAST and MULTICAST: DOWN, at home, and not promiscuous.
         assert!(self.flags.iter().all(|flags| flags == "0x1002"), "{}", self.case);
+        // The address that the first container had asked for.
+        assert!(!format!("{:?}", self.vfs).contains("02:00:00:00:00:11"), "{}", self.case);
+    }
+
+    /// After an attach that met an error: it came through whole, or nothing of it is left but what must not be used.
+    fn assert_attached_or_refused(&self) {
+        let state = self.state();
+        match self.text.contains("ended with 0") {
+            true => {
+                assert_eq!(state.as_deref(), Some("attached"), "{}", self.case);
+                let vlan = |vf: &Value| vf["vlan_list"][0]["vlan"] == 11 && vf["trust"] == true;
+                assert!(self.vfs.iter().any(vlan), "{}", self.case);
+            }
+            // A release that fails, too, leaves a claim that the next to come takes care of.
+            false => assert_ne!(state.as_deref(), Some("attached"), "{}", self.case),
+        }
     }
 
     /// The second container must have got a VF on its own VLAN that nobody else has.
@@ -237,7 +318,7 @@ fn break_everywhere(lab: &Lab, procedure: &Procedure) {
 }
 
 fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
-    let Procedure { name, prepare, run, .. } = procedure;
+    let Procedure { name, prepare, run, leaves, .. } = procedure;
     let broken = format!(
         "{prepare}; export RUNVF_FAULT={fault}; {run}; echo \"ended with $?\"; unset RUNVF_FAULT"
     );
@@ -247,18 +328,29 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     if fault.ends_with("kill") {
         // 128 + SIGKILL, of the program or of the `timeout` around it.
         assert!(seen[0].text.contains("ended with 137"), "{}", seen[0].case);
+    } else if *leaves == Some("attached") {
+        seen[0].assert_attached_or_refused();
+    } else if *name == DETACH.name {
+        assert!(seen[0].text.contains("ended with 0"), "an engine must go on: {}", seen[0].case);
     }
     seen.iter().for_each(Seen::assert_nothing_dirty_is_free);
     if another {
         seen[1].assert_another_attached();
     }
-    seen[seen.len() - 1].assert_all_clean();
+    let last = &seen[seen.len() - 1];
+    last.assert_all_clean();
+    // A repair without a readable claim knows nothing of what was before; and where VFs are made anew, nobody had set anything.
+    if ![CREATION.name, UNREADABLE.name].contains(name) {
+        assert_eq!(last.settings, OPERATORS, "{}", last.case);
+        assert_eq!(last.flags.len(), 2, "both have their driver: {}", last.case);
+    }
 }
 
 #[test]
 fn attach_broken_at_every_step() {
     let lab = with_vfs();
     break_everywhere(&lab, &ATTACH);
+    break_everywhere(&lab, &PAIR);
 }
 
 #[test]

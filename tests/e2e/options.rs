@@ -1,7 +1,7 @@
 //! What else an annotation may ask for.
 
 use crate::engine::{Engine, IMAGE, run};
-use crate::host::{assert_untouched, configure, prepared, state};
+use crate::host::{assert_untouched, configure, leave, prepared, state};
 
 #[test]
 fn every_option_takes_effect_inside_and_on_the_pf() {
@@ -41,6 +41,7 @@ fn every_option_takes_effect_inside_and_on_the_pf() {
     lab.ok("docker rm -f sensor").unwrap();
     assert_untouched(&lab, &before);
     lab.ok("! ip link show pf0 | grep 02:00:00:00:0a:0b").unwrap();
+    leave(lab, &before);
 }
 
 /// `sriov_drivers_autoprobe=0`: VFs without netdevs until one is asked for, and again afterwards.
@@ -59,6 +60,33 @@ fn a_vf_without_a_driver_has_none_afterwards() {
     );
     assert_eq!(output.text(), "1", "{output}");
     assert_untouched(&lab, &before);
+}
+
+/// A VF whose driver is missing although the kernel binds VFs by itself is only late, or was unbound by hand: it has one
+/// afterwards.
+#[test]
+fn a_vf_that_lost_its_driver_has_one_afterwards() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok("echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind").unwrap();
+    let output = run(
+        &lab,
+        Engine::PodmanHooks,
+        "--annotation io.runvf.vlan=9",
+        "basename $(readlink /sys/class/net/mon0/device)",
+    );
+    // The first in order of preference are those with a driver.
+    assert_eq!(output.text(), "0000:01:10.2", "{output}");
+    lab.ok("ip link set enp1s0v1 up; ip link set enp1s0v2 up").unwrap();
+    let output = run(
+        &lab,
+        Engine::PodmanHooks,
+        "--annotation io.runvf.vlan=9",
+        "basename $(readlink /sys/class/net/mon0/device)",
+    );
+    assert_eq!(output.text(), "0000:01:10.0", "{output}");
+    lab.ok("ip link set enp1s0v1 down; ip link set enp1s0v2 down").unwrap();
+    leave(lab, &before);
 }
 
 /// A VF that is up, or given to another driver, is somebody's.

@@ -36,7 +36,8 @@ fn every_item_is_as_it_was_before() {
     for engine in ALL {
         let mess = "ip link set mon0 down && ip link set mon0 name evil0 address 02:66:66:66:66:66 mtu 1300 txqueuelen 7 alias x \
             && ip link property add dev evil0 altname evil-altname && ip link set evil0 up promisc on allmulticast on \
-            && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 && ip link show evil0 | grep -q 1300";
+            && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 \
+            && tc qdisc add dev evil0 root pfifo limit 7 && ip link show evil0 | grep -q 'pfifo.*02:66\\|1300'";
         let output = run(&lab, engine, "--cap-add NET_ADMIN --annotation io.runvf.vlan=100", mess);
         assert_eq!(output.status, 0, "{engine:?}: {output}");
         // `docker run` may return before the runtime has deleted the container.
@@ -45,7 +46,8 @@ fn every_item_is_as_it_was_before() {
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
         assert_eq!(look(&lab), before, "{engine:?}");
-        lab.ok("! ip link show enp1s0v0 | grep evil").unwrap();
+        lab.ok("! ip link show enp1s0v0 | grep -E 'evil|pfifo '; ! ip link show | grep 02:66:66")
+            .unwrap();
     }
 }
 
@@ -82,6 +84,19 @@ fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
     }
+}
+
+/// With the VF goes all that was set on it; what is left to repair is its claim.
+#[test]
+fn a_vf_in_quarantine_that_vanished_is_forgotten_by_a_repair() {
+    let lab = prepared();
+    start(&lab, Engine::PodmanHooks, "sensor", "--annotation io.runvf.vlan=100");
+    lab.ok("echo nobody > /sys/bus/pci/devices/0000:01:10.0/driver_override; podman rm -f sensor
+            echo 0 > /sys/class/net/pf0/device/sriov_numvfs; runvfctl status | grep quarantined")
+        .unwrap();
+    let repaired = lab.json("runvfctl repair --json").unwrap();
+    assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
+    lab.ok("test -z \"$(ls -A /run/runvf/claims)\"; runvfctl repair 0000:01:10.0 2>&1 | grep 'there is no VF' || test $? = 1").unwrap();
 }
 
 /// udev, systemd-networkd and NetworkManager are told to leave the VFs of configured PFs alone, and no others.

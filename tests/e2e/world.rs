@@ -171,6 +171,38 @@ fn the_namespace_loses_its_name_and_then_its_process() {
     }
 }
 
+/// Two containers in a namespace that outlives both, as of a pod: each gives back its own VF and no other, though the processes in
+/// it are younger; and what a killed one left there does not keep a third from its name.
+#[test]
+fn a_namespace_outlives_its_containers() {
+    let lab = prepared();
+    functions(&lab);
+    lab.ok("ip netns add rented; bundle=/var/lib/runvf-bundles/tcpdump
+        for n in 1 2 3; do
+            mkdir /tmp/c$n; name=mon$((n % 2)); jq \".root.path = \\\"$bundle/rootfs\\\" | .process.args = [\\\"sleep\\\", \\\"1000\\\"] |
+                del(.linux.namespaces[] | select(.type == \\\"pid\\\")) | .annotations = {\\\"io.runvf.vlan.$name\\\": \\\"${n}00\\\"} |
+                (.linux.namespaces[] | select(.type == \\\"network\\\")).path = \\\"/run/netns/rented\\\"\" \
+                $bundle/config.json > /tmp/c$n/config.json
+        done")
+        .unwrap();
+    let start = |n: u32| {
+        lab.ok(&format!("runvf create --bundle /tmp/c{n} --pid-file /tmp/pid{n} c{n} </dev/null >/dev/null 2>&1; runvf start c{n}")).unwrap();
+    };
+    start(1);
+    start(2);
+    assert_eq!(vlans(&lab), [on(100, SENSOR_VF), on(200, SLEEPER_VF)]);
+    lab.ok("kill -9 $(cat /tmp/pid1); runvf delete --force c1").unwrap();
+    assert_eq!(vlans(&lab), [on(200, SLEEPER_VF)], "the first is back though the second lives");
+
+    start(1);
+    // Nobody says that it is gone.
+    lab.ok("kill -9 $(cat /tmp/pid1); while kill -0 $(cat /tmp/pid1); do :; done 2>/dev/null; ip -n rented link show mon1").unwrap();
+    start(3);
+    assert_eq!(vlans(&lab), [on(300, SENSOR_VF), on(200, SLEEPER_VF)]);
+    lab.ok("for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented").unwrap();
+    assert_free(&lab, "after all were deleted");
+}
+
 /// Docker's own daemon, killed; systemd starts it anew.
 fn dockerd_dies(lab: &Lab) {
     lab.ok("pid=$(pidof dockerd); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.1; done")

@@ -16,9 +16,9 @@ use crate::claim::{Claim, Claims, State};
 use crate::config::Pool;
 use crate::configure::readback;
 use crate::kernel::netlink::Netlink;
-use crate::kernel::netns::Netns;
+use crate::kernel::netns::{Netns, NetnsRecord};
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::{PfLock, lock_pf};
+use crate::lock::{IMPATIENCE, PfLock, lock_pf};
 use crate::process::ProcessId;
 use crate::release::release_claim;
 use crate::{Config, Container, Error, Host, Interface, Request, fault, reconcile};
@@ -62,9 +62,10 @@ impl Grant {
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
         let attach = Attach::begin(self, container)?;
         let missing = attach.missing()?;
-        attach.refuse_taken_names(&missing)?;
-        // Claims of the dead hold VFs that this container could have.
+        // Claims of the dead hold VFs that this container could have, and their interfaces names in a namespace that outlived
+        // them (a pod's).
         reconcile(&self.host)?;
+        attach.refuse_taken_names(&missing)?;
         let undo = Undo { attach: &attach, done: false };
         for (interface, pool) in missing {
             let claim = attach.claim(interface, pool)?;
@@ -98,7 +99,7 @@ impl Drop for Undo<'_> {
         for claim in attach.claims.of_container(&attach.container.id).unwrap_or_default() {
             if claim.nonce == attach.nonce {
                 // What cannot be released stays on record as quarantined, or as the claim of a dead worker.
-                let _ = release_claim(&attach.grant.host, &claim);
+                let _ = release_claim(&attach.grant.host, &claim, IMPATIENCE);
             }
         }
     }
@@ -112,6 +113,7 @@ struct Attach<'a> {
     netlink: Netlink,
     claims: Claims,
     netns: Netns,
+    record: NetnsRecord,
     init: ProcessId,
     worker: ProcessId,
     nonce: String,
@@ -136,6 +138,7 @@ impl<'a> Attach<'a> {
             sysfs: Sysfs(grant.host.sysfs.clone()),
             netlink: Netlink::open()?,
             claims: Claims::open(&grant.host.run)?,
+            record: netns.record()?,
             netns,
             init,
             worker,
@@ -202,18 +205,21 @@ fn nonce(worker: ProcessId) -> String {
 /// Whether the container has every VF that it asks for, each attached. To be asked right before its process may run: a
 /// creation that was killed in the middle, or a VF that vanished since, must not become a sensor that sees nothing.
 ///
+/// An id is unique only among the containers of one engine, so that the container is known by its process as well.
+///
 /// # Errors
 /// [`Error::NotAttached`], naming the first interface that is missing.
-pub fn check_attached(host: &Host, request: &Request, container: &str) -> Result<(), Error> {
-    let claims = Claims::open(&host.run)?.of_container(container)?;
+pub fn check_attached(host: &Host, request: &Request, container: &Container) -> Result<(), Error> {
+    let claims = Claims::open(&host.run)?.of_container(&container.id)?;
+    let init = ProcessId::of(container.pid);
     for interface in &request.interfaces {
         let missing = || Error::NotAttached {
-            container: container.to_owned(),
+            container: container.id.clone(),
             interface: interface.name.clone(),
         };
         let claim = claims
             .iter()
-            .find(|claim| claim.holds(interface) && claim.init.is_alive())
+            .find(|claim| claim.holds(interface) && Some(claim.init) == init)
             .ok_or_else(missing)?;
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid)))?;
         let link = netns.inside(|| Netlink::open()?.link_of(&claim.vf))?;

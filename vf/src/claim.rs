@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{OnLoss, Scrub};
 use crate::fault;
-use crate::kernel::netns::NetnsId;
+use crate::kernel::netns::NetnsRecord;
 use crate::kernel::sysfs::is_pci_address;
 use crate::netdev::Netdev;
 use crate::plan::Settings;
@@ -104,7 +104,7 @@ pub struct Claim {
     pub tenant: Option<String>,
     /// The VF's name inside.
     pub interface: String,
-    pub netns: NetnsId,
+    pub netns: NetnsRecord,
     /// The container's init process.
     pub init: ProcessId,
     /// Who works on it now. Meaningless once attached.
@@ -124,7 +124,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Before {
-    /// `None`: the VF had no driver, and shall have none afterwards.
+    /// `None`: the VF had no driver, and shall have none afterwards unless the kernel is to bind VFs by itself.
     pub driver: Option<String>,
     pub driver_override: Option<String>,
     pub settings: Settings,
@@ -332,6 +332,7 @@ fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::netns::NetnsId;
 
     fn claim(vf: &str, nonce: &str) -> Claim {
         Claim {
@@ -345,7 +346,7 @@ mod tests {
             container: "c".to_owned(),
             tenant: None,
             interface: "mon0".to_owned(),
-            netns: NetnsId { dev: 4, ino: 5 },
+            netns: NetnsRecord { id: NetnsId { dev: 4, ino: 5 }, cookie: 6 },
             init: ProcessId { pid: 1, start_time: 2 },
             worker: ProcessId { pid: 3, start_time: 4 },
             since: 0,

@@ -15,7 +15,7 @@ use crate::plan::{Change, Settings, changes, phrase};
 /// How long a driver may call itself busy. i40e lets the next operation wait 300 ms for the reset of the last one.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Leads the claim's VF to `want`. Changes that some drivers do not know are tried once and not insisted on.
+/// Leads the claim's VF to `want`. Changes that some drivers do not know are tried and not insisted on.
 ///
 /// # Errors
 /// [`Error::SetVf`] when the driver refuses; [`Error::NotTaken`] when it says yes and does not do it.
@@ -25,34 +25,40 @@ pub(crate) fn converge(
     claim: &Claim,
     want: &Settings,
 ) -> Result<(), Error> {
+    let (optional, needed) = split(&read(netlink, pf, claim)?, want);
+    if !needed.is_empty() {
+        set(netlink, pf, claim, &needed)?;
+        expect(&read(netlink, pf, claim)?, want, claim)?;
+    }
+    for change in optional {
+        // EOPNOTSUPP and the like: see `Change::is_optional`.
+        let _ = set(netlink, pf, claim, &[change]);
+    }
+    Ok(())
+}
+
+/// Makes changes, as often as it takes a driver that calls itself busy.
+///
+/// The kernel makes those of one message one by one and stops at the first that fails (`do_setvfinfo`, `net/core/rtnetlink.c`); to
+/// make them again does no harm.
+///
+/// # Errors
+/// [`Error::SetVf`].
+pub(crate) fn set(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    wanted: &[Change],
+) -> Result<(), Error> {
     let deadline = Instant::now() + BUSY;
-    let mut have = read(netlink, pf, claim)?;
     loop {
-        let (optional, needed) = split(&have, want);
-        if needed.is_empty() {
-            for change in optional {
-                // EOPNOTSUPP and the like: see `Change::is_optional`.
-                let _ = netlink.set_vf(pf.ifindex, claim.index, &[change]);
-            }
-            return Ok(());
+        let Err(source) = netlink.set_vf(pf.ifindex, claim.index, wanted) else { return Ok(()) };
+        let busy = matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY));
+        if !busy || Instant::now() >= deadline {
+            let (vf, pf, what) = (claim.vf.clone(), pf.name.clone(), phrase(wanted));
+            return Err(Error::SetVf { vf, pf, what, source });
         }
-        let sent = netlink.set_vf(pf.ifindex, claim.index, &needed);
-        have = read(netlink, pf, claim)?;
-        match sent {
-            Ok(()) => expect(&have, want, claim)?,
-            Err(source) => {
-                let busy = matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY));
-                if !busy || Instant::now() >= deadline {
-                    return Err(Error::SetVf {
-                        vf: claim.vf.clone(),
-                        pf: pf.name.clone(),
-                        what: phrase(&needed),
-                        source,
-                    });
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

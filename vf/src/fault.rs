@@ -68,7 +68,7 @@ mod tests {
         "libc::ioctl(",
         "setns(",
         "fork()",
-        "Flock::lock(",
+        "flock(&file)",
         ".block_on(",
         ".write_all(",
         "SYS_pidfd_send_signal",

@@ -3,22 +3,28 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::{Error, fault};
 
-/// Held until dropped. The kernel drops it with its last descriptor: a killed owner holds nothing, unless it was killed while a
-/// write of its own hangs in a driver, and then the PF had better stay locked.
-pub(crate) struct PfLock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
+/// Held until its last descriptor is closed, and never unlocked before (`LOCK_UN`, which `nix::fcntl::Flock` does when dropped,
+/// would take it from everybody who inherited it). A killed owner holds nothing, unless a write of its own hangs in a driver in
+/// a child, given up or not: then the PF stays locked for as long as the kernel is in it.
+pub(crate) struct PfLock {
+    _held: File,
+}
 
 /// Creating VFs may take two minutes with the lock held; nothing else takes seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+
+/// For giving back what could not be used: the lock may be held by a child of one's own that hangs in a driver.
+pub(crate) const IMPATIENCE: Duration = Duration::from_secs(20);
 
 /// # Errors
 /// [`Error::Locked`] when another process has held it all the while.
@@ -51,22 +57,29 @@ fn lock(path: &Path, patience: Duration) -> Result<PfLock, Error> {
     let deadline = Instant::now() + patience;
     // A blocking flock cannot be bounded without a signal, and signals belong to whoever called this library.
     loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
+        match flock(&file) {
+            Ok(()) => {
                 // For whoever waits in vain.
-                let _ = lock.set_len(0).and_then(|()| lock.write_all(name_of_self().as_bytes()));
-                return Ok(PfLock(lock));
+                let _ = file.set_len(0).and_then(|()| file.write_all(name_of_self().as_bytes()));
+                return Ok(PfLock { _held: file });
             }
-            Err((_, errno)) if errno != Errno::EWOULDBLOCK => return Err(failed(errno.into())),
+            Err(errno) if errno != Errno::EWOULDBLOCK => return Err(failed(errno.into())),
             Err(_) if Instant::now() >= deadline => {
                 let holder = fs::read_to_string(path).unwrap_or_default();
                 let (path, seconds) = (path.to_owned(), patience.as_secs());
                 return Err(Error::Locked { path, seconds, holder });
             }
-            Err((unlocked, _)) => file = unlocked,
+            Err(_) => {}
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn flock(file: &File) -> Result<(), Errno> {
+    // SAFETY: takes two numbers; the descriptor is open for as long as `file` is borrowed.
+    let locked =
+        unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_EX | nix::libc::LOCK_NB) };
+    Errno::result(locked).map(drop)
 }
 
 fn name_of_self() -> String {
@@ -87,6 +100,19 @@ mod tests {
         let holder = format!("(process {})", std::process::id());
         assert!(refused.contains(&holder), "{refused}");
         drop(first);
+        lock(&path, Duration::ZERO).unwrap();
+    }
+
+    /// A child stands for a write that hangs in a driver, and that its parent has given up.
+    #[test]
+    fn a_lock_is_held_as_long_as_a_child_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pf.lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let inherited = first._held.try_clone().unwrap();
+        drop(first);
+        lock(&path, Duration::ZERO).map(drop).unwrap_err();
+        drop(inherited);
         lock(&path, Duration::ZERO).unwrap();
     }
 }

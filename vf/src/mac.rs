@@ -15,6 +15,12 @@ impl MacAddress {
     pub fn is_unicast(self) -> bool {
         self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
+
+    /// A different one that is nobody's: unicast, and locally administered (IEEE 802, 8.4).
+    pub(crate) fn another(self) -> Self {
+        let [a, b, c, d, e, f] = self.0;
+        Self([a & !1 | 2, b, c, d, e, !f])
+    }
 }
 
 impl fmt::Display for MacAddress {
@@ -62,5 +68,17 @@ impl TryFrom<String> for MacAddress {
 
     fn try_from(text: String) -> Result<Self, NotAMac> {
         text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_address_is_one_and_is_other() {
+        for mac in [[0; 6], [0xff; 6], [2, 0, 0, 0, 0, 1]].map(MacAddress) {
+            assert!(mac.another() != mac && mac.another().is_unicast(), "{mac}");
+        }
     }
 }

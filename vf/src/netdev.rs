@@ -5,9 +5,11 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -15,8 +17,9 @@ use crate::error::Netlink as Failure;
 use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Link, Netlink};
 
-/// How long udev may take to name a new netdev and to write down how it did.
-pub(crate) const UDEV: Duration = Duration::from_secs(5);
+/// How long udev may take to name a new netdev and to write down how it did: tenths of a second, and many of those on a machine
+/// that starts a crowd of containers.
+pub(crate) const UDEV: Duration = Duration::from_secs(20);
 
 /// What is kept of a free VF's netdev, to be found so again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +33,36 @@ pub struct Netdev {
     /// Packets.
     pub txqueuelen: u32,
     pub qdisc: String,
-    /// The offloads that are asked for, `ETHTOOL_GFEATURES`. Empty when the kernel would not say.
+    /// The offloads that are asked for, `ETHTOOL_GFEATURES`. Empty: there are none to ask for.
     pub features: Vec<u32>,
 }
 
 impl Netdev {
-    pub(crate) fn of(link: &Link) -> Self {
+    /// The netdev as it is now. Its offloads are asked for by name, which udev may change at this moment.
+    ///
+    /// # Errors
+    /// [`Error::Dirty`] when it is gone; [`Error::Link`] when the kernel does not say. A driver without offloads has none.
+    pub(crate) fn read(netlink: &Netlink, vf: &str, ifindex: u32) -> Result<(Link, Self), Error> {
+        let deadline = Instant::now() + UDEV;
+        loop {
+            let gone = || dirty(vf, "lost its interface while that was looked at");
+            let link = netlink.link(ifindex)?.ok_or_else(gone)?;
+            let features = match ethtool::features(&link.name) {
+                Ok(features) => features,
+                Err(Errno::EOPNOTSUPP) => Vec::new(),
+                Err(Errno::ENODEV) if Instant::now() < deadline => continue,
+                Err(errno) => {
+                    let (action, object) =
+                        ("read the offloads of", format!("{} (VF {vf})", link.name));
+                    return Err(Error::Link { action, object, source: Failure::Refused(errno) });
+                }
+            };
+            let netdev = Self::of(&link, features);
+            return Ok((link, netdev));
+        }
+    }
+
+    fn of(link: &Link, features: Vec<u32>) -> Self {
         Self {
             name: link.name.clone(),
             altnames: link.altnames.clone(),
@@ -43,12 +70,12 @@ impl Netdev {
             mtu: link.mtu,
             txqueuelen: link.txqueuelen,
             qdisc: link.qdisc.clone(),
-            features: ethtool::features(&link.name).unwrap_or_default(),
+            features,
         }
     }
 }
 
-/// Makes a fresh netdev look as the VF's did when it was free.
+/// Makes a fresh netdev look as the VF's did when it was free, but for the offloads: see [`verify`].
 ///
 /// # Errors
 /// [`Error::Link`] when the kernel refuses to take it down, or its MTU. Whether all was done is [`verify`]'s to say.
@@ -76,11 +103,6 @@ pub(crate) fn restore(
     if link.alias != before.alias {
         netlink.set_alias(ifindex, &before.alias).map_err(failed("set the alias of"))?;
     }
-    let features = ethtool::features(&link.name).unwrap_or_default();
-    if !before.features.is_empty() && features != before.features {
-        // By name, which udev may just have changed: what is wrong after this is seen by `verify`.
-        let _ = ethtool::set_features(&link.name, &before.features);
-    }
     if link.name != before.name {
         // The name may be somebody else's by now, or udev's to give; a VF is no less clean under another.
         let _ = netlink.rename(ifindex, &before.name);
@@ -88,6 +110,9 @@ pub(crate) fn restore(
     Ok(())
 }
 
+/// Gives the offloads back and looks at every item. Offloads are asked for by name (`SIOCETHTOOL`), and at this moment udev may be
+/// giving another, so that they are asked for until they are there.
+///
 /// # Errors
 /// [`Error::Dirty`], naming the first item that is not as it was. `given` is the name that the container had asked for.
 pub(crate) fn verify(
@@ -99,51 +124,57 @@ pub(crate) fn verify(
 ) -> Result<(), Error> {
     let deadline = Instant::now() + UDEV;
     loop {
-        let Some(link) = netlink.link(ifindex)? else {
-            return Err(dirty(vf, "vanished when bound"));
-        };
-        match difference(&link, before, given, &udevs_names(ifindex)) {
+        let (link, have) = Netdev::read(netlink, vf, ifindex)?;
+        match difference(&link, &have, before, given, &udevs_names(ifindex)) {
             None => return Ok(()),
-            // udev gives other names before it says that it did; and offloads are asked for by name.
-            Some(what) if [ALTNAME, OFFLOADS].contains(&what) && Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(20));
+            Some(OFFLOADS) if Instant::now() < deadline => {
+                let _ = ethtool::set_features(&link.name, &before.features);
             }
+            // udev gives other names before it says that it did.
+            Some(ALTNAME) if Instant::now() < deadline => {}
             Some(what) => return Err(dirty(vf, what)),
         }
+        thread::sleep(LOOK);
     }
 }
 
+const LOOK: Duration = Duration::from_millis(5);
 const ALTNAME: &str = "has an alternative name that it did not have before";
 const OFFLOADS: &str = "has other offloads than before";
 
 /// What a container could have left behind.
 fn difference(
     link: &Link,
+    have: &Netdev,
     before: &Netdev,
     given: &str,
     udevs: &HashSet<String>,
 ) -> Option<&'static str> {
-    let have = Netdev::of(link);
     // What the kernel gives to an interface once it has been up, if nobody asks for another.
     const USUAL: [&str; 6] = ["noop", "noqueue", "mq", "pfifo_fast", "fq_codel", "fq"];
     let known = |name: &String| before.altnames.contains(name) || udevs.contains(name);
-    match have {
-        _ if link.flags != Flags::default() => Some("is up or promiscuous"),
-        _ if link.promiscuity != 0 => Some("is promiscuous"),
-        _ if link.allmulticast != 0 => Some("receives all multicast"),
-        _ if link.xdp => Some("still carries an XDP program"),
-        _ if link.master => Some("has a master"),
-        _ if have.name == given && before.name != given => Some("has its container's name"),
-        _ if !have.altnames.iter().all(known) => Some(ALTNAME),
-        _ if have.alias != before.alias => Some("has another alias than before"),
-        _ if have.mtu != before.mtu => Some("has another MTU than before"),
-        _ if have.txqueuelen != before.txqueuelen => Some("has another queue length than before"),
-        _ if have.qdisc != before.qdisc && !USUAL.contains(&have.qdisc.as_str()) => {
-            Some("has another qdisc than before")
-        }
-        _ if !before.features.is_empty() && have.features != before.features => Some(OFFLOADS),
-        _ => None,
-    }
+    let usual = |qdisc: &str| USUAL.contains(&qdisc);
+    let items = [
+        (link.flags != Flags::default(), "is up or promiscuous"),
+        (link.promiscuity != 0, "is promiscuous"),
+        (link.allmulticast != 0, "receives all multicast"),
+        (link.xdp, "still carries an XDP program"),
+        (link.master, "has a master"),
+        (have.name == given && before.name != given, "has its container's name"),
+        (!have.altnames.iter().all(known), ALTNAME),
+        (have.alias != before.alias, "has another alias than before"),
+        (have.mtu != before.mtu, "has another MTU than before"),
+        (have.txqueuelen != before.txqueuelen, "has another queue length than before"),
+        (have.qdisc != before.qdisc && !usual(&have.qdisc), "has another qdisc than before"),
+        (!before.features.is_empty() && have.features != before.features, OFFLOADS),
+    ];
+    items.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what)
+}
+
+/// Whether udev is through with a new netdev, so that its name is the one it will keep. Without udev that is so at once.
+pub(crate) fn has_udev_named(ifindex: u32) -> bool {
+    Path::new(&format!("/run/udev/data/n{ifindex}")).exists()
+        || !Path::new("/run/udev/control").exists()
 }
 
 /// The names that udev found for a netdev (`systemd.net-naming-scheme(7)`), from its database.
@@ -173,13 +204,13 @@ mod tests {
         }
     }
 
-    /// Without features: there is no such interface to ask.
     fn before() -> Netdev {
-        Netdev { features: Vec::new(), ..Netdev::of(&link()) }
+        Netdev::of(&link(), vec![3, 1])
     }
 
     fn judged(link: &Link) -> Option<&'static str> {
-        difference(link, &before(), "mon0", &HashSet::from(["enx1".to_owned()]))
+        let have = Netdev::of(link, vec![3, 1]);
+        difference(link, &have, &before(), "mon0", &HashSet::from(["enx1".to_owned()]))
     }
 
     #[test]
@@ -211,7 +242,7 @@ mod tests {
         ] {
             assert!(judged(&dirty).is_some(), "{dirty:?}");
         }
-        let before = Netdev { features: vec![1], ..before() };
-        assert!(difference(&link(), &before, "mon0", &HashSet::new()).is_some());
+        let fewer = Netdev { features: vec![1], ..before() };
+        assert_eq!(difference(&link(), &fewer, &before(), "mon0", &HashSet::new()), Some(OFFLOADS));
     }
 }

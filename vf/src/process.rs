@@ -16,7 +16,8 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// `None`: there is no such process, or it has ended and only waits to be reaped.
+    /// `None`: there is no such process, or it has ended and only waits to be reaped. One whose first thread has ended while others
+    /// run has not.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let start_time = start_time(&stat)?;
@@ -80,10 +81,11 @@ fn start_time(stat: &str) -> Option<u64> {
     // The second field is the command's name in parentheses and may hold anything, closing parentheses included.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    if matches!(state, "X" | "x") || (state == "Z" && threads <= 1) {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    fields.nth(1)?.parse().ok()
 }
 
 /// Changes at every boot.
@@ -97,11 +99,13 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_hides_nothing() {
-        let stat = "7 (a) Z 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20 21";
+        let stat = "7 (a) Z 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20 21";
         assert_eq!(start_time(stat), Some(4242));
+        assert_eq!(start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20"), None);
+        // Two threads: the first has ended.
         assert_eq!(
-            start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20"),
-            None
+            start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 2 18 4242 20"),
+            Some(4242)
         );
         assert_eq!(start_time("nonsense"), None);
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claim::{Claim, Claims, State};
 use crate::config::OnLoss;
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::{PfLock, lock_pf, lock_pf_within};
-use crate::release::{Outcome, Released, release_locked};
+use crate::lock::{PATIENCE, PfLock, lock_pf_within};
+use crate::release::{DYING, Outcome, Released, release_locked};
 use crate::whereabouts::{Whereabouts, find};
 use crate::{Error, Host};
 
@@ -25,7 +25,8 @@ pub fn reconcile(host: &Host) -> Result<Vec<Released>, Error> {
         }
         let Ok(lock) = lock_pf_within(&host.run, &seen.pf, Duration::ZERO) else { continue };
         // What fails here must not keep others from their VFs. The claim stays.
-        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock) {
+        // Nor may a wait: this is on the way to something else.
+        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, Duration::ZERO) {
             released.push(Released::of(&seen, outcome));
         }
     }
@@ -39,6 +40,7 @@ pub fn reconcile(host: &Host) -> Result<Vec<Released>, Error> {
 /// When the claims cannot be listed. What goes wrong with one claim is that one's outcome.
 pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
     let mut done = Vec::new();
+    let mut stuck: Vec<String> = Vec::new();
     for read in Claims::open(&host.run)?.all()? {
         let seen = match read {
             Ok(seen) => seen,
@@ -47,16 +49,24 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
                 continue;
             }
         };
-        let outcome = lock_pf(&host.run, &seen.pf).and_then(|lock| {
-            match release_abandoned(host, &seen, &lock)? {
+        // A PF that was locked all the while for one claim is so for the next.
+        let patience = if stuck.contains(&seen.pf) { Duration::ZERO } else { PATIENCE };
+        let outcome =
+            lock_pf_within(&host.run, &seen.pf, patience).and_then(|lock| match release_abandoned(
+                host, &seen, &lock, DYING,
+            )? {
                 None => look_for_loss(host, &seen, &lock),
                 outcome => Ok(outcome),
-            }
-        });
+            });
         match outcome {
             Ok(Some(outcome)) => done.push(Released::of(&seen, outcome)),
             Ok(None) => {}
-            Err(error) => done.push(Released::of(&seen, Outcome::Left(error.line()))),
+            Err(error) => {
+                if matches!(error, Error::Locked { .. }) {
+                    stuck.push(seen.pf.clone());
+                }
+                done.push(Released::of(&seen, Outcome::Left(error.line())));
+            }
         }
     }
     Ok(done)
@@ -74,7 +84,12 @@ fn unreadable(error: Error) -> Released {
 
 /// `None`: it is not abandoned after all. The record may have been replaced since it was seen, and once more by a worker that
 /// ended while we looked; what is on disk after a worker's death is its last word.
-fn release_abandoned(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Outcome>, Error> {
+fn release_abandoned(
+    host: &Host,
+    seen: &Claim,
+    _lock: &PfLock,
+    dying: Duration,
+) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
     for _ in 0..2 {
         match claims.get(&seen.vf) {
@@ -82,7 +97,7 @@ fn release_abandoned(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option
             _ => return Ok(None),
         }
     }
-    release_locked(host, seen).map(Some)
+    release_locked(host, seen, dying).map(Some)
 }
 
 /// Whether a living container still has its VF; and what is to be done if not.
@@ -121,7 +136,7 @@ fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<&'static str>, Error> {
     if !sysfs.exists(&claim.vf) {
         return Ok(Some("the VF vanished"));
     }
-    Ok(match find(sysfs, &claim.vf, claim.netns)? {
+    Ok(match find(sysfs, &claim.vf, claim.netns.id)? {
         // Wherever the container has put it, it is the container's.
         Whereabouts::Away { .. } => None,
         Whereabouts::Home => Some("its interface came back to the host"),

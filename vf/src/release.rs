@@ -1,12 +1,15 @@
 //! A VF on its way back: claimed by nobody living, scrubbed, looked at, and only then free.
 
+use std::fmt::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::claim::{Claim, Claims, State};
 use crate::config::Scrub;
+use crate::driver::driver;
+use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::lock_pf;
+use crate::lock::{PATIENCE, lock_pf_within};
 use crate::process::{ProcessId, boot_id};
 use crate::scrub::{disarm, scrub};
 use crate::whereabouts::{Whereabouts, find};
@@ -59,30 +62,27 @@ impl Released {
 }
 
 /// How long a container's processes may take to die. They have been killed before anybody asks for its VFs.
-const DYING: Duration = Duration::from_secs(5);
+pub(crate) const DYING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Takes back every VF of a container. To be called when it is gone; for a container that has none, or has been released
-/// already, nothing happens. A VF that cannot be cleaned does not keep the others.
+/// already, nothing happens. What goes wrong with one VF is that one's outcome and does not keep the others.
 ///
 /// # Errors
-/// Only when the claims cannot be listed at all, or a PF's lock not be had.
+/// Only when the claims cannot be listed at all.
 pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
     let mut released = Vec::new();
-    let mut failure = None;
     for claim in Claims::open(&host.run)?.of_container(container)? {
         let outcome = match wait_for_end(claim.init) {
-            true => release_claim(host, &claim),
+            true => release_claim(host, &claim, PATIENCE),
             false => {
                 Ok(Outcome::Left(format!("process {} of the container lives", claim.init.pid)))
             }
         };
-        match outcome {
-            Ok(outcome) => released.push(Released::of(&claim, outcome)),
-            Err(error) => failure = Some(error),
-        }
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Left(error.line()));
+        released.push(Released::of(&claim, outcome));
     }
-    failure.map_or(Ok(released), Err)
+    Ok(released)
 }
 
 /// As [`release`], for one VF, and even from a container that runs: that one loses it.
@@ -94,7 +94,7 @@ pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error>
     let claim = Claims::open(&host.run)?.get(vf)?.ok_or_else(none)?;
     let outcome = match claim.init.is_alive() && !force {
         true => Outcome::Left(format!("process {} of its container lives", claim.init.pid)),
-        false => release_claim(host, &claim)?,
+        false => release_claim(host, &claim, PATIENCE)?,
     };
     Ok(Released::of(&claim, outcome))
 }
@@ -111,13 +111,17 @@ fn wait_for_end(init: ProcessId) -> bool {
 }
 
 /// Releases the VF if its claim is still the one that was seen. What is in quarantine stays there.
-pub(crate) fn release_claim(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
-    let _lock = lock_pf(&host.run, &seen.pf)?;
-    release_locked(host, seen)
+pub(crate) fn release_claim(
+    host: &Host,
+    seen: &Claim,
+    patience: Duration,
+) -> Result<Outcome, Error> {
+    let _lock = lock_pf_within(&host.run, &seen.pf, patience)?;
+    release_locked(host, seen, DYING)
 }
 
-/// The same, under the PF's lock.
-pub(crate) fn release_locked(host: &Host, seen: &Claim) -> Result<Outcome, Error> {
+/// The same, under the PF's lock. `dying` is how long it may take for strangers to leave the VF's namespace.
+pub(crate) fn release_locked(host: &Host, seen: &Claim, dying: Duration) -> Result<Outcome, Error> {
     let claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(claim)) if claim.nonce == seen.nonce => claim,
         _ => return Ok(Outcome::Left("it has changed hands".to_owned())),
@@ -125,7 +129,7 @@ pub(crate) fn release_locked(host: &Host, seen: &Claim) -> Result<Outcome, Error
     if let State::Quarantined { reason } = claim.state {
         return Ok(Outcome::Quarantined(reason));
     }
-    if let Some(why) = somebody_elses(&Sysfs(host.sysfs.clone()), &claim)? {
+    if let Some(why) = somebody_elses(&Sysfs(host.sysfs.clone()), &claim, dying)? {
         return Ok(Outcome::Left(why));
     }
     let how = claim.scrub;
@@ -138,6 +142,8 @@ pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Out
     if let Some(worker) = ProcessId::own() {
         claim.worker = worker;
     }
+    // Whoever has to go on with this if we are killed cleans no less than we would have.
+    claim.scrub = how;
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
     match scrub(&sysfs, &claim, how) {
@@ -147,31 +153,39 @@ pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Out
             Ok(Outcome::Clean)
         }
         Err(error) => {
-            let reason = error.line();
-            disarm(&sysfs, &claim);
+            let mut reason = error.line();
+            // After a write that hangs, the kernel may hold its network lock, and the next request would hang with it.
+            if !matches!(error, Error::Timeout { .. })
+                && let Some(armed) = disarm(&sysfs, &claim)
+            {
+                let _ = write!(reason, "; it still has {armed}");
+            }
             claims.advance(&mut claim, State::Quarantined { reason: reason.clone() })?;
             Ok(Outcome::Quarantined(reason))
         }
     }
 }
 
-/// Whether the VF's interface is where another than the claim's container works with it: then the claim is wrong (restored
-/// from a copy, say), or the container handed its interface on to somebody who outlives it.
-pub(crate) fn somebody_elses(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
-    let deadline = Instant::now() + DYING;
+/// Whether another than the claim's container works with the VF: then the claim is wrong (restored from a copy, say), the
+/// container handed its interface on to somebody who outlives it, or the VF was lost and somebody took it.
+pub(crate) fn somebody_elses(
+    sysfs: &Sysfs,
+    claim: &Claim,
+    dying: Duration,
+) -> Result<Option<String>, Error> {
+    if let Some(why) = taken_at_home(sysfs, claim)? {
+        return Ok(Some(why));
+    }
+    let deadline = Instant::now() + dying;
     loop {
-        let Whereabouts::Away { netns, link, processes } = find(sysfs, &claim.vf, claim.netns)?
+        let Whereabouts::Away { cookie, link, processes } = find(sysfs, &claim.vf, claim.netns.id)?
         else {
             return Ok(None);
         };
-        let alive: Vec<ProcessId> = processes.into_iter().filter_map(ProcessId::of).collect();
-        // An inode number is used again once its namespace is gone. A process that is older than the container's own and lives
-        // in the namespace (a pod's) tells that it is still the same.
-        let older = |process: &ProcessId| process.start_time <= claim.init.start_time;
-        let same_boot = claim.boot_id == boot_id();
-        let recorded = same_boot && netns == claim.netns && alive.iter().any(older);
+        let recorded = claim.boot_id == boot_id() && cookie == claim.netns.cookie;
+        let alive = processes.into_iter().find_map(ProcessId::of);
         // Of a container that is to lose its VF although it lives, that is so by its own process.
-        match alive.first() {
+        match alive {
             Some(process) if !recorded => {
                 if Instant::now() >= deadline {
                     return Ok(Some(format!(
@@ -184,4 +198,22 @@ pub(crate) fn somebody_elses(sysfs: &Sysfs, claim: &Claim) -> Result<Option<Stri
         }
         thread::sleep(LOOK);
     }
+}
+
+/// A driver that runvf would not have bound (vfio), or an interface that somebody in the host's namespace made part of something.
+/// One that is merely up or has an address says nothing: a network manager does that to whatever comes home.
+fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
+    if let Some(bound) = sysfs.driver(&claim.vf) {
+        let usual = driver(sysfs.driver(&claim.pf).as_deref()).vf;
+        let ours = usual == Some(bound.as_str()) || claim.before.driver.as_ref() == Some(&bound);
+        // Where nobody knows the usual one, whatever an attach has bound is.
+        if !ours && (usual.is_some() || claim.before.driver.is_some()) {
+            return Ok(Some(format!("it has the driver {bound} now")));
+        }
+    }
+    let Some((name, ifindex)) = sysfs.netdevs(&claim.vf).into_iter().next() else {
+        return Ok(None);
+    };
+    let part = Netlink::open()?.link(ifindex)?.is_some_and(|link| link.master);
+    Ok(part.then(|| format!("its interface `{name}` has a master in the host")))
 }

@@ -12,7 +12,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::lock_pf;
 use crate::process::{ProcessId, boot_id};
-use crate::release::{Outcome, Released, give_back, somebody_elses};
+use crate::release::{DYING, Outcome, Released, give_back, somebody_elses};
 use crate::{Error, Host};
 
 /// Cleans a VF that is in quarantine, whose claim cannot be read, or that has no claim: function-level reset where it has one,
@@ -22,14 +22,12 @@ use crate::{Error, Host};
 /// [`Error::NoVf`]; when its PF is gone, its lock cannot be had, or the record cannot be written.
 pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
-    let none = || Error::NoVf { vf: vf.to_owned() };
-    let (pf, index) = sysfs.pf_of(vf).ok_or_else(none)?;
+    let Some((pf, index)) = sysfs.pf_of(vf) else { return repair_vanished(host, vf) };
     let _lock = lock_pf(&host.run, &pf)?;
     let claims = Claims::open(&host.run)?;
     let claim = match claims.get(vf) {
         Ok(Some(claim)) => {
-            let broken = matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned();
-            if !broken {
+            if !is_broken(&claim) {
                 let why = format!("container {} has it; see `runvfctl release`", claim.container);
                 return Ok(Released::of(&claim, Outcome::Left(why)));
             }
@@ -52,7 +50,7 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
             claim
         }
     };
-    if let Some(why) = somebody_elses(&sysfs, &claim)? {
+    if let Some(why) = somebody_elses(&sysfs, &claim, DYING)? {
         return Ok(Released::of(&claim, Outcome::Left(why)));
     }
     let how = if sysfs.has_flr(vf) { Scrub::Flr } else { Scrub::Rebind };
@@ -60,15 +58,40 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
     Ok(Released::of(&claim, outcome))
 }
 
-/// Repairs every VF that is in quarantine.
+/// Of a VF that is not on this machine any more, with all that was set on it, there is nothing to clean but its claim.
+fn repair_vanished(host: &Host, vf: &str) -> Result<Released, Error> {
+    let none = || Error::NoVf { vf: vf.to_owned() };
+    let claims = Claims::open(&host.run)?;
+    let seen = claims.get(vf)?.ok_or_else(none)?;
+    let _lock = lock_pf(&host.run, &seen.pf)?;
+    match claims.get(vf)? {
+        Some(now) if now.nonce == seen.nonce && is_broken(&now) => {
+            let outcome = give_back(host, now, Scrub::Rebind)?;
+            Ok(Released::of(&seen, outcome))
+        }
+        Some(now) => {
+            let why = format!("container {} has it; see `runvfctl release`", now.container);
+            Ok(Released::of(&now, Outcome::Left(why)))
+        }
+        None => Err(none()),
+    }
+}
+
+fn is_broken(claim: &Claim) -> bool {
+    matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned()
+}
+
+/// Repairs every VF that is in quarantine. What goes wrong with one is that one's outcome.
 ///
 /// # Errors
-/// When the claims cannot be listed; as [`repair`].
+/// When the claims cannot be listed.
 pub fn repair_all(host: &Host) -> Result<Vec<Released>, Error> {
-    let quarantined =
-        |claim: &Claim| matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned();
     let all = Claims::open(&host.run)?.all()?.into_iter().filter_map(Result::ok);
-    all.filter(quarantined).map(|claim| repair(host, &claim.vf)).collect()
+    let one = |claim: Claim| {
+        let failed = |error: Error| Released::of(&claim, Outcome::Left(error.line()));
+        repair(host, &claim.vf).unwrap_or_else(failed)
+    };
+    Ok(all.filter(is_broken).map(one).collect())
 }
 
 impl Claim {
@@ -89,7 +112,7 @@ impl Claim {
             container: String::new(),
             tenant: None,
             interface: String::new(),
-            netns: Netns::own()?.id,
+            netns: Netns::own()?.record()?,
             init: worker,
             worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
@@ -103,10 +126,11 @@ impl Claim {
                 netdev: None,
             },
         };
-        // Spoof check and rates are as the operator has them; VLAN and trust are what is to be cleaned.
-        claim.before.settings = read(&Netlink::open()?, &found, &claim)?;
-        claim.want = claim.before.settings;
-        claim.want.mac = crate::MacAddress::default();
+        // Spoof check and rates are as the operator has them. VLAN and trust are what is to be cleaned, and so is an address:
+        // nobody says any more that it was not a container's.
+        claim.want = read(&Netlink::open()?, &found, &claim)?;
+        let mac = crate::MacAddress::default();
+        claim.before.settings = crate::plan::Settings { mac, ..claim.want };
         Ok(claim)
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::attach::wait_for_netdev;
 use crate::claim::{Before, Claim};
 use crate::config::Scrub;
-use crate::configure::{converge, pf_of, read};
+use crate::configure::{converge, pf_of, read, set};
 use crate::driver::driver;
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
@@ -30,6 +30,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
     }
     is_where_it_was(sysfs, claim)?;
     let netlink = Netlink::open()?;
+    let worn = read(&netlink, &pf_of(sysfs, claim)?, claim)?.mac;
     if let Some(driver) = sysfs.driver(&claim.vf) {
         sysfs.unbind(&claim.vf, &driver)?;
     }
@@ -44,13 +45,20 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
         sysfs.flr(&claim.vf)?;
     }
     let pf = pf_of(sysfs, claim)?;
-    take_address_back(&netlink, &pf, claim)?;
+    take_address_back(&netlink, &pf, claim, worn);
     converge(&netlink, &pf, claim, &clean(claim))?;
     let netdev = match claim.before.driver {
         Some(_) => Some(bind(sysfs, &netlink, claim)?),
+        // Where the kernel binds VFs by itself, a driver that was not there was only late, or is not installed.
+        None if sysfs.autoprobes(&claim.vf) => {
+            sysfs.probe(&claim.vf, None)?;
+            let bound = sysfs.driver(&claim.vf);
+            bound.map(|_| bind(sysfs, &netlink, claim)).transpose()?
+        }
         None => None,
     };
-    verify(&netlink, &pf, claim, netdev)
+    verify(&netlink, &pf, claim)?;
+    verify_address(&netlink, &pf, claim, netdev, worn)
 }
 
 /// The address in the record against the kernel's own word: a record that is wrong must not lead to another's VF.
@@ -61,18 +69,18 @@ fn is_where_it_was(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
     }
 }
 
-/// All zeros takes an assigned address back; a driver that refuses gets the one it had. What came of it is [`verify`]'s to say.
-/// A VF that gets a driver again chooses an address itself. One that stays without keeps its container's, and igb would hand that
-/// on to the next.
-fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
-    let before = &claim.before;
-    let assigned = claim.want.mac != MacAddress::default();
-    let kept = before.driver.is_none() && read(netlink, pf, claim)?.mac != before.settings.mac;
-    let unset = Change::Mac(MacAddress::default());
-    if (assigned || kept) && netlink.set_vf(pf.ifindex, claim.index, &[unset]).is_err() {
-        let _ = netlink.set_vf(pf.ifindex, claim.index, &[Change::Mac(before.settings.mac)]);
+/// All zeros takes an assigned address back; a driver that refuses gets the one it had. What came of it is [`verify_address`]'s to
+/// say. igb takes back only what was assigned, and hands on to the next driver what a VF gave itself: so that is assigned first, or
+/// rather another, since the same would be no change.
+fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim, worn: MacAddress) {
+    let before = claim.before.settings.mac;
+    if claim.want.mac == MacAddress::default() && worn == before {
+        return;
     }
-    Ok(())
+    let _ = set(netlink, pf, claim, &[Change::Mac(worn.another())]);
+    if set(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
+        let _ = set(netlink, pf, claim, &[Change::Mac(before)]);
+    }
 }
 
 /// The index of the new netdev.
@@ -80,10 +88,9 @@ fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
     let Claim { vf, before: Before { driver, netdev, .. }, .. } = claim;
     sysfs.probe(vf, driver.as_deref())?;
     let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
-    let gone = || dirty(claim, "vanished when bound");
-    let fresh = netlink.link(ifindex)?.ok_or_else(gone)?;
+    let (_, fresh) = Netdev::read(netlink, vf, ifindex)?;
     // A claim that never saw the netdev has nothing to compare the fresh one with but itself.
-    let before = netdev.clone().unwrap_or_else(|| Netdev::of(&fresh));
+    let before = netdev.clone().unwrap_or(fresh);
     netdev::restore(netlink, vf, ifindex, &before)?;
     netdev::verify(netlink, vf, ifindex, &before, &claim.interface)?;
     Ok(ifindex)
@@ -96,7 +103,7 @@ fn clean(claim: &Claim) -> Settings {
 }
 
 /// Every setting of the PF's side, those included that some drivers do not have: such a one has not changed.
-fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) -> Result<(), Error> {
+fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
     let have = read(netlink, pf, claim)?;
     let before = &claim.before.settings;
     for wanted in changes(&have, &clean(claim)) {
@@ -110,16 +117,18 @@ fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) -> Res
             });
         }
     }
-    verify_address(netlink, pf, claim, netdev)
+    Ok(())
 }
 
-/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. The netdev's may change
-/// under our eyes, by udev (`MACAddressPolicy=`, `systemd.link(5)`), and the PF's follows it a moment later.
+/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. So is the one that the VF
+/// has `worn` until now, unless it had it before; a new netdev may have it from a PF that remembers. The netdev's may change under
+/// our eyes, by udev (`MACAddressPolicy=`, `systemd.link(5)`), and the PF's follows it a moment later.
 fn verify_address(
     netlink: &Netlink,
     pf: &Pf,
     claim: &Claim,
     netdev: Option<u32>,
+    worn: MacAddress,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + UDEV;
     let known = [MacAddress::default(), claim.before.settings.mac];
@@ -129,8 +138,9 @@ fn verify_address(
             Some(ifindex) => netlink.link(ifindex)?.map(|link| link.mac),
             None => None,
         };
-        let assigned = claim.want.mac.is_unicast() && have == claim.want.mac;
-        if !assigned && (known.contains(&have) || own == Some(have)) {
+        let theirs = have.is_unicast()
+            && (have == claim.want.mac || (have == worn && have != claim.before.settings.mac));
+        if !theirs && (known.contains(&have) || own == Some(have)) {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -144,15 +154,26 @@ fn dirty(claim: &Claim, what: &'static str) -> Error {
     Error::Dirty { vf: claim.vf.clone(), what }
 }
 
-/// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing.
-pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) {
-    if is_where_it_was(sysfs, claim).is_err() {
-        return;
-    }
-    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
+/// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing. What it has all the
+/// same, if anything.
+pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
+    // A VF that is not there sees nothing.
+    is_where_it_was(sysfs, claim).ok()?;
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else {
+        return Some("what it had, for its PF is gone".to_owned());
+    };
     let vlan = Change::Vlan { vlan: 0, qos: 0, proto: crate::VlanProto::Dot1Q };
     for change in [vlan, Change::Trust(false), Change::LinkState(LinkState::Disable)] {
         // Each on its own, because one that fails must not keep the next.
-        let _ = netlink.set_vf(pf.ifindex, claim.index, &[change]);
+        let _ = set(&netlink, &pf, claim, &[change]);
     }
+    let Ok(have) = read(&netlink, &pf, claim) else {
+        return Some("what it had, for all its PF says".to_owned());
+    };
+    let left: Vec<_> = changes(&have, &Settings { link_state: have.link_state, ..clean(claim) })
+        .iter()
+        .filter(|change| !change.is_optional())
+        .map(|change| change.as_in(&have).to_string())
+        .collect();
+    (!left.is_empty()).then(|| left.join(", "))
 }

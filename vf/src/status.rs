@@ -53,10 +53,16 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
         .filter_map(|(pci, _)| Pf::at(&sysfs, pci))
         .map(|pf| one(&sysfs, &netlink, &claims, pf))
         .collect::<Result<_, _>>()?;
-    let readable = claims.all()?.into_iter().filter_map(Result::ok);
-    for claim in readable.filter(|claim| !sysfs.exists(&claim.vf)) {
+    let shown = |pfs: &[PfStatus], address: &str| {
+        pfs.iter().flat_map(|pf| &pf.vfs).any(|vf| vf.vf == address)
+    };
+    // A claim whose VF is gone, or whose PF has no netdev here.
+    for claim in claims.all()?.into_iter().filter_map(Result::ok) {
+        if shown(&pfs, &claim.vf) {
+            continue;
+        }
         let (pci, name) = (claim.pf.clone(), claim.pf_name.clone());
-        let gone = vanished(claim);
+        let gone = vanished(claim, &sysfs);
         match pfs.iter_mut().find(|pf| pf.pf == pci) {
             Some(pf) => pf.vfs.push(gone),
             None => pfs.push(PfStatus { pf: pci, name, up: false, total: 0, vfs: vec![gone] }),
@@ -99,16 +105,17 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
     Ok(PfStatus { pf: pf.pci, name: pf.name, up, total: pf.total, vfs })
 }
 
-/// A claim whose VF is gone.
-fn vanished(claim: Claim) -> VfStatus {
+fn vanished(claim: Claim, sysfs: &Sysfs) -> VfStatus {
     let (state, reason) = claim.state.parts();
+    let there = sysfs.exists(&claim.vf);
+    let why = if there { "its PF has no interface here" } else { "the VF vanished" };
     VfStatus {
         vf: claim.vf.clone(),
         index: claim.index,
         state,
-        reason: reason.or_else(|| Some("the VF vanished".to_owned())),
-        vanished: true,
-        driver: None,
+        reason: reason.or_else(|| Some(why.to_owned())),
+        vanished: !there,
+        driver: sysfs.driver(&claim.vf),
         netdev: None,
         settings: Settings::default(),
         claim: Some(claim),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::kernel::netlink::{Link, Netlink};
-use crate::kernel::netns::{Netns, NetnsId};
+use crate::kernel::netns::{Netns, NetnsId, cookie};
 use crate::kernel::sysfs::Sysfs;
 
 #[derive(Debug)]
@@ -17,7 +17,8 @@ pub(crate) enum Whereabouts {
     /// In the host's namespace.
     Home,
     Away {
-        netns: NetnsId,
+        /// Of the namespace: see [`crate::kernel::netns::cookie`].
+        cookie: u64,
         link: Link,
         processes: Vec<i32>,
     },
@@ -26,7 +27,8 @@ pub(crate) enum Whereabouts {
 }
 
 /// # Errors
-/// When the host's own namespace or the likely one cannot be looked into. Another that cannot be entered is passed over.
+/// When a namespace cannot be looked into and the netdev is in no other: "not there" may cost a container its life, and must not
+/// come from an error.
 pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabouts, Error> {
     if !sysfs.netdevs(vf).is_empty() {
         return Ok(Whereabouts::Home);
@@ -38,18 +40,18 @@ pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabou
     let mut all: Vec<_> = namespaces().into_iter().filter(|(id, _)| *id != own).collect();
     // Where it should be, first.
     all.sort_by_key(|(id, _)| *id != likely);
+    let mut unseen = None;
     for (id, keepers) in all {
         let Some(netns) = keepers.open(id) else { continue };
-        match netns.inside(|| Netlink::open()?.link_of(vf)) {
-            Ok(Some(link)) => {
-                return Ok(Whereabouts::Away { netns: id, link, processes: keepers.processes });
+        match netns.inside(|| Ok((Netlink::open()?.link_of(vf)?, cookie()?))) {
+            Ok((Some(link), cookie)) => {
+                return Ok(Whereabouts::Away { cookie, link, processes: keepers.processes });
             }
-            // "Not there" may cost a container its life; that must not come from an error.
-            Err(error) if id == likely => return Err(error),
-            Ok(None) | Err(_) => {}
+            Ok((None, _)) => {}
+            Err(error) => drop(unseen.get_or_insert(error)),
         }
     }
-    Ok(Whereabouts::Nowhere)
+    unseen.map_or(Ok(Whereabouts::Nowhere), Err)
 }
 
 /// What keeps a namespace alive.

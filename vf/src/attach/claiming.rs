@@ -12,7 +12,7 @@ use crate::driver::driver;
 use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, lock_pf_within};
-use crate::netdev::Netdev;
+use crate::netdev::{Netdev, has_udev_named};
 use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
 use crate::{Error, Interface};
@@ -104,9 +104,11 @@ impl Attach<'_> {
             return Ok(());
         }
         let deadline = Instant::now() + NETDEV;
-        while made.iter().any(|(_, vf)| self.sysfs.netdevs(vf).is_empty())
-            && Instant::now() < deadline
-        {
+        let ready = |vf: &str| {
+            let named = |(_, ifindex): &(String, u32)| has_udev_named(*ifindex);
+            self.sysfs.netdevs(vf).first().is_some_and(named)
+        };
+        while made.iter().any(|(_, vf)| !ready(vf)) && Instant::now() < deadline {
             thread::sleep(LOOK);
         }
         Ok(())
@@ -119,8 +121,8 @@ impl Attach<'_> {
         interface: &Interface,
         pool: &Pool,
     ) -> Result<Claim, Error> {
-        let link = match &vf.netdev {
-            Some((_, ifindex)) => self.netlink.link(*ifindex)?,
+        let netdev = match &vf.netdev {
+            Some((_, ifindex)) => Some(Netdev::read(&self.netlink, &vf.pci, *ifindex)?.1),
             None => None,
         };
         Ok(Claim {
@@ -134,7 +136,7 @@ impl Attach<'_> {
             container: self.container.id.clone(),
             tenant: self.grant.tenant.clone(),
             interface: interface.name.clone(),
-            netns: self.netns.id,
+            netns: self.record,
             init: self.init,
             worker: self.worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
@@ -145,7 +147,7 @@ impl Attach<'_> {
                 driver: vf.driver.clone(),
                 driver_override: self.sysfs.driver_override(&vf.pci),
                 settings: vf.settings,
-                netdev: link.as_ref().map(Netdev::of),
+                netdev,
             },
         })
     }

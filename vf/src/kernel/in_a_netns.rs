@@ -227,7 +227,7 @@ fn an_interface_is_given_back_as_it_was() {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
         let shown = ip("-d link show host0");
-        let before = Netdev::of(&netlink.link(index).unwrap().unwrap());
+        let (_, before) = Netdev::read(&netlink, "0000:01:10.0", index).unwrap();
 
         ip(
             "link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on allmulticast on up",
@@ -242,6 +242,33 @@ fn an_interface_is_given_back_as_it_was() {
         now[0]["qdisc"] = shown[0]["qdisc"].clone();
         now[0]["operstate"] = shown[0]["operstate"].clone();
         assert_eq!(now, shown);
+    });
+}
+
+/// udev gives a new interface its name while its offloads are given back.
+#[test]
+fn offloads_are_given_back_to_an_interface_that_is_being_renamed() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        let (_, fresh) = Netdev::read(&netlink, "0000:01:10.0", index).unwrap();
+        let before = Netdev { features: without_one(&fresh.features), ..fresh };
+        let (stop, stopped) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            // Threads are made in the namespace of whoever makes them.
+            scope.spawn(move || {
+                let netlink = Netlink::open().unwrap();
+                while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    netlink.rename(index, "renamed0").unwrap();
+                    netlink.rename(index, "host0").unwrap();
+                }
+            });
+            netdev::restore(&netlink, "0000:01:10.0", index, &before).unwrap();
+            let verified = netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
+            drop(stop);
+            verified.unwrap();
+        });
+        assert_eq!(ethtool::features("host0").unwrap(), before.features);
     });
 }
 

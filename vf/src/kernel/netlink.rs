@@ -1,7 +1,8 @@
 //! rtnetlink: links as they are, and the few changes runvf makes to them.
 //!
 //! One request at a time, so the runtime is tokio's current-thread one, driven only while a request is under way.
-//! Every request is bounded: the kernel answers under RTNL, which a driver may hold for long.
+//! A request is given up when the kernel does not answer. While it waits for its own network lock (RTNL) on our behalf, nothing can
+//! be given up: a driver that hangs with that lock held stops everybody who has to do with networks.
 
 mod link;
 mod vf;

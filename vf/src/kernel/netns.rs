@@ -1,13 +1,14 @@
 //! Network namespaces: which one, and work inside another one.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::netlink::{Flags, Netlink};
@@ -18,6 +19,43 @@ use crate::{Error, fault};
 pub struct NetnsId {
     pub dev: u64,
     pub ino: u64,
+}
+
+/// A namespace in a record. Its [`NetnsId`] says where to look for it first; only its cookie names it after it has gone as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsRecord {
+    #[serde(flatten)]
+    pub id: NetnsId,
+    pub cookie: u64,
+}
+
+/// `include/uapi/asm-generic/socket.h`
+const SO_NETNS_COOKIE: i32 = 71;
+
+/// The number of the calling thread's namespace, which no other has had or will have until the next boot
+/// (`SO_NETNS_COOKIE`, Linux 5.14; an inode number is used again).
+///
+/// # Errors
+/// [`Error::Kernel`] when the kernel has no such number.
+pub(crate) fn cookie() -> Result<u64, Error> {
+    let failed =
+        |source| Error::Kernel { action: "tell network namespaces apart (Linux 5.14)", source };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).map_err(failed)?;
+    let mut cookie = 0_u64;
+    let mut size = 8;
+    // SAFETY: the option is a u64, and `size` says that there is room for one; both outlive the call.
+    let got = unsafe {
+        nix::libc::getsockopt(
+            socket.as_raw_fd(),
+            nix::libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(got).map_err(failed)?;
+    Ok(cookie)
 }
 
 /// An open network namespace. It lives at least as long as this does.
@@ -33,6 +71,10 @@ impl Netns {
         let file = File::open(path).map_err(&failed)?;
         let metadata = file.metadata().map_err(&failed)?;
         Ok(Self { file, id: NetnsId { dev: metadata.dev(), ino: metadata.ino() } })
+    }
+
+    pub(crate) fn record(&self) -> Result<NetnsRecord, Error> {
+        Ok(NetnsRecord { id: self.id, cookie: self.inside(cookie)? })
     }
 
     pub(crate) fn own() -> Result<Self, Error> {
