@@ -1,5 +1,7 @@
 //! `runvfctl`: what an operator wants to know of VFs and do about them.
 
+mod error;
+mod install;
 mod manages;
 mod released;
 mod status;
@@ -8,7 +10,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vf::{Config, Error, Host, Outcome, Released};
+use vf::{Config, Host, Outcome, Released};
+
+use error::Error;
+use install::{Engine, Options, Verb};
 
 /// Looks after the SR-IOV VFs that runvf gives to containers
 #[derive(Parser)]
@@ -53,6 +58,21 @@ enum Command {
     },
     /// Check /etc/runvf/config.toml, and that its PFs are on this machine
     Check,
+    /// Tell an engine about runvf
+    Install {
+        engine: Engine,
+        /// Docker: make runvf the default runtime, too
+        #[arg(long)]
+        default: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Let an engine forget runvf, and put its configuration back as it was
+    Uninstall {
+        engine: Engine,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Exit with 0 if this network interface is a VF of a PF in /etc/runvf/config.toml, for udev
     #[command(hide = true)]
     Manages { interface: String },
@@ -60,19 +80,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let host = Host::default();
-    let done = match Arguments::parse().command {
-        Command::Status { json } => status::run(&host, json).map(success),
-        Command::Gc { json } => vf::gc(&host).map(|all| report(&all, json)),
-        Command::Release { target, force, json } => {
-            release(&host, &target, force).map(|all| report(&all, json))
-        }
-        Command::Repair { vfs, json } => repair(&host, &vfs).map(|all| report(&all, json)),
-        Command::Check => {
-            Config::check(&host).map(|_| success(format!("{} is fine\n", host.config.display())))
-        }
-        Command::Manages { interface } => return manages::run(&host, &interface),
-    };
-    match done {
+    let command = Arguments::parse().command;
+    if let Command::Manages { interface } = &command {
+        return manages::run(&host, interface);
+    }
+    match act(&host, command) {
         Ok((text, code)) => {
             // A closed pipe is the reader's business.
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -83,6 +95,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
+    Ok(match command {
+        Command::Status { json } => success(status::run(host, json)?),
+        Command::Gc { json } => report(&vf::gc(host)?, json),
+        Command::Release { target, force, json } => report(&release(host, &target, force)?, json),
+        Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
+        Command::Check => {
+            Config::check(host)?;
+            success(format!("{} is fine\n", host.config.display()))
+        }
+        Command::Install { engine, default, options } => {
+            success(install::run(Verb::Install, engine, &options.with_default(default))?)
+        }
+        Command::Uninstall { engine, options } => {
+            success(install::run(Verb::Uninstall, engine, &options)?)
+        }
+        // Answered before, as it says nothing.
+        Command::Manages { .. } => success(String::new()),
+    })
 }
 
 fn success(text: String) -> (String, ExitCode) {
@@ -96,14 +129,14 @@ fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     (released::show(all, json), code)
 }
 
-fn release(host: &Host, target: &str, force: bool) -> Result<Vec<Released>, Error> {
+fn release(host: &Host, target: &str, force: bool) -> Result<Vec<Released>, vf::Error> {
     match vf::is_pci_address(target) {
         true => vf::release_vf(host, target, force).map(|one| vec![one]),
         false => vf::release(host, target),
     }
 }
 
-fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, Error> {
+fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, vf::Error> {
     match vfs {
         [] => vf::repair_all(host),
         some => some.iter().map(|vf| vf::repair(host, vf)).collect(),

@@ -1,0 +1,74 @@
+//! The one error of this crate. A variant is an operation that failed; it names its object (file, engine, program), leaves
+//! the cause to `source` and what to do about it to [`Error::hint`]. [`Error::line`] prints all three once.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Vf(#[from] vf::Error),
+
+    #[error("{what} is not on this machine")]
+    Missing { what: String, hint: String },
+    #[error("{problem}")]
+    Conflict { problem: String, hint: String },
+    #[error("{}: {problem}", .path.display())]
+    Content { path: PathBuf, problem: String, hint: String },
+    #[error("only root may change {engine}'s configuration")]
+    NotRoot { engine: &'static str },
+
+    #[error("cannot {action} {}", .path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot run `{command}`")]
+    Spawn { command: String, source: io::Error },
+    #[error("`{command}` did not finish within {seconds} s")]
+    Timeout { command: String, seconds: u64 },
+    #[error("`{command}` failed: {said}")]
+    Command { command: String, said: String },
+    #[error("{engine} {what}, so every file is as it was before")]
+    NotTaken { engine: &'static str, what: String, hint: String },
+}
+
+impl Error {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { hint, .. }
+            | Self::Conflict { hint, .. }
+            | Self::Content { hint, .. }
+            | Self::NotTaken { hint, .. } => Some(hint.clone()),
+            Self::NotRoot { .. } => {
+                Some("run it as root; a rootless engine cannot move a VF".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The error, its causes and the hint, on one line.
+    pub(crate) fn line(&self) -> String {
+        if let Self::Vf(error) = self {
+            return error.line();
+        }
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            line.push_str("; ");
+            line.push_str(&hint);
+        }
+        line.replace(char::is_control, " ")
+    }
+}

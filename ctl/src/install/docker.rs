@@ -1,0 +1,196 @@
+//! Docker: `runtimes.runvf` in the file that dockerd reads, which is the user's own.
+
+use std::io::Write;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::change::Change;
+use super::daemon_json::DaemonJson;
+use super::dockerd::Dockerd;
+use super::program::{self, ANSWER};
+use super::record::{self, Before};
+use super::root::Root;
+use super::{Engine, NAME, Options, Plan, Verb, replace};
+use crate::error::Error;
+
+const ENGINE: &str = "docker";
+/// A reload is a signal, and dockerd asks every runtime for its features.
+const RELOAD: Duration = Duration::from_secs(60);
+
+pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, Error> {
+    let dockerd = Dockerd::find(root, options.force || verb == Verb::Uninstall)?;
+    let text = root.read(&dockerd.config)?;
+    let file = DaemonJson { path: &dockerd.config, text: text.as_deref() };
+    let before = record::find(root, ENGINE, file.path)?;
+    match verb {
+        Verb::Install => {
+            let plan = install(root, file, before, options.default)?;
+            if !plan.changes.is_empty() {
+                dockerd.can_take(options.default)?;
+            }
+            Ok(plan)
+        }
+        Verb::Uninstall => uninstall(root, file, before),
+    }
+}
+
+fn install(
+    root: &Root,
+    file: DaemonJson<'_>,
+    before: Option<Before>,
+    default: bool,
+) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let had = file.has_runvf()?;
+    let old = file.text.map(str::to_owned);
+    let new = file.with_runvf(default)?;
+    let Some(change) = Change::between(file.path, old.clone(), Some(new)) else { return Ok(plan) };
+
+    // A record of before runvf was taken out by hand tells nothing any more.
+    let mut before = before.filter(|_| had).unwrap_or_else(|| Before::now(root, file.path, old));
+    if default && !before.record.default {
+        before.record.default = true;
+        before.record.default_before = file.default_runtime()?;
+    }
+    let path = file.path.display();
+    let backup = match &before.record.backup {
+        Some(backup) => format!("backup {}", backup.display()),
+        None => "there was no such file".to_owned(),
+    };
+    if !had {
+        plan.lines.push(format!("added runtime {NAME} to {path} ({backup})"));
+    }
+    if default {
+        let was = before.record.default_before.as_deref().unwrap_or("none");
+        plan.lines.push(format!("made {NAME} the default runtime in {path} (it was {was})"));
+    }
+    plan.changes = before.kept(root, ENGINE)?;
+    plan.changes.push(change);
+    Ok(plan)
+}
+
+fn uninstall(root: &Root, file: DaemonJson<'_>, before: Option<Before>) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let path = file.path.display();
+    let old = file.text.map(str::to_owned);
+    let exact = before.as_ref().is_some_and(|before| is_ours_alone(file, before));
+    let new = match (&before, file.text) {
+        (Some(before), _) if exact => before.text.clone(),
+        (_, None) => None,
+        (before, Some(_)) => {
+            let default =
+                before.as_ref().and_then(|before| before.record.default_before.as_deref());
+            Some(file.without_runvf(default)?)
+        }
+    };
+    if let Some(change) = Change::between(file.path, old, new) {
+        plan.lines.push(match (&change.new, exact) {
+            (None, _) => format!("removed {path}, which was not there before"),
+            (_, true) => format!("took runtime {NAME} out of {path}; it is as it was before"),
+            (_, false) => format!("took runtime {NAME} out of {path}"),
+        });
+        plan.changes.push(change);
+    }
+    if let Some(before) = before {
+        if let Some(backup) = before.record.backup.as_ref().filter(|_| !exact) {
+            let backup = backup.display();
+            plan.notes
+                .push(format!("{path} has been edited since; {backup} has it as it was before"));
+        }
+        plan.changes.extend(before.forgotten(root, ENGINE, exact)?);
+    }
+    Ok(plan)
+}
+
+/// Whether the file is what installing made of the one before, and nothing else.
+fn is_ours_alone(file: DaemonJson<'_>, before: &Before) -> bool {
+    let earlier = DaemonJson { text: before.text.as_deref(), ..file };
+    earlier.has_runvf().is_ok_and(|had| !had)
+        && earlier.with_runvf(before.record.default).ok().as_deref() == file.text
+}
+
+pub(super) fn validate(root: &Root, plan: &Plan) -> Result<(), Error> {
+    let dockerd = Dockerd::find(root, true)?;
+    let new = plan.changes.iter().find(|change| change.path == dockerd.config);
+    let Some(new) = new.and_then(|change| change.new.as_deref()) else { return Ok(()) };
+    if !root.has(&dockerd.program) {
+        return Ok(());
+    }
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(new.as_bytes())?;
+        Ok(file)
+    };
+    let file = write().map_err(Error::file("write", std::env::temp_dir()))?;
+    let (program, path) = (dockerd.program.to_string_lossy(), file.path().to_string_lossy());
+    let said = program::run(&[&program, "--validate", "--config-file", &path], ANSWER)?;
+    // Before Docker 23 there was no such option.
+    if said.success || said.stderr.contains("unknown flag") {
+        return Ok(());
+    }
+    Err(Error::Content {
+        path: dockerd.config,
+        problem: format!("dockerd would refuse it with {NAME}: {}", said.last_line()),
+        hint: "correct it first; nothing was changed".to_owned(),
+    })
+}
+
+pub(super) fn settle(root: &Root, verb: Verb, plan: &mut Plan) -> Result<(), Error> {
+    let dockerd = Dockerd::find(root, true)?;
+    let Some(change) = plan.changes.iter().find(|change| change.path == dockerd.config) else {
+        return Ok(());
+    };
+    if dockerd.pid.is_none() {
+        plan.notes.push("dockerd does not run; it reads that file when it starts".to_owned());
+        return Ok(());
+    }
+    let path = root.target(&dockerd.config);
+    if verb == Verb::Uninstall {
+        let file = DaemonJson { path: &dockerd.config, text: change.new.as_deref() };
+        let had = DaemonJson { text: change.old.as_deref(), ..file };
+        let explicit = file.explicit(had.default_runtime()?.is_some())?;
+        replace::write(&path, Some(&explicit), &path)?;
+    }
+    reload(&dockerd)?;
+    let known = verb == Verb::Install;
+    if !program::wait_until(RELOAD, || Ok(knows_runvf()? == known))? {
+        let what = if known { "does not know runvf" } else { "still knows runvf" };
+        return Err(Error::NotTaken {
+            engine: Engine::Docker.name(),
+            what: format!("{what} {} s after its reload", RELOAD.as_secs()),
+            hint: "`journalctl -u docker` may say why".to_owned(),
+        });
+    }
+    if verb == Verb::Uninstall {
+        replace::write(&path, change.new.as_deref(), &path)?;
+    }
+    plan.lines
+        .push(format!("reloaded; it {} {NAME} now", if known { "knows" } else { "has forgotten" }));
+    Ok(())
+}
+
+/// Containers run on through a reload, and not through a restart.
+fn reload(dockerd: &Dockerd) -> Result<(), Error> {
+    let active = ["systemctl", "is-active", "--quiet", "docker.service"];
+    if program::run(&active, ANSWER).is_ok_and(|said| said.success) {
+        return program::ok(&["systemctl", "reload", "docker.service"], RELOAD).map(drop);
+    }
+    let Some(pid) = dockerd.pid else { return Ok(()) };
+    kill(Pid::from_raw(pid), Signal::SIGHUP)
+        .map_err(|errno| Error::Spawn { command: format!("kill -HUP {pid}"), source: errno.into() })
+}
+
+fn knows_runvf() -> Result<bool, Error> {
+    let text = program::ok(&["docker", "info", "-f", "{{json .Runtimes}}"], ANSWER)?;
+    let runtimes: Value = serde_json::from_str(&text).unwrap_or_default();
+    Ok(runtimes.get(NAME).is_some())
+}
+
+pub(super) fn revert(root: &Root) {
+    if let Ok(dockerd) = Dockerd::find(root, true) {
+        let _ = reload(&dockerd);
+    }
+}
