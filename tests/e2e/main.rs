@@ -17,6 +17,8 @@ mod holder;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod installed;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
