@@ -1,12 +1,13 @@
 //! The command line, as runc's man pages have it: engines know no other. liboci-cli is not used, because it has no
 //! `--rootless` and calls `checkpoint` `checkpointt`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::delegate;
 use crate::error::Error;
 use crate::features;
 use crate::log::Log;
@@ -23,10 +24,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Folder for the state of containers
-    // Podman never gives --root, so this may not change between versions.
-    #[arg(long, default_value = "/run/runvf/containers", value_name = "DIR")]
-    pub(crate) root: PathBuf,
+    /// Folder for the state of containers [default: /run/runvf/containers]
+    // Not clap's default: another engine has its own.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     /// File to append errors to
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
@@ -41,6 +42,13 @@ pub(crate) struct Global {
     /// `auto` or `false`: a VF can only be moved by root
     #[arg(long, value_name = "auto|false", value_parser = not_rootless, default_value = "auto")]
     pub(crate) rootless: String,
+}
+
+impl Global {
+    pub(crate) fn root(&self) -> &Path {
+        // Podman never gives --root, so this may not change between versions.
+        self.root.as_deref().unwrap_or(Path::new("/run/runvf/containers"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,6 +96,30 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn enters_a_container(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Run(_) | Self::Exec(_))
+    }
+
+    /// The container that the command makes.
+    pub(crate) fn of_new(&self) -> Option<&str> {
+        match self {
+            Self::Create(options) => Some(&options.id),
+            Self::Run(options) => Some(&options.create.id),
+            _ => None,
+        }
+    }
+
+    /// The container that must be there already.
+    pub(crate) fn of_existing(&self) -> Option<&str> {
+        match self {
+            Self::Start(options)
+            | Self::State(options)
+            | Self::Pause(options)
+            | Self::Resume(options) => Some(&options.id),
+            Self::Exec(options) => Some(&options.id),
+            Self::Kill(options) => Some(&options.id),
+            Self::Delete(options) => Some(&options.id),
+            Self::Ps(options) => Some(&options.id),
+            Self::Create(_) | Self::Run(_) | Self::List(_) | Self::Features | Self::Spec(_) => None,
+        }
     }
 
     /// What runc returns when it fails itself; with `exec` that must not look like the process's own 1.
@@ -231,12 +263,15 @@ pub(crate) fn refuse(usage: &clap::Error) -> ExitCode {
     if matches!(usage.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // Nobody is left to be told that stdout is closed.
         let _ = usage.print();
+        if usage.kind() == ErrorKind::DisplayVersion {
+            features::print_engine();
+        }
         return ExitCode::SUCCESS;
     }
     let text = usage.to_string();
     let problem = first_paragraph(&text);
     let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
-    log.fail(&Error::Usage { problem })
+    log.fail(&delegate::try_unknown().unwrap_or(Error::Usage { problem }))
 }
 
 /// What clap says before it goes on to tips and usage.

@@ -90,7 +90,13 @@ pub(crate) fn folder(global: &Global, id: &str) -> Result<PathBuf, Error> {
     if !(1..=1024).contains(&id.len()) || id == "." || id == ".." || !id.bytes().all(plain) {
         return Err(Error::BadId { id: id.chars().take(80).collect() });
     }
-    Ok(global.root.join(id))
+    Ok(global.root().join(id))
+}
+
+/// Whether libcontainer made it. Another runtime's container may be in the same root.
+pub(crate) fn is_ours(global: &Global, id: &str) -> Result<bool, Error> {
+    let folder = folder(global, id)?;
+    Ok([RECORD, "youki_config.json"].iter().any(|file| folder.join(file).exists()))
 }
 
 /// Writes a file whole: whoever looks for it never sees half of it.

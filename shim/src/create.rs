@@ -19,10 +19,12 @@ use crate::executor::Executor;
 use crate::hooks;
 use crate::log::Log;
 use crate::network::{self, Netns};
+use crate::runtime::Runtime;
 
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
+    runtime: &Runtime,
     log: &Log,
 ) -> Result<Container, Error> {
     let id = options.id.as_str();
@@ -33,7 +35,7 @@ pub(crate) fn create(
     let bundle =
         fs::canonicalize(&options.bundle).map_err(Error::file("find bundle", &options.bundle))?;
     let spec = load_spec(&bundle, global)?;
-    let grant = network::grant(&spec)?;
+    let grant = network::grant(spec.annotations().as_ref(), &Netns::of(&spec), runtime)?;
     let library = build(global, options, &bundle, &spec, log)?;
     let finished = finish(&library, &spec, grant.as_ref(), options, &bundle);
     match finished {
@@ -95,7 +97,7 @@ fn build(
     let id = options.id.as_str();
     let failed = |source| failed_build(global, options, bundle, spec, source, log);
     ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(&global.root)
+        .with_root_path(global.root())
         .map_err(Error::library("create", id))?
         .with_executor(Executor::default())
         .with_console_socket(options.console_socket.as_ref())

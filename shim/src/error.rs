@@ -48,6 +48,28 @@ pub(crate) enum Error {
     #[error("process {pid} of container {id} went away while it was being created")]
     InitGone { id: String, pid: i32 },
 
+    #[error("{}: {problem}; {hint}", .path.display())]
+    BadRuntime { path: PathBuf, problem: String, hint: String },
+    #[error(
+        "the container asks for no VF, and {} has `require_annotation = true`; add `--annotation io.runvf.vlan=<1-4094>` \
+         (Docker drops annotations silently when its API is older than 1.43)",
+        crate::runtime::FILE
+    )]
+    NoAnnotation,
+    #[error(
+        "engine {engine} is not there; install it, or name another in {}",
+        crate::runtime::FILE
+    )]
+    NoEngine { engine: String },
+    #[error(
+        "engine {} is runvf itself; name the runtime that shall make the containers in {}",
+        .program.display(),
+        crate::runtime::FILE
+    )]
+    EngineIsRunvf { program: PathBuf },
+    #[error("{} {command}: {problem}", .program.display())]
+    Engine { program: PathBuf, command: String, problem: String },
+
     #[error("{}: cannot be loaded", .path.display())]
     Spec { path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]

@@ -63,7 +63,7 @@ fn build(
     let id = options.id.as_str();
     let file = process_file(process)?;
     let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(&global.root)
+        .with_root_path(global.root())
         .map_err(Error::library("exec in", id))?
         .with_executor(executor)
         .with_console_socket(socket)

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::runtime::Runtime;
 
 /// The newest runtime-spec that libcontainer follows as a whole; of 1.3 it has net devices and memory policies.
 const SPEC: &str = "1.2.0";
@@ -46,6 +47,15 @@ const OPERATORS: [&str; 7] = [
 pub(crate) fn version() -> String {
     let commit = option_env!("RUNVF_COMMIT").unwrap_or("unknown");
     format!("version {}\ncommit: {commit}\nspec: {SPEC}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Who makes the containers, if libcontainer does not. The line must not have "version" in it.
+pub(crate) fn print_engine() {
+    let runtime = Runtime::load().unwrap_or_default();
+    if let Some(engine) = runtime.engine() {
+        // Nobody is left to be told that stdout is closed.
+        let _ = crate::list::print(&format!("engine: {engine}"));
+    }
 }
 
 pub(crate) fn print() -> Result<(), Error> {

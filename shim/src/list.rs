@@ -69,16 +69,16 @@ pub(crate) fn list(global: &Global, options: &cli::List) -> Result<(), Error> {
         Format::Json if states.is_empty() => print("null"),
         Format::Json => {
             let text = serde_json::to_string(&states);
-            print(&text.map_err(|source| Error::Json { path: global.root.clone(), source })?)
+            print(&text.map_err(|source| Error::Json { path: global.root().to_owned(), source })?)
         }
     }
 }
 
 fn all(global: &Global) -> Result<Vec<State>, Error> {
-    let entries = match fs::read_dir(&global.root) {
+    let entries = match fs::read_dir(global.root()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", &global.root)(error)),
+        Err(error) => return Err(Error::file("list", global.root())(error)),
     };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     // One that is being made or removed right now is not there.

@@ -2,12 +2,14 @@
 //!
 //! libcontainer makes the container, the crate `vf` gives it its VFs, and this crate holds the two together: the command
 //! line that engines expect of a runtime (runc's), the order of the steps, and what an engine is told when one fails.
-//! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it.
+//! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it. With an `engine` in
+//! `runtime.toml` the host's own runtime takes libcontainer's place (`delegate.rs`).
 
 mod cgroup;
 mod cli;
 mod container;
 mod create;
+mod delegate;
 mod delete;
 mod devices;
 mod error;
@@ -24,6 +26,7 @@ mod network;
 mod pause;
 mod processes;
 mod run;
+mod runtime;
 mod signal;
 mod spec;
 mod start;
@@ -36,6 +39,7 @@ use clap::Parser as _;
 use cli::{Arguments, Command};
 use error::Error;
 use log::Log;
+use runtime::Runtime;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -53,7 +57,20 @@ fn main() -> ExitCode {
     })
 }
 
-fn dispatch(Arguments { global, command }: Arguments, log: &Log) -> Result<ExitCode, Error> {
+fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
+    let runtime = match Runtime::load() {
+        Err(error) if arguments.command.of_new().is_some() => return Err(error),
+        // What it says matters for new containers. The others must stay manageable.
+        Err(error) => {
+            log.warn(&error::line(&error));
+            Runtime::default()
+        }
+        Ok(runtime) => runtime,
+    };
+    if let Some(delegate) = delegate::of(&arguments, &runtime, log)? {
+        return delegate.perform(&arguments, &runtime, log);
+    }
+    let Arguments { global, command } = arguments;
     if command.enters_a_container() {
         // CVE-2019-5736: a process of the container may write to the program that entered it, through its /proc/PID/exe.
         // So those commands run from a sealed copy in memory. The others never enter, and save the copy's 5 ms.
@@ -63,9 +80,9 @@ fn dispatch(Arguments { global, command }: Arguments, log: &Log) -> Result<ExitC
     }
     trace::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, log).map(drop),
+        Command::Create(options) => create::create(&global, &options, &runtime, log).map(drop),
         Command::Start(options) => start::start(&global, &options.id),
-        Command::Run(options) => return run::run(&global, &options, log),
+        Command::Run(options) => return run::run(&global, &options, &runtime, log),
         Command::Exec(options) => return exec::exec(&global, &options),
         Command::State(options) => list::state(&global, &options.id),
         Command::List(options) => list::list(&global, &options),

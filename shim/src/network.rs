@@ -7,6 +7,7 @@ use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 
 use crate::error::Error;
 use crate::log::Log;
+use crate::runtime::Runtime;
 
 /// A container's own network namespace, as its spec has it.
 pub(crate) enum Netns<'a> {
@@ -39,11 +40,15 @@ pub(crate) fn request(
 }
 
 /// What the spec asks for, checked as far as it can be before anything is touched.
-pub(crate) fn grant(spec: &Spec) -> Result<Option<vf::Grant>, Error> {
-    let Some(request) = request(spec.annotations().as_ref())? else {
-        return Ok(None);
+pub(crate) fn grant(
+    annotations: Option<&HashMap<String, String>>,
+    netns: &Netns<'_>,
+    runtime: &Runtime,
+) -> Result<Option<vf::Grant>, Error> {
+    let Some(request) = request(annotations)? else {
+        return if runtime.require_annotation { Err(Error::NoAnnotation) } else { Ok(None) };
     };
-    match Netns::of(spec) {
+    match *netns {
         Netns::Host => return Err(vf::Error::HostNetwork.into()),
         Netns::Joined(path) if vf::is_host_netns(path)? => {
             return Err(vf::Error::HostNetwork.into());

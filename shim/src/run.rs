@@ -12,15 +12,21 @@ use crate::delete;
 use crate::error::{Error, line};
 use crate::foreground;
 use crate::log::Log;
+use crate::runtime::Runtime;
 use crate::start;
 use crate::terminal::Console;
 
-pub(crate) fn run(global: &Global, options: &cli::Run, log: &Log) -> Result<ExitCode, Error> {
+pub(crate) fn run(
+    global: &Global,
+    options: &cli::Run,
+    runtime: &Runtime,
+    log: &Log,
+) -> Result<ExitCode, Error> {
     let terminal = wants_terminal(&options.create.bundle)?;
     let console = Console::new(terminal, options.detach, options.create.console_socket.as_deref())?;
     let mut create = options.create.clone();
     create.console_socket = console.socket();
-    let container = create::create(global, &create, log)?;
+    let container = create::create(global, &create, runtime, log)?;
     let result = start_and_wait(global, options, container.init(), console);
     if result.is_ok() && (options.detach || options.keep) {
         return result;

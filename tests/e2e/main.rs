@@ -7,6 +7,8 @@ mod bare;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod delegate;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod first_process;

@@ -1,0 +1,152 @@
+//! Containers that another runtime makes: with `engine` in `runtime.toml` runvf does the VF work and nothing else, and hands
+//! everything to runc or crun.
+//!
+//! What needs no VF work goes to the engine by exec(3), with the command line as it was typed. A container that was made
+//! stays with whoever made it: [`Record`] names its engine, and libcontainer's has files of its own under `--root`. So a
+//! changed `runtime.toml` is true for new containers only, and a broken one keeps nobody from removing an old one.
+
+mod bundle;
+mod create;
+mod engine;
+mod line;
+mod record;
+
+use std::process::ExitCode;
+
+use create::Creation;
+use engine::Engine;
+use record::Record;
+
+use crate::cli::{self, Arguments, Command, Global};
+use crate::container;
+use crate::error::{self, Error};
+use crate::log::Log;
+use crate::network;
+use crate::runtime::Runtime;
+
+/// What a container's VFs depend on. Such a command must be understood, or it is not done.
+const OURS: [&str; 5] = ["create", "run", "restore", "start", "delete"];
+
+pub(crate) struct Delegate {
+    engine: Engine,
+    record: Option<Record>,
+}
+
+/// `None`: libcontainer shall do it.
+pub(crate) fn of(
+    Arguments { global, command }: &Arguments,
+    runtime: &Runtime,
+    log: &Log,
+) -> Result<Option<Delegate>, Error> {
+    if let Some(id) = command.of_existing() {
+        match Record::find(global, id) {
+            Ok(Some(record)) => {
+                return Ok(Some(Delegate { engine: record.engine(), record: Some(record) }));
+            }
+            Ok(None) => {}
+            // Written in part when the machine died. The engine of today is a guess, and better than none.
+            Err(bad) if matches!(command, Command::Delete(_)) => log.warn(&error::line(&bad)),
+            Err(bad) => return Err(bad),
+        }
+        if container::is_ours(global, id)? {
+            return Ok(None);
+        }
+    }
+    if let Some(id) = command.of_new() {
+        is_free(global, id)?;
+    }
+    let Some(name) = runtime.engine() else { return Ok(None) };
+    Ok(Some(Delegate { engine: Engine::find(name)?, record: None }))
+}
+
+/// For a command line that runvf does not understand: perhaps the engine does. Returns if there is none, or if it cannot be.
+pub(crate) fn try_unknown() -> Option<Error> {
+    let runtime = Runtime::load().ok()?;
+    let name = runtime.engine()?;
+    let line = line::typed();
+    if line::command(&line).is_none_or(|command| OURS.contains(&command)) {
+        return None;
+    }
+    match Engine::find(name) {
+        Ok(engine) => Some(engine.replace_us(line)),
+        Err(error) => Some(error),
+    }
+}
+
+impl Delegate {
+    pub(crate) fn perform(
+        self,
+        Arguments { global, command }: &Arguments,
+        runtime: &Runtime,
+        log: &Log,
+    ) -> Result<ExitCode, Error> {
+        let Self { engine, record } = self;
+        let creation = |options| Creation { engine: engine.clone(), global, options, runtime, log };
+        match command {
+            Command::Create(options) => creation(options).create(),
+            Command::Run(options) => creation(&options.create).run(options),
+            Command::Start(options) => {
+                if let Some(request) = record.map(|record| record.request()).transpose()?.flatten()
+                {
+                    network::check(&request, &options.id)?;
+                }
+                Err(engine.replace_us(line::typed()))
+            }
+            Command::Delete(options) => delete(&engine, record.as_ref(), global, options, log),
+            _ => Err(engine.replace_us(line::typed())),
+        }
+    }
+}
+
+/// The engine first, the VFs after it. They are released too if the engine fails because there is no such container.
+fn delete(
+    engine: &Engine,
+    record: Option<&Record>,
+    global: &Global,
+    options: &cli::Delete,
+    log: &Log,
+) -> Result<ExitCode, Error> {
+    let id = options.id.as_str();
+    let status = engine.run(line::typed())?;
+    if status.success() || !is_alive(engine, global, id) {
+        forget(record, global, id, log);
+    }
+    engine.code(status, "delete")
+}
+
+/// For a container that runvf itself has had made and does not want any more.
+fn end(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
+    let gone = engine.ask(global.root.as_deref(), &["delete", "--force"], id).map(drop);
+    if gone.is_ok() || !is_alive(engine, global, id) {
+        forget(None, global, id, log);
+    }
+    gone
+}
+
+/// What there is beside the engine's own. Without a record nothing says that there were no VFs, and asking is a no-op then.
+fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
+    if !matches!(record.map(Record::request), Some(Ok(None))) {
+        network::release(id, log);
+    }
+    if let Err(error) = Record::remove(global, id) {
+        log.warn(&error::line(&error));
+    }
+}
+
+fn is_alive(engine: &Engine, global: &Global, id: &str) -> bool {
+    engine.ask(global.root.as_deref(), &["state"], id).is_ok()
+}
+
+/// Whoever makes a container, its id must not be another's: the claims on VFs go by it.
+fn is_free(global: &Global, id: &str) -> Result<(), Error> {
+    let exists = || Err(Error::Exists { id: id.to_owned() });
+    if container::is_ours(global, id)? {
+        return exists();
+    }
+    match Record::find(global, id) {
+        Ok(None) => Ok(()),
+        Ok(Some(record)) if record.is_alive(id) => exists(),
+        // Left by a creation that was cut short.
+        _ => Record::remove(global, id),
+    }
+}
