@@ -1,6 +1,7 @@
 //! The processes of a container, which are those of its cgroup: without a pid namespace of its own they outlive its init.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -93,5 +94,29 @@ pub(crate) fn thaw_if_needed(manager: &AnyCgroupManager) {
     if !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
         // Fails where there is no freezer, and then nothing is frozen.
         let _ = manager.freeze(FreezerState::Thawed);
+    }
+}
+
+/// Where a process is below the root of cgroup v2: the line `0::/path`, cgroups(7).
+pub(crate) fn unified(pid: i32) -> Option<PathBuf> {
+    unified_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+fn unified_in(text: &str) -> Option<PathBuf> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // The root is everybody's: a device filter there would be the host's too.
+    (!path.is_empty()).then(|| path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cgroup_of_its_own_is_one() {
+        let scope = "system.slice/docker-1.scope";
+        assert_eq!(unified_in(&format!("0::/{scope}\n")), Some(scope.into()));
+        assert_eq!(unified_in("0::/\n"), None);
+        assert_eq!(unified_in("4:devices:/x\n"), None);
     }
 }

@@ -11,6 +11,7 @@ use crate::delegate;
 use crate::error::Error;
 use crate::features;
 use crate::log::Log;
+use crate::update;
 
 #[derive(Debug, Parser)]
 #[command(name = "runvf", version = features::version(), disable_help_subcommand = true)]
@@ -87,6 +88,8 @@ pub(crate) enum Command {
     Resume(Id),
     /// List the processes of a container
     Ps(Ps),
+    /// Change the limits of a container
+    Update(Box<Update>),
     /// Print what this runtime supports
     Features,
     /// Write a config.json to begin with
@@ -118,6 +121,7 @@ impl Command {
             Self::Kill(options) => Some(&options.id),
             Self::Delete(options) => Some(&options.id),
             Self::Ps(options) => Some(&options.id),
+            Self::Update(options) => Some(&options.id),
             Self::Create(_) | Self::Run(_) | Self::List(_) | Self::Features | Self::Spec(_) => None,
         }
     }
@@ -242,6 +246,44 @@ pub(crate) struct Ps {
     /// Arguments for ps(1)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Update {
+    /// JSON file (`-`: stdin) with a resources object; the other options are ignored then
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) resources: Option<PathBuf>,
+    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    pub(crate) memory: Option<i64>,
+    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    pub(crate) memory_reservation: Option<i64>,
+    /// Memory and swap together; -1 is no limit
+    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    pub(crate) memory_swap: Option<i64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_period: Option<u64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_quota: Option<i64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_burst: Option<u64>,
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) cpu_share: Option<u64>,
+    #[arg(long, value_name = "0|1")]
+    pub(crate) cpu_idle: Option<i64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_period: Option<u64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_cpus: Option<String>,
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_mems: Option<String>,
+    #[arg(long, value_name = "N")]
+    pub(crate) pids_limit: Option<i64>,
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) blkio_weight: Option<u16>,
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,14 @@
 //! A container that exists, found by its id.
 //!
 //! Beside libcontainer's files its folder holds `runvf.json`, for what libcontainer does not keep: the root file
-//! system's path, which `state` prints, and the start time of the init process. Without the latter a pid that the
-//! kernel gave to somebody else would be signalled as if it were the container's.
+//! system's path, which `state` prints, the cgroup and its limits, and the start time of the init process. Without the
+//! last a pid that the kernel gave to somebody else would be signalled as if it were the container's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use libcontainer::container::{Container as Library, ContainerStatus};
+use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,12 @@ pub(crate) struct Record {
     pub(crate) rootfs: PathBuf,
     /// Clock ticks since boot, field 22 of `/proc/PID/stat`, proc(5).
     pub(crate) init_started: u64,
+    /// Below the root of cgroup v2. Its process may be in a cgroup below that by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// From `update`; `None`: those of the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resources: Option<LinuxResources>,
 }
 
 impl Container {
@@ -67,7 +74,8 @@ impl Container {
 
 impl Record {
     pub(crate) fn new(rootfs: PathBuf, pid: i32) -> Option<Self> {
-        Some(Self { rootfs, init_started: started(pid)? })
+        let cgroup = crate::cgroup::unified(pid);
+        Some(Self { rootfs, init_started: started(pid)?, cgroup, resources: None })
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn a_record_survives_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let record = Record { rootfs: "/r".into(), init_started: 7 };
+        let record = Record { rootfs: "/r".into(), init_started: 7, ..Record::default() };
         record.save(folder.path()).unwrap();
         assert_eq!(Record::load(folder.path()), Some(record));
     }

@@ -58,7 +58,7 @@ fn finish(
     let record = Record::new(rootfs(spec, bundle), pid).ok_or_else(gone)?;
     record.save(&library.root)?;
     if library.systemd() {
-        devices::restrict(spec, id, pid)?;
+        devices::restrict(spec, id, record.cgroup.as_deref())?;
     }
     if matches!(Netns::of(spec), Netns::New) {
         // runc does it, libcontainer does not; without an engine's network nobody else would.

@@ -96,6 +96,9 @@ pub(crate) enum Error {
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
 
+    #[error("cannot change the limits of container {id}")]
+    Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
+
     // `vf` prints its own line: it knows the hint.
     #[error("{}", .0.line())]
     Vf(Box<vf::Error>),

@@ -32,6 +32,7 @@ mod spec;
 mod start;
 mod terminal;
 mod trace;
+mod update;
 
 use std::process::ExitCode;
 
@@ -91,6 +92,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Pause(options) => pause::pause(&global, &options.id),
         Command::Resume(options) => pause::resume(&global, &options.id),
         Command::Ps(options) => processes::ps(&global, &options),
+        Command::Update(options) => update::update(&global, &options),
         Command::Features => features::print(),
         Command::Spec(options) => spec::write(&options),
     };

@@ -27,6 +27,8 @@ mod isolation;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod plain;
