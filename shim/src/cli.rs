@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::delegate;
 use crate::error::Error;
+use crate::events;
 use crate::features;
 use crate::log::Log;
 use crate::update;
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Ps(Ps),
     /// Change the limits of a container
     Update(Box<Update>),
+    /// Print what a container uses
+    Events(Events),
     /// Print what this runtime supports
     Features,
     /// Write a config.json to begin with
@@ -122,6 +126,7 @@ impl Command {
             Self::Delete(options) => Some(&options.id),
             Self::Ps(options) => Some(&options.id),
             Self::Update(options) => Some(&options.id),
+            Self::Events(options) => Some(&options.id),
             Self::Create(_) | Self::Run(_) | Self::List(_) | Self::Features | Self::Spec(_) => None,
         }
     }
@@ -283,6 +288,16 @@ pub(crate) struct Update {
     pub(crate) pids_limit: Option<i64>,
     #[arg(long, value_name = "WEIGHT")]
     pub(crate) blkio_weight: Option<u16>,
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Once
+    #[arg(long)]
+    pub(crate) stats: bool,
+    #[arg(long, value_name = "DURATION", value_parser = events::duration, default_value = "5s")]
+    pub(crate) interval: Duration,
     pub(crate) id: String,
 }
 

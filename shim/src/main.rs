@@ -13,6 +13,7 @@ mod delegate;
 mod delete;
 mod devices;
 mod error;
+mod events;
 mod exec;
 mod executor;
 mod features;
@@ -93,6 +94,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Resume(options) => pause::resume(&global, &options.id),
         Command::Ps(options) => processes::ps(&global, &options),
         Command::Update(options) => update::update(&global, &options),
+        Command::Events(options) => events::events(&global, &options),
         Command::Features => features::print(),
         Command::Spec(options) => spec::write(&options),
     };

@@ -1,6 +1,7 @@
-//! Limits that are changed while a container runs.
+//! Limits that are changed while a container runs, and what it uses.
 
 use lab::Lab;
+use serde_json::Value;
 
 use crate::engine::IMAGE;
 use crate::host::installed;
@@ -64,4 +65,43 @@ fn limits_change_while_a_container_runs() {
             assert_eq!(output.text(), "1", "{run}: what every container may read: {output}");
         });
     }
+}
+
+#[test]
+fn what_a_container_uses_is_printed_as_runc_does() {
+    let lab = installed();
+    let bundle = "/var/lib/runvf-bundles/tcpdump";
+    lab.ok(&format!(
+        "mkdir -p /tmp/b; ln -s {bundle}/rootfs /tmp/b/rootfs
+         jq '.annotations = {{}} | .process.args = [\"sleep\", \"1000\"]' {bundle}/config.json > /tmp/b/config.json
+         runvf run -d --bundle /tmp/b c </dev/null >/dev/null 2>&1"
+    ))
+    .unwrap();
+    // From one of the same kind that runc has made.
+    lab.ok("runc run -d --bundle /tmp/b r </dev/null >/dev/null 2>&1").unwrap();
+    let (ours, runcs) = (lab.json("runvf events --stats c"), lab.json("runc events --stats r"));
+    let (ours, runcs) = (ours.unwrap(), runcs.unwrap());
+    assert_eq!((&ours["type"], &ours["id"]), (&"stats".into(), &"c".into()), "{ours}");
+    for path in ["/data/memory/usage/usage", "/data/pids/current", "/data/cpu/usage/total"] {
+        let number = |stats: &Value| stats.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+        assert!(number(&ours) > 0 && number(&runcs) > 0, "{path}: {ours} {runcs}");
+    }
+    for key in ["cpu", "memory", "pids", "blkio", "hugetlb", "intel_rdt", "network_interfaces"] {
+        assert!(ours["data"].get(key).is_some() && runcs["data"].get(key).is_some(), "{key}");
+    }
+    // One object a line, until the container ends.
+    let lines = lab.ok(
+        "runvf events --interval 200ms c > /tmp/events & events=$!
+         until [ $(wc -l < /tmp/events) -ge 2 ]; do sleep 0.1; done; runvf kill c KILL; wait $events
+         jq -r .type /tmp/events | sort -u; ! runvf events --stats c; runvf delete c; runc delete -f r",
+    );
+    assert_eq!(lines.unwrap().text(), "stats");
+    lab.ok("runvf run -d --bundle /tmp/b c </dev/null >/dev/null 2>&1").unwrap();
+    lab.ok("runvf update --memory 64m --memory-swap -1 --pids-limit 9 c").unwrap();
+    lab.ok("cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$(runvf state c | jq .pid)/cgroup)
+         [ $(cat memory.max) = 67108864 ] && [ $(cat pids.max) = 9 ]")
+        .unwrap();
+    let output = lab.sh("runvf update --memory-swap 1m c").unwrap();
+    assert!(output.stderr.contains("is less than memory of 67108864"), "{output}");
+    lab.ok("runvf delete -f c").unwrap();
 }
