@@ -19,6 +19,7 @@ use crate::executor::Executor;
 use crate::hooks;
 use crate::log::Log;
 use crate::network::{self, Netns};
+use crate::rootfs;
 use crate::runtime::Runtime;
 
 pub(crate) fn create(
@@ -55,7 +56,7 @@ fn finish(
     let id = library.id();
     let pid = library.pid().map_or(0, |pid| pid.as_raw());
     let gone = || Error::InitGone { id: id.to_owned(), pid };
-    let record = Record::new(rootfs(spec, bundle), pid).ok_or_else(gone)?;
+    let record = Record::new(root_of(spec, bundle), pid).ok_or_else(gone)?;
     record.save(&library.root)?;
     if library.systemd() {
         devices::restrict(spec, id, record.cgroup.as_deref())?;
@@ -96,6 +97,7 @@ fn build(
 ) -> Result<Library, Error> {
     let id = options.id.as_str();
     let failed = |source| failed_build(global, options, bundle, spec, source, log);
+    let _aside = rootfs::allow_execution(spec, &root_of(spec, bundle))?;
     ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
@@ -164,7 +166,7 @@ fn unified() -> bool {
     matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
 }
 
-fn rootfs(spec: &Spec, bundle: &Path) -> PathBuf {
+fn root_of(spec: &Spec, bundle: &Path) -> PathBuf {
     let path = spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default();
     fs::canonicalize(&path).unwrap_or(path)
 }

@@ -26,6 +26,7 @@ mod log;
 mod network;
 mod pause;
 mod processes;
+mod rootfs;
 mod run;
 mod runtime;
 mod signal;

@@ -102,3 +102,29 @@ fn a_container_with_a_damaged_state_is_removed_whole() {
     assert_clean(&lab, 0, "enp1s0v0");
     leave(lab, &before);
 }
+
+/// `/run` is such a mount on many hosts. runc and crun bind the root anew, and its flags with it are gone.
+#[test]
+fn a_root_on_a_noexec_mount_can_be_executed() {
+    let lab = crate::host::installed();
+    lab.ok(&format!(
+        "mount -o remount,noexec /run; mkdir /run/b; cp -r {BUNDLE}/rootfs /run/b/rootfs; cd /run/b
+         findmnt -rn > /tmp/before"
+    ))
+    .unwrap();
+    for readonly in [true, false] {
+        lab.ok(&format!(
+            "jq '.root.readonly = {readonly} | .annotations = {{}} | .process.args = [\"sh\", \"-c\", \"grep / /proc/self/mountinfo | head -1\"]' \
+             {BUNDLE}/config.json > /run/b/config.json"
+        ))
+        .unwrap();
+        // Relative, since runvf leaves its mount namespace and comes back on the way.
+        let output =
+            lab.sh("cd /run/b && runvf run --bundle . --pid-file pid c && test -s pid").unwrap();
+        assert_eq!(output.status, 0, "{output}");
+        let flags = output.text().split(' ').nth(5).unwrap_or_default().to_owned();
+        assert!(flags.contains("nosuid") && !flags.contains("noexec"), "{output}");
+    }
+    // The host has seen nothing of it.
+    lab.ok("findmnt -rn | diff /tmp/before -; findmnt -no OPTIONS /run | grep noexec").unwrap();
+}
