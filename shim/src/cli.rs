@@ -94,6 +94,10 @@ pub(crate) enum Command {
     Update(Box<Update>),
     /// Print what a container uses
     Events(Events),
+    /// Save a container to files; only with another engine
+    Checkpoint(Box<Checkpoint>),
+    /// Make a container of such files; only with another engine
+    Restore(Box<Restore>),
     /// Print what this runtime supports
     Features,
     /// Write a config.json to begin with
@@ -110,6 +114,7 @@ impl Command {
         match self {
             Self::Create(options) => Some(&options.id),
             Self::Run(options) => Some(&options.create.id),
+            Self::Restore(options) => Some(&options.id),
             _ => None,
         }
     }
@@ -127,7 +132,13 @@ impl Command {
             Self::Ps(options) => Some(&options.id),
             Self::Update(options) => Some(&options.id),
             Self::Events(options) => Some(&options.id),
-            Self::Create(_) | Self::Run(_) | Self::List(_) | Self::Features | Self::Spec(_) => None,
+            Self::Checkpoint(options) => Some(&options.id),
+            Self::Create(_)
+            | Self::Run(_)
+            | Self::Restore(_)
+            | Self::List(_)
+            | Self::Features
+            | Self::Spec(_) => None,
         }
     }
 
@@ -299,6 +310,75 @@ pub(crate) struct Events {
     #[arg(long, value_name = "DURATION", value_parser = events::duration, default_value = "5s")]
     pub(crate) interval: Duration,
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Checkpoint {
+    #[command(flatten)]
+    criu: Criu,
+    #[arg(long, value_name = "DIR")]
+    parent_path: Option<PathBuf>,
+    #[arg(long)]
+    leave_running: bool,
+    #[arg(long, value_name = "FD")]
+    status_fd: Option<i32>,
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    page_server: Option<String>,
+    #[arg(long)]
+    pre_dump: bool,
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    criu: Criu,
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) bundle: PathBuf,
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    #[arg(long, value_name = "SOCKET")]
+    console_socket: Option<PathBuf>,
+    #[arg(long)]
+    no_subreaper: bool,
+    #[arg(long)]
+    no_pivot: bool,
+    #[arg(long, value_name = "PROFILE")]
+    lsm_profile: Option<String>,
+    #[arg(long, value_name = "CONTEXT")]
+    lsm_mount_context: Option<String>,
+    pub(crate) id: String,
+}
+
+/// What runc has for both. runvf hands it on and reads none of it.
+#[derive(Debug, Args)]
+struct Criu {
+    #[arg(long, value_name = "DIR")]
+    image_path: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    work_path: Option<PathBuf>,
+    #[arg(long)]
+    tcp_established: bool,
+    #[arg(long)]
+    tcp_skip_in_flight: bool,
+    #[arg(long)]
+    link_remap: bool,
+    #[arg(long)]
+    ext_unix_sk: bool,
+    #[arg(long)]
+    shell_job: bool,
+    #[arg(long)]
+    lazy_pages: bool,
+    #[arg(long)]
+    file_locks: bool,
+    #[arg(long, value_name = "soft|full|strict|ignore")]
+    manage_cgroups_mode: Option<String>,
+    #[arg(long, value_name = "NAMESPACE")]
+    empty_ns: Vec<String>,
+    #[arg(long)]
+    auto_dedup: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod create;
 mod engine;
 mod line;
 mod record;
+mod restore;
 
 use std::process::ExitCode;
 
@@ -88,10 +89,12 @@ impl Delegate {
             Command::Start(options) => {
                 if let Some(request) = record.map(|record| record.request()).transpose()?.flatten()
                 {
-                    network::check(&request, &options.id)?;
+                    let pid = engine.init_of(global.root.as_deref(), &options.id)?;
+                    network::check(&request, &options.id, pid)?;
                 }
                 Err(engine.replace_us(line::typed()))
             }
+            Command::Restore(options) => restore::restore(&engine, global, options, runtime),
             Command::Delete(options) => delete(&engine, record.as_ref(), global, options, log),
             _ => Err(engine.replace_us(line::typed())),
         }
@@ -108,7 +111,7 @@ fn delete(
 ) -> Result<ExitCode, Error> {
     let id = options.id.as_str();
     let status = engine.run(line::typed())?;
-    if status.success() || !is_alive(engine, global, id) {
+    if status.success() || is_gone(engine, global, id) {
         forget(record, global, id, log);
     }
     engine.code(status, "delete")
@@ -117,7 +120,7 @@ fn delete(
 /// For a container that runvf itself has had made and does not want any more.
 fn end(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
     let gone = engine.ask(global.root.as_deref(), &["delete", "--force"], id).map(drop);
-    if gone.is_ok() || !is_alive(engine, global, id) {
+    if gone.is_ok() || is_gone(engine, global, id) {
         forget(None, global, id, log);
     }
     gone
@@ -133,8 +136,14 @@ fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
     }
 }
 
-fn is_alive(engine: &Engine, global: &Global, id: &str) -> bool {
-    engine.ask(global.root.as_deref(), &["state"], id).is_ok()
+/// By its engine's word, which is runc's or crun's. A `state` that fails otherwise must not cost a living container its VFs.
+fn is_gone(engine: &Engine, global: &Global, id: &str) -> bool {
+    match engine.ask(global.root.as_deref(), &["state"], id) {
+        Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
+            .iter()
+            .any(|text| problem.contains(text)),
+        _ => false,
+    }
 }
 
 /// Whoever makes a container, its id must not be another's: the claims on VFs go by it.

@@ -76,6 +76,14 @@ pub(crate) enum Error {
     BadSpec { path: PathBuf, problem: String },
     #[error("{what}")]
     Unsupported { what: &'static str },
+    #[error(
+        "runvf's own engine cannot {command}: libcontainer restores no containers; \
+         with `engine = \"runc\"` in {} containers made from then on can be",
+        crate::runtime::FILE
+    )]
+    NoCheckpoint { command: &'static str },
+    #[error("container {id} asks for a VF, which no checkpoint has in it; create a new one")]
+    RestoreWithVf { id: String },
     #[error("`{signal}` is not a signal")]
     BadSignal { signal: String },
     #[error("cannot {action} container {id}{}", in_brackets(.detail))]

@@ -96,6 +96,8 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Ps(options) => processes::ps(&global, &options),
         Command::Update(options) => update::update(&global, &options),
         Command::Events(options) => events::events(&global, &options),
+        Command::Checkpoint(_) => Err(Error::NoCheckpoint { command: "checkpoint" }),
+        Command::Restore(_) => Err(Error::NoCheckpoint { command: "restore" }),
         Command::Features => features::print(),
         Command::Spec(options) => spec::write(&options),
     };

@@ -17,15 +17,15 @@ fn in_a_container(run: &str, options: &str, test: impl Fn(&Lab, &str)) {
     let lab = installed();
     let engine = run.split(" run").next().unwrap_or_default();
     let engine = engine.strip_suffix(" --runtime runvf").unwrap_or(engine);
-    lab.ok(&format!("{run} -d --name c {options} {IMAGE} sleep 1000")).unwrap();
+    lab.ok(&format!("{run} -d --name limited {options} {IMAGE} sleep 1000")).unwrap();
     test(&lab, engine);
-    lab.ok(&format!("{engine} rm -f c")).unwrap();
+    lab.ok(&format!("{engine} rm -f limited")).unwrap();
 }
 
 /// The files of the container's cgroup, one value each.
 fn limits(lab: &Lab, engine: &str, files: &str) -> String {
     lab.ok(&format!(
-        "cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$({engine} inspect -f '{{{{.State.Pid}}}}' c)/cgroup); cat {files}"
+        "cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$({engine} inspect -f '{{{{.State.Pid}}}}' limited)/cgroup); cat {files}"
     ))
     .unwrap()
     .text()
@@ -38,7 +38,7 @@ fn limits_change_while_a_container_runs() {
         in_a_container(run, "--cap-add MKNOD --memory 200m --cpus 0.5", |lab, engine| {
             let node = lab.ok("stat -c '%Hr %Lr' /dev/vda").unwrap();
             let read = format!(
-                "{engine} exec c sh -c 'rm -f /disk; mknod /disk b {} && head -c 512 /disk > /dev/null; \
+                "{engine} exec limited sh -c 'rm -f /disk; mknod /disk b {} && head -c 512 /disk > /dev/null; \
                  head -c 1 /dev/zero | wc -c'",
                 node.text()
             );
@@ -48,13 +48,13 @@ fn limits_change_while_a_container_runs() {
             assert!(before.contains("50000 100000"), "{run}: {before}");
 
             lab.ok(&format!(
-                "{engine} update --memory 300m --memory-swap 600m --cpus 0.25 --pids-limit 77 c"
+                "{engine} update --memory 300m --memory-swap 600m --cpus 0.25 --pids-limit 77 limited"
             ))
             .unwrap();
             let after = limits(lab, engine, "memory.max memory.swap.max cpu.max pids.max");
             assert_eq!(after, "314572800\n314572800\n25000 100000\n77", "{run}");
             // What is not named stays: one limit is never changed at the cost of another.
-            lab.ok(&format!("{engine} update --cpu-shares 2048 c")).unwrap();
+            lab.ok(&format!("{engine} update --cpu-shares 2048 limited")).unwrap();
             let after = limits(lab, engine, files);
             let rest = "314572800\n314572800\n25000 100000\n77\n";
             assert!(after.starts_with(rest) && after != before, "{run}: {after}");
@@ -72,8 +72,8 @@ fn what_a_container_uses_is_printed_as_runc_does() {
     let lab = installed();
     let bundle = "/var/lib/runvf-bundles/tcpdump";
     lab.ok(&format!(
-        "mkdir -p /tmp/b; ln -s {bundle}/rootfs /tmp/b/rootfs
-         jq '.annotations = {{}} | .process.args = [\"sleep\", \"1000\"]' {bundle}/config.json > /tmp/b/config.json
+        "mkdir /tmp/b
+         jq '.root.path = \"{bundle}/rootfs\" | .mounts |= map(select(.type != \"bind\")) | .annotations = {{}} | .process.args = [\"sleep\", \"1000\"]' {bundle}/config.json > /tmp/b/config.json
          runvf run -d --bundle /tmp/b c </dev/null >/dev/null 2>&1"
     ))
     .unwrap();

@@ -79,13 +79,7 @@ impl Creation<'_> {
         line: Vec<OsString>,
     ) -> Result<ExitStatus, Error> {
         let id = &self.options.id;
-        let record = Record {
-            engine: self.engine.program.clone(),
-            root: self.global.root.clone(),
-            bundle: bundle.folder.clone(),
-            annotations: bundle.annotations_of_runvf(),
-        };
-        record.save(self.global, id)?;
+        Record::new(&self.engine, self.global, bundle).save(self.global, id)?;
         let status = self.engine.run(line);
         if !matches!(&status, Ok(status) if status.success()) {
             if granted {
@@ -111,10 +105,7 @@ impl Creation<'_> {
             let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
             return text.trim().parse().map_err(|_| unknown());
         }
-        let state = self.engine.ask(self.global.root.as_deref(), &["state"], id)?;
-        let state: serde_json::Value = serde_json::from_slice(&state)
-            .map_err(|source| Error::Json { path: format!("the state of {id}").into(), source })?;
-        state["pid"].as_i64().and_then(|pid| pid.try_into().ok()).ok_or_else(unknown)
+        self.engine.init_of(self.global.root.as_deref(), id)
     }
 
     fn start_and_wait(

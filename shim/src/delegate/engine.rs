@@ -79,6 +79,14 @@ impl Engine {
         Err(Error::Engine { program: self.program.clone(), command: command.join(" "), problem })
     }
 
+    /// The pid of a container's init process, by the engine's word.
+    pub(super) fn init_of(&self, root: Option<&Path>, id: &str) -> Result<i32, Error> {
+        let state: serde_json::Value = serde_json::from_slice(&self.ask(root, &["state"], id)?)
+            .map_err(|source| Error::Json { path: format!("the state of {id}").into(), source })?;
+        let pid = state["pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.ok_or_else(|| Error::InitGone { id: id.to_owned(), pid: 0 })
+    }
+
     /// The exit code of a child, for our own.
     pub(super) fn code(&self, status: ExitStatus, command: &str) -> Result<ExitCode, Error> {
         match (status.code(), status.signal()) {

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle::Bundle;
 use super::engine::Engine;
 use crate::cli::Global;
 use crate::container;
@@ -28,6 +29,15 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    pub(super) fn new(engine: &Engine, global: &Global, bundle: &Bundle) -> Self {
+        Self {
+            engine: engine.program.clone(),
+            root: global.root.clone(),
+            bundle: bundle.folder.clone(),
+            annotations: bundle.annotations_of_runvf(),
+        }
+    }
+
     pub(super) fn find(global: &Global, id: &str) -> Result<Option<Self>, Error> {
         Self::read(&path(Path::new(FOLDER), global, id)?)
     }
