@@ -72,16 +72,19 @@ work() {  # WORKER COUNT FIRST_VLAN
         rm -rf $name
     done
 }
+ended() { cat *.done *.failed 2> /dev/null | wc -l; }
+# One for every five containers that end, however long they take: by the clock, a slow machine would kill all of Docker's.
 killer() {  # SEED
     RANDOM=$1
-    local names=(runvf runvf-hook conmon containerd-shim) name victims
+    local names=(runvf runvf-hook conmon containerd-shim) name victims next=0
     while [ ! -e finished ]; do
-        sleep $((RANDOM % 2)).$((RANDOM % 10))
+        sleep 0.$((RANDOM % 10))
+        [ $(ended) -lt $next ] && continue
         # By name first: a shim is nearly always there, a hook hardly ever.
         name=${names[RANDOM % 4]}
         victims=($(pgrep -x $name))
         [ ${#victims[@]} = 0 ] && continue
-        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed
+        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5))
     done 2> /dev/null
 }
 soak() {  # SEED WORKER:COUNT…
@@ -193,7 +196,8 @@ fn three_hundred_cycles_with_kills_leave_nothing() {
     for (worker, count) in WORKERS {
         let done = lab.sh(&format!("wc -l < /tmp/soak/{worker}.done")).unwrap();
         let done: usize = done.text().parse().unwrap_or(0);
-        assert!(done * 3 > count, "{worker}: {done} of {count} came through");
+        // How many do is up to chance; that some do says that there was something to leave behind.
+        assert!(done * 6 >= count, "{worker}: {done} of {count} came through");
     }
 
     let same = format!("diff <(cat <<'BEFORE'\n{before}BEFORE\n) <({COUNTS})");
