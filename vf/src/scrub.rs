@@ -58,7 +58,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
         None => None,
     };
     verify(&netlink, &pf, claim)?;
-    verify_address(&netlink, &pf, claim, netdev, worn)
+    verify_address(&netlink, &pf, claim, netdev)
 }
 
 /// The address in the record against the kernel's own word: a record that is wrong must not lead to another's VF.
@@ -120,26 +120,26 @@ fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
     Ok(())
 }
 
-/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. So is the one that the VF
-/// has `worn` until now, unless it had it before; a new netdev may have it from a PF that remembers. The netdev's may change under
-/// our eyes, by udev (`MACAddressPolicy=`, `systemd.link(5)`), and the PF's follows it a moment later.
+/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. So is the netdev's if its
+/// driver found it with the PF. It may change under our eyes to one that this VF had before, by udev (`MACAddressPolicy=persistent`,
+/// `systemd.link(5)`), and the PF's follows it a moment later.
 fn verify_address(
     netlink: &Netlink,
     pf: &Pf,
     claim: &Claim,
     netdev: Option<u32>,
-    worn: MacAddress,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + UDEV;
     let known = [MacAddress::default(), claim.before.settings.mac];
     loop {
         let have = read(netlink, pf, claim)?.mac;
-        let own = match netdev {
-            Some(ifindex) => netlink.link(ifindex)?.map(|link| link.mac),
+        let link = match netdev {
+            Some(ifindex) => netlink.link(ifindex)?,
             None => None,
         };
-        let theirs = have.is_unicast()
-            && (have == claim.want.mac || (have == worn && have != claim.before.settings.mac));
+        let found = link.as_ref().map_or(have, |link| link.permanent);
+        let theirs = found.is_unicast() && found == claim.want.mac;
+        let own = link.map(|link| link.mac);
         if !theirs && (known.contains(&have) || own == Some(have)) {
             return Ok(());
         }

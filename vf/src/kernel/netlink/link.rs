@@ -22,6 +22,8 @@ pub(crate) struct Link {
     pub(crate) promiscuity: u32,
     pub(crate) allmulticast: u32,
     pub(crate) mac: MacAddress,
+    /// `IFLA_PERM_ADDRESS`: what its driver found. All zeros when it found none and chose one.
+    pub(crate) permanent: MacAddress,
     /// `IFLA_PARENT_DEV_NAME`: the PCI address of a VF's netdev, whatever its name and wherever it is.
     pub(crate) parent: Option<String>,
     pub(crate) master: bool,
@@ -62,6 +64,9 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::AllMulticast(count) => link.allmulticast = count,
                 LinkAttribute::Address(octets) => {
                     link.mac = octets.try_into().map(MacAddress).unwrap_or_default();
+                }
+                LinkAttribute::PermAddress(octets) => {
+                    link.permanent = octets.try_into().map(MacAddress).unwrap_or_default();
                 }
                 LinkAttribute::ParentDevName(parent) => link.parent = Some(parent),
                 LinkAttribute::Controller(_) => link.master = true,
