@@ -36,8 +36,7 @@ fn every_item_is_as_it_was_before() {
     for engine in ALL {
         let mess = "ip link set mon0 down && ip link set mon0 name evil0 address 02:66:66:66:66:66 mtu 1300 txqueuelen 7 alias x \
             && ip link property add dev evil0 altname evil-altname && ip link set evil0 up promisc on allmulticast on \
-            && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 \
-            && tc qdisc add dev evil0 root pfifo limit 7 && ip link show evil0 | grep -q 'pfifo.*02:66\\|1300'";
+            && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 && ip link show evil0 | grep -q 1300";
         let output = run(&lab, engine, "--cap-add NET_ADMIN --annotation io.runvf.vlan=100", mess);
         assert_eq!(output.status, 0, "{engine:?}: {output}");
         // `docker run` may return before the runtime has deleted the container.
@@ -46,8 +45,7 @@ fn every_item_is_as_it_was_before() {
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
         assert_eq!(look(&lab), before, "{engine:?}");
-        lab.ok("! ip link show enp1s0v0 | grep -E 'evil|pfifo '; ! ip link show | grep 02:66:66")
-            .unwrap();
+        lab.ok("! ip link show | grep -E 'evil|02:66:66'").unwrap();
     }
 }
 
