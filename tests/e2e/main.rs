@@ -7,6 +7,8 @@ mod bare;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod cycles;
+#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod engine;
@@ -34,7 +36,5 @@ mod options;
 mod plain;
 #[cfg(test)]
 mod scrub;
-#[cfg(test)]
-mod soak;
 #[cfg(test)]
 mod world;
