@@ -69,6 +69,7 @@ disperse() {
 /// Three PFs in one pool, each with all the VFs it can have.
 fn host() -> Lab {
     let lab = installed();
+    lab.use_both_cpus().unwrap();
     functions(&lab);
     lab.write("/tmp/functions.crowd", CROWD).unwrap();
     lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")

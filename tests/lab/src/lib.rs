@@ -34,4 +34,4 @@ pub mod traffic;
 pub use command::Output;
 pub use error::{Error, Result};
 pub use guest::Lab;
-pub use runvf::Programs;
+pub use runvf::{Programs, built};
