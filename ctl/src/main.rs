@@ -3,10 +3,12 @@
 mod error;
 mod install;
 mod manages;
+mod manual;
 mod released;
 mod status;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -76,6 +78,11 @@ enum Command {
     /// Exit with 0 if this network interface is a VF of a PF in /etc/runvf/config.toml, for udev
     #[command(hide = true)]
     Manages { interface: String },
+    /// Print what a shell completes runvfctl's command line with
+    Completion { shell: clap_complete::Shell },
+    /// Write manual pages
+    #[command(hide = true)]
+    Man { folder: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -113,6 +120,8 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Uninstall { engine, options } => {
             success(install::run(Verb::Uninstall, engine, &options)?)
         }
+        Command::Completion { shell } => (String::new(), manual::complete(shell)),
+        Command::Man { folder } => (String::new(), manual::write(&folder)?),
         // Answered before, as it says nothing.
         Command::Manages { .. } => success(String::new()),
     })

@@ -102,6 +102,11 @@ pub(crate) enum Command {
     Features,
     /// Write a config.json to begin with
     Spec(Spec),
+    /// Print what a shell completes runvf's command line with
+    Completion { shell: clap_complete::Shell },
+    /// Write manual pages
+    #[command(hide = true)]
+    Man { folder: PathBuf },
 }
 
 impl Command {
@@ -138,7 +143,9 @@ impl Command {
             | Self::Restore(_)
             | Self::List(_)
             | Self::Features
-            | Self::Spec(_) => None,
+            | Self::Spec(_)
+            | Self::Completion { .. }
+            | Self::Man { .. } => None,
         }
     }
 

@@ -23,12 +23,14 @@ mod hooks;
 mod kill;
 mod list;
 mod log;
+mod manual;
 mod network;
 mod pause;
 mod processes;
 mod rootfs;
 mod run;
 mod runtime;
+mod seal;
 mod signal;
 mod spec;
 mod start;
@@ -61,6 +63,12 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
+    // They are about runvf's own command line, whoever makes the containers.
+    match &arguments.command {
+        Command::Completion { shell } => return Ok(manual::complete(*shell)),
+        Command::Man { folder } => return manual::write(folder),
+        _ => {}
+    }
     let runtime = match Runtime::load() {
         Err(error) if arguments.command.of_new().is_some() => return Err(error),
         // What it says matters for new containers. The others must stay manageable.
@@ -75,11 +83,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     let Arguments { global, command } = arguments;
     if command.enters_a_container() {
-        // CVE-2019-5736: a process of the container may write to the program that entered it, through its /proc/PID/exe.
-        // So those commands run from a sealed copy in memory. The others never enter, and save the copy's 5 ms.
-        pentacle::ensure_sealed().map_err(|source| Error::Seal { source })?;
-        // The copy has no path, and the kernel named the process by the number of its descriptor.
-        nix::sys::prctl::set_name(c"runvf").map_err(Error::kernel("name this process"))?;
+        seal::ensure()?;
     }
     trace::install(log, global.debug)?;
     let done = match command {
@@ -100,6 +104,8 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Restore(_) => Err(Error::NoCheckpoint { command: "restore" }),
         Command::Features => features::print(),
         Command::Spec(options) => spec::write(&options),
+        // Done before.
+        Command::Completion { .. } | Command::Man { .. } => Ok(()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
