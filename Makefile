@@ -15,8 +15,8 @@ help: ## show this list
 
 ifeq ($(shell tests/workshop needed && echo yes),yes)
 
-.PHONY: build test test-unit test-netns test-lab demo lab lab-shell lint fmt deps
-build test test-unit test-netns test-lab demo lab lab-shell lint fmt deps:
+.PHONY: build test test-unit test-netns test-lab demo deb lab lab-shell lint fmt deps
+build test test-unit test-netns test-lab demo deb lab lab-shell lint fmt deps:
 	@tests/workshop run make $@
 
 else
@@ -69,6 +69,10 @@ test-netns: deps ## ring 2: the kernel's edge, in real network namespaces
 test-lab: build-and-image ## ring 3: the built programs under Docker and Podman on an emulated SR-IOV host
 	@tests/run lab
 
+.PHONY: deb
+deb: build ## pack a Debian package into target/
+	@packaging/deb/build
+
 .PHONY: lint
 lint: deps ## formatting and clippy
 	cargo fmt --all -- --check
@@ -91,6 +95,14 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer
+	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	for program in runvf runvfctl; do \
+	    target/release/$$program man $(DESTDIR)$(PREFIX)/share/man/man1 && \
+	    target/release/$$program completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program && \
+	    target/release/$$program completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program && \
+	    target/release/$$program completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
+	done
 
 .PHONY: uninstall
 uninstall: ## remove it again; /etc/runvf stays
@@ -101,3 +113,7 @@ uninstall: ## remove it again; /etc/runvf stays
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-gc.{service,timer}
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/{runvf,runvfctl}{,-*}.1
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/{runvf,runvfctl}
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_{runvf,runvfctl}
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/{runvf,runvfctl}.fish

@@ -33,6 +33,8 @@ mod limits;
 #[cfg(test)]
 mod options;
 #[cfg(test)]
+mod package;
+#[cfg(test)]
 mod plain;
 #[cfg(test)]
 mod scrub;
