@@ -49,6 +49,43 @@ fn every_item_is_as_it_was_before() {
     }
 }
 
+/// An XDP program that passes everything, kept at a path.
+const XDP: &str = r#"perl -e '
+    sub address { unpack("Q", pack("P", $_[0])) }
+    my ($code, $license, $path) = (pack("CCsl" x 2, 0xb7, 0, 0, 2, 0x95, 0, 0, 0), "GPL\0", "/sys/fs/bpf/pass\0");
+    my $load = pack("LLQQLLQLL", 6, 2, address($code), address($license), (0) x 5);
+    my $fd = syscall(321, 5, $load, length $load);
+    my $pin = pack("QLL", address($path), $fd, 0);
+    $fd >= 0 && syscall(321, 6, $pin, length $pin) == 0 or die $!'"#;
+
+/// Programs and queueing disciplines go with the netdev that they are on, also when the VF is taken from a container that runs.
+#[test]
+fn programs_and_queues_of_a_container_go_with_it() {
+    let lab = prepared();
+    let queues = "tc qdisc show dev enp1s0v0; ip -d link show enp1s0v0 | grep -c xdp";
+    let before = lab.sh(queues).unwrap().stdout;
+    start(&lab, Engine::PodmanHooks, "sensor", "--annotation io.runvf.vlan=100");
+    let inside = "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' sensor)";
+    lab.ok(&format!(
+        "{XDP}; {inside} ip link set mon0 xdpgeneric pinned /sys/fs/bpf/pass
+         {inside} tc qdisc replace dev mon0 root pfifo limit 7; {inside} tc qdisc add dev mon0 clsact
+         {inside} tc filter add dev mon0 ingress matchall action drop; rm /sys/fs/bpf/pass
+         {inside} ip -d link show mon0 | grep -c xdpgeneric; {inside} tc qdisc show dev mon0 | grep -c 'limit 7p'"
+    ))
+    .unwrap();
+
+    let refused = lab.sh("runvfctl release 0000:01:10.0").unwrap();
+    assert!(refused.status == 3 && refused.stdout.contains("of its container lives"), "{refused}");
+    lab.ok(&format!("{inside} ip link show mon0")).unwrap();
+    let released = lab.json("runvfctl release --force --json 0000:01:10.0").unwrap();
+    let one = &released[0];
+    assert_eq!((&one["vf"], &one["outcome"]), (&"0000:01:10.0".into(), &"clean".into()), "{one}");
+    settle(&lab, 3);
+    assert_clean(&lab, 0, "enp1s0v0");
+    assert_eq!(lab.sh(queues).unwrap().stdout, before);
+    lab.ok(&format!("podman rm -f -t 0 sensor; ! {inside} ip link show mon0")).unwrap();
+}
+
 /// Its driver does not take the VF back, so it cannot be known clean.
 #[test]
 fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {

@@ -102,6 +102,9 @@ fn the_pf_loses_its_driver_and_gets_it_back() {
     sensor_and_sleeper(&lab);
     lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/unbind; ! ls /sys/class/net/pf0").unwrap();
     wait_for_failure(&lab, "sensor");
+    // Although there is no PF to show it with.
+    let lost = status(&lab, SLEEPER_VF);
+    assert_eq!((lost.0.as_str(), lost.1.as_str()), ("attached", "the VF vanished"));
     sleeper_is_stopped(&lab);
     let third =
         format!("docker run --rm --runtime runvf --annotation io.runvf.vlan=300 {IMAGE} true");
