@@ -1,16 +1,19 @@
 //! `runvfctl`: what an operator wants to know of VFs and do about them.
 
+mod audit;
+mod config;
 mod error;
 mod install;
 mod manages;
 mod released;
 mod status;
+mod table;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vf::{Config, Host, Outcome, Released};
+use vf::{Host, Outcome, Released};
 
 use error::Error;
 use install::{Engine, Options, Verb};
@@ -56,7 +59,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check /etc/runvf/config.toml, and that its PFs are on this machine
+    /// Show who had which VLAN on which VF from when to when, and who was refused
+    Audit(audit::Options),
+    /// What /etc/runvf/config.toml says
+    Config {
+        #[command(subcommand)]
+        verb: config::Verb,
+    },
+    /// As `config check`
+    #[command(hide = true)]
     Check,
     /// Tell an engine about runvf
     Install {
@@ -103,10 +114,9 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Gc { json } => report(&vf::gc(host)?, json),
         Command::Release { target, force, json } => report(&release(host, &target, force)?, json),
         Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
-        Command::Check => {
-            Config::check(host)?;
-            success(format!("{} is fine\n", host.config.display()))
-        }
+        Command::Audit(options) => success(audit::run(host, &options)?),
+        Command::Config { verb } => success(config::run(host, &verb)?),
+        Command::Check => success(config::run(host, &config::Verb::Check)?),
         Command::Install { engine, default, options } => {
             success(install::run(Verb::Install, engine, &options.with_default(default))?)
         }
@@ -124,7 +134,9 @@ fn success(text: String) -> (String, ExitCode) {
 
 /// A VF that is in quarantine or was left where it is has not been had: that is 3, so that 1 stays for what could not be tried.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
-    let done = |one: &Released| matches!(one.outcome, Outcome::Clean | Outcome::Lost(_));
+    let done = |one: &Released| {
+        matches!(one.outcome, Outcome::Clean | Outcome::Unrecorded(_) | Outcome::Lost(_))
+    };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
     (released::show(all, json), code)
 }

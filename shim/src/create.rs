@@ -36,7 +36,7 @@ pub(crate) fn create(
     let bundle =
         fs::canonicalize(&options.bundle).map_err(Error::file("find bundle", &options.bundle))?;
     let spec = load_spec(&bundle, global)?;
-    let grant = network::grant(spec.annotations().as_ref(), &Netns::of(&spec), runtime)?;
+    let grant = network::grant(id, spec.annotations().as_ref(), &Netns::of(&spec), runtime)?;
     let library = build(global, options, &bundle, &spec, log)?;
     let finished = finish(&library, &spec, grant.as_ref(), options, &bundle);
     match finished {

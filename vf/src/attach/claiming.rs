@@ -11,7 +11,7 @@ use crate::configure::converge;
 use crate::driver::driver;
 use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::{PATIENCE, lock_pf_within};
+use crate::lock::{PATIENCE, lock_pf_within, lock_tenant};
 use crate::netdev::{Netdev, has_udev_named};
 use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
@@ -80,11 +80,21 @@ impl Attach<'_> {
             }
             let claim = self.claim_of(&pf, &vf, interface, pool)?;
             // Somebody without our lock may put a record there by hand; then the next VF is as good.
-            if self.claims.create(&claim)? {
+            if self.create(&claim)? {
                 return self.configure(&pf, &vf, claim, interface).map(Ok);
             }
         }
         Ok(Err(taken))
+    }
+
+    /// Writes the claim down, if its tenant may have one VF more. No other attach of that tenant can count in between, whatever
+    /// PF it is on.
+    fn create(&self, claim: &Claim) -> Result<bool, Error> {
+        let bounded = self.grant.party.as_ref().filter(|party| party.tenant.max.is_some());
+        let Some(party) = bounded else { return self.claims.create(claim) };
+        let _lock = lock_tenant(&self.grant.host.run, &party.tenant.name)?;
+        party.admit(&self.claims.readable()?, 1)?;
+        self.claims.create(claim)
     }
 
     /// Only where there are none: a count that is not zero cannot be changed without destroying every VF of the PF.
@@ -134,7 +144,7 @@ impl Attach<'_> {
             nonce: self.nonce.clone(),
             boot_id: boot_id(),
             container: self.container.id.clone(),
-            tenant: self.grant.tenant.clone(),
+            tenant: self.grant.tenant().map(str::to_owned),
             interface: interface.name.clone(),
             netns: self.record,
             init: self.init,

@@ -175,9 +175,10 @@ fn loopback_comes_up_in_the_namespace_of_a_process() {
 fn grant(folder: &std::path::Path) -> Grant {
     let config = folder.join("config.toml");
     std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
-    let host = Host { sysfs: folder.join("sys"), run: folder.join("run"), config };
+    let (sysfs, run) = (folder.join("sys"), folder.join("run"));
+    let host = Host { sysfs, run, config, audit: folder.join("log/audit.jsonl") };
     let request = Request::from_annotations([("io.runvf.vlan.host0", "100")]).unwrap().unwrap();
-    crate::authorise(&host, request).unwrap()
+    crate::authorise(&host, request, "c").unwrap()
 }
 
 #[test]
