@@ -91,13 +91,15 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer
+	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
 
 .PHONY: uninstall
-uninstall: ## remove it again; /etc/runvf stays
+uninstall: ## remove it again; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/runvf $(DESTDIR)$(PREFIX)/bin/runvfctl
 	rm -f $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-gc.{service,timer}
+	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf

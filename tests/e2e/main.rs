@@ -35,6 +35,8 @@ mod options;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod scrub;
 #[cfg(test)]
 mod world;

@@ -61,11 +61,10 @@ impl Grant {
     /// Any but the configuration's, and [`Error::OverQuota`]. What was done has been undone; a VF that could not be cleaned is
     /// quarantined. It is on record.
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
-        self.try_attach(container).map_err(|error| {
+        self.try_attach(container).inspect_err(|error| {
             let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
             let pid = Some(container.pid);
-            audit::refused(&self.host, self.tenant(), interfaces, &container.id, pid, &error);
-            error
+            audit::refused(&self.host, self.tenant(), interfaces, &container.id, pid, error);
         })
     }
 
@@ -80,12 +79,16 @@ impl Grant {
         // Claims of the dead hold VFs that this container could have, and their interfaces names in a namespace that outlived
         // them (a pod's).
         reconcile(&self.host)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
         attach.refuse_taken_names(&missing)?;
         // Asked again, with the tenant's lock held, for each VF: this is for a container that would get only a part of what it
         // asks for, or have VFs made on a PF for nothing.
         if let Some(party) = &self.party {
             party.admit(&attach.claims.readable()?, missing.len())?;
         }
+        audit::expect_record(&self.host)?;
         let undo = Undo { attach: &attach, done: false };
         for (interface, pool) in missing {
             let claim = attach.claim(interface, pool)?;

@@ -168,9 +168,17 @@ pub(crate) fn refused<'a>(
 /// [`Error::Audit`].
 pub(crate) fn record(host: &Host, entry: &Entry) -> Result<(), Error> {
     let failed = |source| Error::Audit { path: host.audit.clone(), source };
-    fault::point("audit-write").map_err(|errno| failed(errno.into()))?;
     let line = serde_json::to_string(entry).map_err(|error| failed(error.into()))?;
     open(&host.audit).and_then(|file| append(&file, line)).map_err(failed)
+}
+
+/// Whether lines can be written at all, for whoever is about to do what must be on record.
+///
+/// # Errors
+/// [`Error::Audit`].
+pub(crate) fn expect_record(host: &Host) -> Result<(), Error> {
+    let failed = |source| Error::Audit { path: host.audit.clone(), source };
+    open(&host.audit).map(drop).map_err(failed)
 }
 
 /// A disk that was full may have left half a line, which must not take this one with it.
@@ -195,6 +203,7 @@ fn open(path: &Path) -> io::Result<File> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
+    fault::point("audit")?;
     DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     let folder = OpenOptions::new().read(true).custom_flags(flags.bits()).open(folder)?;

@@ -1,8 +1,9 @@
 //! `/etc/runvf/config.toml`: which PFs there are to take VFs from, and which tenant may have which VLANs.
 //!
-//! `trust` says whose word the file is, `parse` what is wrong with it, `policy` (in the crate's root) what follows from it.
+//! `trust` says whose word the file is, `parse` and `sound` what is wrong with it, `policy` (in the crate's root) what follows from it.
 
 mod parse;
+mod sound;
 mod trust;
 mod vlans;
 
@@ -122,7 +123,7 @@ impl Config {
                 if let Some((_, other, of)) = seen.iter().find(|(pci, ..)| *pci == pf.pci) {
                     let at = Place::item("pool", index, "pfs", item);
                     let what = format!("`{named}` is the PF that pool `{of}` names `{other}`");
-                    return Err(at.fault(what, parse::ONE_POOL).error(&text, &host.config));
+                    return Err(at.fault(what, sound::ONE_POOL).error(&text, &host.config));
                 }
                 seen.push((pf.pci, named, &pool.name));
             }

@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// A hint for a name that is none of those there are.
-pub(crate) fn did_you_mean<'a>(typed: &str, there_are: &[&'a str]) -> String {
+pub(crate) fn did_you_mean(typed: &str, there_are: &[&str]) -> String {
     match nearest(typed, there_are.iter().copied()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("there is: {}", there_are.join(", ")),

@@ -91,11 +91,11 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
         ),
         (
             "[[tenant]]\nname = \"an acme\"\nvlans = [1]\n",
-            "line 8: `an acme` is not the name of a tenant; a name is 1 to 63 letters, digits, `-`, `_` or `.`",
+            "line 8: this is not the name of a tenant; a name is 1 to 63 letters, digits, `-`, `_` or `.`",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = []\n",
-            "line 9: tenant `acme` has no VLAN; write them as in `vlans = [100, \"200-299\"]`",
+            "line 9: this tenant has no VLAN; write them as in `vlans = [100, \"200-299\"]`",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1, 4095]\n",
@@ -109,29 +109,29 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\nmax = 0\n",
-            "line 10: tenant `acme`: `max` must be 1 or more; leave it out for no bound",
+            "line 10: `max` must be 1 or more; leave it out for no bound",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = []\n",
-            "line 10: tenant `acme` may use no pool; leave `pools` out for all of them",
+            "line 10: this tenant may use no pool; leave `pools` out for all of them",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = [\"a\",\n\"c\"]\n",
-            "line 11: tenant `acme`: there is no pool `c`; did you mean `a`?",
+            "line 11: there is no pool `c`; did you mean `a`?",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\n[[tenant]]\nname = \"acme\"\nvlans = [2]\n",
-            "line 11: there are two tenants named `acme`; make them one, or give one another name",
+            "line 11: there is another tenant of this name above; make them one, or give one another name",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [\"1-9\",\n9]\n",
-            "line 10: tenant `acme` has VLAN 9 twice; take it out of one of the ranges",
+            "line 10: VLAN 9 is this tenant's already, by line 9; a VLAN has one tenant and is there once: take it out of the other",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [100, \"200-299\"]\n\
              [[tenant]]\nname = \"bravo\"\nvlans = [1,\n\"290-310\"]\n",
-            "line 13: VLAN 290-299 is tenant `acme`'s and tenant `bravo`'s; \
-             a VLAN has one tenant, and `acme` has 100, 200-299",
+            "line 13: VLAN 290-299 is another tenant's already, by line 9; \
+             a VLAN has one tenant and is there once: take it out of the other",
         ),
     ] {
         assert_eq!(
