@@ -20,7 +20,9 @@ mod features;
 mod filter;
 mod foreground;
 mod hooks;
+mod keyring;
 mod kill;
+mod leftovers;
 mod list;
 mod log;
 mod network;
@@ -32,6 +34,7 @@ mod runtime;
 mod signal;
 mod spec;
 mod start;
+mod symlinks;
 mod terminal;
 mod trace;
 mod update;
@@ -80,6 +83,10 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         pentacle::ensure_sealed().map_err(|source| Error::Seal { source })?;
         // The copy has no path, and the kernel named the process by the number of its descriptor.
         nix::sys::prctl::set_name(c"runvf").map_err(Error::kernel("name this process"))?;
+        // CVE-2016-9962: what we fork is in the container's pid namespace before it is the container's process, and no
+        // longer has more capabilities than that when it waits. Undumpable, its descriptors are nobody's but the
+        // host's root's, proc(5). execve(2) takes it back. runc does the same (`nsexec.c`).
+        nix::sys::prctl::set_dumpable(false).map_err(Error::kernel("hide this process"))?;
     }
     trace::install(log, global.debug)?;
     let done = match command {
