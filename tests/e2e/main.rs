@@ -13,11 +13,15 @@ mod delegate;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod escapes;
+#[cfg(test)]
 mod first_process;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod holder;
+#[cfg(test)]
+mod hooks_order;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
@@ -31,9 +35,13 @@ mod killed;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod masses;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod plain;
+#[cfg(test)]
+mod pods;
 #[cfg(test)]
 mod scrub;
 #[cfg(test)]
