@@ -8,7 +8,7 @@ mod inside;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use claiming::wait_for_netdev;
 
@@ -22,9 +22,6 @@ use crate::lock::{IMPATIENCE, PfLock, lock_pf};
 use crate::process::ProcessId;
 use crate::release::release_claim;
 use crate::{Config, Container, Error, Host, Interface, Request, fault, reconcile};
-
-/// Between two looks at something that has no event to wait for.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// A request that the configuration allows. Only such a one can be attached.
 #[derive(Debug)]

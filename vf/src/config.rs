@@ -36,6 +36,12 @@ pub struct Pool {
     /// What becomes of a container whose VF vanishes.
     #[serde(default)]
     pub on_loss: OnLoss,
+    /// What a VF is that its driver would not make promiscuous.
+    #[serde(default)]
+    pub promisc: Promisc,
+    /// Whether `runvfctl setup` makes the PFs promiscuous even where their driver's VFs do not depend on it.
+    #[serde(default)]
+    pub pf_promisc: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -45,6 +51,16 @@ pub enum Carrier {
     #[default]
     Require,
     Ignore,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promisc {
+    /// An error: several drivers call a VF promiscuous that sees nothing of others.
+    #[default]
+    Require,
+    /// What the driver makes of it will do.
+    BestEffort,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +221,19 @@ mod tests {
         let config = parse("pool = [{ name = \"sensors\", pfs = [\"pf0\"] }]").unwrap();
         assert_eq!(config.pools[0].pfs, ["pf0"]);
         assert_eq!((config.pools[0].vfs, config.pools[0].carrier), (None, Carrier::Require));
+        assert_eq!(
+            (config.pools[0].promisc, config.pools[0].pf_promisc),
+            (Promisc::Require, false)
+        );
+    }
+
+    #[test]
+    fn less_than_promiscuity_has_to_be_asked_for() {
+        let pool = "pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"best-effort\", pf_promisc = true }]";
+        let config = parse(pool).unwrap();
+        assert_eq!(config.pools[0].promisc, Promisc::BestEffort);
+        assert!(config.pools[0].pf_promisc);
+        assert!(parse("pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"off\" }]").is_err());
     }
 
     #[test]

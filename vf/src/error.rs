@@ -32,6 +32,16 @@ pub enum Error {
     NoSriov { pf: String },
     #[error("PF {pf} is down")]
     PfDown { pf: String },
+    #[error("a VF of PF {pf} would not be promiscuous: {why}")]
+    NotPromiscuous { pf: String, why: String, hint: String },
+    #[error("{driver}, the driver of PF {pf}, cannot tag a VF's frames with 802.1ad")]
+    NoProto { pf: String, driver: String },
+    #[error("PF {pf} has {have} VFs and pool `{pool}` asks for {wanted}")]
+    OtherCount { pf: String, pool: String, have: usize, wanted: usize },
+    #[error("private flag `{flag}` of {on} is off, and VF {vf} of that card is claimed")]
+    FlagInUse { flag: &'static str, on: String, vf: String },
+    #[error("PF {pf}: {wanted} was set, but does not read back")]
+    PfNotTaken { pf: String, wanted: String },
     #[error("no free VF in pool `{pool}`: {detail}")]
     NoFreeVf { pool: String, detail: String },
     #[error("PF {pf} was asked for {wanted} VFs and made {made}")]
@@ -126,6 +136,18 @@ impl Error {
                  /etc/runvf/config.toml"
                 .to_owned(),
             Self::PfDown { pf } => format!("`ip link set {pf} up`"),
+            Self::NotPromiscuous { hint, .. } => {
+                format!("{hint}; `promisc = \"best-effort\"` in the pool takes what there is")
+            }
+            Self::NoProto { .. } => "leave `io.runvf.proto` out".to_owned(),
+            Self::OtherCount { pf, have, .. } => format!(
+                "stop its sensors, `echo 0 > /sys/class/net/{pf}/device/sriov_numvfs` and set it up again, or \
+                 write `vfs = {have}`"
+            ),
+            Self::FlagInUse { .. } => {
+                "stop the sensors on that card and set it up again; `runvfctl status` shows them".to_owned()
+            }
+            Self::PfNotTaken { .. } => "`dmesg` may say why".to_owned(),
             Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; a VF is in use, too, \
                  when its interface is up (keep NetworkManager off VFs) or elsewhere; `runvfctl status` \
                  shows who holds what"

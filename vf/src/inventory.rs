@@ -150,7 +150,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Carrier, OnLoss, Scrub};
+    use crate::config::{Carrier, OnLoss, Promisc, Scrub};
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -182,6 +182,8 @@ mod tests {
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
             on_loss: OnLoss::Stop,
+            promisc: Promisc::Require,
+            pf_promisc: false,
         }
     }
 

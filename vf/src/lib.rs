@@ -15,6 +15,8 @@ mod attach;
 mod claim;
 mod config;
 mod configure;
+mod creation;
+mod doctor;
 mod driver;
 mod error;
 mod fault;
@@ -27,19 +29,23 @@ mod model;
 mod netdev;
 mod plan;
 mod process;
+mod promisc;
 mod reconcile;
 mod release;
 mod repair;
 mod request;
 mod scrub;
+mod setup;
 mod status;
+mod survey;
 mod whereabouts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use attach::{Grant, authorise, check_attached};
 pub use claim::{Claim, State};
-pub use config::{Config, OnLoss, Pool, Scrub, manages};
+pub use config::{Carrier, Config, OnLoss, Pool, Promisc, Scrub, manages};
+pub use doctor::{Finding, Severity, doctor};
 pub use error::Error;
 pub use kernel::netns::{is_host_netns, loopback_up};
 pub use kernel::sysfs::is_pci_address;
@@ -49,7 +55,9 @@ pub use reconcile::{gc, reconcile};
 pub use release::{Outcome, Released, release, release_vf};
 pub use repair::{repair, repair_all};
 pub use request::{DEFAULT_INTERFACE, Interface, PREFIX, Request, VlanProto};
+pub use setup::{PfSetup, Step, plan_setup, set_private_flag, setup};
 pub use status::{PfStatus, VfStatus, status};
+pub use survey::{Nic, survey};
 
 /// Where everything is. Tests give other folders; nobody else does.
 #[derive(Debug, Clone)]
@@ -62,13 +70,20 @@ pub struct Host {
     pub config: PathBuf,
 }
 
+impl Host {
+    /// A machine whose root is this folder.
+    pub(crate) fn below(root: &Path) -> Self {
+        Self {
+            sysfs: root.join("sys"),
+            run: root.join("run/runvf"),
+            config: root.join("etc/runvf/config.toml"),
+        }
+    }
+}
+
 impl Default for Host {
     fn default() -> Self {
-        Self {
-            sysfs: PathBuf::from("/sys"),
-            run: PathBuf::from("/run/runvf"),
-            config: PathBuf::from("/etc/runvf/config.toml"),
-        }
+        Self::below(Path::new("/"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
@@ -65,6 +66,32 @@ fn flags_are_set_and_taken_back_as_ip_sees_them() {
         for flag in ["UP", "PROMISC", "ALLMULTI", "NOARP"] {
             assert!(!shown.contains(&format!("\"{flag}\"")), "{shown}");
         }
+    });
+}
+
+#[test]
+fn flags_are_added_and_the_others_stay() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        ip("link set host0 allmulticast on");
+        netlink.add_flags(index, Flags { up: true, ..Flags::default() }).unwrap();
+        netlink.add_flags(index, Flags { promisc: true, ..Flags::default() }).unwrap();
+        let shown = ip("link show host0")[0]["flags"].to_string();
+        for flag in ["\"UP\"", "PROMISC", "ALLMULTI"] {
+            assert!(shown.contains(flag), "{shown}");
+        }
+        assert!(!shown.contains("NOARP"), "{shown}");
+    });
+}
+
+#[test]
+fn a_driver_without_private_flags_has_none() {
+    with_veths(|| {
+        assert_eq!(ethtool::driver_info("host0").unwrap().private_flags, 0);
+        assert_eq!(ethtool::private_flags("host0"), Ok(vec![]));
+        assert_eq!(ethtool::set_private_flag("host0", "any", true), Err(Errno::EOPNOTSUPP));
+        assert_eq!(ethtool::private_flags("none"), Err(Errno::ENODEV));
     });
 }
 
