@@ -1,9 +1,12 @@
 //! `runvfctl`: what an operator wants to know of VFs and do about them.
 
+mod doctor;
 mod error;
+mod init;
 mod install;
 mod manages;
 mod released;
+mod setup;
 mod status;
 
 use std::io::Write;
@@ -58,6 +61,16 @@ enum Command {
     },
     /// Check /etc/runvf/config.toml, and that its PFs are on this machine
     Check,
+    /// Look at everything that a sensor needs, and say what is wrong and how to mend it. Exits with 2 if something fails
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a configuration for the NICs of this machine
+    Init(init::Options),
+    /// Make the PFs of /etc/runvf/config.toml ready: driver's flags, up, promiscuous, VFs
+    Setup(setup::Options),
     /// Tell an engine about runvf
     Install {
         engine: Engine,
@@ -107,6 +120,9 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
             Config::check(host)?;
             success(format!("{} is fine\n", host.config.display()))
         }
+        Command::Doctor { json } => doctor::run(json),
+        Command::Init(options) => success(init::run(host, &options)?),
+        Command::Setup(options) => setup::run(host, &options)?,
         Command::Install { engine, default, options } => {
             success(install::run(Verb::Install, engine, &options.with_default(default))?)
         }
