@@ -90,7 +90,7 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
 
 .PHONY: uninstall
 uninstall: ## remove it again; /etc/runvf stays
@@ -99,5 +99,5 @@ uninstall: ## remove it again; /etc/runvf stays
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-gc.{service,timer}
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf
