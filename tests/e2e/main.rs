@@ -11,6 +11,8 @@ mod cycles;
 #[cfg(test)]
 mod delegate;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod first_process;
@@ -36,5 +38,7 @@ mod options;
 mod plain;
 #[cfg(test)]
 mod scrub;
+#[cfg(test)]
+mod setup;
 #[cfg(test)]
 mod world;
