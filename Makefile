@@ -94,7 +94,7 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
 	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	for program in runvf runvfctl; do \
@@ -103,15 +103,17 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	    target/release/$$program completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program && \
 	    target/release/$$program completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
 	done
+	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
 
 .PHONY: uninstall
-uninstall: ## remove it again; /etc/runvf stays
+uninstall: ## remove it again; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/runvf $(DESTDIR)$(PREFIX)/bin/runvfctl
 	rm -f $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-gc.{service,timer}
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
+	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/{runvf,runvfctl}{,-*}.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/{runvf,runvfctl}

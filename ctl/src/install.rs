@@ -19,6 +19,7 @@ mod record;
 mod replace;
 mod report;
 mod root;
+mod standing;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ use nix::unistd::geteuid;
 
 use change::Change;
 use root::Root;
+
+pub(crate) use standing::{Standing, docker_api, missing_programs, runtime_problem, standing};
 
 use crate::error::Error;
 
@@ -148,7 +151,7 @@ fn there(root: &Root, program: &str) -> Result<(), Error> {
 
 /// What each engine does at each step. They have no more in common than these names.
 impl Engine {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Docker => "docker",
             Self::Podman => "podman",

@@ -1,18 +1,24 @@
 //! `runvfctl`: what an operator wants to know of VFs and do about them.
 
+mod audit;
+mod config;
+mod doctor;
 mod error;
+mod init;
 mod install;
 mod manages;
 mod manual;
 mod released;
+mod setup;
 mod status;
+mod table;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vf::{Config, Host, Outcome, Released};
+use vf::{Host, Outcome, Released};
 
 use error::Error;
 use install::{Engine, Options, Verb};
@@ -58,8 +64,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check /etc/runvf/config.toml, and that its PFs are on this machine
+    /// Show who had which VLAN on which VF from when to when, and who was refused
+    Audit(audit::Options),
+    /// What /etc/runvf/config.toml says
+    Config {
+        #[command(subcommand)]
+        verb: config::Verb,
+    },
+    /// As `config check`
+    #[command(hide = true)]
     Check,
+    /// Look at everything that a sensor needs, and say what is wrong and how to mend it. Exits with 2 if something fails
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a configuration for the NICs of this machine
+    Init(init::Options),
+    /// Make the PFs of /etc/runvf/config.toml ready: driver's flags, up, promiscuous, VFs
+    Setup(setup::Options),
     /// Tell an engine about runvf
     Install {
         engine: Engine,
@@ -110,10 +134,12 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Gc { json } => report(&vf::gc(host)?, json),
         Command::Release { target, force, json } => report(&release(host, &target, force)?, json),
         Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
-        Command::Check => {
-            Config::check(host)?;
-            success(format!("{} is fine\n", host.config.display()))
-        }
+        Command::Audit(options) => success(audit::run(host, &options)?),
+        Command::Config { verb } => success(config::run(host, &verb)?),
+        Command::Check => success(config::run(host, &config::Verb::Check)?),
+        Command::Doctor { json } => doctor::run(json),
+        Command::Init(options) => success(init::run(host, &options)?),
+        Command::Setup(options) => setup::run(host, &options)?,
         Command::Install { engine, default, options } => {
             success(install::run(Verb::Install, engine, &options.with_default(default))?)
         }
@@ -133,7 +159,9 @@ fn success(text: String) -> (String, ExitCode) {
 
 /// A VF that is in quarantine or was left where it is has not been had: that is 3, so that 1 stays for what could not be tried.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
-    let done = |one: &Released| matches!(one.outcome, Outcome::Clean | Outcome::Lost(_));
+    let done = |one: &Released| {
+        matches!(one.outcome, Outcome::Clean | Outcome::Unrecorded(_) | Outcome::Lost(_))
+    };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
     (released::show(all, json), code)
 }

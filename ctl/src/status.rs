@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use vf::{Claim, Error, Host, PfStatus, VfStatus};
 
+use crate::table::aligned;
+
 pub(crate) fn run(host: &Host, json: bool) -> Result<String, Error> {
     let pfs = vf::status(host)?;
     if json {
@@ -12,7 +14,8 @@ pub(crate) fn run(host: &Host, json: bool) -> Result<String, Error> {
     Ok(table(&pfs))
 }
 
-const HEADER: [&str; 8] = ["PF", "VF", "ADDRESS", "STATE", "VLAN", "TRUST", "CONTAINER", "AS"];
+const HEADER: [&str; 10] =
+    ["PF", "VF", "ADDRESS", "STATE", "VLAN", "TRUST", "TENANT", "CONTAINER", "AS", "SINCE"];
 
 fn table(pfs: &[PfStatus]) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
@@ -21,7 +24,8 @@ fn table(pfs: &[PfStatus]) -> String {
         let name = format!("{}{down}", pf.name);
         if pf.vfs.is_empty() {
             let none = format!("none of {}", pf.total);
-            rows.push([&name, &none, &pf.pf, "-", "-", "-", "-", "-"].map(str::to_owned));
+            let cells = [&name, &none, &pf.pf, "-", "-", "-", "-", "-", "-", "-"];
+            rows.push(cells.map(str::to_owned));
         }
         rows.extend(pf.vfs.iter().map(|vf| row(&name, vf)));
     }
@@ -34,10 +38,11 @@ fn table(pfs: &[PfStatus]) -> String {
     text
 }
 
-fn row(pf: &str, vf: &VfStatus) -> [String; 8] {
+fn row(pf: &str, vf: &VfStatus) -> [String; 10] {
     let of_claim = |text: fn(&Claim) -> &str| {
         vf.claim.as_ref().map_or("-", text).chars().take(12).collect::<String>()
     };
+    let since = vf.claim.as_ref().and_then(Claim::claimed_at);
     let trust = if vf.settings.trust { "on" } else { "off" };
     [
         pf.to_owned(),
@@ -46,38 +51,9 @@ fn row(pf: &str, vf: &VfStatus) -> [String; 8] {
         vf.state.to_owned(),
         vf.settings.vlan.to_string(),
         trust.to_owned(),
+        of_claim(|claim| claim.tenant.as_deref().unwrap_or("-")),
         of_claim(|claim| &claim.container),
         of_claim(|claim| &claim.interface),
+        since.unwrap_or_else(|| "-".to_owned()),
     ]
-}
-
-fn aligned(rows: &[[String; 8]]) -> String {
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_stand_under_each_other() {
-        let rows = [
-            HEADER.map(str::to_owned),
-            ["a", "b", "c", "d", "e", "f", "g", "h"].map(str::to_owned),
-        ];
-        let text = aligned(&rows);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0].find("CONTAINER"), lines[1].find('g'));
-        assert!(lines.iter().all(|line| !line.ends_with(' ')));
-    }
 }

@@ -172,7 +172,7 @@ pub(crate) struct Create {
     /// Change the root by moving the mount (for ramdisks)
     #[arg(long)]
     pub(crate) no_pivot: bool,
-    /// Accepted for compatibility: libcontainer makes no session keyring, so there is nothing to leave out
+    /// Leave the container in the caller's session keyring
     #[arg(long)]
     pub(crate) no_new_keyring: bool,
     /// Hand the first N descriptors after stderr to the process

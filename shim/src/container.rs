@@ -30,6 +30,9 @@ pub(crate) struct Record {
     /// Below the root of cgroup v2. Its process may be in a cgroup below that by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// Whether it has a session keyring of its own, which `exec` must join.
+    #[serde(default)]
+    pub(crate) keyring: bool,
     /// From `update`; `None`: those of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<LinuxResources>,
@@ -73,9 +76,9 @@ impl Container {
 }
 
 impl Record {
-    pub(crate) fn new(rootfs: PathBuf, pid: i32) -> Option<Self> {
+    pub(crate) fn new(rootfs: PathBuf, pid: i32, keyring: bool) -> Option<Self> {
         let cgroup = crate::cgroup::unified(pid);
-        Some(Self { rootfs, init_started: started(pid)?, cgroup, resources: None })
+        Some(Self { rootfs, init_started: started(pid)?, cgroup, keyring, resources: None })
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {

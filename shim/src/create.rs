@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::container::{Container as Library, ContainerStatus, State};
 use libcontainer::error::LibcontainerError;
-use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::oci_spec::runtime::{Mount, Spec};
 use libcontainer::syscall::syscall::SyscallType;
 
 use crate::cli::{self, Global};
@@ -17,10 +17,12 @@ use crate::devices;
 use crate::error::{Error, line};
 use crate::executor::Executor;
 use crate::hooks;
+use crate::keyring;
 use crate::log::Log;
 use crate::network::{self, Netns};
 use crate::rootfs;
 use crate::runtime::Runtime;
+use crate::symlinks;
 
 pub(crate) fn create(
     global: &Global,
@@ -36,7 +38,11 @@ pub(crate) fn create(
     let bundle =
         fs::canonicalize(&options.bundle).map_err(Error::file("find bundle", &options.bundle))?;
     let spec = load_spec(&bundle, global)?;
-    let grant = network::grant(spec.annotations().as_ref(), &Netns::of(&spec), runtime)?;
+    symlinks::check(&spec, &root_of(&spec, &bundle))?;
+    let grant = network::grant(id, spec.annotations().as_ref(), &Netns::of(&spec), runtime)?;
+    if !options.no_new_keyring {
+        keyring::join(id)?;
+    }
     let library = build(global, options, &bundle, &spec, log)?;
     let finished = finish(&library, &spec, grant.as_ref(), options, &bundle);
     match finished {
@@ -56,7 +62,8 @@ fn finish(
     let id = library.id();
     let pid = library.pid().map_or(0, |pid| pid.as_raw());
     let gone = || Error::InitGone { id: id.to_owned(), pid };
-    let record = Record::new(root_of(spec, bundle), pid).ok_or_else(gone)?;
+    let record = Record::new(root_of(spec, bundle), pid, !options.no_new_keyring);
+    let record = record.ok_or_else(gone)?;
     record.save(&library.root)?;
     if library.systemd() {
         devices::restrict(spec, id, record.cgroup.as_deref())?;
@@ -155,10 +162,27 @@ fn load_spec(bundle: &Path, global: &Global) -> Result<Spec, Error> {
             what: "libcontainer sets no SELinux labels; leave out linux.mountLabel",
         });
     }
+    if spec
+        .mounts()
+        .iter()
+        .flatten()
+        .any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount))
+    {
+        return Err(Error::Unsupported {
+            what: "libcontainer fills /dev itself and takes none from outside; name the devices (--device), \
+                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+        });
+    }
     if global.systemd_cgroup && !unified() {
         return Err(Error::Unsupported { what: "--systemd-cgroup needs cgroup v2" });
     }
     Ok(spec)
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    let options = mount.options().iter().flatten();
+    mount.typ().as_deref() == Some("bind")
+        || options.into_iter().any(|one| one == "bind" || one == "rbind")
 }
 
 fn unified() -> bool {

@@ -74,6 +74,8 @@ pub(crate) enum Error {
     Spec { path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
+    #[error("{} {problem}", .path.display())]
+    BadRoot { path: PathBuf, problem: &'static str },
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(
@@ -136,10 +138,12 @@ impl Error {
     /// For `create` and `exec`, whose causes are in the events of `trace.rs`.
     pub(crate) fn inside(action: &'static str, id: &str, source: LibcontainerError) -> Self {
         let id = id.to_owned();
+        // A failed hook is told twice, and the event names the stage.
+        let whole = |problem: &String| {
+            problem.starts_with("failed to run ") || line(&source).contains(problem)
+        };
         match crate::trace::first_error() {
-            Some(problem) if line(&source).contains(&problem) => {
-                Self::Inside { action, id, problem }
-            }
+            Some(problem) if whole(&problem) => Self::Inside { action, id, problem },
             detail => Self::Library { action, id, detail, source: Box::new(source) },
         }
     }

@@ -18,6 +18,8 @@ use crate::container::{self, Container};
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::foreground;
+use crate::keyring;
+use crate::leftovers;
 use crate::terminal::Console;
 
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
@@ -31,7 +33,12 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
     let executor = Executor::for_exec(&spec, &mut process)?;
-    let pid = build(global, options, &process, console.socket().as_deref(), executor)?;
+    if container.record.keyring {
+        keyring::join(&options.id)?;
+    }
+    let built = build(global, options, &process, console.socket().as_deref(), executor);
+    leftovers::remove(&container.library.root);
+    let pid = built?;
     if let Some(path) = &options.pid_file {
         container::replace(path, pid.to_string().as_bytes())?;
     }

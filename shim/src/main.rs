@@ -20,7 +20,9 @@ mod features;
 mod filter;
 mod foreground;
 mod hooks;
+mod keyring;
 mod kill;
+mod leftovers;
 mod list;
 mod log;
 mod manual;
@@ -34,6 +36,7 @@ mod seal;
 mod signal;
 mod spec;
 mod start;
+mod symlinks;
 mod terminal;
 mod trace;
 mod update;
@@ -84,6 +87,10 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     let Arguments { global, command } = arguments;
     if command.enters_a_container() {
         seal::ensure()?;
+        // CVE-2016-9962: what we fork is in the container's pid namespace before it is the container's process, and no
+        // longer has more capabilities than that when it waits. Undumpable, its descriptors are nobody's but the
+        // host's root's, proc(5). execve(2) takes it back. runc does the same (`nsexec.c`).
+        nix::sys::prctl::set_dumpable(false).map_err(Error::kernel("hide this process"))?;
     }
     trace::install(log, global.debug)?;
     let done = match command {

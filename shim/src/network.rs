@@ -39,8 +39,9 @@ pub(crate) fn request(
     Ok(vf::Request::from_annotations(pairs.map(|(key, value)| (key.as_str(), value.as_str())))?)
 }
 
-/// What the spec asks for, checked as far as it can be before anything is touched.
+/// What the spec of container `id` asks for, checked as far as it can be before anything is touched.
 pub(crate) fn grant(
+    id: &str,
     annotations: Option<&HashMap<String, String>>,
     netns: &Netns<'_>,
     runtime: &Runtime,
@@ -48,14 +49,16 @@ pub(crate) fn grant(
     let Some(request) = request(annotations)? else {
         return if runtime.require_annotation { Err(Error::NoAnnotation) } else { Ok(None) };
     };
-    match *netns {
-        Netns::Host => return Err(vf::Error::HostNetwork.into()),
-        Netns::Joined(path) if vf::is_host_netns(path)? => {
-            return Err(vf::Error::HostNetwork.into());
-        }
-        Netns::Joined(_) | Netns::New => {}
+    let host = vf::Host::default();
+    let hosts = match *netns {
+        Netns::Host => true,
+        Netns::Joined(path) => vf::is_host_netns(path)?,
+        Netns::New => false,
+    };
+    if hosts {
+        return Err(vf::refuse(&host, &request, id, vf::Error::HostNetwork).into());
     }
-    Ok(Some(vf::authorise(&vf::Host::default(), request)?))
+    Ok(Some(vf::authorise(&host, request, id)?))
 }
 
 pub(crate) fn check(request: &vf::Request, id: &str, pid: i32) -> Result<(), Error> {

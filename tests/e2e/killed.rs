@@ -114,7 +114,12 @@ const LOSS: Procedure = Procedure {
 
 fn faulty_host() -> Lab {
     let lab = Lab::with_runvf(Programs::WithFaultPoints).unwrap();
-    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n");
+    // A tenant with a bound has one lock more.
+    configure(
+        &lab,
+        "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n\
+         [[tenant]]\nname = \"all\"\nvlans = [\"1-4094\"]\nmax = 2\n",
+    );
     lab.write("/tmp/functions", FUNCTIONS).unwrap();
     // Or the first attach would wait for it, and pass points that no other does.
     lab.ok("modprobe igbvf").unwrap();

@@ -11,13 +11,19 @@ mod cycles;
 #[cfg(test)]
 mod delegate;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
+mod escapes;
 #[cfg(test)]
 mod first_process;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod holder;
+#[cfg(test)]
+mod hooks_order;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
@@ -31,12 +37,20 @@ mod killed;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod masses;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod pods;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod scrub;
+#[cfg(test)]
+mod setup;
 #[cfg(test)]
 mod world;

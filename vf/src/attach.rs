@@ -8,10 +8,11 @@ mod inside;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use claiming::wait_for_netdev;
 
+use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::Pool;
 use crate::configure::readback;
@@ -19,36 +20,32 @@ use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsRecord};
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{IMPATIENCE, PfLock, lock_pf};
+use crate::policy::{Party, decide};
 use crate::process::ProcessId;
 use crate::release::release_claim;
 use crate::{Config, Container, Error, Host, Interface, Request, fault, reconcile};
-
-/// Between two looks at something that has no event to wait for.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// A request that the configuration allows. Only such a one can be attached.
 #[derive(Debug)]
 pub struct Grant {
     host: Host,
-    tenant: Option<String>,
+    /// As it was named.
+    named: Option<String>,
+    /// As the configuration has it.
+    party: Option<Party>,
     interfaces: Vec<(Interface, Pool)>,
 }
 
-/// Holds a request against the configuration. Touches nothing.
+/// Holds the request of a container against the configuration. Touches nothing; a refusal is put on record.
 ///
 /// # Errors
-/// [`Error::NoConfig`], [`Error::Config`]: there is no usable configuration, or no such pool in it.
-pub fn authorise(host: &Host, request: Request) -> Result<Grant, Error> {
-    let config = Config::load(host)?;
-    let interfaces = request
-        .interfaces
-        .into_iter()
-        .map(|interface| {
-            let pool = config.pool(interface.pool.as_deref(), &host.config)?.clone();
-            Ok((interface, pool))
-        })
-        .collect::<Result<_, Error>>()?;
-    Ok(Grant { host: host.clone(), tenant: request.tenant, interfaces })
+/// [`Error::NoConfig`], [`Error::Config`]: there is no usable configuration, or no such pool in it. [`Error::UnknownTenant`],
+/// [`Error::NotTheirVlan`], [`Error::NobodysVlan`], [`Error::TwoTenants`], [`Error::NotTheirPool`]: it does not allow this.
+pub fn authorise(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
+    let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
+    let decision = decided.map_err(|error| audit::refuse(host, &request, container, error))?;
+    let (party, interfaces) = (decision.tenant, decision.interfaces);
+    Ok(Grant { host: host.clone(), named: request.tenant, party, interfaces })
 }
 
 impl Grant {
@@ -58,14 +55,37 @@ impl Grant {
     /// runtime and by the hooks that match the same annotations.
     ///
     /// # Errors
-    /// Any but the configuration's. What was done has been undone; a VF that could not be cleaned is quarantined.
+    /// Any but the configuration's, and [`Error::OverQuota`]. What was done has been undone; a VF that could not be cleaned is
+    /// quarantined. It is on record.
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
+        self.try_attach(container).inspect_err(|error| {
+            let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
+            let pid = Some(container.pid);
+            audit::refused(&self.host, self.tenant(), interfaces, &container.id, pid, error);
+        })
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        let owner = self.party.as_ref().map(|party| &party.tenant.name);
+        owner.or(self.named.as_ref()).map(String::as_str)
+    }
+
+    fn try_attach(&self, container: &Container) -> Result<(), Error> {
         let attach = Attach::begin(self, container)?;
         let missing = attach.missing()?;
         // Claims of the dead hold VFs that this container could have, and their interfaces names in a namespace that outlived
         // them (a pod's).
         reconcile(&self.host)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
         attach.refuse_taken_names(&missing)?;
+        // Asked again, with the tenant's lock held, for each VF: this is for a container that would get only a part of what it
+        // asks for, or have VFs made on a PF for nothing.
+        if let Some(party) = &self.party {
+            party.admit(&attach.claims.readable()?, missing.len())?;
+        }
+        audit::expect_record(&self.host)?;
         let undo = Undo { attach: &attach, done: false };
         for (interface, pool) in missing {
             let claim = attach.claim(interface, pool)?;
@@ -99,7 +119,7 @@ impl Drop for Undo<'_> {
         for claim in attach.claims.of_container(&attach.container.id).unwrap_or_default() {
             if claim.nonce == attach.nonce {
                 // What cannot be released stays on record as quarantined, or as the claim of a dead worker.
-                let _ = release_claim(&attach.grant.host, &claim, IMPATIENCE);
+                let _ = release_claim(&attach.grant.host, &claim, IMPATIENCE, Event::Released);
             }
         }
     }
@@ -182,6 +202,8 @@ impl<'a> Attach<'a> {
         // The PF's side once more: on some drivers what happens to the netdev resets the VF.
         readback(&self.netlink, &self.sysfs, &claim)?;
         let _lock = self.still_ours(&claim)?;
+        // Before the claim says so: if we are killed in between there is a line too many, and its end will follow.
+        audit::record(&self.grant.host, &Entry::attached(&claim))?;
         self.claims.advance(&mut claim, State::Attached)
     }
 

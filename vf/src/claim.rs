@@ -22,11 +22,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::rfc3339;
 use crate::config::{OnLoss, Scrub};
 use crate::fault;
 use crate::kernel::netns::NetnsRecord;
@@ -138,6 +140,11 @@ impl Claim {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+    }
+
+    /// `since` as text, RFC 3339 in UTC. `None`: a year that has not four digits, which only a hand could have written.
+    pub fn claimed_at(&self) -> Option<String> {
+        UNIX_EPOCH.checked_add(Duration::from_secs(self.since)).and_then(rfc3339)
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
@@ -295,10 +302,14 @@ impl Claims {
         Ok(addresses.iter().filter_map(|vf| self.get(vf).transpose()).collect())
     }
 
+    pub(crate) fn readable(&self) -> Result<Vec<Claim>, Error> {
+        Ok(self.all()?.into_iter().filter_map(Result::ok).collect())
+    }
+
     /// The readable claims of one container.
     pub(crate) fn of_container(&self, container: &str) -> Result<Vec<Claim>, Error> {
         let ours = |claim: &Claim| claim.container == container;
-        Ok(self.all()?.into_iter().filter_map(Result::ok).filter(ours).collect())
+        Ok(self.readable()?.into_iter().filter(ours).collect())
     }
 }
 
@@ -330,11 +341,11 @@ fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::kernel::netns::NetnsId;
 
-    fn claim(vf: &str, nonce: &str) -> Claim {
+    pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
         Claim {
             vf: vf.to_owned(),
             index: 0,

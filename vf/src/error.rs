@@ -19,6 +19,19 @@ pub enum Error {
     #[error("{}: {problem}", .path.display())]
     Config { path: PathBuf, problem: String, hint: String },
 
+    #[error("tenant `{tenant}` asks for VLAN {vlan}, but this host has no such tenant")]
+    UnknownTenant { tenant: String, vlan: u16 },
+    #[error("tenant `{tenant}` asks for VLAN {vlan}, but may have {allowed} only")]
+    NotTheirVlan { tenant: String, vlan: u16, allowed: String },
+    #[error("VLAN {vlan} is no tenant's")]
+    NobodysVlan { vlan: u16 },
+    #[error("VLAN {first} and VLAN {second} are not of one tenant")]
+    TwoTenants { first: u16, second: u16 },
+    #[error("{who} asks for pool `{pool}`, but may use {allowed} only")]
+    NotTheirPool { who: String, pool: String, allowed: String },
+    #[error("{who} asks for {asked} more VF{}, but has {held} of at most {max}", if *.asked == 1 { "" } else { "s" })]
+    OverQuota { who: String, asked: usize, held: usize, quarantined: usize, max: usize },
+
     #[error("the container uses the host's network, and a VF must never be moved there")]
     HostNetwork,
     #[error("process {pid} of container {container} is gone")]
@@ -32,6 +45,16 @@ pub enum Error {
     NoSriov { pf: String },
     #[error("PF {pf} is down")]
     PfDown { pf: String },
+    #[error("a VF of PF {pf} would not be promiscuous: {why}")]
+    NotPromiscuous { pf: String, why: String, hint: String },
+    #[error("{driver}, the driver of PF {pf}, cannot tag a VF's frames with 802.1ad")]
+    NoProto { pf: String, driver: String },
+    #[error("PF {pf} has {have} VFs and pool `{pool}` asks for {wanted}")]
+    OtherCount { pf: String, pool: String, have: usize, wanted: usize },
+    #[error("private flag `{flag}` of {on} is off, and VF {vf} of that card is claimed")]
+    FlagInUse { flag: &'static str, on: String, vf: String },
+    #[error("PF {pf}: {wanted} was set, but does not read back")]
+    PfNotTaken { pf: String, wanted: String },
     #[error("no free VF in pool `{pool}`: {detail}")]
     NoFreeVf { pool: String, detail: String },
     #[error("PF {pf} was asked for {wanted} VFs and made {made}")]
@@ -63,6 +86,8 @@ pub enum Error {
     #[error("container {container} has no VF for `{interface}`")]
     NotAttached { container: String, interface: String },
 
+    #[error("cannot put on record in {} who has which VLAN", .path.display())]
+    Audit { path: PathBuf, source: io::Error },
     #[error("cannot {action} {object}")]
     Link { action: &'static str, object: String, source: Netlink },
     #[error("cannot {action} {}", .path.display())]
@@ -117,6 +142,18 @@ impl Error {
             Self::Annotation { hint, .. } | Self::Config { hint, .. } => hint.clone(),
             Self::TwiceNamed { .. } => "give one of them another name".to_owned(),
             Self::NoConfig { example, .. } => example.clone(),
+            Self::UnknownTenant { .. } => "correct `io.runvf.tenant`; the names are in /etc/runvf/config.toml".to_owned(),
+            Self::NotTheirVlan { vlan, .. } | Self::NobodysVlan { vlan } => {
+                format!("ask for another, or have {vlan} added to the tenant in /etc/runvf/config.toml")
+            }
+            Self::TwoTenants { .. } => "a container has one tenant: ask for them in two".to_owned(),
+            Self::NotTheirPool { .. } => "correct `io.runvf.pool`".to_owned(),
+            Self::OverQuota { quarantined: 0, .. } => {
+                "stop one of its containers, or raise `max` in /etc/runvf/config.toml".to_owned()
+            }
+            Self::OverQuota { quarantined, .. } => format!(
+                "{quarantined} of them in quarantine, which `runvfctl repair` may clean; or stop one of its containers"
+            ),
             Self::HostNetwork => "run it without `--network host`".to_owned(),
             Self::NameTaken { .. } => {
                 "ask for another name with `io.runvf.vlan.<name>=<vlan>`".to_owned()
@@ -126,6 +163,18 @@ impl Error {
                  /etc/runvf/config.toml"
                 .to_owned(),
             Self::PfDown { pf } => format!("`ip link set {pf} up`"),
+            Self::NotPromiscuous { hint, .. } => {
+                format!("{hint}; `promisc = \"best-effort\"` in the pool takes what there is")
+            }
+            Self::NoProto { .. } => "leave `io.runvf.proto` out".to_owned(),
+            Self::OtherCount { pf, have, .. } => format!(
+                "stop its sensors, `echo 0 > /sys/class/net/{pf}/device/sriov_numvfs` and set it up again, or \
+                 write `vfs = {have}`"
+            ),
+            Self::FlagInUse { .. } => {
+                "stop the sensors on that card and set it up again; `runvfctl status` shows them".to_owned()
+            }
+            Self::PfNotTaken { .. } => "`dmesg` may say why".to_owned(),
             Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; a VF is in use, too, \
                  when its interface is up (keep NetworkManager off VFs) or elsewhere; `runvfctl status` \
                  shows who holds what"
@@ -144,6 +193,7 @@ impl Error {
                  starts sensors without a link"
                 .to_owned(),
             Self::BadClaim { .. } => "`runvfctl repair` cleans a VF whose claim is unreadable".to_owned(),
+            Self::Audit { .. } => "nobody gets a VF without a record: make room there, or put right who may write to it".to_owned(),
             Self::NoVf { .. } | Self::NoClaim { .. } => "see `runvfctl status`".to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
             Self::SetVf { source, .. } if matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY)) => {

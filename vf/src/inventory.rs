@@ -35,16 +35,13 @@ pub(crate) struct Taken {
 }
 
 impl Pf {
-    /// Finds the PF that a pool names, by netdev name or PCI address.
+    /// Finds the PF that a pool names.
     ///
     /// # Errors
-    /// [`Error::NoPf`], [`Error::NoSriov`].
+    /// [`Error::NoPf`], [`Error::NoSriov`]; when the kernel cannot be asked for alternative names.
     pub(crate) fn find(sysfs: &Sysfs, named: &str, pool: &Pool) -> Result<Self, Error> {
         let absent = || Error::NoPf { pf: named.to_owned(), pool: pool.name.clone() };
-        let pci = match is_pci_address(named) {
-            true => named.to_owned(),
-            false => sysfs.pci_of_netdev(named).ok_or_else(absent)?,
-        };
+        let pci = pci_named(sysfs, named)?.ok_or_else(absent)?;
         Self::at(sysfs, &pci).ok_or_else(|| {
             match sysfs.exists(&pci) && sysfs.totalvfs(&pci).is_none_or(|total| total == 0) {
                 true => Error::NoSriov { pf: named.to_owned() },
@@ -59,6 +56,20 @@ impl Pf {
         let (name, ifindex) = sysfs.netdevs(pci).into_iter().next()?;
         Some(Self { pci: pci.to_owned(), name, ifindex, total })
     }
+}
+
+/// The PCI function that goes by this name: its own address, its netdev's name, or an alternative name of that one. `/sys` does
+/// not know the latter, so the kernel is asked for all of them, and only if nothing else fits.
+pub(crate) fn pci_named(sysfs: &Sysfs, named: &str) -> Result<Option<String>, Error> {
+    if is_pci_address(named) {
+        return Ok(Some(named.to_owned()));
+    }
+    if let Some(pci) = sysfs.pci_of_netdev(named) {
+        return Ok(Some(pci));
+    }
+    let links = Netlink::open()?.links()?;
+    let link = links.iter().find(|link| link.altnames.iter().any(|name| name == named));
+    Ok(link.and_then(|link| sysfs.pci_of_netdev(&link.name)))
 }
 
 /// The VFs that may be claimed, in the order of their indices: those with nothing in their claim's place, that nobody else
@@ -150,7 +161,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Carrier, OnLoss, Scrub};
+    use crate::config::{Carrier, OnLoss, Promisc, Scrub};
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -182,6 +193,8 @@ mod tests {
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
             on_loss: OnLoss::Stop,
+            promisc: Promisc::Require,
+            pf_promisc: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The edge to the kernel. errno and missing files get their meaning in here and nowhere else.
 
+pub(crate) mod devlink;
 pub(crate) mod ethtool;
 pub(crate) mod netlink;
 pub(crate) mod netns;

@@ -4,7 +4,8 @@
 //! A front door (OCI hook, OCI runtime, operator's command) uses it in this order:
 //!
 //! 1. [`Request::from_annotations`]: what the container asks for, or `None`.
-//! 2. [`authorise`]: the same request against `/etc/runvf/config.toml`. Nothing has been touched so far.
+//! 2. [`authorise`]: the same request against `/etc/runvf/config.toml`, which says what whose it is. Nothing has been touched
+//!    so far. What a front door refuses by itself goes through [`refuse`], so that it is on record as well.
 //! 3. [`Grant::attach`], once the container's init process exists and waits: on return every VF is up inside.
 //! 4. [`check_attached`], right before that process may run the user's program.
 //! 5. [`release`], when the container is gone.
@@ -12,12 +13,17 @@
 //! The library knows nothing of OCI, of engines or of command lines.
 
 mod attach;
+mod audit;
 mod claim;
 mod config;
 mod configure;
+mod creation;
+mod doctor;
 mod driver;
 mod error;
 mod fault;
+#[cfg(test)]
+mod hostile;
 mod inventory;
 mod kernel;
 mod lock;
@@ -26,20 +32,27 @@ mod mac;
 mod model;
 mod netdev;
 mod plan;
+mod policy;
 mod process;
+mod promisc;
 mod reconcile;
 mod release;
 mod repair;
 mod request;
 mod scrub;
+mod setup;
+mod spelling;
 mod status;
+mod survey;
 mod whereabouts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use attach::{Grant, authorise, check_attached};
+pub use audit::{Audit, Entry, Event, audit, refuse};
 pub use claim::{Claim, State};
-pub use config::{Config, OnLoss, Pool, Scrub, manages};
+pub use config::{Carrier, Config, OnLoss, Pool, Promisc, Scrub, Tenant, VlanRange, manages};
+pub use doctor::{Finding, Severity, doctor};
 pub use error::Error;
 pub use kernel::netns::{is_host_netns, loopback_up};
 pub use kernel::sysfs::is_pci_address;
@@ -49,7 +62,9 @@ pub use reconcile::{gc, reconcile};
 pub use release::{Outcome, Released, release, release_vf};
 pub use repair::{repair, repair_all};
 pub use request::{DEFAULT_INTERFACE, Interface, PREFIX, Request, VlanProto};
+pub use setup::{PfSetup, Step, plan_setup, set_private_flag, setup};
 pub use status::{PfStatus, VfStatus, status};
+pub use survey::{Nic, survey};
 
 /// Where everything is. Tests give other folders; nobody else does.
 #[derive(Debug, Clone)]
@@ -60,15 +75,25 @@ pub struct Host {
     pub run: PathBuf,
     /// `/etc/runvf/config.toml`
     pub config: PathBuf,
+    /// `/var/log/runvf/audit.jsonl`: who had which VLAN. Outlives a reboot.
+    pub audit: PathBuf,
+}
+
+impl Host {
+    /// A machine whose root is this folder.
+    pub(crate) fn below(root: &Path) -> Self {
+        Self {
+            sysfs: root.join("sys"),
+            run: root.join("run/runvf"),
+            config: root.join("etc/runvf/config.toml"),
+            audit: root.join("var/log/runvf/audit.jsonl"),
+        }
+    }
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Self {
-            sysfs: PathBuf::from("/sys"),
-            run: PathBuf::from("/run/runvf"),
-            config: PathBuf::from("/etc/runvf/config.toml"),
-        }
+        Self::below(Path::new("/"))
     }
 }
 

@@ -1,5 +1,8 @@
 //! One lock per PF. Several drivers refuse admin operations while another is under way, and VFs are chosen, created and
 //! scrubbed one at a time on a PF; two PFs proceed side by side.
+//!
+//! And one per tenant that may not have more than so many VFs, since those may be of several PFs: it is held while they are
+//! counted and the next is claimed. Whoever takes both takes the PF's first, and nobody waits for a PF with a tenant's lock held.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -20,6 +23,11 @@ pub(crate) struct PfLock {
     _held: File,
 }
 
+/// As [`PfLock`], of a tenant.
+pub(crate) struct TenantLock {
+    _held: File,
+}
+
 /// Creating VFs may take two minutes with the lock held; nothing else takes seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -33,17 +41,28 @@ pub(crate) fn lock_pf(run: &Path, pf: &str) -> Result<PfLock, Error> {
 }
 
 pub(crate) fn lock_pf_within(run: &Path, pf: &str, patience: Duration) -> Result<PfLock, Error> {
+    Ok(PfLock { _held: lock_named(run, pf, patience)? })
+}
+
+/// It is held for as long as it takes to read the claims and to write one.
+///
+/// # Errors
+/// As [`lock_pf`].
+pub(crate) fn lock_tenant(run: &Path, tenant: &str) -> Result<TenantLock, Error> {
+    Ok(TenantLock { _held: lock_named(run, &format!("tenant-{tenant}"), IMPATIENCE)? })
+}
+
+fn lock_named(run: &Path, name: &str, patience: Duration) -> Result<File, Error> {
     let folder = run.join("locks");
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&folder)
         .map_err(Error::file("create", &folder))?;
-    let path = folder.join(format!("{pf}.lock"));
-    lock(&path, patience)
+    lock(&folder.join(format!("{name}.lock")), patience)
 }
 
-fn lock(path: &Path, patience: Duration) -> Result<PfLock, Error> {
+fn lock(path: &Path, patience: Duration) -> Result<File, Error> {
     let failed = Error::file("lock", path);
     let mut file = OpenOptions::new()
         .write(true)
@@ -61,7 +80,7 @@ fn lock(path: &Path, patience: Duration) -> Result<PfLock, Error> {
             Ok(()) => {
                 // For whoever waits in vain.
                 let _ = file.set_len(0).and_then(|()| file.write_all(name_of_self().as_bytes()));
-                return Ok(PfLock { _held: file });
+                return Ok(file);
             }
             Err(errno) if errno != Errno::EWOULDBLOCK => return Err(failed(errno.into())),
             Err(_) if Instant::now() >= deadline => {
@@ -109,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pf.lock");
         let first = lock(&path, Duration::ZERO).unwrap();
-        let inherited = first._held.try_clone().unwrap();
+        let inherited = first.try_clone().unwrap();
         drop(first);
         lock(&path, Duration::ZERO).map(drop).unwrap_err();
         drop(inherited);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::OnLoss;
 use crate::kernel::sysfs::Sysfs;
@@ -97,7 +98,7 @@ fn release_abandoned(
             _ => return Ok(None),
         }
     }
-    release_locked(host, seen, dying).map(Some)
+    release_locked(host, seen, dying, Event::Released).map(Some)
 }
 
 /// Whether a living container still has its VF; and what is to be done if not.
@@ -120,6 +121,8 @@ fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Out
         _ => return Ok(None),
     };
     if claim.state == State::Attached {
+        // If it cannot be written, the claim has it all the same.
+        let _ = audit::record(host, &Entry::lost(&claim, &reason));
         claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
     let what = match claim.on_loss {

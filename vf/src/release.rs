@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::Scrub;
 use crate::driver::driver;
@@ -31,6 +32,8 @@ pub struct Released {
 pub enum Outcome {
     /// Free and read back clean, or gone from this machine together with all that was set on it.
     Clean,
+    /// The same, but the audit file does not say so, for this reason.
+    Unrecorded(String),
     /// Not touched, for this reason: it is another's, or its container still runs.
     Left(String),
     /// Its container runs on without it, or was stopped for that.
@@ -46,6 +49,7 @@ impl Outcome {
     pub fn parts(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Clean => ("clean", None),
+            Self::Unrecorded(why) => ("clean", Some(why)),
             Self::Left(why) => ("left", Some(why)),
             Self::Lost(why) => ("lost", Some(why)),
             Self::Quarantined(why) => ("quarantined", Some(why)),
@@ -74,7 +78,7 @@ pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
     let mut released = Vec::new();
     for claim in Claims::open(&host.run)?.of_container(container)? {
         let outcome = match wait_for_end(claim.init) {
-            true => release_claim(host, &claim, PATIENCE),
+            true => release_claim(host, &claim, PATIENCE, Event::Released),
             false => {
                 Ok(Outcome::Left(format!("process {} of the container lives", claim.init.pid)))
             }
@@ -92,9 +96,12 @@ pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
 pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error> {
     let none = || Error::NoClaim { vf: vf.to_owned() };
     let claim = Claims::open(&host.run)?.get(vf)?.ok_or_else(none)?;
-    let outcome = match claim.init.is_alive() && !force {
-        true => Outcome::Left(format!("process {} of its container lives", claim.init.pid)),
-        false => release_claim(host, &claim, PATIENCE)?,
+    let outcome = match (claim.init.is_alive(), force) {
+        (true, false) => {
+            Outcome::Left(format!("process {} of its container lives", claim.init.pid))
+        }
+        (true, true) => release_claim(host, &claim, PATIENCE, Event::Forced)?,
+        (false, _) => release_claim(host, &claim, PATIENCE, Event::Released)?,
     };
     Ok(Released::of(&claim, outcome))
 }
@@ -110,18 +117,25 @@ fn wait_for_end(init: ProcessId) -> bool {
     true
 }
 
-/// Releases the VF if its claim is still the one that was seen. What is in quarantine stays there.
+/// Releases the VF if its claim is still the one that was seen. What is in quarantine stays there. `event` is how the audit file
+/// calls it if all goes well.
 pub(crate) fn release_claim(
     host: &Host,
     seen: &Claim,
     patience: Duration,
+    event: Event,
 ) -> Result<Outcome, Error> {
     let _lock = lock_pf_within(&host.run, &seen.pf, patience)?;
-    release_locked(host, seen, DYING)
+    release_locked(host, seen, DYING, event)
 }
 
 /// The same, under the PF's lock. `dying` is how long it may take for strangers to leave the VF's namespace.
-pub(crate) fn release_locked(host: &Host, seen: &Claim, dying: Duration) -> Result<Outcome, Error> {
+pub(crate) fn release_locked(
+    host: &Host,
+    seen: &Claim,
+    dying: Duration,
+    event: Event,
+) -> Result<Outcome, Error> {
     let claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(claim)) if claim.nonce == seen.nonce => claim,
         _ => return Ok(Outcome::Left("it has changed hands".to_owned())),
@@ -133,11 +147,17 @@ pub(crate) fn release_locked(host: &Host, seen: &Claim, dying: Duration) -> Resu
         return Ok(Outcome::Left(why));
     }
     let how = claim.scrub;
-    give_back(host, claim, how)
+    give_back(host, claim, how, event)
 }
 
 /// Scrubs a VF that is nobody's any more, and frees it or puts it in quarantine. Under the PF's lock.
-pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Outcome, Error> {
+pub(crate) fn give_back(
+    host: &Host,
+    mut claim: Claim,
+    how: Scrub,
+    event: Event,
+) -> Result<Outcome, Error> {
+    let mut entry = Entry::end(event, &claim);
     let claims = Claims::open(&host.run)?;
     if let Some(worker) = ProcessId::own() {
         claim.worker = worker;
@@ -148,9 +168,12 @@ pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Out
     let sysfs = Sysfs(host.sysfs.clone());
     match scrub(&sysfs, &claim, how) {
         Ok(()) => {
+            // Before the claim is gone: whoever has to do this again says it again, and an end that nobody wrote down would look
+            // as if the container still had the VF. That it cannot be written keeps nobody's VF.
+            let unrecorded = audit::record(host, &entry).err();
             claims.remove(&claim.vf)?;
             fault::point("released").map_err(Error::errno("leave", &claim.vf))?;
-            Ok(Outcome::Clean)
+            Ok(unrecorded.map_or(Outcome::Clean, |error| Outcome::Unrecorded(error.line())))
         }
         Err(error) => {
             let mut reason = error.line();
@@ -160,6 +183,9 @@ pub(crate) fn give_back(host: &Host, mut claim: Claim, how: Scrub) -> Result<Out
             {
                 let _ = write!(reason, "; it still has {armed}");
             }
+            (entry.event, entry.reason) = (Event::Quarantined, Some(reason.clone()));
+            // If it cannot be written, the claim has it all the same.
+            let _ = audit::record(host, &entry);
             claims.advance(&mut claim, State::Quarantined { reason: reason.clone() })?;
             Ok(Outcome::Quarantined(reason))
         }

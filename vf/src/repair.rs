@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::audit::Event;
 use crate::claim::{Before, Claim, Claims, State};
 use crate::config::{OnLoss, Scrub};
 use crate::configure::read;
@@ -54,7 +55,7 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
         return Ok(Released::of(&claim, Outcome::Left(why)));
     }
     let how = if sysfs.has_flr(vf) { Scrub::Flr } else { Scrub::Rebind };
-    let outcome = give_back(host, claim.clone(), how)?;
+    let outcome = give_back(host, claim.clone(), how, Event::Repaired)?;
     Ok(Released::of(&claim, outcome))
 }
 
@@ -66,7 +67,7 @@ fn repair_vanished(host: &Host, vf: &str) -> Result<Released, Error> {
     let _lock = lock_pf(&host.run, &seen.pf)?;
     match claims.get(vf)? {
         Some(now) if now.nonce == seen.nonce && is_broken(&now) => {
-            let outcome = give_back(host, now, Scrub::Rebind)?;
+            let outcome = give_back(host, now, Scrub::Rebind, Event::Repaired)?;
             Ok(Released::of(&seen, outcome))
         }
         Some(now) => {

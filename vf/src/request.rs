@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::spelling::nearest;
 use crate::{Error, MacAddress};
 
 /// Every annotation of runvf begins with this.
@@ -194,16 +195,19 @@ fn number_in(typed: Annotation<'_>, what: &str, low: u32, high: u32) -> Result<u
     }
 }
 
-fn name_of(what: &str, typed: Annotation<'_>) -> Result<String, Error> {
+/// What a tenant or a pool may be called: it is shown in terminals, and a tenant's is part of a file's name.
+pub(crate) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=63).contains(&typed.value.len()) && typed.value.bytes().all(plain) {
-        return Ok(typed.value.to_owned());
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
+pub(crate) const NAME: &str = "a name is 1 to 63 letters, digits, `-`, `_` or `.`";
+
+fn name_of(what: &str, typed: Annotation<'_>) -> Result<String, Error> {
+    match is_name(typed.value) {
+        true => Ok(typed.value.to_owned()),
+        false => Err(malformed(typed, &format!("is not the name of a {what}"), NAME.to_owned())),
     }
-    Err(malformed(
-        typed,
-        &format!("is not the name of a {what}"),
-        "a name is 1 to 63 letters, digits, `-`, `_` or `.`".to_owned(),
-    ))
 }
 
 fn mac_of(typed: Annotation<'_>) -> Result<MacAddress, Error> {
@@ -252,28 +256,12 @@ fn quoted_key(key: &str) -> String {
 
 fn unknown(key: &str, option: &str) -> Error {
     let known = PER_INTERFACE.iter().copied().chain(["tenant"]);
-    let nearest = known.min_by_key(|candidate| distance(option, candidate)).unwrap_or("vlan");
+    let nearest = nearest(option, known).unwrap_or("vlan");
     Error::Annotation {
         annotation: quoted_key(key),
         problem: "is not an annotation of runvf".to_owned(),
         hint: format!("did you mean `{PREFIX}{nearest}`?"),
     }
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.chars().take(80).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ fn reload(dockerd: &Dockerd) -> Result<(), Error> {
         .map_err(|errno| Error::Spawn { command: format!("kill -HUP {pid}"), source: errno.into() })
 }
 
-fn knows_runvf() -> Result<bool, Error> {
+pub(super) fn knows_runvf() -> Result<bool, Error> {
     let text = program::ok(&["docker", "info", "-f", "{{json .Runtimes}}"], ANSWER)?;
     let runtimes: Value = serde_json::from_str(&text).unwrap_or_default();
     Ok(runtimes.get(NAME).is_some())

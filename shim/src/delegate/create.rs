@@ -32,7 +32,7 @@ impl Creation<'_> {
     /// Nothing has been touched until the engine runs.
     pub(super) fn create(&self) -> Result<ExitCode, Error> {
         let bundle = Bundle::load(&self.options.bundle)?;
-        let grant = network::grant(bundle.annotations.as_ref(), &bundle.netns(), self.runtime)?;
+        let grant = self.grant(&bundle)?;
         let status = self.make(&bundle, grant.is_some(), line::typed())?;
         if !status.success() {
             // Its own log has the reason.
@@ -44,9 +44,14 @@ impl Creation<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn grant(&self, bundle: &Bundle) -> Result<Option<vf::Grant>, Error> {
+        let annotations = bundle.annotations.as_ref();
+        network::grant(&self.options.id, annotations, &bundle.netns(), self.runtime)
+    }
+
     pub(super) fn run(&self, options: &cli::Run) -> Result<ExitCode, Error> {
         let bundle = Bundle::load(&self.options.bundle)?;
-        let grant = network::grant(bundle.annotations.as_ref(), &bundle.netns(), self.runtime)?;
+        let grant = self.grant(&bundle)?;
         let Some(grant) = grant else {
             if !options.detach && !options.keep {
                 return Err(self.engine.replace_us(line::typed()));

@@ -4,21 +4,20 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Attach, LOOK};
+use super::Attach;
 use crate::claim::{Before, Claim, State};
 use crate::config::{Pool, Scrub};
 use crate::configure::converge;
+use crate::creation::{LOOK, NETDEV, create_vfs};
 use crate::driver::driver;
 use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
 use crate::kernel::sysfs::Sysfs;
-use crate::lock::{PATIENCE, lock_pf_within};
-use crate::netdev::{Netdev, has_udev_named};
+use crate::lock::{PATIENCE, lock_pf_within, lock_tenant};
+use crate::netdev::Netdev;
 use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
+use crate::promisc::fit;
 use crate::{Error, Interface};
-
-/// How long a VF's driver may take to bring up the netdev.
-const NETDEV: Duration = Duration::from_secs(10);
 
 impl Attach<'_> {
     /// Claims and configures a VF on the first of the pool's PFs that has one. A PF that cannot serve is passed over; what
@@ -43,7 +42,11 @@ impl Attach<'_> {
                     busy.insert(0, (named, PATIENCE))
                 }
                 Err(
-                    error @ (Error::NoPf { .. } | Error::NoSriov { .. } | Error::PfDown { .. }),
+                    error @ (Error::NoPf { .. }
+                    | Error::NoSriov { .. }
+                    | Error::PfDown { .. }
+                    | Error::NotPromiscuous { .. }
+                    | Error::NoProto { .. }),
                 ) => {
                     unfit.get_or_insert(error);
                 }
@@ -69,10 +72,10 @@ impl Attach<'_> {
     ) -> Result<Result<Claim, Taken>, Error> {
         let pf = Pf::find(&self.sysfs, named, pool)?;
         let _lock = lock_pf_within(&self.grant.host.run, &pf.pci, patience)?;
-        if !self.netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up) {
-            return Err(Error::PfDown { pf: pf.name });
-        }
-        self.create_vfs(&pf, pool)?;
+        let link = self.netlink.link(pf.ifindex)?.filter(|link| link.flags.up);
+        let link = link.ok_or_else(|| Error::PfDown { pf: pf.name.clone() })?;
+        fit(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
+        create_vfs(&self.sysfs, &pf, pool)?;
         let (free, taken) = free_vfs(&self.sysfs, &self.netlink, &self.claims, &pf)?;
         for vf in preferred(free) {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
@@ -80,38 +83,21 @@ impl Attach<'_> {
             }
             let claim = self.claim_of(&pf, &vf, interface, pool)?;
             // Somebody without our lock may put a record there by hand; then the next VF is as good.
-            if self.claims.create(&claim)? {
+            if self.create(&claim)? {
                 return self.configure(&pf, &vf, claim, interface).map(Ok);
             }
         }
         Ok(Err(taken))
     }
 
-    /// Only where there are none: a count that is not zero cannot be changed without destroying every VF of the PF.
-    fn create_vfs(&self, pf: &Pf, pool: &Pool) -> Result<(), Error> {
-        if !self.sysfs.virtfns(&pf.pci).is_empty() {
-            return Ok(());
-        }
-        let wanted = pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total));
-        self.sysfs.set_numvfs(&pf.pci, wanted)?;
-        // The write may succeed and have made fewer or none (bnxt with its PF down, firmware in a reset).
-        let made = self.sysfs.virtfns(&pf.pci);
-        if made.len() != wanted {
-            return Err(Error::VfsNotMade { pf: pf.name.clone(), wanted, made: made.len() });
-        }
-        // Drivers may still be loading. A VF without its driver would be taken for one that is kept without.
-        if made.iter().any(|(_, vf)| !self.sysfs.autoprobes(vf)) {
-            return Ok(());
-        }
-        let deadline = Instant::now() + NETDEV;
-        let ready = |vf: &str| {
-            let named = |(_, ifindex): &(String, u32)| has_udev_named(*ifindex);
-            self.sysfs.netdevs(vf).first().is_some_and(named)
-        };
-        while made.iter().any(|(_, vf)| !ready(vf)) && Instant::now() < deadline {
-            thread::sleep(LOOK);
-        }
-        Ok(())
+    /// Writes the claim down, if its tenant may have one VF more. No other attach of that tenant can count in between, whatever
+    /// PF it is on.
+    fn create(&self, claim: &Claim) -> Result<bool, Error> {
+        let bounded = self.grant.party.as_ref().filter(|party| party.tenant.max.is_some());
+        let Some(party) = bounded else { return self.claims.create(claim) };
+        let _lock = lock_tenant(&self.grant.host.run, &party.tenant.name)?;
+        party.admit(&self.claims.readable()?, 1)?;
+        self.claims.create(claim)
     }
 
     fn claim_of(
@@ -134,7 +120,7 @@ impl Attach<'_> {
             nonce: self.nonce.clone(),
             boot_id: boot_id(),
             container: self.container.id.clone(),
-            tenant: self.grant.tenant.clone(),
+            tenant: self.grant.tenant().map(str::to_owned),
             interface: interface.name.clone(),
             netns: self.record,
             init: self.init,

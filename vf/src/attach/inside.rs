@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::LOOK;
 use crate::claim::Claim;
 use crate::config::{Carrier, Pool};
+use crate::creation::LOOK;
 use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;

@@ -1,11 +1,16 @@
-//! Offloads, by the `SIOCETHTOOL` ioctl. LRO and GRO merge frames before a sensor sees them, which breaks the
+//! Offloads, private flags and the driver's own words, by the `SIOCETHTOOL` ioctl. LRO and GRO merge frames before a sensor sees them, which breaks the
 //! stream reassembly of every IDS; Zeek's and Suricata's manuals both ask for them to be off.
+
+mod driver;
+mod private_flags;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::os::fd::AsRawFd;
 
+pub(crate) use self::driver::driver_info;
+pub(crate) use self::private_flags::{private_flags, set_private_flag};
 use crate::{Error, fault};
 
 // `include/uapi/linux/ethtool.h`
@@ -44,6 +49,11 @@ pub(crate) fn no_receive_merging(interface: &str) -> Result<(), Error> {
         Ok(_) | Err(Errno::EOPNOTSUPP) => Ok(()),
         Err(errno) => Err(failed(errno)),
     }
+}
+
+/// Whether LRO is on; `None`: the kernel does not say.
+pub(crate) fn lro(interface: &str) -> Option<bool> {
+    ethtool(interface, ETHTOOL_GFLAGS, 0).ok().map(|flags| flags & ETH_FLAG_LRO != 0)
 }
 
 /// `ETHTOOL_DEV_FEATURE_WORDS` is 2 in Linux 6.12; there is room for more.
@@ -122,8 +132,8 @@ fn call(point: &'static str, interface: &str, argument: *mut libc::c_char) -> Re
     }
     request.ifr_ifru.ifru_data = argument;
     // SAFETY: SIOCETHTOOL reads and writes the ifreq and what ifr_data points to: for the commands of this module an
-    // `ethtool_value`, or the feature blocks, of which it writes no more than the structure says there is room for. Both
-    // outlive the call.
+    // `ethtool_value` or an `ethtool_drvinfo`, the feature blocks, of which it writes no more than the structure says there is
+    // room for, or as many strings as `driver_info` has counted. All outlive the call.
     let result =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
     Errno::result(result).map(drop)

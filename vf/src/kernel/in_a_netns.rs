@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
@@ -65,6 +66,32 @@ fn flags_are_set_and_taken_back_as_ip_sees_them() {
         for flag in ["UP", "PROMISC", "ALLMULTI", "NOARP"] {
             assert!(!shown.contains(&format!("\"{flag}\"")), "{shown}");
         }
+    });
+}
+
+#[test]
+fn flags_are_added_and_the_others_stay() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        ip("link set host0 allmulticast on");
+        netlink.add_flags(index, Flags { up: true, ..Flags::default() }).unwrap();
+        netlink.add_flags(index, Flags { promisc: true, ..Flags::default() }).unwrap();
+        let shown = ip("link show host0")[0]["flags"].to_string();
+        for flag in ["\"UP\"", "PROMISC", "ALLMULTI"] {
+            assert!(shown.contains(flag), "{shown}");
+        }
+        assert!(!shown.contains("NOARP"), "{shown}");
+    });
+}
+
+#[test]
+fn a_driver_without_private_flags_has_none() {
+    with_veths(|| {
+        assert_eq!(ethtool::driver_info("host0").unwrap().private_flags, 0);
+        assert_eq!(ethtool::private_flags("host0"), Ok(vec![]));
+        assert_eq!(ethtool::set_private_flag("host0", "any", true), Err(Errno::EOPNOTSUPP));
+        assert_eq!(ethtool::private_flags("none"), Err(Errno::ENODEV));
     });
 }
 
@@ -175,9 +202,10 @@ fn loopback_comes_up_in_the_namespace_of_a_process() {
 fn grant(folder: &std::path::Path) -> Grant {
     let config = folder.join("config.toml");
     std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
-    let host = Host { sysfs: folder.join("sys"), run: folder.join("run"), config };
+    let (sysfs, run) = (folder.join("sys"), folder.join("run"));
+    let host = Host { sysfs, run, config, audit: folder.join("log/audit.jsonl") };
     let request = Request::from_annotations([("io.runvf.vlan.host0", "100")]).unwrap().unwrap();
-    crate::authorise(&host, request).unwrap()
+    crate::authorise(&host, request, "c").unwrap()
 }
 
 #[test]

@@ -193,6 +193,21 @@ impl Netlink {
         Ok(!all.is_empty())
     }
 
+    /// Sets those of the flags that are on, and touches no other.
+    pub(crate) fn add_flags(&self, ifindex: u32, flags: Flags) -> Result<(), Failure> {
+        let mut message = addressed(ifindex);
+        for (on, flag) in [
+            (flags.up, LinkFlags::Up),
+            (flags.promisc, LinkFlags::Promisc),
+            (flags.allmulti, LinkFlags::Allmulti),
+            (flags.noarp, LinkFlags::Noarp),
+        ] {
+            message.header.change_mask.set(flag, on);
+            message.header.flags.set(flag, on);
+        }
+        self.change("add-flags", message)
+    }
+
     /// Sets all four flags at once and touches no other.
     pub(crate) fn set_flags(&self, ifindex: u32, flags: Flags) -> Result<(), Failure> {
         let mut message = addressed(ifindex);

@@ -79,6 +79,12 @@ impl Sysfs {
         link_name(&self.pci_device(pci).join("driver"))
     }
 
+    /// The PCI device number of a PF's VFs, hexadecimal (`sriov_vf_device_show`, `drivers/pci/iov.c`).
+    pub(crate) fn vf_device(&self, pf: &str) -> Option<String> {
+        let text = fs::read_to_string(self.pci_device(pf).join("sriov_vf_device")).ok()?;
+        Some(text.trim().trim_start_matches("0x").to_owned())
+    }
+
     /// What somebody wrote to `driver_override`, as one does to give a device to vfio.
     pub(crate) fn driver_override(&self, pci: &str) -> Option<String> {
         let text = fs::read_to_string(self.pci_device(pci).join("driver_override")).ok()?;

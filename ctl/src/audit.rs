@@ -1,0 +1,117 @@
+//! `runvfctl audit`: the audit file as a table, an attachment and its end on one row.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::SystemTime;
+
+use clap::Args;
+use vf::{Audit, Entry, Event, Host};
+
+use crate::Error;
+use crate::table::aligned;
+
+#[derive(Default, Args)]
+pub(crate) struct Options {
+    /// What ended later, or has not ended: `2h`, `7days`, or a time in UTC as in `2026-01-31` or `2026-01-31T12:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+    /// Of this VLAN only
+    #[arg(long, value_name = "VLAN")]
+    vlan: Option<u32>,
+    /// Of this tenant only
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// Of containers whose id begins so
+    #[arg(long, value_name = "ID")]
+    container: Option<String>,
+    /// Print the entries as they were written, as a JSON list
+    #[arg(long)]
+    json: bool,
+}
+
+fn since(typed: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = humantime::parse_duration(typed) {
+        return SystemTime::now().checked_sub(ago).ok_or_else(|| "that is too long ago".to_owned());
+    }
+    let whole = if typed.len() == "2026-01-31".len() { "T00:00:00Z" } else { "" };
+    humantime::parse_rfc3339_weak(&format!("{typed}{whole}"))
+        .map_err(|_| "give an age as in `2h`, or a time as in `2026-01-31T12:00:00Z`".to_owned())
+}
+
+pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
+    let audit = vf::audit(host)?;
+    for damaged in &audit.damaged {
+        let _ = writeln!(std::io::stderr(), "runvfctl: {damaged}; it is left out");
+    }
+    if options.json {
+        let entries: Vec<&Entry> =
+            audit.entries.iter().filter(|entry| options.matches(entry, false)).collect();
+        return Ok(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n");
+    }
+    Ok(table(&audit, options))
+}
+
+fn table(audit: &Audit, options: &Options) -> String {
+    let last = last_lines(&audit.entries);
+    let mut rows = vec![HEADER.map(str::to_owned)];
+    for (index, entry) in audit.entries.iter().enumerate() {
+        let is_last = last.get(&key(entry)).is_none_or(|last| *last == index);
+        // Of an attachment with an end, the end says it all; and an end that was written twice is one.
+        let said = matches!(entry.event, Event::Attached | Event::Released | Event::Forced);
+        let open = entry.event == Event::Attached && entry.boot.as_ref() == Some(&audit.boot);
+        if (is_last || !said) && options.matches(entry, open) {
+            rows.push(row(entry, audit));
+        }
+    }
+    aligned(&rows)
+}
+
+/// What ties an attachment to its end: the claim and the VF, since a container's VFs are claimed together.
+fn key(entry: &Entry) -> (Option<&str>, Option<&str>) {
+    (entry.claim.as_deref(), entry.vf.as_deref())
+}
+
+/// Where the last line of each claim is.
+fn last_lines(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
+    let claimed = entries.iter().enumerate().filter(|(_, entry)| entry.claim.is_some());
+    claimed.map(|(index, entry)| (key(entry), index)).collect()
+}
+
+impl Options {
+    /// What goes on is of every time.
+    fn matches(&self, entry: &Entry, goes_on: bool) -> bool {
+        let recent = |since| humantime::parse_rfc3339(&entry.time).is_ok_and(|time| time >= since);
+        self.vlan.is_none_or(|vlan| entry.vlan == vlan)
+            && self.tenant.as_ref().is_none_or(|tenant| entry.tenant.as_ref() == Some(tenant))
+            && self.container.as_ref().is_none_or(|id| entry.container.starts_with(id))
+            && (goes_on || self.since.is_none_or(recent))
+    }
+}
+
+const HEADER: [&str; 10] =
+    ["FROM", "TO", "EVENT", "VLAN", "VF", "PF", "TENANT", "CONTAINER", "AS", "REASON"];
+
+fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
+    let or_dash = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
+    let short = |text: &str| text.chars().take(12).collect::<String>();
+    let to = match entry.event {
+        Event::Attached if entry.boot.as_ref() != Some(&audit.boot) => "reboot".to_owned(),
+        Event::Attached | Event::Refused => "-".to_owned(),
+        _ => entry.until.as_ref().unwrap_or(&entry.time).clone(),
+    };
+    [
+        entry.since.as_ref().unwrap_or(&entry.time).clone(),
+        to,
+        format!("{:?}", entry.event).to_lowercase(),
+        entry.vlan.to_string(),
+        or_dash(entry.vf.as_ref()),
+        or_dash(entry.pf.as_ref()),
+        or_dash(entry.tenant.as_ref()),
+        short(&entry.container),
+        entry.interface.clone(),
+        entry.reason.clone().unwrap_or_default(),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

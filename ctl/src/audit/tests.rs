@@ -1,0 +1,120 @@
+use super::*;
+
+fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
+    let day = |time: &str| format!("2026-01-{time}T00:00:00.000Z");
+    let claimed = claim.is_some();
+    Entry {
+        time: day(time),
+        event,
+        vlan: 100,
+        vf: claimed.then(|| "0000:01:10.0".to_owned()),
+        pf: claimed.then(|| "pf0".to_owned()),
+        tenant: Some("acme".to_owned()),
+        container: "0123456789abcdef".to_owned(),
+        interface: "mon0".to_owned(),
+        pid: Some(7),
+        claim: claim.map(str::to_owned),
+        boot: (event == Event::Attached).then(|| "this".to_owned()),
+        since: claimed.then(|| day("01")),
+        until: matches!(event, Event::Released | Event::Quarantined).then(|| day(time)),
+        reason: None,
+    }
+}
+
+/// FROM, TO and EVENT of each row, days alone.
+fn rows(entries: Vec<Entry>, options: &Options) -> Vec<String> {
+    let audit = Audit { entries, damaged: Vec::new(), boot: "this".to_owned() };
+    let text = table(&audit, options);
+    let day = |cell: &str| cell.get(8..10).unwrap_or(cell).to_owned();
+    let cells = |line: &str| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        format!(
+            "{} {} {}",
+            day(cells[0]),
+            if cells[1] == "reboot" { "reboot".into() } else { day(cells[1]) },
+            cells[2]
+        )
+    };
+    text.lines().skip(1).map(cells).collect()
+}
+
+#[test]
+fn an_attachment_and_its_end_are_one_row() {
+    let entries = vec![
+        entry(Event::Attached, "02", Some("one")),
+        entry(Event::Attached, "03", Some("two")),
+        entry(Event::Released, "04", Some("one")),
+        entry(Event::Refused, "05", None),
+        entry(Event::Refused, "06", None),
+    ];
+    let expected = ["01 - attached", "01 04 released", "05 - refused", "06 - refused"];
+    assert_eq!(rows(entries, &Options::default()), expected);
+}
+
+#[test]
+fn what_was_written_twice_is_shown_once() {
+    let entries = vec![
+        entry(Event::Attached, "02", Some("one")),
+        entry(Event::Released, "03", Some("one")),
+        entry(Event::Released, "04", Some("one")),
+    ];
+    assert_eq!(rows(entries, &Options::default()), ["01 04 released"]);
+}
+
+#[test]
+fn a_quarantine_and_its_repair_are_two_events() {
+    let entries = vec![
+        entry(Event::Attached, "02", Some("one")),
+        entry(Event::Lost, "03", Some("one")),
+        entry(Event::Quarantined, "04", Some("one")),
+        entry(Event::Repaired, "05", Some("one")),
+    ];
+    let expected = ["01 03 lost", "01 04 quarantined", "01 05 repaired"];
+    assert_eq!(rows(entries, &Options::default()), expected);
+}
+
+#[test]
+fn a_reboot_ends_what_has_no_end() {
+    let before =
+        Entry { boot: Some("another".to_owned()), ..entry(Event::Attached, "02", Some("one")) };
+    assert_eq!(rows(vec![before], &Options::default()), ["01 reboot attached"]);
+}
+
+#[test]
+fn only_what_was_asked_for_is_shown() {
+    let other = Entry {
+        vlan: 200,
+        tenant: None,
+        container: "f".to_owned(),
+        ..entry(Event::Refused, "09", None)
+    };
+    let entries = vec![
+        entry(Event::Attached, "02", Some("goes on")),
+        entry(Event::Attached, "02", Some("ended")),
+        entry(Event::Released, "03", Some("ended")),
+        other,
+    ];
+    let shown = |options| rows(entries.clone(), &options);
+    let theirs = ["01 - attached", "01 03 released"];
+    assert_eq!(shown(Options { vlan: Some(100), ..Options::default() }), theirs);
+    assert_eq!(shown(Options { tenant: Some("acme".to_owned()), ..Options::default() }), theirs);
+    assert_eq!(shown(Options { container: Some("0123".to_owned()), ..Options::default() }), theirs);
+    assert_eq!(shown(Options { vlan: Some(200), ..Options::default() }), ["09 - refused"]);
+    let since = Some(since("2026-01-04").unwrap());
+    assert_eq!(shown(Options { since, ..Options::default() }), ["01 - attached", "09 - refused"]);
+}
+
+#[test]
+fn a_time_is_an_age_or_a_date() {
+    let age = |typed| {
+        let since = since(typed).unwrap();
+        SystemTime::now().duration_since(since).unwrap().as_secs()
+    };
+    assert!((7200..7210).contains(&age("2h")) && (604_800..604_810).contains(&age("7days")));
+    let noon = since("2026-01-31T12:00:00Z").unwrap();
+    assert_eq!(noon, since("2026-01-31 12:00:00").unwrap());
+    assert_eq!(noon.duration_since(since("2026-01-31").unwrap()).unwrap().as_secs(), 43_200);
+    for wrong in ["", "yesterday", "2026-13-01", "9999999999999years"] {
+        since(wrong).unwrap_err();
+    }
+}

@@ -1,0 +1,90 @@
+//! `runvfctl setup`: what was done to each PF, or would be.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use vf::{Error, Host, PfSetup, Step};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait so long for PFs that are not there yet, as at boot
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, conflicts_with = "dry_run")]
+    wait: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A PF that is not ready is 3, so that 1 stays for what could not be tried.
+pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), Error> {
+    let all = match options.dry_run {
+        true => vf::plan_setup(host)?,
+        false => vf::setup(host, Duration::from_secs(options.wait))?,
+    };
+    let code = if all.iter().all(|pf| pf.result.is_ok()) { 0 } else { 3 };
+    Ok((show(&all, options.json), ExitCode::from(code)))
+}
+
+fn show(all: &[PfSetup], json: bool) -> String {
+    if json {
+        let all: Vec<_> = all.iter().map(as_json).collect();
+        return format!("{:#}\n", json!(all));
+    }
+    let mut text = String::new();
+    for pf in all {
+        let what = match &pf.result {
+            Err(error) => format!("not ready: {}", error.line()),
+            Ok(steps) if steps.is_empty() => "ready: nothing to do".to_owned(),
+            Ok(steps) => steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", "),
+        };
+        let _ = writeln!(text, "{}: {what}", pf.pf);
+    }
+    text
+}
+
+fn as_json(pf: &PfSetup) -> serde_json::Value {
+    let (steps, error) = match &pf.result {
+        Ok(steps) => (json!(steps), None),
+        Err(error) => (json!([]), Some(error.line())),
+    };
+    json!({ "pf": pf.pf, "pool": pf.pool, "steps": steps, "error": error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<PfSetup> {
+        let one = |pf: &str, result| PfSetup { pf: pf.into(), pool: "sensors".into(), result };
+        vec![
+            one("pf0", Ok(vec![Step::Up, Step::Vfs { count: 7 }])),
+            one("pf1", Ok(vec![])),
+            one("pf9", Err(Error::NoSriov { pf: "pf9".into() })),
+        ]
+    }
+
+    #[test]
+    fn each_pf_has_a_line() {
+        let text = show(&all(), false);
+        assert!(
+            text.starts_with(
+                "pf0: up, 7 VFs\npf1: ready: nothing to do\npf9: not ready: PF pf9 has no SR-IOV; "
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn json_has_the_steps_and_the_error() {
+        let value: serde_json::Value = serde_json::from_str(&show(&all(), true)).unwrap();
+        assert_eq!(value[0]["steps"], json!(["up", { "vfs": { "count": 7 } }]));
+        assert_eq!(value[0]["error"], json!(null));
+        assert!(value[2]["error"].as_str().unwrap().starts_with("PF pf9 has no SR-IOV"));
+    }
+}

@@ -1,0 +1,86 @@
+//! `runvfctl doctor` on a host that is well, and on one that is broken on purpose; `runvfctl init`, which it recommends.
+
+use lab::Lab;
+use serde_json::Value;
+
+use crate::host::{CONFIG, installed};
+
+/// The exit status, and what was found.
+fn diagnosis(lab: &Lab) -> (i32, Vec<Value>) {
+    let output = lab.sh("runvfctl doctor --json").unwrap();
+    let all: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output}"));
+    (output.status, all.as_array().unwrap().clone())
+}
+
+/// `CHECK OF` of everything that was found to be so bad.
+fn those(all: &[Value], severity: &str) -> Vec<String> {
+    let name = |one: &Value| {
+        let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", text("check"), text("of")).trim().to_owned()
+    };
+    all.iter().filter(|one| one["severity"] == severity).map(name).collect()
+}
+
+fn evidence(all: &[Value], check: &str) -> String {
+    let found = all.iter().find(|one| one["check"] == check).unwrap_or_else(|| panic!("{check}"));
+    found["evidence"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_broken_is_found_and_nothing_else() {
+    let lab = installed();
+    let (status, all) = diagnosis(&lab);
+    assert_eq!((status, those(&all, "failure")), (0, vec![]), "{all:#?}");
+    assert_eq!(evidence(&all, "sriov"), "pf0, pf1, pf2");
+    let well = those(&all, "ok");
+    for check in [
+        "kernel",
+        "iommu",
+        "cgroup",
+        "config",
+        "programs",
+        "docker",
+        "docker-api",
+        "podman",
+        "link pf0",
+        "promisc pf2",
+    ] {
+        assert!(well.iter().any(|one| one == check), "{check} is not among {well:?}");
+    }
+
+    lab.ok("ip link set pf1 down; ip link set pf2 promisc off; modprobe -r igbvf; echo 'blacklist igbvf' > /etc/modprobe.d/x.conf
+            echo 'engine = 7' > /etc/runvf/runtime.toml")
+        .unwrap();
+    let (status, all) = diagnosis(&lab);
+    let expected = [
+        "vf-driver pf0",
+        "link pf1",
+        "vf-driver pf1",
+        "vf-driver pf2",
+        "promisc pf2",
+        "runtime-config",
+    ];
+    assert_eq!(
+        (status, those(&all, "failure")),
+        (2, expected.map(str::to_owned).to_vec()),
+        "{all:#?}"
+    );
+    let shown = lab.sh("runvfctl doctor").unwrap();
+    assert_eq!(shown.status, 2, "{shown}");
+    assert!(shown.stdout.contains("-> `ip link set pf1 up`, or `runvfctl setup`\n"), "{shown}");
+    assert!(!shown.stdout.contains('\x1b'), "{shown}");
+    lab.ok("ip link set pf1 up; ip link set pf2 promisc on; rm /etc/modprobe.d/x.conf /etc/runvf/runtime.toml").unwrap();
+
+    lab.ok(&format!("chmod 666 {CONFIG}; echo '{{}}' > /etc/docker/daemon.json")).unwrap();
+    let (status, all) = diagnosis(&lab);
+    assert_eq!((status, those(&all, "failure")), (2, vec!["config".to_owned()]), "{all:#?}");
+    assert!(those(&all, "warning").contains(&"docker".to_owned()), "{all:#?}");
+
+    let refused = lab.sh("runvfctl init").unwrap();
+    assert_eq!(refused.status, 1, "{refused}");
+    assert!(refused.stderr.contains("is there already; `--force` replaces it"), "{refused}");
+    lab.ok("runvfctl init --force; runvfctl setup").unwrap();
+    let (status, all) = diagnosis(&lab);
+    assert_eq!((status, those(&all, "failure")), (0, vec![]), "{all:#?}");
+    assert!(those(&all, "ok").contains(&"vfs pf1".to_owned()), "{all:#?}");
+}

@@ -1,0 +1,152 @@
+use std::path::Path;
+
+use super::super::{Carrier, Promisc};
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/c.toml")).map_err(|error| error.line())
+}
+
+#[test]
+fn the_example_is_a_config() {
+    let config = parse("pool = [{ name = \"sensors\", pfs = [\"pf0\"] }]").unwrap();
+    assert_eq!(config.pools[0].pfs, ["pf0"]);
+    assert_eq!((config.pools[0].vfs, config.pools[0].carrier), (None, Carrier::Require));
+    assert_eq!((config.pools[0].promisc, config.pools[0].pf_promisc), (Promisc::Require, false));
+    assert_eq!(config.tenants, []);
+}
+
+#[test]
+fn less_than_promiscuity_has_to_be_asked_for() {
+    let pool =
+        "pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"best-effort\", pf_promisc = true }]";
+    let config = parse(pool).unwrap();
+    assert_eq!((config.pools[0].promisc, config.pools[0].pf_promisc), (Promisc::BestEffort, true));
+    parse("pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"off\" }]").unwrap_err();
+}
+
+#[test]
+fn a_tenant_has_numbers_and_ranges_and_by_default_all_pools() {
+    let config = parse(&format!(
+        "{POOLS}[[tenant]]\nname = \"acme\"\nvlans = [100, \"200-299\"]\n\
+         [[tenant]]\nname = \"bravo\"\nvlans = [300]\npools = [\"b\"]\nmax = 2\n"
+    ));
+    let [acme, bravo] = config.unwrap().tenants.try_into().unwrap();
+    assert!([100, 200, 299].iter().all(|vlan| acme.owns(*vlan)));
+    assert!([99, 101, 199, 300].iter().all(|vlan| !acme.owns(*vlan)));
+    assert!(acme.may_use("a") && acme.may_use("b") && bravo.may_use("b") && !bravo.may_use("a"));
+    assert_eq!((acme.max, bravo.max), (None, Some(2)));
+}
+
+/// Six lines.
+const POOLS: &str =
+    "[[pool]]\nname = \"a\"\npfs = [\"x\"]\n[[pool]]\nname = \"b\"\npfs = [\"y\"]\n";
+
+#[test]
+fn what_is_wrong_with_a_pool_is_told_with_its_line() {
+    for (text, expected) in [
+        (
+            "[[pool]]\nname = \"a\"\npfs = [\"x\"]\nvsf = 3\n",
+            "line 4: unknown field `vsf`; did you mean `vfs`?",
+        ),
+        ("[[pol]]\nname = \"a\"\n", "line 1: unknown field `pol`; did you mean `pool`?"),
+        (
+            "[[pool]]\nname = \"a\"\npfs = [\"x\"]\nscrub = \"flt\"\n",
+            "line 4: unknown variant `flt`; did you mean `flr`?",
+        ),
+        (
+            "[[pool]]\nname = 1\n",
+            "line 2: invalid type: integer `1`, expected a string; see docs/config.md",
+        ),
+        ("", "it names no pool; see docs/config.md"),
+        (
+            "pool = [{ name = \"a\", pfs = [] }]",
+            "line 1: pool `a` names no PF; name one as `ip -br link` shows it, as in `pfs = [\"enp1s0f0\"]`",
+        ),
+        (
+            "pool = [{ name = \"a\", pfs = [\n\"x\",\n\"x/y\"] }]",
+            "line 3: pool `a`: `x/y` is no PF's name; name one as `ip -br link` shows it",
+        ),
+        (
+            "pool = [{ name = \"a\", pfs = [\"x\"], vfs = 0 }]",
+            "line 1: pool `a`: `vfs` must be 1 or more; leave it out for as many as a PF can have",
+        ),
+        (
+            "pool = [{ name = \"a\", pfs = [\"x\"] },\n{ name = \"a\", pfs = [\"y\"] }]",
+            "line 2: there are two pools named `a`; make them one, or give one another name",
+        ),
+        (
+            "pool = [{ name = \"a\", pfs = [\"x\"] },\n{ name = \"b\", pfs = [\"y\",\n\"x\"] }]",
+            "line 3: PF `x` is in pool `a` and in pool `b`; \
+             a PF is in one pool and there once: take it out of the other",
+        ),
+        (
+            "pool = [{ name = \"a\", pfs = [\"x\", \"x\"] }]",
+            "line 1: pool `a` names PF `x` twice; \
+             a PF is in one pool and there once: take it out of the other",
+        ),
+    ] {
+        assert_eq!(parse(text).unwrap_err(), format!("/c.toml: {expected}"));
+    }
+    assert!(parse("[[pool\n").unwrap_err().starts_with("/c.toml: line 1: "));
+}
+
+#[test]
+fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
+    for (tenants, expected) in [
+        ("[[tenant]]\nvlans = [1]\n", "line 7: missing field `name`; see docs/config.md"),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlan = [1]\n",
+            "line 9: unknown field `vlan`; did you mean `vlans`?",
+        ),
+        (
+            "[[tenant]]\nname = \"an acme\"\nvlans = [1]\n",
+            "line 8: this is not the name of a tenant; a name is 1 to 63 letters, digits, `-`, `_` or `.`",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = []\n",
+            "line 9: this tenant has no VLAN; write them as in `vlans = [100, \"200-299\"]`",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1, 4095]\n",
+            "line 9: invalid value: integer `4095`, expected a VLAN from 1 to 4094, or a range as in \"200-299\"; \
+             see docs/config.md",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [\n\"20-10\"]\n",
+            "line 10: invalid value: string \"20-10\", expected a VLAN from 1 to 4094, or a range as in \"200-299\"; \
+             see docs/config.md",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1]\nmax = 0\n",
+            "line 10: `max` must be 1 or more; leave it out for no bound",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = []\n",
+            "line 10: this tenant may use no pool; leave `pools` out for all of them",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = [\"a\",\n\"c\"]\n",
+            "line 11: there is no pool `c`; did you mean `a`?",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1]\n[[tenant]]\nname = \"acme\"\nvlans = [2]\n",
+            "line 11: there is another tenant of this name above; make them one, or give one another name",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [\"1-9\",\n9]\n",
+            "line 10: VLAN 9 is this tenant's already, by line 9; a VLAN has one tenant and is there once: take it out of the other",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nvlans = [100, \"200-299\"]\n\
+             [[tenant]]\nname = \"bravo\"\nvlans = [1,\n\"290-310\"]\n",
+            "line 13: VLAN 290-299 is another tenant's already, by line 9; \
+             a VLAN has one tenant and is there once: take it out of the other",
+        ),
+    ] {
+        assert_eq!(
+            parse(&format!("{POOLS}{tenants}")).unwrap_err(),
+            format!("/c.toml: {expected}")
+        );
+    }
+}

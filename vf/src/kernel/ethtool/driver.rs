@@ -1,0 +1,63 @@
+//! `ETHTOOL_GDRVINFO`: what a driver says of itself.
+
+use nix::errno::Errno;
+use nix::libc::c_char;
+
+use super::call;
+
+const ETHTOOL_GDRVINFO: u32 = 0x03;
+
+/// `struct ethtool_drvinfo`
+#[repr(C)]
+struct Info {
+    command: u32,
+    driver: [u8; 32],
+    version: [u8; 32],
+    firmware: [u8; 32],
+    bus: [u8; 32],
+    expansion_rom: [u8; 32],
+    reserved: [u8; 12],
+    private_flags: u32,
+    statistics: u32,
+    tests: u32,
+    eeprom: u32,
+    registers: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DriverInfo {
+    pub(crate) version: String,
+    pub(crate) firmware: String,
+    pub(crate) private_flags: usize,
+}
+
+/// # Errors
+/// The kernel's; `ENODEV` when there is no such interface in the calling thread's namespace.
+pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
+    let mut info = Info {
+        command: ETHTOOL_GDRVINFO,
+        driver: [0; 32],
+        version: [0; 32],
+        firmware: [0; 32],
+        bus: [0; 32],
+        expansion_rom: [0; 32],
+        reserved: [0; 12],
+        private_flags: 0,
+        statistics: 0,
+        tests: 0,
+        eeprom: 0,
+        registers: 0,
+    };
+    call("driver-info", interface, (&raw mut info).cast::<c_char>())?;
+    Ok(DriverInfo {
+        version: text(&info.version),
+        firmware: text(&info.firmware),
+        private_flags: info.private_flags as usize,
+    })
+}
+
+/// A field that ends at its first zero.
+pub(super) fn text(field: &[u8]) -> String {
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).trim().to_owned()
+}
