@@ -34,7 +34,7 @@ const SECONDS: i64 = 5;
 /// `ENODEV` for a device that devlink does not know, `EOPNOTSUPP` for a driver that has no such switch, `ENOENT` for a kernel
 /// without devlink; whatever else the kernel says.
 pub(crate) fn eswitch_mode(pci: &str) -> Result<String, Errno> {
-    fault::point("devlink")?;
+    fault::point("read-devlink")?;
     let kernel = socket(
         AddressFamily::Netlink,
         SockType::Raw,

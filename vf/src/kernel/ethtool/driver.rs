@@ -48,7 +48,7 @@ pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
         eeprom: 0,
         registers: 0,
     };
-    call("driver-info", interface, (&raw mut info).cast::<c_char>())?;
+    call("read-driver-info", interface, (&raw mut info).cast::<c_char>())?;
     Ok(DriverInfo {
         version: text(&info.version),
         firmware: text(&info.firmware),

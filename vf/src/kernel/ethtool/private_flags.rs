@@ -38,7 +38,7 @@ pub(crate) fn private_flags(interface: &str) -> Result<Vec<(String, bool)>, Errn
         length: count as u32,
         names: [[0; ETH_GSTRING_LEN]; MOST],
     };
-    call("private-flags", interface, (&raw mut strings).cast())?;
+    call("read-private-flags", interface, (&raw mut strings).cast())?;
     let states = match ethtool(interface, ETHTOOL_GPFLAGS, 0) {
         Err(Errno::EOPNOTSUPP) => return Ok(Vec::new()),
         states => states?,
