@@ -143,6 +143,7 @@ fn watch(lab: &Lab) -> Duration {
 #[test]
 fn three_hundred_cycles_with_kills_leave_nothing() {
     let lab = installed();
+    lab.use_both_cpus().unwrap();
     functions(&lab);
     lab.write("/tmp/soak/functions", SOAK).unwrap();
     lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")
@@ -199,9 +200,8 @@ fn three_hundred_cycles_with_kills_leave_nothing() {
     assert_eq!(lab.sh("cat /tmp/soak/wrong").unwrap().stdout, "");
     assert!(taken_back.iter().all(|(_, outcome, _)| outcome == "clean"), "{taken_back:?}");
     assert_free(&lab, &format!("RUNVF_SEED={seed}"));
-    // 60 at most. How many there are is a matter of who is there when the dice are cast: 23 with one CPU, 36 with two.
     let killed = lab.ok("wc -l < /tmp/soak/killed").unwrap();
-    assert!(killed.text().parse::<u32>().unwrap() > 10, "only {killed}");
+    assert!(killed.text().parse::<u32>().unwrap() > 20, "only {killed}");
     for (worker, count) in WORKERS {
         let done = lab.sh(&format!("wc -l < /tmp/soak/{worker}.done")).unwrap();
         let done: usize = done.text().parse().unwrap_or(0);
