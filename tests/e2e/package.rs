@@ -43,6 +43,11 @@ fn a_package_lives_from_its_installation_to_its_purge() {
         "{refused}"
     );
     lab.ok("runvf --version; docker rm -f sensor; [ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
+    // So does one without a VF.
+    lab.ok("docker run -d --name plain --runtime runvf runvf/tcpdump sleep 1000").unwrap();
+    let refused = lab.sh("dpkg -r runvf").unwrap();
+    assert!(refused.status != 0 && refused.stderr.contains("containers run under it"), "{refused}");
+    lab.ok("docker rm -f plain").unwrap();
 
     lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; ! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();
