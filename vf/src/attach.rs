@@ -8,22 +8,24 @@ mod inside;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use claiming::wait_for_netdev;
+pub(crate) use claiming::{before, configure, wait_for_netdev, wanted};
+pub(crate) use inside::set_up;
 
 use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::Pool;
 use crate::configure::readback;
 use crate::kernel::netlink::Netlink;
-use crate::kernel::netns::{Netns, NetnsRecord};
+use crate::kernel::netns::{Netns, NetnsId, NetnsRecord, cookie};
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{IMPATIENCE, PfLock, lock_pf};
 use crate::policy::{Party, decide};
 use crate::process::ProcessId;
+use crate::reconcile::reconcile_seen;
 use crate::release::release_claim;
-use crate::{Config, Container, Error, Host, Interface, Request, fault, reconcile};
+use crate::{Config, Container, Error, Host, Interface, Request, fault};
 
 /// A request that the configuration allows. Only such a one can be attached.
 #[derive(Debug)]
@@ -72,14 +74,24 @@ impl Grant {
 
     fn try_attach(&self, container: &Container) -> Result<(), Error> {
         let attach = Attach::begin(self, container)?;
-        let missing = attach.missing()?;
+        let claims = attach.claims.readable()?;
+        let missing = attach.missing(&claims);
         // Claims of the dead hold VFs that this container could have, and their interfaces names in a namespace that outlived
         // them (a pod's).
-        reconcile(&self.host)?;
+        reconcile_seen(&self.host, claims, Duration::ZERO);
         if missing.is_empty() {
             return Ok(());
         }
-        attach.refuse_taken_names(&missing)?;
+        let netns = match attach.look_inside(&missing) {
+            // It may be a dead predecessor's, whose PF was busy a moment ago.
+            Err(Error::NameTaken { .. }) => {
+                let mut claims = attach.claims.readable()?;
+                claims.retain(|claim| claim.netns.id == attach.netns.id);
+                reconcile_seen(&self.host, claims, IMPATIENCE);
+                attach.look_inside(&missing)?
+            }
+            looked => looked?,
+        };
         // Asked again, with the tenant's lock held, for each VF: this is for a container that would get only a part of what it
         // asks for, or have VFs made on a PF for nothing.
         if let Some(party) = &self.party {
@@ -88,8 +100,8 @@ impl Grant {
         audit::expect_record(&self.host)?;
         let undo = Undo { attach: &attach, done: false };
         for (interface, pool) in missing {
-            let claim = attach.claim(interface, pool)?;
-            attach.hand_over(claim, interface, pool)?;
+            let (claim, netdev) = attach.claim(interface, pool, netns)?;
+            attach.hand_over(claim, netdev, interface, pool)?;
         }
         fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
         undo.commit();
@@ -133,7 +145,6 @@ struct Attach<'a> {
     netlink: Netlink,
     claims: Claims,
     netns: Netns,
-    record: NetnsRecord,
     init: ProcessId,
     worker: ProcessId,
     nonce: String,
@@ -148,7 +159,7 @@ impl<'a> Attach<'a> {
         if !init.is_alive() {
             return Err(gone());
         }
-        if netns.id == Netns::own()?.id {
+        if netns.id == NetnsId::own()? {
             return Err(Error::HostNetwork);
         }
         let worker = ProcessId::own().ok_or_else(gone)?;
@@ -158,7 +169,6 @@ impl<'a> Attach<'a> {
             sysfs: Sysfs(grant.host.sysfs.clone()),
             netlink: Netlink::open()?,
             claims: Claims::open(&grant.host.run)?,
-            record: netns.record()?,
             netns,
             init,
             worker,
@@ -167,28 +177,37 @@ impl<'a> Attach<'a> {
     }
 
     /// The interfaces that the container does not have yet.
-    fn missing(&self) -> Result<Vec<&'a (Interface, Pool)>, Error> {
-        let claims = self.claims.of_container(&self.container.id)?;
+    fn missing(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
         let here = |interface: &Interface| {
-            claims.iter().any(|claim| claim.holds(interface) && claim.init == self.init)
+            claims.iter().any(|claim| {
+                claim.container == self.container.id
+                    && claim.holds(interface)
+                    && claim.init == self.init
+            })
         };
-        Ok(self.grant.interfaces.iter().filter(|(interface, _)| !here(interface)).collect())
+        self.grant.interfaces.iter().filter(|(interface, _)| !here(interface)).collect()
     }
 
-    fn refuse_taken_names(&self, missing: &[&(Interface, Pool)]) -> Result<(), Error> {
-        let links = self.netns.inside(|| Netlink::open()?.links())?;
+    /// How the namespace is to be known again, if no name in it is taken.
+    fn look_inside(&self, missing: &[&(Interface, Pool)]) -> Result<NetnsRecord, Error> {
+        let (cookie, links) = self.netns.inside(|| Ok((cookie()?, Netlink::open()?.links()?)))?;
         for (interface, _) in missing {
             let name = &interface.name;
             if links.iter().any(|link| link.name == *name || link.altnames.contains(name)) {
                 return Err(Error::NameTaken { interface: name.clone() });
             }
         }
-        Ok(())
+        Ok(NetnsRecord { id: self.netns.id, cookie })
     }
 
     /// The container's part: move, set up inside, look at both ends, and only then call it attached.
-    fn hand_over(&self, mut claim: Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
-        let (name, ifindex) = wait_for_netdev(&self.sysfs, &claim.vf)?;
+    fn hand_over(
+        &self,
+        mut claim: Claim,
+        (name, ifindex): (String, u32),
+        interface: &Interface,
+        pool: &Pool,
+    ) -> Result<(), Error> {
         let lock = self.still_ours(&claim)?;
         self.netlink.move_to(ifindex, self.netns.as_fd(), &interface.name).map_err(|source| {
             Error::Link {
@@ -198,7 +217,7 @@ impl<'a> Attach<'a> {
             }
         })?;
         drop(lock);
-        self.netns.inside(|| inside::set_up(&claim, interface, pool))?;
+        self.netns.inside(|| set_up(&claim, interface, pool))?;
         // The PF's side once more: on some drivers what happens to the netdev resets the VF.
         readback(&self.netlink, &self.sysfs, &claim)?;
         let _lock = self.still_ours(&claim)?;
@@ -219,7 +238,7 @@ impl<'a> Attach<'a> {
 }
 
 /// Unique on this host until the next boot: no process starts twice at the same tick under the same pid.
-fn nonce(worker: ProcessId) -> String {
+pub(crate) fn nonce(worker: ProcessId) -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     format!("{:x}-{:x}-{nanos:x}", worker.pid, worker.start_time)
 }

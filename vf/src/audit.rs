@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::read::{Audit, audit};
 
-use crate::claim::{Claim, State};
+use crate::claim::{Claim, PROBE, State};
 use crate::process::boot_id;
 use crate::{Error, Host, Interface, Request, fault};
 
@@ -31,6 +31,8 @@ pub enum Event {
     Released,
     /// The same, by an operator, from a container that ran.
     Forced,
+    /// Another tool had changed the VF's VLAN or trust while the container had it.
+    Changed,
     /// The container ran on, at first, without its VF.
     Lost,
     /// The VF was taken back and could not be cleaned.
@@ -107,9 +109,15 @@ impl Entry {
         Self { reason: Some(reason.to_owned()), ..Self::of(Event::Lost, claim) }
     }
 
+    pub(crate) fn changed(claim: &Claim, what: &str) -> Self {
+        Self { reason: Some(what.to_owned()), ..Self::of(Event::Changed, claim) }
+    }
+
     /// Of a claim that is about to be given back.
     pub(crate) fn end(event: Event, claim: &Claim) -> Self {
-        let never = matches!(claim.state, State::Claiming | State::Configured);
+        // A probe's claim goes no further than `configured`, and its VF was at work all the same.
+        let never =
+            matches!(claim.state, State::Claiming | State::Configured) && claim.container != PROBE;
         let reason = never.then(|| "it was not attached yet".to_owned());
         Self { until: Some(now()), reason, ..Self::of(event, claim) }
     }

@@ -35,7 +35,7 @@ use crate::kernel::netns::NetnsRecord;
 use crate::kernel::sysfs::is_pci_address;
 use crate::netdev::Netdev;
 use crate::plan::Settings;
-use crate::process::{ProcessId, boot_id};
+use crate::process::{ProcessId, boot_id_of};
 use crate::{Error, Interface};
 
 /// Where a VF is in its life. No record: free.
@@ -134,6 +134,9 @@ pub struct Before {
     pub netdev: Option<Netdev>,
 }
 
+/// Who has the VFs of a probe. Engines give no container an id with parentheses.
+pub(crate) const PROBE: &str = "(probe)";
+
 impl Claim {
     /// Whether it is the attached VF that a container asks for as this interface.
     pub(crate) fn holds(&self, interface: &Interface) -> bool {
@@ -148,11 +151,18 @@ impl Claim {
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.state.is_abandoned(Alive {
-            boot: self.boot_id == boot_id(),
-            init: self.init.is_alive(),
-            worker: self.worker.is_alive(),
-        })
+        self.state.is_abandoned(self.alive(Path::new("/")))
+    }
+
+    /// On the machine whose root is this folder.
+    pub(crate) fn alive(&self, root: &Path) -> Alive {
+        // One of the two does not count (`State::is_abandoned`), and each is a look into /proc.
+        let by_init = matches!(self.state, State::Attached | State::Lost { .. });
+        Alive {
+            boot: self.boot_id == boot_id_of(root),
+            init: by_init && self.init.is_alive_on(root),
+            worker: !by_init && self.worker.is_alive_on(root),
+        }
     }
 }
 
@@ -174,6 +184,11 @@ impl Claims {
             .create(&folder)
             .map_err(Error::file("create", &folder))?;
         Ok(Self { folder })
+    }
+
+    /// For those who only look: the folder may be missing, and is not made.
+    pub(crate) fn look(run: &Path) -> Self {
+        Self { folder: run.join("claims") }
     }
 
     fn path(&self, vf: &str) -> PathBuf {
@@ -262,6 +277,13 @@ impl Claims {
         }
     }
 
+    /// Removes whatever stands in the place of the claim on a VF that is not on this machine.
+    pub(crate) fn clear(&self, vf: &str) -> Result<(), Error> {
+        let path = self.path(vf);
+        fault::point("claim-remove").map_err(Error::errno("remove", &path))?;
+        clear(&path)
+    }
+
     /// The claim on a VF; `None` when it is free.
     ///
     /// # Errors
@@ -291,8 +313,11 @@ impl Claims {
     /// Every claim, and every failure to read one, in the order of the PCI addresses.
     pub(crate) fn all(&self) -> Result<Vec<Result<Claim, Error>>, Error> {
         let failed = Error::file("list", &self.folder);
-        let mut addresses: Vec<String> = fs::read_dir(&self.folder)
-            .map_err(&failed)?
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(&failed)?,
+        };
+        let mut addresses: Vec<String> = entries
             .filter_map(Result::ok)
             .filter_map(|entry| entry.file_name().into_string().ok())
             .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
@@ -331,7 +356,8 @@ fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Err(bad("somebody else owns it"));
     }
-    let mut text = String::new();
+    // What it will hold and a byte more, so that one read(2) gets it.
+    let mut text = String::with_capacity(metadata.len().min(LARGEST) as usize + 1);
     file.take(LARGEST).read_to_string(&mut text).map_err(Error::file("read", path))?;
     let claim: Claim = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;
     if claim.vf != vf || !is_pci_address(&claim.pf) {
@@ -374,6 +400,15 @@ pub(crate) mod tests {
     }
 
     const VF: &str = "0000:01:10.0";
+
+    #[test]
+    fn looking_makes_nothing() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::look(run.path());
+        assert!(claims.all().unwrap().is_empty());
+        assert_eq!(claims.get(VF).unwrap(), None);
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn the_second_to_claim_a_vf_does_not_get_it() {

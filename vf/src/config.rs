@@ -2,15 +2,19 @@
 //!
 //! `trust` says whose word the file is, `parse` and `sound` what is wrong with it, `policy` (in the crate's root) what follows from it.
 
+mod defaults;
 mod parse;
 mod sound;
 mod trust;
 mod vlans;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+pub use self::trust::folders_are_roots;
 pub use self::vlans::VlanRange;
 pub(crate) use self::vlans::list;
 
@@ -27,6 +31,9 @@ pub struct Config {
     /// None: whoever may annotate a container may have any VLAN.
     #[serde(rename = "tenant", default)]
     pub tenants: Vec<Tenant>,
+    /// They are in the pools already, see `config/defaults.rs`; here so that the key is known.
+    #[serde(rename = "defaults", default, skip_serializing)]
+    _defaults: BTreeMap<String, IgnoredAny>,
 }
 
 /// Who may have VFs on which VLANs. A VLAN has one tenant at most.
@@ -75,6 +82,21 @@ pub struct Pool {
     /// Whether `runvfctl setup` makes the PFs promiscuous even where their driver's VFs do not depend on it.
     #[serde(default)]
     pub pf_promisc: bool,
+    /// What a VF is set up as inside.
+    #[serde(default)]
+    pub profile: Profile,
+    /// Of containers that ask for none, as [`crate::Interface::mtu`]. `None`: the driver's own.
+    pub mtu: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// It listens and says nothing of its own: no ARP, no IPv6, and no frames merged into what was never on the wire.
+    #[default]
+    Sensor,
+    /// It takes part: ARP, IPv6 and offloads are as the driver and the namespace have them. Promiscuous all the same.
+    Plain,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,17 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
 use crate::Error;
+use crate::busy::{BUSY, while_busy};
 use crate::claim::Claim;
+use crate::error::Netlink as Failure;
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::plan::{Change, Settings, changes, phrase};
-
-/// How long a driver may call itself busy. i40e lets the next operation wait 300 ms for the reset of the last one.
-const BUSY: Duration = Duration::from_secs(10);
 
 /// Leads the claim's VF to `want`. Changes that some drivers do not know are tried and not insisted on.
 ///
@@ -25,7 +22,18 @@ pub(crate) fn converge(
     claim: &Claim,
     want: &Settings,
 ) -> Result<(), Error> {
-    let (optional, needed) = split(&read(netlink, pf, claim)?, want);
+    converge_from(netlink, pf, claim, &read(netlink, pf, claim)?, want)
+}
+
+/// The same, for whoever has just read what there is.
+pub(crate) fn converge_from(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    have: &Settings,
+    want: &Settings,
+) -> Result<(), Error> {
+    let (optional, needed) = split(have, want);
     if !needed.is_empty() {
         set(netlink, pf, claim, &needed)?;
         expect(&read(netlink, pf, claim)?, want, claim)?;
@@ -50,16 +58,11 @@ pub(crate) fn set(
     claim: &Claim,
     wanted: &[Change],
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + BUSY;
-    loop {
-        let Err(source) = netlink.set_vf(pf.ifindex, claim.index, wanted) else { return Ok(()) };
-        let busy = matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY));
-        if !busy || Instant::now() >= deadline {
-            let (vf, pf, what) = (claim.vf.clone(), pf.name.clone(), phrase(wanted));
-            return Err(Error::SetVf { vf, pf, what, source });
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
+    let set = while_busy(Failure::errno, || netlink.set_vf(pf.ifindex, claim.index, wanted));
+    set.map_err(|source| {
+        let (vf, pf, what) = (claim.vf.clone(), pf.name.clone(), phrase(wanted));
+        Error::SetVf { vf, pf, what, source }
+    })
 }
 
 /// Whether the PF still says of the claim's VF what the claim wants.

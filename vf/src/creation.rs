@@ -4,7 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::busy::{is_busy, while_busy};
 use crate::config::Pool;
+use crate::error::errno_of;
 use crate::inventory::Pf;
 use crate::kernel::sysfs::Sysfs;
 use crate::netdev::has_udev_named;
@@ -19,16 +21,27 @@ pub(crate) fn wanted(pf: &Pf, pool: &Pool) -> usize {
     pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total))
 }
 
-/// To be called under the PF's lock.
+/// To be called under the PF's lock. `false`: there are some already.
 ///
 /// # Errors
-/// [`Error::VfsNotMade`] when the driver made another number; what the write to sysfs can fail with.
-pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<(), Error> {
-    if !sysfs.virtfns(&pf.pci).is_empty() {
-        return Ok(());
-    }
+/// [`Error::PfBusy`]; [`Error::VfsNotMade`] when the driver made another number; what the write to sysfs can fail with.
+pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Error> {
     let wanted = wanted(pf, pool);
-    sysfs.set_numvfs(&pf.pci, wanted)?;
+    // Looked at each time: EBUSY is the answer of a driver that is busy, and to whoever is second as well.
+    let set = while_busy(Error::file_errno, || match sysfs.virtfn(&pf.pci, 0) {
+        // The kernel numbers them from 0 (`sriov_add_vfs`, `drivers/pci/iov.c`).
+        Some(_) => Ok(false),
+        None => sysfs.set_numvfs(&pf.pci, wanted).map(|()| true),
+    });
+    let set = set.map_err(|error| match error {
+        Error::File { source, .. } if is_busy(errno_of(&source)) => {
+            Error::PfBusy { pf: pf.name.clone(), source }
+        }
+        other => other,
+    });
+    if !set? {
+        return Ok(false);
+    }
     // The write may succeed and have made fewer or none (bnxt with its PF down, firmware in a reset).
     let made = sysfs.virtfns(&pf.pci);
     if made.len() != wanted {
@@ -36,7 +49,7 @@ pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<(), Erro
     }
     // Drivers may still be loading. A VF without its driver would be taken for one that is kept without.
     if made.iter().any(|(_, vf)| !sysfs.autoprobes(vf)) {
-        return Ok(());
+        return Ok(true);
     }
     let deadline = Instant::now() + NETDEV;
     let ready = |vf: &str| {
@@ -46,5 +59,5 @@ pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<(), Erro
     while made.iter().any(|(_, vf)| !ready(vf)) && Instant::now() < deadline {
         thread::sleep(LOOK);
     }
-    Ok(())
+    Ok(true)
 }

@@ -14,8 +14,22 @@ pub(crate) struct Driver {
     /// both drivers, after which iavf believes in a promiscuity that the PF has forgotten.
     pub(crate) quiet: bool,
     pub(crate) promisc: PromiscBy,
+    /// Whether a promiscuous VF is shown what comes by the wire, and nothing that the card's other VFs send.
+    pub(crate) wire_only: bool,
     /// Whether a VF's tag may be 802.1ad. All know 802.1Q.
     pub(crate) dot1ad: Dot1ad,
+    pub(crate) drops: Drops,
+}
+
+/// Where the frames are counted that came for a VF while it had no buffer for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drops {
+    /// `IFLA_VF_STATS_RX_DROPPED` (`i40e_get_vf_stats`, `ice_get_vf_stats`): the VSI's discards.
+    Pf,
+    /// `rx_missed_errors` of the VF's interface (`mlx5e_get_stats`: out of buffer; `bnxt_get_ring_stats`: discards).
+    Interface,
+    /// The VFs of 82576, I350, 82599 and X540 have no such register; of others nobody has looked.
+    Nobody,
 }
 
 /// What makes frames for nobody it knows reach a VF of this driver.
@@ -45,17 +59,35 @@ pub(crate) enum Dot1ad {
 
 pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
     use Dot1ad::{Never, Perhaps};
-    let known = |vf, quiet, promisc, dot1ad| Driver { vf: Some(vf), quiet, promisc, dot1ad };
+    let known = |vf, quiet, promisc, dot1ad, drops| Driver {
+        vf: Some(vf),
+        quiet,
+        promisc,
+        wire_only: false,
+        dot1ad,
+        drops,
+    };
     match pf_driver {
-        Some("igb") => known("igbvf", true, PromiscBy::PfAlone, Never),
-        Some("ixgbe") => known("ixgbevf", false, PromiscBy::PfPromisc, Never),
-        Some("i40e") => known("iavf", false, PromiscBy::TrueFlag, Never),
-        Some("ice") => known("iavf", false, PromiscBy::TrueFlag, Perhaps),
+        Some("igb") => known("igbvf", true, PromiscBy::PfAlone, Never, Drops::Nobody),
+        Some("ixgbe") => known("ixgbevf", false, PromiscBy::PfPromisc, Never, Drops::Nobody),
+        Some("i40e") => known("iavf", false, PromiscBy::TrueFlag, Never, Drops::Pf),
+        Some("ice") => known("iavf", false, PromiscBy::TrueFlag, Perhaps, Drops::Pf),
         // In legacy eswitch mode: in switchdev mode it takes neither VLAN nor trust, and says so (EOPNOTSUPP).
-        Some("mlx5_core") => known("mlx5_core", true, PromiscBy::Trust, Never),
-        Some("bnxt_en") => known("bnxt_en", true, PromiscBy::Trust, Perhaps),
+        // Its rule for a promiscuous VF asks for the uplink as the source (`__esw_fdb_set_vport_rule`, `eswitch.c`).
+        Some("mlx5_core") => Driver {
+            wire_only: true,
+            ..known("mlx5_core", true, PromiscBy::Trust, Never, Drops::Interface)
+        },
+        Some("bnxt_en") => known("bnxt_en", true, PromiscBy::Trust, Perhaps, Drops::Interface),
         // Nobody knows: the careful way is right for all.
-        _ => Driver { vf: None, quiet: false, promisc: PromiscBy::Unknown, dot1ad: Perhaps },
+        _ => Driver {
+            vf: None,
+            quiet: false,
+            promisc: PromiscBy::Unknown,
+            wire_only: false,
+            dot1ad: Perhaps,
+            drops: Drops::Nobody,
+        },
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::busy::is_busy;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{annotation} {problem}")]
@@ -57,6 +59,8 @@ pub enum Error {
     PfNotTaken { pf: String, wanted: String },
     #[error("no free VF in pool `{pool}`: {detail}")]
     NoFreeVf { pool: String, detail: String },
+    #[error("PF {pf} makes no VFs")]
+    PfBusy { pf: String, source: io::Error },
     #[error("PF {pf} was asked for {wanted} VFs and made {made}")]
     VfsNotMade { pf: String, wanted: usize, made: usize },
     #[error("VF {vf}: its driver brought up no network interface within {seconds} s")]
@@ -69,6 +73,19 @@ pub enum Error {
     PfGone { pf: String, vf: String },
     #[error("PF {pf} does not know VF {vf} any more")]
     VfGone { vf: String, pf: String },
+    #[error("there is no PF {pf} on this machine")]
+    UnknownPf { pf: String },
+    #[error("PF {pf} is in no pool")]
+    NoPool { pf: String, pooled: String },
+    #[error("PF {pf} has {free} free VF{} and a probe needs 2: {claimed} claimed, {foreign} in use by something else", if *.free == 1 { "" } else { "s" })]
+    TooFewFree { pf: String, free: usize, claimed: usize, foreign: usize },
+    #[error("VLAN {vlan} cannot be kept apart from itself")]
+    SameVlan { vlan: u16 },
+    #[error("PF {pf} has no two VLANs that are neither in use there nor a tenant's")]
+    NoSpareVlan { pf: String },
+    #[error("the probe of PF {pf} was stopped")]
+    Stopped { pf: String },
+
     #[error("VF {vf} was taken back from container {container} while it was being attached")]
     ClaimLost { vf: String, container: String },
     #[error("there is no VF {vf} on this machine")]
@@ -113,6 +130,12 @@ pub enum Netlink {
     Broken(String),
 }
 
+const BUSY: &str = "its driver was busy all the while: a reset of the PF, or another tool that changes VFs; `dmesg` may say";
+
+pub(crate) fn errno_of(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw)
+}
+
 impl Netlink {
     pub(crate) fn errno(&self) -> Option<Errno> {
         match self {
@@ -134,6 +157,14 @@ impl Error {
     pub(crate) fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl Fn(Errno) -> Self {
         let path = path.into();
         move |errno| Self::File { action, path: path.clone(), source: errno.into() }
+    }
+
+    /// Of an operation on a file.
+    pub(crate) fn file_errno(&self) -> Option<Errno> {
+        match self {
+            Self::File { source, .. } => errno_of(source),
+            _ => None,
+        }
     }
 
     /// What the person who sees the error can do about it.
@@ -162,6 +193,18 @@ impl Error {
             Self::NoSriov { .. } => "enable SR-IOV in the firmware, or name another PF in \
                  /etc/runvf/config.toml"
                 .to_owned(),
+            Self::UnknownPf { .. } => "see `runvfctl status`".to_owned(),
+            Self::NoPool { pooled, .. } => {
+                format!("add it to one in /etc/runvf/config.toml; the PFs there are {pooled}")
+            }
+            Self::TooFewFree { free: 0, claimed: 0, foreign: 0, .. } => {
+                "`runvfctl setup` makes VFs".to_owned()
+            }
+            Self::TooFewFree { .. } => {
+                "stop a sensor, or see `runvfctl status` for who has them".to_owned()
+            }
+            Self::SameVlan { .. } => "give `--other` another one".to_owned(),
+            Self::NoSpareVlan { .. } => "name them with `--vlan` and `--other`".to_owned(),
             Self::PfDown { pf } => format!("`ip link set {pf} up`"),
             Self::NotPromiscuous { hint, .. } => {
                 format!("{hint}; `promisc = \"best-effort\"` in the pool takes what there is")
@@ -196,11 +239,8 @@ impl Error {
             Self::Audit { .. } => "nobody gets a VF without a record: make room there, or put right who may write to it".to_owned(),
             Self::NoVf { .. } | Self::NoClaim { .. } => "see `runvfctl status`".to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
-            Self::SetVf { source, .. } if matches!(source.errno(), Some(Errno::EAGAIN | Errno::EBUSY)) => {
-                "its driver was busy all the while: a reset of the PF, or another tool that changes VFs; \
-                 `dmesg` may say"
-                    .to_owned()
-            }
+            Self::SetVf { source, .. } | Self::Link { source, .. } if is_busy(source.errno()) => BUSY.to_owned(),
+            Self::PfBusy { .. } => BUSY.to_owned(),
             _ => return None,
         };
         Some(hint)

@@ -6,6 +6,7 @@
 //!
 //! - `RUNVF_FAULT=NAME:N:kill`: SIGKILL at the N-th passing of the point, counted from 1.
 //! - `RUNVF_FAULT=NAME:N:error`: the step is not taken and fails with EIO.
+//! - `RUNVF_FAULT=NAME:N:busy`: with EBUSY.
 //! - `RUNVF_FAULT_LOG=FILE`: the name of each point that is passed is appended as a line.
 
 #[cfg(not(feature = "fault-points"))]
@@ -48,6 +49,7 @@ mod armed {
         }
         match how {
             "kill" => raise(Signal::SIGKILL),
+            "busy" => Err(Errno::EBUSY),
             _ => Err(Errno::EIO),
         }
     }
@@ -60,16 +62,18 @@ mod tests {
 
     /// What changes something that others can see, or waits for them. To be found by text, so that a new step cannot be
     /// forgotten.
-    const STEPS: [&str; 12] = [
+    const STEPS: [&str; 14] = [
         "fs::write(",
         "fs::rename(",
         "fs::remove_file(",
         "renameat2(",
         "libc::ioctl(",
         "setns(",
+        "unshare(",
+        "libc::send(",
         "fork()",
-        "flock(&file)",
-        ".block_on(",
+        "flock(&file",
+        "kernel.send(",
         ".write_all(",
         ".write(",
         "SYS_pidfd_send_signal",

@@ -1,5 +1,5 @@
-//! Whatever others write, runvf answers and does not panic: properties over texts of every kind. Fixed seeds would find the same
-//! cases for ever, so there are none; a case that fails is printed whole.
+//! Whatever others write, runvf answers and does not panic: properties over texts of every kind, made here from pieces or in `corpus`
+//! from right ones. Fixed random seeds would find the same cases for ever, so there are none; a case that fails is printed whole.
 
 use std::fs;
 use std::path::Path;
@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use crate::claim::tests::claim;
 use crate::claim::{Claims, State};
 use crate::policy::decide;
-use crate::{Config, Request};
+use crate::{Config, Host, Request, audit};
 
-const CASES: u32 = 256;
+#[path = "../../tests/corpus/corpus.rs"]
+mod corpus;
 
 /// Pieces of a configuration, right and wrong, so that most cases get past the parser.
 fn config_line() -> impl Strategy<Value = String> {
@@ -39,24 +40,54 @@ fn annotation() -> impl Strategy<Value = (String, String)> {
     (key, prop_oneof![2 => "[0-9]{1,5}", 1 => "(acme|a|b|x)", 1 => ".{0,80}"])
 }
 
+fn config_or_line(text: &str) {
+    match Config::parse(text, Path::new("/c.toml")) {
+        Err(error) => one_line(&error.line()),
+        Ok(config) => {
+            let shown = config.to_toml();
+            let again = Config::parse(&shown, Path::new("/c.toml"));
+            assert_eq!(again.map(|again| again.to_toml()).map_err(|error| error.line()), Ok(shown));
+        }
+    }
+}
+
 fn one_line(line: &str) {
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(corpus::config())]
 
     #[test]
     fn any_text_is_a_config_or_a_line(lines in vec(config_line(), 0..12), tail in any::<String>(), cut in any::<bool>()) {
-        let text = lines.join("\n") + if cut { tail.as_str() } else { "" };
-        match Config::parse(&text, Path::new("/c.toml")) {
-            Err(error) => one_line(&error.line()),
-            Ok(config) => {
-                let shown = config.to_toml();
-                let again = Config::parse(&shown, Path::new("/c.toml"));
-                prop_assert_eq!(again.map(|again| again.to_toml()).map_err(|error| error.line()), Ok(shown));
-            }
+        config_or_line(&(lines.join("\n") + if cut { tail.as_str() } else { "" }));
+    }
+
+    #[test]
+    fn a_mutated_config_is_one_or_a_line(text in corpus::mutated("config")) {
+        let text = String::from_utf8_lossy(&text);
+        config_or_line(&text);
+    }
+
+    #[test]
+    fn mutated_annotations_are_a_request_or_a_line(text in corpus::mutated("annotations")) {
+        let text = String::from_utf8_lossy(&text);
+        let pairs = text.lines().map(|line| line.split_once('=').unwrap_or((line, "")));
+        if let Err(error) = Request::from_annotations(pairs) {
+            one_line(&error.line());
         }
+    }
+
+    #[test]
+    fn a_mutated_audit_file_is_read_to_its_end(text in corpus::mutated("audit")) {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host { audit: folder.path().join("audit.jsonl"), ..Host::below(folder.path()) };
+        fs::write(&host.audit, &text).unwrap();
+        let read = audit(&host).unwrap();
+        read.damaged.iter().for_each(|line| one_line(line));
+        let blank = |line: &&[u8]| !line.trim_ascii().is_empty();
+        let lines = text.split(|byte| *byte == b'\n').filter(blank).count();
+        prop_assert_eq!(read.entries.len() + read.damaged.len(), lines);
     }
 
     #[test]
@@ -82,15 +113,12 @@ proptest! {
     }
 
     #[test]
-    fn any_text_in_a_claims_place_keeps_the_vf(junk in any::<Vec<u8>>(), at in 0usize..2000, whole in any::<bool>()) {
+    fn any_text_in_a_claims_place_keeps_the_vf(text in corpus::mutated("claim")) {
         const VF: &str = "0000:01:10.0";
-        let run = tempfile::tempdir().unwrap();
+        // On a tmpfs, as claims are: a disk would be waited for.
+        let run = tempfile::tempdir_in("/dev/shm").unwrap();
         let claims = Claims::open(run.path()).unwrap();
-        // A claim with something else in its middle, or something else altogether.
-        let mut text = serde_json::to_vec_pretty(&claim(VF, "n")).unwrap();
-        let at = at % text.len();
-        text.splice(at..(at + junk.len()).min(text.len()), junk.iter().copied());
-        fs::write(run.path().join(format!("claims/{VF}.json")), if whole { &junk } else { &text }).unwrap();
+        fs::write(run.path().join(format!("claims/{VF}.json")), &text).unwrap();
         match claims.get(VF) {
             Ok(found) => {
                 let found = found.unwrap();

@@ -1,9 +1,11 @@
 //! PFs and VFs as they are now.
 
+use std::collections::VecDeque;
+
 use crate::Error;
 use crate::claim::Claims;
 use crate::config::Pool;
-use crate::kernel::netlink::{Flags, Netlink};
+use crate::kernel::netlink::{Flags, Link, Netlink, VfSettings};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::plan::Settings;
 
@@ -22,7 +24,7 @@ pub(crate) struct FreeVf {
     pub(crate) pci: String,
     pub(crate) index: u32,
     /// `None`: it has no driver yet.
-    pub(crate) netdev: Option<(String, u32)>,
+    pub(crate) link: Option<Link>,
     pub(crate) driver: Option<String>,
     pub(crate) settings: Settings,
 }
@@ -72,8 +74,76 @@ pub(crate) fn pci_named(sysfs: &Sysfs, named: &str) -> Result<Option<String>, Er
     Ok(link.and_then(|link| sysfs.pci_of_netdev(&link.name)))
 }
 
-/// The VFs that may be claimed, in the order of their indices: those with nothing in their claim's place, that nobody else
-/// seems to use.
+/// The VFs of a PF that may be claimed, the best first: those with nothing in their claim's place, that nobody else seems to use.
+///
+/// Each is looked at only when it is asked for: a PF may have hundreds, and one is wanted.
+pub(crate) struct FreeVfs<'a> {
+    sysfs: &'a Sysfs,
+    netlink: &'a Netlink,
+    claims: &'a Claims,
+    pf: &'a Pf,
+    settings: VfSettings,
+    /// Indices, those not looked at yet.
+    left: VecDeque<u32>,
+    /// Free, but without a driver.
+    bare: VecDeque<FreeVf>,
+    taken: Taken,
+}
+
+impl<'a> FreeVfs<'a> {
+    /// `settings` are what the PF says of its VFs. One that is trusted already needs one change less, and on i40e and ice every
+    /// change is a reset; binding a driver takes longer than anything else.
+    pub(crate) fn new(
+        sysfs: &'a Sysfs,
+        netlink: &'a Netlink,
+        claims: &'a Claims,
+        pf: &'a Pf,
+        settings: VfSettings,
+    ) -> Self {
+        let mut left: Vec<u32> = settings.keys().copied().collect();
+        left.sort_by_key(|index| (!settings[index].trust, *index));
+        let (left, bare, taken) = (left.into(), VecDeque::new(), Taken::default());
+        Self { sysfs, netlink, claims, pf, settings, left, bare, taken }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<FreeVf>, Error> {
+        while let Some(index) = self.left.pop_front() {
+            let Some(pci) = self.sysfs.virtfn(&self.pf.pci, index) else { continue };
+            if self.claims.is_taken(&pci) {
+                self.taken.claimed += 1;
+                continue;
+            }
+            let settings = self.settings[&index];
+            let (why, link) = look_at(self.sysfs, self.netlink, &pci, Some(&settings))?;
+            if why.is_some() {
+                self.taken.foreign += 1;
+                continue;
+            }
+            let driver = self.sysfs.driver(&pci);
+            let vf = FreeVf { pci, index, link, driver, settings };
+            if vf.driver.is_some() {
+                return Ok(Some(vf));
+            }
+            self.bare.push_back(vf);
+        }
+        Ok(self.bare.pop_front())
+    }
+
+    /// Why there was none, once there is none any more.
+    pub(crate) fn taken(mut self) -> Taken {
+        for (index, pci) in self.sysfs.virtfns(&self.pf.pci) {
+            // Its PF tells nothing of it.
+            match self.settings.contains_key(&index) {
+                true => {}
+                false if self.claims.is_taken(&pci) => self.taken.claimed += 1,
+                false => self.taken.foreign += 1,
+            }
+        }
+        self.taken
+    }
+}
+
+/// All of them.
 pub(crate) fn free_vfs(
     sysfs: &Sysfs,
     netlink: &Netlink,
@@ -81,27 +151,12 @@ pub(crate) fn free_vfs(
     pf: &Pf,
 ) -> Result<(Vec<FreeVf>, Taken), Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let mut taken = Taken::default();
+    let mut left = FreeVfs::new(sysfs, netlink, claims, pf, settings);
     let mut free = Vec::new();
-    for (index, pci) in sysfs.virtfns(&pf.pci) {
-        if claims.is_taken(&pci) {
-            taken.claimed += 1;
-            continue;
-        }
-        let settings = settings.get(&index);
-        if foreign(sysfs, netlink, &pci, settings)?.is_some() {
-            taken.foreign += 1;
-        } else if let Some(settings) = settings {
-            free.push(FreeVf {
-                netdev: sysfs.netdevs(&pci).into_iter().next(),
-                driver: sysfs.driver(&pci),
-                settings: *settings,
-                index,
-                pci,
-            });
-        }
+    while let Some(vf) = left.next()? {
+        free.push(vf);
     }
-    Ok((free, taken))
+    Ok((free, left.taken()))
 }
 
 /// Why a VF on which there is no claim is not free either: somebody uses it, or somebody left it dirty.
@@ -111,47 +166,65 @@ pub(crate) fn foreign(
     vf: &str,
     settings: Option<&Settings>,
 ) -> Result<Option<String>, Error> {
+    look_at(sysfs, netlink, vf, settings).map(|(why, _)| why)
+}
+
+/// The same, and the VF's link if it is free and has one.
+fn look_at(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    vf: &str,
+    settings: Option<&Settings>,
+) -> Result<(Option<String>, Option<Link>), Error> {
+    let because = |what: String| Ok((Some(what), None));
     match settings {
-        None => Ok(Some("its PF tells nothing of it".to_owned())),
+        None => because("its PF tells nothing of it".to_owned()),
         Some(settings) if settings.vlan != 0 => {
-            Ok(Some(format!("it is on VLAN {} and no claim says why", settings.vlan)))
+            because(format!("it is on VLAN {} and no claim says why", settings.vlan))
         }
-        Some(_) => match in_use(sysfs, netlink, vf)? {
-            None => left_dirty(sysfs, netlink, vf),
-            why => Ok(why),
-        },
+        Some(_) => Ok(match use_of(sysfs, netlink, vf)? {
+            (None, Some(link)) => (left_dirty(&link).map(str::to_owned), Some(link)),
+            unused_or_not => unused_or_not,
+        }),
     }
 }
 
 /// What tells that somebody else works with a VF.
 pub(crate) fn in_use(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Option<String>, Error> {
-    let because = |what: &str| Ok(Some(what.to_owned()));
+    use_of(sysfs, netlink, vf).map(|(why, _)| why)
+}
+
+/// The same, and the VF's link if nobody does and it has one.
+fn use_of(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    vf: &str,
+) -> Result<(Option<String>, Option<Link>), Error> {
+    let because = |what: &str| Ok((Some(what.to_owned()), None));
     match (sysfs.netdevs(vf).into_iter().next(), sysfs.driver(vf)) {
         (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
             None => because("its interface is on the move"),
             Some(link) if link.flags.up => because("its interface is up"),
             Some(link) if link.master => because("its interface has a master"),
             Some(_) if netlink.has_address(ifindex)? => because("its interface has an address"),
-            Some(_) => Ok(None),
+            link => Ok((None, link)),
         },
-        (None, None) => match sysfs.driver_override(vf) {
-            Some(driver) => Ok(Some(format!("it is set aside for the driver {driver}"))),
-            None => Ok(None),
-        },
+        (None, None) => Ok(match sysfs.driver_override(vf) {
+            Some(driver) => (Some(format!("it is set aside for the driver {driver}")), None),
+            None => (None, None),
+        }),
         (None, Some(driver)) => {
-            Ok(Some(format!("its interface is elsewhere, or its driver {driver} makes none")))
+            because(&format!("its interface is elsewhere, or its driver {driver} makes none"))
         }
     }
 }
 
-fn left_dirty(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Option<String>, Error> {
-    let Some((_, ifindex)) = sysfs.netdevs(vf).into_iter().next() else { return Ok(None) };
-    let what = match netlink.link(ifindex)? {
-        Some(link) if link.flags != Flags::default() => "its interface is promiscuous",
-        Some(link) if link.xdp => "its interface carries an XDP program",
-        _ => return Ok(None),
-    };
-    Ok(Some(what.to_owned()))
+fn left_dirty(link: &Link) -> Option<&'static str> {
+    match link {
+        link if link.flags != Flags::default() => Some("its interface is promiscuous"),
+        link if link.xdp => Some("its interface carries an XDP program"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +234,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Carrier, OnLoss, Promisc, Scrub};
+    use crate::config::{Carrier, OnLoss, Profile, Promisc, Scrub};
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -195,6 +268,8 @@ mod tests {
             on_loss: OnLoss::Stop,
             promisc: Promisc::Require,
             pf_promisc: false,
+            profile: Profile::Sensor,
+            mtu: None,
         }
     }
 

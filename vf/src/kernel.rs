@@ -4,6 +4,8 @@ pub(crate) mod devlink;
 pub(crate) mod ethtool;
 pub(crate) mod netlink;
 pub(crate) mod netns;
+pub(crate) mod packet;
+pub(crate) mod small;
 pub(crate) mod sysfs;
 
 #[cfg(test)]

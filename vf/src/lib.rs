@@ -14,9 +14,11 @@
 
 mod attach;
 mod audit;
+mod busy;
 mod claim;
 mod config;
 mod configure;
+mod counters;
 mod creation;
 mod doctor;
 mod driver;
@@ -28,11 +30,13 @@ mod inventory;
 mod kernel;
 mod lock;
 mod mac;
+mod measure;
 #[cfg(test)]
 mod model;
 mod netdev;
 mod plan;
 mod policy;
+mod probe;
 mod process;
 mod promisc;
 mod reconcile;
@@ -51,12 +55,20 @@ use std::path::{Path, PathBuf};
 pub use attach::{Grant, authorise, check_attached};
 pub use audit::{Audit, Entry, Event, audit, refuse};
 pub use claim::{Claim, State};
-pub use config::{Carrier, Config, OnLoss, Pool, Promisc, Scrub, Tenant, VlanRange, manages};
+pub use config::{
+    Carrier, Config, OnLoss, Pool, Profile, Promisc, Scrub, Tenant, VlanRange, folders_are_roots,
+    manages,
+};
+pub use counters::{Counted, Counter};
 pub use doctor::{Finding, Severity, doctor};
 pub use error::Error;
 pub use kernel::netns::{is_host_netns, loopback_up};
 pub use kernel::sysfs::is_pci_address;
 pub use mac::MacAddress;
+#[doc(hidden)]
+pub use measure::claim_and_forget;
+pub use plan::Settings;
+pub use probe::{Finding as ProbeFinding, Probe, ProbeOptions, ProbeVf, Verdict, Watch, probe};
 pub use process::ProcessId;
 pub use reconcile::{gc, reconcile};
 pub use release::{Outcome, Released, release, release_vf};

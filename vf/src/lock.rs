@@ -5,15 +5,17 @@
 //! counted and the next is claimed. Whoever takes both takes the PF's first, and nobody waits for a PF with a tenant's lock held.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::error::errno_of;
 use crate::{Error, fault};
 
 /// Held until its last descriptor is closed, and never unlocked before (`LOCK_UN`, which `nix::fcntl::Flock` does when dropped,
@@ -54,12 +56,16 @@ pub(crate) fn lock_tenant(run: &Path, tenant: &str) -> Result<TenantLock, Error>
 
 fn lock_named(run: &Path, name: &str, patience: Duration) -> Result<File, Error> {
     let folder = run.join("locks");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(Error::file("create", &folder))?;
-    lock(&folder.join(format!("{name}.lock")), patience)
+    let path = folder.join(format!("{name}.lock"));
+    match lock(&path, patience) {
+        // The first one since the boot.
+        Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(Error::file("create", &folder))?;
+            lock(&path, patience)
+        }
+        locked => locked,
+    }
 }
 
 fn lock(path: &Path, patience: Duration) -> Result<File, Error> {
@@ -73,41 +79,62 @@ fn lock(path: &Path, patience: Duration) -> Result<File, Error> {
         .open(path)
         .map_err(&failed)?;
     fault::point("lock").map_err(Error::errno("lock", path))?;
-    let deadline = Instant::now() + patience;
-    // A blocking flock cannot be bounded without a signal, and signals belong to whoever called this library.
-    loop {
-        match flock(&file) {
-            Ok(()) => {
-                // For whoever waits in vain.
-                let _ = file.set_len(0).and_then(|()| file.write_all(name_of_self().as_bytes()));
-                return Ok(file);
-            }
-            Err(errno) if errno != Errno::EWOULDBLOCK => return Err(failed(errno.into())),
-            Err(_) if Instant::now() >= deadline => {
-                let holder = fs::read_to_string(path).unwrap_or_default();
-                let (path, seconds) = (path.to_owned(), patience.as_secs());
-                return Err(Error::Locked { path, seconds, holder });
-            }
-            Err(_) => {}
+    let locked = match flock(&file, nix::libc::LOCK_NB) {
+        Err(Errno::EWOULDBLOCK) if !patience.is_zero() => wait(&file, patience),
+        locked => locked,
+    };
+    match locked {
+        Ok(()) => {
+            // For whoever waits in vain.
+            let _ = file.set_len(0).and_then(|()| file.write_all(name_of_self().as_bytes()));
+            Ok(file)
         }
-        thread::sleep(Duration::from_millis(5));
+        Err(Errno::EWOULDBLOCK) => {
+            let holder = fs::read_to_string(path).unwrap_or_default();
+            Err(Error::Locked { path: path.to_owned(), seconds: patience.as_secs(), holder })
+        }
+        Err(errno) => Err(failed(errno.into())),
     }
 }
 
-fn flock(file: &File) -> Result<(), Errno> {
+/// A blocking flock cannot be bounded without a signal, and signals belong to whoever called this library; and a crowd that asks
+/// again and again keeps the CPU from whoever has the lock. So a thread blocks. One that is given up holds a lock only on the file
+/// that its caller has closed by then, and lets it go at once.
+fn wait(file: &File, patience: Duration) -> Result<(), Errno> {
+    let failed = |error: io::Error| errno_of(&error).unwrap_or(Errno::EIO);
+    let waiting = file.try_clone().map_err(failed)?;
+    let (tell, told) = mpsc::channel();
+    let wait = move || {
+        let locked = loop {
+            match flock(&waiting, 0) {
+                Err(Errno::EINTR) => {}
+                locked => break locked,
+            }
+        };
+        drop(waiting);
+        // Nobody listens any more if it was given up.
+        let _ = tell.send(locked);
+    };
+    // Its EAGAIN must not pass for a lock that is held.
+    thread::Builder::new().name("lock".to_owned()).spawn(wait).map_err(|_| Errno::ENOMEM)?;
+    told.recv_timeout(patience).unwrap_or(Err(Errno::EWOULDBLOCK))
+}
+
+fn flock(file: &File, how: i32) -> Result<(), Errno> {
     // SAFETY: takes two numbers; the descriptor is open for as long as `file` is borrowed.
-    let locked =
-        unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_EX | nix::libc::LOCK_NB) };
+    let locked = unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_EX | how) };
     Errno::result(locked).map(drop)
 }
 
 fn name_of_self() -> String {
-    let name = fs::read_to_string("/proc/self/comm").unwrap_or_default();
-    format!("{} (process {})", name.trim(), std::process::id())
+    let name = nix::sys::prctl::get_name().unwrap_or_default();
+    format!("{} (process {})", name.to_string_lossy(), std::process::id())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -120,6 +147,37 @@ mod tests {
         assert!(refused.contains(&holder), "{refused}");
         drop(first);
         lock(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_the_lock_from_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pf.lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let second = {
+            let path = path.clone();
+            thread::spawn(move || lock(&path, Duration::from_secs(60)).map(drop))
+        };
+        // `->` is somebody who waits, and the inode is the number after the device, proc_locks(5).
+        let inode = format!(":{} ", fs::metadata(&path).unwrap().ino());
+        let waits = |line: &str| line.contains("-> FLOCK") && line.contains(&inode);
+        while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+            assert!(!second.is_finished());
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_locks_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pf.lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let error = lock(&path, Duration::from_millis(20)).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Locked { .. }), "{error:?}");
+        drop(first);
+        lock(&path, Duration::from_secs(60)).unwrap();
     }
 
     /// A child stands for a write that hangs in a driver, and that its parent has given up.

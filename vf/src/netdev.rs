@@ -47,18 +47,34 @@ impl Netdev {
         loop {
             let gone = || dirty(vf, "lost its interface while that was looked at");
             let link = netlink.link(ifindex)?.ok_or_else(gone)?;
-            let features = match ethtool::features(&link.name) {
-                Ok(features) => features,
-                Err(Errno::EOPNOTSUPP) => Vec::new(),
-                Err(Errno::ENODEV) if Instant::now() < deadline => continue,
+            match Self::complete(&link) {
+                Ok(netdev) => return Ok((link, netdev)),
+                Err(Errno::ENODEV) if Instant::now() < deadline => {}
                 Err(errno) => {
                     let (action, object) =
                         ("read the offloads of", format!("{} (VF {vf})", link.name));
                     return Err(Error::Link { action, object, source: Failure::Refused(errno) });
                 }
-            };
-            let netdev = Self::of(&link, features);
-            return Ok((link, netdev));
+            }
+        }
+    }
+
+    /// The same, for whoever has just looked at the link.
+    ///
+    /// # Errors
+    /// As [`Netdev::read`].
+    pub(crate) fn seen(netlink: &Netlink, vf: &str, link: &Link) -> Result<Self, Error> {
+        match Self::complete(link) {
+            Ok(netdev) => Ok(netdev),
+            Err(_) => Ok(Self::read(netlink, vf, link.ifindex)?.1),
+        }
+    }
+
+    fn complete(link: &Link) -> Result<Self, Errno> {
+        match ethtool::features(&link.name) {
+            Ok(features) => Ok(Self::of(link, features)),
+            Err(Errno::EOPNOTSUPP) => Ok(Self::of(link, Vec::new())),
+            Err(errno) => Err(errno),
         }
     }
 

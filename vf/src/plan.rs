@@ -135,6 +135,16 @@ impl fmt::Display for Change {
     }
 }
 
+/// What a VF sees and whom it is believed, if that is not what it shall: only its PF can have been told so. A container may change its
+/// own MAC.
+pub(crate) fn tampered(have: &Settings, want: &Settings) -> Option<String> {
+    let graver = |change: &Change| matches!(change, Change::Vlan { .. } | Change::Trust(_));
+    let changes = changes(have, want).into_iter().filter(graver);
+    let told: Vec<_> =
+        changes.map(|want| format!("{} instead of {want}", want.as_in(have))).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// The changes as one phrase.
 pub(crate) fn phrase(changes: &[Change]) -> String {
     changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
@@ -165,6 +175,16 @@ mod tests {
         let want = Settings { mac: MacAddress([2, 0, 0, 0, 0, 2]), ..Settings::default() };
         assert_eq!(phrase(&changes(&have, &want)), "MAC 02:00:00:00:00:02");
         assert_eq!(changes(&have, &want)[0].as_in(&have), Change::Mac(have.mac));
+    }
+
+    #[test]
+    fn who_changes_vlan_or_trust_is_told_of() {
+        let want = Settings { vlan: 100, trust: true, ..Settings::default() };
+        let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        assert_eq!(tampered(&Settings { mac, spoof_check: true, ..want }, &want), None);
+        let have = Settings { vlan: 300, trust: false, ..want };
+        let told = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
+        assert_eq!(tampered(&have, &want).as_deref(), Some(told));
     }
 
     #[test]

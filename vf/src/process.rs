@@ -1,11 +1,12 @@
 //! A process, named so that its pid may be used again without harm.
 
-use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::small;
 use crate::{Error, fault};
 
 /// A pid and when that process started, in clock ticks since boot (field 22 of `proc_pid_stat(5)`).
@@ -19,7 +20,12 @@ impl ProcessId {
     /// `None`: there is no such process, or it has ended and only waits to be reaped. One whose first thread has ended while others
     /// run has not.
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Self::on(Path::new("/"), pid)
+    }
+
+    /// As [`ProcessId::of`], on the machine whose root is this folder.
+    fn on(root: &Path, pid: i32) -> Option<Self> {
+        let stat = small::read(&root.join(format!("proc/{pid}/stat"))).ok()?;
         let start_time = start_time(&stat)?;
         Some(Self { pid, start_time })
     }
@@ -29,7 +35,11 @@ impl ProcessId {
     }
 
     pub fn is_alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        self.is_alive_on(Path::new("/"))
+    }
+
+    pub(crate) fn is_alive_on(self, root: &Path) -> bool {
+        Self::on(root, self.pid) == Some(self)
     }
 
     /// Sends SIGKILL. One that has ended is no error, and whoever has its pid now is not hit.
@@ -90,7 +100,12 @@ fn start_time(stat: &str) -> Option<u64> {
 
 /// Changes at every boot.
 pub(crate) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    boot_id_of(Path::new("/"))
+}
+
+pub(crate) fn boot_id_of(root: &Path) -> String {
+    let path = root.join("proc/sys/kernel/random/boot_id");
+    small::read(&path).unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use crate::audit::{self, Entry, Event};
+use crate::busy::is_busy;
 use crate::claim::{Claim, Claims, State};
 use crate::config::OnLoss;
+use crate::configure::{converge_from, pf_of, read};
+use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, PfLock, lock_pf_within};
+use crate::plan::{Settings, tampered};
 use crate::release::{DYING, Outcome, Released, release_locked};
+use crate::scrub::{disarm_again, is_where_it_was};
 use crate::whereabouts::{Whereabouts, find};
 use crate::{Error, Host};
 
@@ -18,20 +23,37 @@ use crate::{Error, Host};
 /// # Errors
 /// When the claims cannot be listed.
 pub fn reconcile(host: &Host) -> Result<Vec<Released>, Error> {
-    let mut released = Vec::new();
     // A claim that cannot be read is left where it is: its VF stays taken, and `status` shows it.
-    for seen in Claims::open(&host.run)?.all()?.into_iter().filter_map(Result::ok) {
+    Ok(reconcile_seen(host, Claims::open(&host.run)?.readable()?, Duration::ZERO))
+}
+
+/// The same, for whoever has just read the claims. `patience` is for each PF that is busy.
+pub(crate) fn reconcile_seen(host: &Host, all: Vec<Claim>, patience: Duration) -> Vec<Released> {
+    let mut released = Vec::new();
+    for seen in all {
         if !seen.is_abandoned() {
             continue;
         }
-        let Ok(lock) = lock_pf_within(&host.run, &seen.pf, Duration::ZERO) else { continue };
+        let Ok(lock) = lock_pf_within(&host.run, &seen.pf, patience) else { continue };
         // What fails here must not keep others from their VFs. The claim stays.
-        // Nor may a wait: this is on the way to something else.
+        // Nor may a wait for strangers in the VF's namespace: this is on the way to something else.
         if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, Duration::ZERO) {
             released.push(Released::of(&seen, outcome));
         }
     }
-    Ok(released)
+    released
+}
+
+/// The same for one PF, by whoever has its lock and needs one VF. Whether one has become free: the others can wait for it.
+pub(crate) fn reconcile_pf(host: &Host, pf: &str, lock: &PfLock) -> bool {
+    let Ok(all) = Claims::open(&host.run).and_then(|claims| claims.readable()) else {
+        return false;
+    };
+    let freed = |seen: &Claim| {
+        let outcome = release_abandoned(host, seen, lock, Duration::ZERO);
+        matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Unrecorded(_))))
+    };
+    all.iter().filter(|seen| seen.pf == pf && seen.is_abandoned()).any(freed)
 }
 
 /// As [`reconcile`], but patient and thorough: it also looks for the VF of every living container, and tells of claims that
@@ -101,21 +123,28 @@ fn release_abandoned(
     release_locked(host, seen, dying, Event::Released).map(Some)
 }
 
-/// Whether a living container still has its VF; and what is to be done if not.
+/// Whether a living container still has its VF, as it is to be; and what is to be done if not.
 fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
     let mut claim = match claims.get(&seen.vf) {
         Ok(Some(now)) if now.nonce == seen.nonce => now,
         _ => return Ok(None),
     };
+    let sysfs = Sysfs(host.sysfs.clone());
     let reason = match &claim.state {
         State::Lost { reason } => reason.clone(),
+        State::Quarantined { .. } => {
+            disarm_again(&sysfs, &claim);
+            return Ok(None);
+        }
         State::Attached => {
-            let sysfs = Sysfs(host.sysfs.clone());
             // Twice, since a container may be moving it from one namespace to another while we look into both.
             match (loss(&sysfs, &claim)?, loss(&sysfs, &claim)?) {
                 (Some(_), Some(reason)) => reason.to_owned(),
-                _ => return Ok(None),
+                _ => match set_back(host, &sysfs, &claim)? {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(reason) => reason,
+                },
             }
         }
         _ => return Ok(None),
@@ -125,6 +154,7 @@ fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Out
         let _ = audit::record(host, &Entry::lost(&claim, &reason));
         claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
+    cut_off(&sysfs, &claim);
     let what = match claim.on_loss {
         OnLoss::Keep => "its container runs on",
         OnLoss::Stop => {
@@ -133,6 +163,47 @@ fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Out
         }
     };
     Ok(Some(Outcome::Lost(format!("{reason}; {what}"))))
+}
+
+/// A VF whose VLAN or trust another tool has changed under its container sees what that tool chose. Why it could not be set back,
+/// if so: then it is lost. A driver that is busy is no such reason, and asked again by the next `gc`.
+fn set_back(
+    host: &Host,
+    sysfs: &Sysfs,
+    claim: &Claim,
+) -> Result<Result<Option<Outcome>, String>, Error> {
+    is_where_it_was(sysfs, claim)?;
+    let (netlink, pf) = (Netlink::open()?, pf_of(sysfs, claim)?);
+    let have = read(&netlink, &pf, claim)?;
+    let Some(what) = tampered(&have, &claim.want) else { return Ok(Ok(None)) };
+    // If it cannot be written, the outcome has it all the same.
+    let _ = audit::record(host, &Entry::changed(claim, &what));
+    let Settings { vlan, qos, proto, trust, .. } = claim.want;
+    let want = Settings { vlan, qos, proto, trust, ..have };
+    Ok(match converge_from(&netlink, &pf, claim, &have, &want) {
+        Ok(()) => Ok(Some(Outcome::SetBack(what))),
+        Err(Error::SetVf { source, vf, pf, what }) if is_busy(source.errno()) => {
+            return Err(Error::SetVf { source, vf, pf, what });
+        }
+        Err(error) => Err(format!("{what}: {}", error.line())),
+    })
+}
+
+/// Takes the driver from a lost VF whose container has it still, on a VLAN that is not its own. Not `disarm`: without a VLAN, the
+/// untagged LAN would be seen.
+fn cut_off(sysfs: &Sysfs, claim: &Claim) {
+    let away = find(sysfs, &claim.vf, claim.netns.id);
+    let (Ok(Whereabouts::Away { .. }), Some(driver)) = (away, sysfs.driver(&claim.vf)) else {
+        return;
+    };
+    if is_where_it_was(sysfs, claim).is_err() {
+        return;
+    }
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
+    if read(&netlink, &pf, claim).is_ok_and(|have| tampered(&have, &claim.want).is_some()) {
+        // If it cannot be taken, its container may at least be killed.
+        let _ = sysfs.unbind(&claim.vf, &driver);
+    }
 }
 
 fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<&'static str>, Error> {

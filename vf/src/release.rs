@@ -36,6 +36,8 @@ pub enum Outcome {
     Unrecorded(String),
     /// Not touched, for this reason: it is another's, or its container still runs.
     Left(String),
+    /// Its container has it, and another tool had changed what is named here.
+    SetBack(String),
     /// Its container runs on without it, or was stopped for that.
     Lost(String),
     /// It could not be cleaned and will not be claimed again before it is repaired.
@@ -51,6 +53,7 @@ impl Outcome {
             Self::Clean => ("clean", None),
             Self::Unrecorded(why) => ("clean", Some(why)),
             Self::Left(why) => ("left", Some(why)),
+            Self::SetBack(why) => ("set back", Some(why)),
             Self::Lost(why) => ("lost", Some(why)),
             Self::Quarantined(why) => ("quarantined", Some(why)),
             Self::Unreadable(why) => ("unreadable", Some(why)),
@@ -59,6 +62,17 @@ impl Outcome {
 }
 
 impl Released {
+    /// For whoever removes the container: what is wrong with the VF, if anything, and what is to be done.
+    pub fn complaint(&self) -> Option<String> {
+        let Self { vf, interface, container, outcome } = self;
+        let (what, why) = outcome.parts();
+        let mend = match outcome {
+            Outcome::Quarantined(_) => format!("; `runvfctl repair {vf}` may clean it"),
+            _ => String::new(),
+        };
+        Some(format!("VF {vf} ({interface} of {container}) is {what}: {}{mend}", why?))
+    }
+
     pub(crate) fn of(claim: &Claim, outcome: Outcome) -> Self {
         let Claim { vf, interface, container, .. } = claim.clone();
         Self { vf, interface, container, outcome }
@@ -76,13 +90,19 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Only when the claims cannot be listed at all.
 pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
     let mut released = Vec::new();
+    let mut stuck: Vec<String> = Vec::new();
     for claim in Claims::open(&host.run)?.of_container(container)? {
+        // A PF that was locked all the while for one VF is so for the next.
+        let patience = if stuck.contains(&claim.pf) { Duration::ZERO } else { PATIENCE };
         let outcome = match wait_for_end(claim.init) {
-            true => release_claim(host, &claim, PATIENCE, Event::Released),
+            true => release_claim(host, &claim, patience, Event::Released),
             false => {
                 Ok(Outcome::Left(format!("process {} of the container lives", claim.init.pid)))
             }
         };
+        if matches!(outcome, Err(Error::Locked { .. })) {
+            stuck.push(claim.pf.clone());
+        }
         let outcome = outcome.unwrap_or_else(|error| Outcome::Left(error.line()));
         released.push(Released::of(&claim, outcome));
     }
@@ -177,7 +197,8 @@ pub(crate) fn give_back(
         }
         Err(error) => {
             let mut reason = error.line();
-            // After a write that hangs, the kernel may hold its network lock, and the next request would hang with it.
+            // After a write that hangs, the kernel may hold its network lock, and the next request would hang with it. The
+            // writer has inherited the PF's lock; once that can be had again, `gc` does this.
             if !matches!(error, Error::Timeout { .. })
                 && let Some(armed) = disarm(&sysfs, &claim)
             {
@@ -204,7 +225,7 @@ pub(crate) fn somebody_elses(
     }
     let deadline = Instant::now() + dying;
     loop {
-        let Whereabouts::Away { cookie, link, processes } = find(sysfs, &claim.vf, claim.netns.id)?
+        let Whereabouts::Away { cookie, name, processes } = find(sysfs, &claim.vf, claim.netns.id)?
         else {
             return Ok(None);
         };
@@ -216,7 +237,7 @@ pub(crate) fn somebody_elses(
                 if Instant::now() >= deadline {
                     return Ok(Some(format!(
                         "its interface `{}` is in the network namespace of process {}, which is not its container's",
-                        link.name, process.pid
+                        name, process.pid
                     )));
                 }
             }
@@ -242,4 +263,24 @@ fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> 
     };
     let part = Netlink::open()?.link(ifindex)?.is_some_and(|link| link.master);
     Ok(part.then(|| format!("its interface `{name}` has a master in the host")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_removes_a_container_is_told_what_to_do_about_its_vf() {
+        let complaint = |outcome| {
+            let (vf, interface, container) = ("0000:01:10.0".into(), "mon0".into(), "c".into());
+            Released { vf, interface, container, outcome }.complaint()
+        };
+        assert_eq!(complaint(Outcome::Clean), None);
+        let left = complaint(Outcome::Left("process 7 of the container lives".into())).unwrap();
+        assert_eq!(left, "VF 0000:01:10.0 (mon0 of c) is left: process 7 of the container lives");
+        let quarantined = complaint(Outcome::Quarantined("it has no driver".into())).unwrap();
+        let told = "VF 0000:01:10.0 (mon0 of c) is quarantined: it has no driver; \
+                    `runvfctl repair 0000:01:10.0` may clean it";
+        assert_eq!(quarantined, told);
+    }
 }

@@ -10,7 +10,7 @@ use crate::driver::driver;
 use crate::inventory::{Pf, in_use};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
-use crate::kernel::sysfs::Sysfs;
+use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::lock::lock_pf;
 use crate::process::{ProcessId, boot_id};
 use crate::release::{DYING, Outcome, Released, give_back, somebody_elses};
@@ -22,6 +22,9 @@ use crate::{Error, Host};
 /// # Errors
 /// [`Error::NoVf`]; when its PF is gone, its lock cannot be had, or the record cannot be written.
 pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
+    if !is_pci_address(vf) {
+        return Err(Error::NoVf { vf: vf.to_owned() });
+    }
     let sysfs = Sysfs(host.sysfs.clone());
     let Some((pf, index)) = sysfs.pf_of(vf) else { return repair_vanished(host, vf) };
     let _lock = lock_pf(&host.run, &pf)?;
@@ -63,7 +66,15 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
 fn repair_vanished(host: &Host, vf: &str) -> Result<Released, Error> {
     let none = || Error::NoVf { vf: vf.to_owned() };
     let claims = Claims::open(&host.run)?;
-    let seen = claims.get(vf)?.ok_or_else(none)?;
+    let seen = match claims.get(vf) {
+        // Nor does it say under which PF's lock.
+        Err(Error::BadClaim { .. }) if !Sysfs(host.sysfs.clone()).exists(vf) => {
+            claims.clear(vf)?;
+            let (vf, interface, container) = (vf.to_owned(), String::new(), String::new());
+            return Ok(Released { vf, interface, container, outcome: Outcome::Clean });
+        }
+        seen => seen?.ok_or_else(none)?,
+    };
     let _lock = lock_pf(&host.run, &seen.pf)?;
     match claims.get(vf)? {
         Some(now) if now.nonce == seen.nonce && is_broken(&now) => {

@@ -4,6 +4,7 @@
 //! no caller ever sees half a request. Nothing here looks at the machine.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::spelling::nearest;
 use crate::{Error, MacAddress};
@@ -16,6 +17,9 @@ pub const DEFAULT_INTERFACE: &str = "mon0";
 
 /// `IFNAMSIZ` less the closing zero, `include/uapi/linux/if.h`.
 const LONGEST_NAME: usize = 15;
+
+/// 68 is the least that IPv4 allows (RFC 791); drivers bound the rest themselves.
+pub(crate) const MTU: RangeInclusive<u32> = 68..=65535;
 
 /// The keys that take an interface's name as a suffix, beside `tenant`, which does not.
 const PER_INTERFACE: [&str; 6] = ["vlan", "pool", "mtu", "mac", "qos", "proto"];
@@ -156,8 +160,7 @@ impl Interface {
             name: name.to_owned(),
             vlan: number_in(*vlan, "a VLAN", 1, 4094)? as u16,
             pool: options.get("pool").map(|typed| name_of("pool", *typed)).transpose()?,
-            // 68 is the least that IPv4 allows (RFC 791); drivers bound the rest themselves.
-            mtu: number("mtu", "an MTU", 68, 65535)?,
+            mtu: number("mtu", "an MTU", *MTU.start(), *MTU.end())?,
             mac: options.get("mac").map(|typed| mac_of(*typed)).transpose()?,
             qos: number("qos", "an 802.1p priority", 0, 7)?.unwrap_or(0) as u8,
             proto: options.get("proto").map_or(Ok(VlanProto::Dot1Q), |typed| proto_of(*typed))?,

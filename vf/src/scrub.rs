@@ -62,10 +62,10 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
 }
 
 /// The address in the record against the kernel's own word: a record that is wrong must not lead to another's VF.
-fn is_where_it_was(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
-    match sysfs.virtfns(&claim.pf).contains(&(claim.index, claim.vf.clone())) {
-        true => Ok(()),
-        false => Err(Error::VfGone { vf: claim.vf.clone(), pf: claim.pf_name.clone() }),
+pub(crate) fn is_where_it_was(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    match sysfs.virtfn(&claim.pf, claim.index) {
+        Some(there) if there == claim.vf => Ok(()),
+        _ => Err(Error::VfGone { vf: claim.vf.clone(), pf: claim.pf_name.clone() }),
     }
 }
 
@@ -152,6 +152,19 @@ fn verify_address(
 
 fn dirty(claim: &Claim, what: &'static str) -> Error {
     Error::Dirty { vf: claim.vf.clone(), what }
+}
+
+/// As [`disarm`], for a VF in quarantine that may have been armed since, or was not disarmed because the kernel hung. By now it does
+/// not: whoever hangs in it has the PF's lock, too.
+pub(crate) fn disarm_again(sysfs: &Sysfs, claim: &Claim) {
+    // Nobody waits for the settings of one that vanished.
+    if is_where_it_was(sysfs, claim).is_err() {
+        return;
+    }
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
+    if read(&netlink, &pf, claim).is_ok_and(|have| have.vlan != 0 || have.trust) {
+        let _ = disarm(sysfs, claim);
+    }
 }
 
 /// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing. What it has all the

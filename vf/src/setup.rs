@@ -69,7 +69,7 @@ pub struct PfSetup {
 /// # Errors
 /// As [`Config::load`]; when the kernel or the claims cannot be asked.
 pub fn plan_setup(host: &Host) -> Result<Vec<PfSetup>, Error> {
-    let machine = Machine::open(host)?;
+    let machine = Machine::open(host, Claims::look(&host.run))?;
     each(host, |named, pool| {
         let pf = Pf::find(&machine.sysfs, named, pool)?;
         plan(&pf, &machine.have(&pf)?, pool)
@@ -83,7 +83,7 @@ pub fn plan_setup(host: &Host) -> Result<Vec<PfSetup>, Error> {
 /// # Errors
 /// As [`plan_setup`].
 pub fn setup(host: &Host, wait: Duration) -> Result<Vec<PfSetup>, Error> {
-    let machine = Machine::open(host)?;
+    let machine = Machine::open(host, Claims::open(&host.run)?)?;
     let deadline = Instant::now() + wait;
     each(host, |named, pool| {
         let pf = find_until(&machine.sysfs, named, pool, deadline)?;
@@ -204,12 +204,8 @@ struct Machine {
 }
 
 impl Machine {
-    fn open(host: &Host) -> Result<Self, Error> {
-        Ok(Self {
-            sysfs: Sysfs(host.sysfs.clone()),
-            netlink: Netlink::open()?,
-            claims: Claims::open(&host.run)?,
-        })
+    fn open(host: &Host, claims: Claims) -> Result<Self, Error> {
+        Ok(Self { sysfs: Sysfs(host.sysfs.clone()), netlink: Netlink::open()?, claims })
     }
 
     /// The PFs of the same card, by address.
@@ -238,7 +234,7 @@ impl Machine {
     /// Does it, and looks whether it is done.
     fn perform(&self, pf: &Pf, step: &Step, pool: &Pool) -> Result<(), Error> {
         let done = match step {
-            Step::Vfs { .. } => return create_vfs(&self.sysfs, pf, pool),
+            Step::Vfs { .. } => return create_vfs(&self.sysfs, pf, pool).map(drop),
             Step::Flag { on, flag } => return set_private_flag(on, flag, true),
             Step::Up => self.raise(pf, Flags { up: true, ..Flags::default() })?.up,
             Step::Promisc => self.raise(pf, Flags { promisc: true, ..Flags::default() })?.promisc,
@@ -262,7 +258,7 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Carrier, OnLoss, Scrub};
+    use crate::config::{Carrier, OnLoss, Profile, Scrub};
 
     fn pf() -> Pf {
         Pf { pci: "0000:41:00.1".into(), name: "p1".into(), ifindex: 7, total: 64 }
@@ -278,6 +274,8 @@ mod tests {
             on_loss: OnLoss::Stop,
             promisc,
             pf_promisc: false,
+            profile: Profile::Sensor,
+            mtu: None,
         }
     }
 

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::claim::{Claim, Claims, State};
+use crate::counters::{Counted, Counters};
 use crate::inventory::{Pf, foreign};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
-use crate::plan::Settings;
+use crate::plan::{Settings, tampered};
 use crate::{Error, Host};
 
 /// A PF and its VFs.
@@ -34,6 +35,10 @@ pub struct VfStatus {
     /// Its name in the host; `None` while it is elsewhere.
     pub netdev: Option<String>,
     pub settings: Settings,
+    /// Frames that it has received.
+    pub frames: Option<Counted>,
+    /// Frames that came for it while it had no room for them.
+    pub drops: Option<Counted>,
     pub claim: Option<Claim>,
     /// What stands in the claim's place but is none.
     pub bad_claim: Option<String>,
@@ -46,7 +51,7 @@ pub struct VfStatus {
 pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
-    let claims = Claims::open(&host.run)?;
+    let claims = Claims::look(&host.run);
     let mut pfs: Vec<PfStatus> = sysfs
         .sriov_netdevs()
         .iter()
@@ -73,6 +78,7 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
 
 fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
+    let counters = Counters::of(sysfs, netlink, &pf);
     let mut vfs = Vec::new();
     for (index, vf) in sysfs.virtfns(&pf.pci) {
         let settings = settings.get(&index);
@@ -81,14 +87,20 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
             Err(error) => (None, Some(error.line())),
         };
         let (state, reason) = match (&claim, &bad_claim) {
-            (Some(claim), _) => claim.state.parts(),
+            (Some(claim), _) => {
+                let (state, reason) = claim.state.parts();
+                (state, reason.or_else(|| trouble(claim, settings)))
+            }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
             (None, None) => match foreign(sysfs, netlink, &vf, settings)? {
                 Some(why) => ("foreign", Some(why)),
                 None => ("free", None),
             },
         };
+        let (frames, drops) = counters.of_vf(index, &vf, claim.as_ref());
         vfs.push(VfStatus {
+            frames,
+            drops,
             driver: sysfs.driver(&vf),
             netdev: sysfs.netdevs(&vf).into_iter().next().map(|(name, _)| name),
             settings: settings.copied().unwrap_or_default(),
@@ -105,6 +117,17 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
     Ok(PfStatus { pf: pf.pci, name: pf.name, up, total: pf.total, vfs })
 }
 
+/// What `runvfctl gc` would find out about a claim that looks healthy.
+fn trouble(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
+    if claim.is_abandoned() {
+        let ended = "whoever had it has ended; `runvfctl gc` takes it back, or says why not";
+        return Some(ended.to_owned());
+    }
+    let have = settings.filter(|_| claim.state == State::Attached)?;
+    let what = tampered(have, &claim.want)?;
+    Some(format!("somebody gave it {what}; `runvfctl gc` sets it back"))
+}
+
 fn vanished(claim: Claim, sysfs: &Sysfs) -> VfStatus {
     let (state, reason) = claim.state.parts();
     let there = sysfs.exists(&claim.vf);
@@ -118,6 +141,8 @@ fn vanished(claim: Claim, sysfs: &Sysfs) -> VfStatus {
         driver: sysfs.driver(&claim.vf),
         netdev: None,
         settings: Settings::default(),
+        frames: None,
+        drops: None,
         claim: Some(claim),
         bad_claim: None,
     }
@@ -133,5 +158,17 @@ impl State {
             Self::Releasing => ("releasing", None),
             Self::Quarantined { reason } => ("quarantined", Some(reason.clone())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_at_a_machine_writes_nothing_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(status(&Host::below(root.path())).unwrap().is_empty());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

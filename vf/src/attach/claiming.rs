@@ -5,19 +5,25 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Attach;
-use crate::claim::{Before, Claim, State};
+use crate::claim::{Before, Claim, Claims, State};
 use crate::config::{Pool, Scrub};
-use crate::configure::converge;
+use crate::configure::{converge_from, read};
 use crate::creation::{LOOK, NETDEV, create_vfs};
 use crate::driver::driver;
-use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
+use crate::inventory::{FreeVf, FreeVfs, Pf, Taken};
+use crate::kernel::netlink::{Netlink, VfSettings};
+use crate::kernel::netns::NetnsRecord;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, lock_pf_within, lock_tenant};
 use crate::netdev::Netdev;
 use crate::plan::{LinkState, Settings, changes};
 use crate::process::boot_id;
 use crate::promisc::fit;
-use crate::{Error, Interface};
+use crate::reconcile::reconcile_pf;
+use crate::{Error, Interface, MacAddress};
+
+/// What is claimed, and its netdev: name and index.
+type Claimed = (Claim, (String, u32));
 
 impl Attach<'_> {
     /// Claims and configures a VF on the first of the pool's PFs that has one. A PF that cannot serve is passed over; what
@@ -25,15 +31,20 @@ impl Attach<'_> {
     ///
     /// PFs that are busy with another attach are left for a second round, so that two attaches do not queue for one PF while the
     /// next is idle.
-    pub(super) fn claim(&self, interface: &Interface, pool: &Pool) -> Result<Claim, Error> {
+    pub(super) fn claim(
+        &self,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+    ) -> Result<Claimed, Error> {
         let mut unfit = None;
         let mut full = Vec::new();
         let mut busy = Vec::new();
         let first_round = pool.pfs.iter().map(|named| (named, Duration::ZERO));
         let mut rounds = first_round.collect::<VecDeque<_>>();
         while let Some((named, patience)) = rounds.pop_front().or_else(|| busy.pop()) {
-            match self.claim_on(named, interface, pool, patience) {
-                Ok(Ok(claim)) => return Ok(claim),
+            match self.claim_on(named, interface, pool, netns, patience) {
+                Ok(Ok(claimed)) => return Ok(claimed),
                 Ok(Err(taken)) => full.push(format!(
                     "{named} has {} claimed and {} in use by something else",
                     taken.claimed, taken.foreign
@@ -46,6 +57,8 @@ impl Attach<'_> {
                     | Error::NoSriov { .. }
                     | Error::PfDown { .. }
                     | Error::NotPromiscuous { .. }
+                    | Error::PfBusy { .. }
+                    | Error::VfsNotMade { .. }
                     | Error::NoProto { .. }),
                 ) => {
                     unfit.get_or_insert(error);
@@ -68,26 +81,54 @@ impl Attach<'_> {
         named: &str,
         interface: &Interface,
         pool: &Pool,
+        netns: NetnsRecord,
         patience: Duration,
-    ) -> Result<Result<Claim, Taken>, Error> {
+    ) -> Result<Result<Claimed, Taken>, Error> {
         let pf = Pf::find(&self.sysfs, named, pool)?;
-        let _lock = lock_pf_within(&self.grant.host.run, &pf.pci, patience)?;
-        let link = self.netlink.link(pf.ifindex)?.filter(|link| link.flags.up);
-        let link = link.ok_or_else(|| Error::PfDown { pf: pf.name.clone() })?;
+        let host = &self.grant.host;
+        let lock = lock_pf_within(&host.run, &pf.pci, patience)?;
+        let there = self.netlink.pf(&pf.name, pf.ifindex)?.filter(|(link, _)| link.flags.up);
+        let (link, mut settings) = there.ok_or_else(|| Error::PfDown { pf: pf.name.clone() })?;
         fit(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
-        create_vfs(&self.sysfs, &pf, pool)?;
-        let (free, taken) = free_vfs(&self.sysfs, &self.netlink, &self.claims, &pf)?;
-        for vf in preferred(free) {
+        // Or somebody without our lock has made some since.
+        if create_vfs(&self.sysfs, &pf, pool)? || settings.is_empty() {
+            settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
+        }
+        let full = match self.claim_free(&pf, interface, pool, netns, settings)? {
+            Err(full) => full,
+            claimed => return Ok(claimed),
+        };
+        // Since the last look at the dead there was a wait for the lock, and whoever had it may have died of it.
+        if !reconcile_pf(host, &pf.pci, &lock) {
+            return Ok(Err(full));
+        }
+        let settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
+        self.claim_free(&pf, interface, pool, netns, settings)
+    }
+
+    /// The first that is free, under the PF's lock.
+    fn claim_free(
+        &self,
+        pf: &Pf,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+        settings: VfSettings,
+    ) -> Result<Result<Claimed, Taken>, Error> {
+        let mut free = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
+        while let Some(vf) = free.next()? {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::NoFlr { vf: vf.pci, pool: pool.name.clone() });
             }
-            let claim = self.claim_of(&pf, &vf, interface, pool)?;
+            let mut claim = self.claim_of(pf, &vf, interface, pool, netns)?;
             // Somebody without our lock may put a record there by hand; then the next VF is as good.
             if self.create(&claim)? {
-                return self.configure(&pf, &vf, claim, interface).map(Ok);
+                let netdev =
+                    configure(&self.sysfs, &self.netlink, &self.claims, pf, &vf, &mut claim)?;
+                return Ok(Ok((claim, netdev)));
             }
         }
-        Ok(Err(taken))
+        Ok(Err(free.taken()))
     }
 
     /// Writes the claim down, if its tenant may have one VF more. No other attach of that tenant can count in between, whatever
@@ -106,11 +147,8 @@ impl Attach<'_> {
         vf: &FreeVf,
         interface: &Interface,
         pool: &Pool,
+        netns: NetnsRecord,
     ) -> Result<Claim, Error> {
-        let netdev = match &vf.netdev {
-            Some((_, ifindex)) => Some(Netdev::read(&self.netlink, &vf.pci, *ifindex)?.1),
-            None => None,
-        };
         Ok(Claim {
             vf: vf.pci.clone(),
             index: vf.index,
@@ -122,55 +160,65 @@ impl Attach<'_> {
             container: self.container.id.clone(),
             tenant: self.grant.tenant().map(str::to_owned),
             interface: interface.name.clone(),
-            netns: self.record,
+            netns,
             init: self.init,
             worker: self.worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             scrub: pool.scrub,
             on_loss: pool.on_loss,
             want: wanted(&vf.settings, interface),
-            before: Before {
-                driver: vf.driver.clone(),
-                driver_override: self.sysfs.driver_override(&vf.pci),
-                settings: vf.settings,
-                netdev,
-            },
+            before: before(&self.sysfs, &self.netlink, vf)?,
         })
     }
+}
 
-    fn configure(
-        &self,
-        pf: &Pf,
-        vf: &FreeVf,
-        mut claim: Claim,
-        interface: &Interface,
-    ) -> Result<Claim, Error> {
-        let known = driver(self.sysfs.driver(&pf.pci).as_deref());
-        let right = changes(&vf.settings, &claim.want).is_empty();
-        // Without its driver there is no VF that a change could reset; and an assigned address is read when a driver binds
-        // (igb: "Reload the VF driver").
-        if (interface.mac.is_some() || !(known.quiet || right))
-            && let Some(driver) = &vf.driver
-        {
-            self.sysfs.unbind(&vf.pci, driver)?;
+/// A free VF as it is, to be found so again.
+pub(crate) fn before(sysfs: &Sysfs, netlink: &Netlink, vf: &FreeVf) -> Result<Before, Error> {
+    let netdev = match &vf.link {
+        Some(link) => Some(Netdev::seen(netlink, &vf.pci, link)?),
+        None => None,
+    };
+    Ok(Before {
+        driver: vf.driver.clone(),
+        driver_override: sysfs.driver_override(&vf.pci),
+        settings: vf.settings,
+        netdev,
+    })
+}
+
+/// Leads a VF that has just been claimed to what its claim wants, under the lock under which it was found free. Returns the name
+/// and the index of its netdev.
+pub(crate) fn configure(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    claims: &Claims,
+    pf: &Pf,
+    vf: &FreeVf,
+    claim: &mut Claim,
+) -> Result<(String, u32), Error> {
+    let known = driver(sysfs.driver(&pf.pci).as_deref());
+    let right = changes(&vf.settings, &claim.want).is_empty();
+    let assigned = claim.want.mac != MacAddress::default();
+    // Without its driver there is no VF that a change could reset; and an assigned address is read when a driver binds
+    // (igb: "Reload the VF driver").
+    let have = match &vf.driver {
+        Some(driver) if assigned || !(known.quiet || right) => {
+            sysfs.unbind(&vf.pci, driver)?;
+            read(netlink, pf, claim)?
         }
-        converge(&self.netlink, pf, &claim, &claim.want)?;
-        if self.sysfs.driver(&vf.pci).is_none() {
-            self.sysfs.probe(&vf.pci, vf.driver.as_deref().or(known.vf))?;
-        }
-        wait_for_netdev(&self.sysfs, &vf.pci)?;
-        self.claims.advance(&mut claim, State::Configured)?;
-        Ok(claim)
+        // A moment ago.
+        _ => vf.settings,
+    };
+    converge_from(netlink, pf, claim, &have, &claim.want)?;
+    if sysfs.driver(&vf.pci).is_none() {
+        sysfs.probe(&vf.pci, vf.driver.as_deref().or(known.vf))?;
     }
+    let netdev = wait_for_netdev(sysfs, &vf.pci)?;
+    claims.advance(claim, State::Configured)?;
+    Ok(netdev)
 }
 
-/// A VF that is trusted already needs one change less, and on i40e and ice every change is a reset.
-fn preferred(mut free: Vec<FreeVf>) -> Vec<FreeVf> {
-    free.sort_by_key(|vf| (!vf.settings.trust, vf.driver.is_none(), vf.index));
-    free
-}
-
-fn wanted(have: &Settings, interface: &Interface) -> Settings {
+pub(crate) fn wanted(have: &Settings, interface: &Interface) -> Settings {
     let mac = interface.mac.unwrap_or_default();
     Settings {
         vlan: interface.vlan.into(),

@@ -1,13 +1,13 @@
 //! The container's part of an attach: the netdev becomes a sensor's interface.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::busy::while_busy;
 use crate::claim::Claim;
-use crate::config::{Carrier, Pool};
-use crate::creation::LOOK;
+use crate::config::{Carrier, Pool, Profile};
+use crate::error::Netlink as Failure;
 use crate::kernel::ethtool;
-use crate::kernel::netlink::{Flags, Netlink};
+use crate::kernel::netlink::{Flags, LinkEvents, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;
 use crate::{Error, Interface};
 
@@ -15,9 +15,15 @@ use crate::{Error, Interface};
 /// to take more than ten on a busy machine whose PF had just made its VFs.
 const CARRIER: Duration = Duration::from_secs(30);
 
+/// The kernel tells of a carrier at most once a second unless it finds that urgent (`linkwatch_urgent_event`,
+/// `net/core/link_watch.c`), so that there may be one of which no event has told yet.
+const LINKWATCH: Duration = Duration::from_millis(20);
+
 /// Runs inside the container's namespace.
-pub(super) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
-    const SENSOR: Flags = Flags { up: true, promisc: true, allmulti: true, noarp: true };
+pub(crate) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
+    let silent = pool.profile == Profile::Sensor;
+    let flags = Flags { up: true, promisc: true, allmulti: true, noarp: silent };
+    let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
     let failed = |action| {
         move |source| Error::Link { action, object: format!("{name} (VF {})", claim.vf), source }
@@ -26,22 +32,27 @@ pub(super) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Resul
     let netlink = Netlink::open()?;
     // By PCI address: the index may have changed on the way, and so may the name if it clashed.
     let ifindex = netlink.link_of(&claim.vf)?.ok_or_else(|| not("there"))?.ifindex;
-    if let Some(mtu) = interface.mtu {
+    if let Some(mtu) = mtu {
         netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
     }
-    // Before it is up, or it would say hello to the tenant's network first.
-    set_ipv6_sysctl(name, "disable_ipv6", "1")?;
-    ethtool::no_receive_merging(name)?;
-    netlink.set_flags(ifindex, SENSOR).map_err(failed("bring up"))?;
+    if silent {
+        // Before it is up, or it would say hello to the tenant's network first.
+        set_ipv6_sysctl(name, "disable_ipv6", "1")?;
+        ethtool::no_receive_merging(name)?;
+    }
+    // Before it is up, too: a carrier that came in between would never be told of again.
+    let events = LinkEvents::open()?;
+    // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
+    while_busy(Failure::errno, || netlink.set_flags(ifindex, flags)).map_err(failed("bring up"))?;
 
     let deadline = Instant::now() + CARRIER;
     loop {
         let link = netlink.link(ifindex)?.ok_or_else(|| not("there"))?;
         if link.carrier || pool.carrier == Carrier::Ignore {
             return match link {
-                _ if link.flags != SENSOR => Err(not("up and promiscuous")),
+                _ if link.flags != flags => Err(not("up and promiscuous")),
                 _ if link.name != *name => Err(not("known by its name")),
-                _ if interface.mtu.is_some_and(|mtu| mtu != link.mtu) => Err(not("of that MTU")),
+                _ if mtu.is_some_and(|mtu| mtu != link.mtu) => Err(not("of that MTU")),
                 _ if interface.mac.is_some_and(|mac| mac != link.mac) => Err(not("of that MAC")),
                 _ => Ok(()),
             };
@@ -50,6 +61,6 @@ pub(super) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Resul
             let (vf, interface) = (claim.vf.clone(), name.clone());
             return Err(Error::NoCarrier { vf, interface, seconds: CARRIER.as_secs() });
         }
-        thread::sleep(LOOK);
+        events.wait(deadline.min(Instant::now() + LINKWATCH));
     }
 }

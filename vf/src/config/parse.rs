@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::Config;
+use super::defaults::{self, Wrong};
 use crate::Error;
 use crate::spelling::did_you_mean;
 
@@ -37,7 +39,9 @@ impl Place {
         let root = DeTable::parse(text).ok()?;
         let all = root.get_ref().get(self.table)?.get_ref().as_array()?;
         let table = all.get(self.index)?;
-        let value = table.get_ref().as_table()?.get(self.key);
+        let default = || root.get_ref().get("defaults")?.get_ref().as_table()?.get(self.key);
+        let own = table.get_ref().as_table()?.get(self.key);
+        let value = if self.table == "pool" { own.or_else(default) } else { own };
         let item = value.and_then(|value| match (self.item, value.get_ref()) {
             (Some(item), DeValue::Array(items)) => items.get(item),
             _ => None,
@@ -75,8 +79,17 @@ fn line(text: &str, start: usize) -> usize {
 
 impl Config {
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| malformed(&error, text, path))?;
+        let mut root = DeTable::parse(text).map_err(|error| malformed(&error, text, path))?;
+        defaults::apply(root.get_mut()).map_err(|wrong| match wrong {
+            Wrong::Malformed(error) => malformed(&error, text, path),
+            Wrong::Own { key, at } => Error::Config {
+                path: path.to_owned(),
+                problem: format!("line {}: `{key}` cannot be a default", line(text, at)),
+                hint: "each pool has its own: write it there".to_owned(),
+            },
+        })?;
+        let mut config = Self::deserialize(Deserializer::from(root))
+            .map_err(|error| malformed(&error, text, path))?;
         config.is_sound(text).map_err(|fault| fault.error(text, path))?;
         let all: Vec<String> = config.pools.iter().map(|pool| pool.name.clone()).collect();
         for tenant in &mut config.tenants {

@@ -4,7 +4,7 @@
 
 use super::parse::{Fault, Place};
 use super::{Config, Pool, Tenant};
-use crate::request::{NAME, is_name};
+use crate::request::{MTU, NAME, is_name};
 use crate::spelling::did_you_mean;
 
 pub(super) const ONE_POOL: &str = "a PF is in one pool and there once: take it out of the other";
@@ -89,6 +89,10 @@ fn pool_is_sound(pools: &[Pool], index: usize) -> Result<(), Fault> {
     if pool.vfs == Some(0) {
         let problem = format!("pool `{}`: `vfs` must be 1 or more", pool.name);
         return Err(at("vfs").fault(problem, "leave it out for as many as a PF can have"));
+    }
+    if pool.mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
+        let problem = format!("pool `{}`: `mtu` must be from 68 to 65535", pool.name);
+        return Err(at("mtu").fault(problem, "leave it out for the driver's own"));
     }
     for (item, pf) in pool.pfs.iter().enumerate() {
         let at = Place::item("pool", index, "pfs", item);

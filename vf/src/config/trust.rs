@@ -34,16 +34,20 @@ pub(super) fn read(host: &Host) -> Result<String, Error> {
         return Err(wrong(path, "somebody other than root may write it".to_owned(), hint));
     }
     folders_are_roots(path)?;
-    let mut text = String::new();
+    let mut text = String::with_capacity(metadata.len().min(LARGEST) as usize + 1);
     file.take(LARGEST).read_to_string(&mut text).map_err(&failed)?;
     Ok(text)
 }
 
 /// Whoever may write to a folder may put another file, or another folder, in the place of what is in it: so for each folder on
 /// the way, both as it is written and as links lead.
-fn folders_are_roots(path: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Config`] names the folder, [`Error::File`] says why it cannot be looked at.
+pub fn folders_are_roots(path: &Path) -> Result<(), Error> {
     let real = fs::canonicalize(path).map_err(Error::file("find", path))?;
-    for file in [path, &real] {
+    let real = Some(real.as_path()).filter(|real| *real != path);
+    for file in [Some(path), real].into_iter().flatten() {
         for (above, folder) in file.ancestors().skip(1).enumerate() {
             let metadata = fs::metadata(folder).map_err(Error::file("look at", folder))?;
             // In a sticky folder nobody can replace what is root's (`/tmp`). For the file's own that is not enough: where

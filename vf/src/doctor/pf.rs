@@ -56,6 +56,11 @@ fn link(subject: &Subject<'_>) -> Finding {
     let PfFacts { up, carrier, mtu, .. } = subject.facts;
     let name = &subject.pf.name;
     match (up, carrier) {
+        (true, true) if subject.pool.mtu.is_some_and(|wanted| wanted > *mtu) => Finding::warning(
+            CHECK,
+            format!("up, with a carrier, MTU {mtu}: longer frames do not get in"),
+            format!("`ip link set {name} mtu {}`", subject.pool.mtu.unwrap_or_default()),
+        ),
         (true, true) => Finding::ok(CHECK, format!("up, with a carrier, MTU {mtu}")),
         (false, _) => {
             Finding::failure(CHECK, "down", format!("`ip link set {name} up`, or `runvfctl setup`"))
@@ -150,7 +155,13 @@ fn blocked(machine: &Machine, module: &str) -> Option<String> {
 fn trust(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "trust";
     match subject.facts.trusted {
-        0 => Finding::unknown(CHECK, "not probed: no VF is trusted now; each attach reads it back"),
+        0 => Finding::unknown(
+            CHECK,
+            format!(
+                "no VF is trusted now; each attach reads it back, and `runvfctl probe {}` tries it out",
+                subject.pf.name
+            ),
+        ),
         count => Finding::ok(CHECK, format!("trusted VFs: {count}")),
     }
 }

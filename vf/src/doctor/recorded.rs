@@ -127,3 +127,8 @@ fn no_config() {
 fn claims_gone_wrong() {
     diagnosed("quarantine");
 }
+
+#[test]
+fn claims_that_nobody_brings_any_further() {
+    diagnosed("abandoned");
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use super::packet::{ETHERTYPE, Frame, Port};
 use crate::netdev::{self, Netdev};
 use crate::{Container, Error, Grant, Host, Request};
 
@@ -244,6 +245,54 @@ fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
     );
     let claims = folder.path().join("run/claims");
     assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
+}
+
+fn ethernet(ethertype: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [[0xff; 6], [2, 0, 0, 0, 0, 1]].concat();
+    bytes.extend(ethertype);
+    bytes.extend(payload);
+    bytes.resize(60, 0);
+    bytes
+}
+
+#[test]
+fn frames_of_one_type_are_seen_with_their_tag_beside_them() {
+    with_veths(|| {
+        ip("link set host0 up");
+        ip("link set host1 up");
+        let (from, to) =
+            (Port::open(index_of("host0")).unwrap(), Port::open(index_of("host1")).unwrap());
+        let ours = ETHERTYPE.to_be_bytes();
+        let plain = ethernet(&ours, b"plain");
+        let tag = [&[0x81, 0x00, 0x00, 0x64], &ours[..]].concat();
+        for frame in [&ethernet(&[0x08, 0x00], b"another's"), &plain, &ethernet(&tag, b"tagged")] {
+            from.send(frame).unwrap();
+        }
+        // A veth delivers on the sender's CPU, but not before the sender gives that up.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let mut seen = Vec::new();
+        while seen.len() < 2 && std::time::Instant::now() < deadline {
+            seen.extend(to.receive().unwrap());
+        }
+        assert_eq!(seen[0], Frame { bytes: plain, tagged: false });
+        assert_eq!(
+            (seen[1].tagged, &seen[1].bytes[..20]),
+            (true, &ethernet(&ours, b"tagged")[..20])
+        );
+        assert_eq!(to.receive(), Ok(None));
+
+        ip("link set host1 down");
+        assert_eq!(to.receive(), Err(Errno::ENETDOWN));
+        assert_eq!(Port::open(4242).unwrap_err(), Errno::ENODEV);
+    });
+}
+
+#[test]
+fn a_new_namespace_is_another_and_empty() {
+    let there = Netns::create().unwrap();
+    assert_ne!(there.id, Netns::own().unwrap().id);
+    let names = there.inside(|| Netlink::open()?.links()).unwrap();
+    assert!(names.iter().all(|link| !link.flags.up), "{names:?}");
 }
 
 /// What a container may do to an interface, undone on one that a rebind would have replaced.

@@ -1,86 +1,67 @@
 //! rtnetlink: links as they are, and the few changes runvf makes to them.
-//!
-//! One request at a time, so the runtime is tokio's current-thread one, driven only while a request is under way.
-//! A request is given up when the kernel does not answer. While it waits for its own network lock (RTNL) on our behalf, nothing can
-//! be given up: a driver that hangs with that lock held stops everybody who has to do with networks.
 
 mod link;
+mod socket;
 mod vf;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
+use std::time::Instant;
 
-use futures_util::TryStreamExt;
-use nix::errno::Errno;
-use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::link::{
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{
     LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, LinkVfInfo,
 };
+use nix::errno::Errno;
 
 pub(crate) use self::link::{Flags, Link};
-use self::vf::{settings, vf_info};
+use self::socket::{Ear, How, Socket};
+pub(crate) use self::vf::VfCounts;
+use self::vf::{counts, settings, vf_info};
+use crate::Error;
 use crate::error::Netlink as Failure;
 use crate::plan::{Change, Settings};
-use crate::{Error, fault};
 
-/// Seconds a single request may take. iavf and i40e hold RTNL for hundreds of milliseconds while they reset a VF.
-const PATIENCE: u64 = 20;
+/// By the VFs' indices.
+pub(crate) type VfSettings = BTreeMap<u32, Settings>;
 
 /// A route netlink socket in the network namespace of the thread that opened it.
 pub(crate) struct Netlink {
-    runtime: tokio::runtime::Runtime,
-    handle: rtnetlink::Handle,
+    socket: Socket,
 }
 
 impl Netlink {
     /// # Errors
     /// [`Error::Link`] when there is no socket to be had.
     pub(crate) fn open() -> Result<Self, Error> {
-        let broken = |error: io::Error| Error::Link {
-            action: "open",
-            object: "a netlink socket".to_owned(),
-            source: Failure::Broken(error.to_string()),
-        };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-        let handle = {
-            let _inside = runtime.enter();
-            let (connection, handle, _) = rtnetlink::new_connection().map_err(broken)?;
-            runtime.spawn(connection);
-            handle
-        };
-        Ok(Self { runtime, handle })
-    }
-
-    fn wait<T>(
-        &self,
-        point: &'static str,
-        request: impl Future<Output = Result<T, rtnetlink::Error>>,
-    ) -> Result<T, Failure> {
-        fault::point(point).map_err(Failure::Refused)?;
-        let bounded = async { tokio::time::timeout(Duration::from_secs(PATIENCE), request).await };
-        match self.runtime.block_on(bounded) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(rtnetlink::Error::NetlinkError(message))) => {
-                Err(Failure::Refused(Errno::from_raw(-message.raw_code())))
-            }
-            Ok(Err(other)) => Err(Failure::Broken(other.to_string())),
-            Err(_) => Err(Failure::Silent(PATIENCE)),
-        }
+        Socket::open().map(|socket| Self { socket }).map_err(no_socket)
     }
 
     fn change(&self, point: &'static str, message: LinkMessage) -> Result<(), Failure> {
-        self.wait(point, self.handle.link().change(message).execute())
+        self.socket.ask(point, RouteNetlinkMessage::SetLink(message), How::Change, |_| {})
+    }
+
+    fn look(
+        &self,
+        point: &'static str,
+        message: LinkMessage,
+        how: How,
+    ) -> Result<Vec<LinkMessage>, Failure> {
+        let mut found = Vec::new();
+        self.socket.ask(point, RouteNetlinkMessage::GetLink(message), how, |answer| {
+            if let RouteNetlinkMessage::NewLink(link) = answer {
+                found.push(link);
+            }
+        })?;
+        Ok(found)
     }
 
     /// The link with this index; `None` when there is none (any more).
     pub(crate) fn link(&self, ifindex: u32) -> Result<Option<Link>, Error> {
-        let mut request = self.handle.link().get().match_index(ifindex).execute();
-        match self.wait("read-link", request.try_next()) {
-            Ok(message) => Ok(message.map(Link::from)),
+        match self.look("read-link", addressed(ifindex), How::One) {
+            Ok(found) => Ok(found.into_iter().next().map(Link::from)),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
             Err(source) => {
                 Err(Error::Link { action: "look at", object: format!("link {ifindex}"), source })
@@ -90,9 +71,12 @@ impl Netlink {
 
     /// Every link of the namespace. Without VF information: that costs milliseconds a VF under RTNL on some NICs.
     pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
-        let all: Vec<LinkMessage> = self
-            .wait("read-links", self.handle.link().get().execute().try_collect())
-            .map_err(|source| Error::Link { action: "list", object: "links".to_owned(), source })?;
+        let all = self.look("read-links", LinkMessage::default(), How::All);
+        let all = all.map_err(|source| Error::Link {
+            action: "list",
+            object: "links".to_owned(),
+            source,
+        })?;
         Ok(all.into_iter().map(Link::from).collect())
     }
 
@@ -103,31 +87,52 @@ impl Netlink {
 
     /// What the PF says of its VFs, by their indices. A VF that its driver cannot ask just now (i40e and ice during a reset) is
     /// missing from the kernel's answer, so a place in the list is no index.
-    pub(crate) fn vf_settings(
+    pub(crate) fn vf_settings(&self, pf: &str, pf_ifindex: u32) -> Result<VfSettings, Error> {
+        let gone = || no_vfs(pf, Failure::Refused(Errno::ENODEV));
+        self.pf(pf, pf_ifindex)?.map(|(_, settings)| settings).ok_or_else(gone)
+    }
+
+    /// The same, with the PF's own link; `None` when it is gone.
+    pub(crate) fn pf(
         &self,
         pf: &str,
         pf_ifindex: u32,
-    ) -> Result<BTreeMap<u32, Settings>, Error> {
-        let get = self
-            .handle
-            .link()
-            .get()
-            .set_filter_mask(
-                AddressFamily::Unspec,
-                vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats],
-            )
-            .match_index(pf_ifindex);
-        let message = self.wait("read-vfs", get.execute().try_next()).map_err(|source| {
-            Error::Link { action: "read the VFs of PF", object: pf.to_owned(), source }
-        })?;
-        let infos =
-            message.into_iter().flat_map(|message| message.attributes).find_map(|attribute| {
-                match attribute {
-                    LinkAttribute::VfInfoList(infos) => Some(infos),
-                    _ => None,
-                }
-            });
-        Ok(infos.unwrap_or_default().iter().filter_map(settings).collect())
+    ) -> Result<Option<(Link, VfSettings)>, Error> {
+        let masks = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
+        let found = self.vf_infos(pf, pf_ifindex, masks)?;
+        Ok(found.map(|(link, infos)| (link, infos.iter().filter_map(settings).collect())))
+    }
+
+    /// What the PF has counted of its VFs. Asks the card's firmware on some NICs.
+    pub(crate) fn vf_counts(
+        &self,
+        pf: &str,
+        pf_ifindex: u32,
+    ) -> Result<BTreeMap<u32, VfCounts>, Error> {
+        let found = self.vf_infos(pf, pf_ifindex, vec![LinkExtentMask::Vf])?;
+        let gone = || no_vfs(pf, Failure::Refused(Errno::ENODEV));
+        let (_, infos) = found.ok_or_else(gone)?;
+        Ok(infos.iter().filter_map(counts).collect())
+    }
+
+    fn vf_infos(
+        &self,
+        pf: &str,
+        pf_ifindex: u32,
+        masks: Vec<LinkExtentMask>,
+    ) -> Result<Option<(Link, Vec<LinkVfInfo>)>, Error> {
+        let mut message = addressed(pf_ifindex);
+        message.attributes.push(LinkAttribute::ExtMask(masks));
+        let found = match self.look("read-vfs", message, How::One) {
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => return Ok(None),
+            found => found.map_err(|source| no_vfs(pf, source))?,
+        };
+        let Some(mut message) = found.into_iter().next() else { return Ok(None) };
+        let infos = message.attributes.iter_mut().find_map(|attribute| match attribute {
+            LinkAttribute::VfInfoList(infos) => Some(std::mem::take(infos)),
+            _ => None,
+        });
+        Ok(Some((Link::from(message), infos.unwrap_or_default())))
     }
 
     /// Sends the changes in one message. The kernel (`do_setvfinfo`, `net/core/rtnetlink.c`) stops at the first it cannot
@@ -183,14 +188,26 @@ impl Netlink {
 
     /// Whether a link has an IP address of any family.
     pub(crate) fn has_address(&self, ifindex: u32) -> Result<bool, Error> {
-        let request = self.handle.address().get().set_link_index_filter(ifindex).execute();
-        let all: Vec<_> =
-            self.wait("read-addresses", request.try_collect()).map_err(|source| Error::Link {
+        let mut message = AddressMessage::default();
+        message.header.index = ifindex;
+        let mut found = false;
+        let asked = self.socket.ask(
+            "read-addresses",
+            RouteNetlinkMessage::GetAddress(message),
+            How::All,
+            |answer| {
+                found |= matches!(answer, RouteNetlinkMessage::NewAddress(one) if one.header.index == ifindex);
+            },
+        );
+        match asked {
+            Ok(()) => Ok(found),
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(false),
+            Err(source) => Err(Error::Link {
                 action: "list the addresses of",
                 object: format!("link {ifindex}"),
                 source,
-            })?;
-        Ok(!all.is_empty())
+            }),
+        }
     }
 
     /// Sets those of the flags that are on, and touches no other.
@@ -219,6 +236,31 @@ impl Netlink {
         message.header.flags.set(LinkFlags::Noarp, flags.noarp);
         self.change("flags", message)
     }
+}
+
+/// What happens to links from now on, in the namespace of the calling thread.
+pub(crate) struct LinkEvents(Ear);
+
+impl LinkEvents {
+    /// # Errors
+    /// As [`Netlink::open`].
+    pub(crate) fn open() -> Result<Self, Error> {
+        Ear::open().map(Self).map_err(no_socket)
+    }
+
+    /// Waits for the next one, and no longer than until `deadline`.
+    pub(crate) fn wait(&self, deadline: Instant) {
+        self.0.wait(deadline);
+    }
+}
+
+fn no_vfs(pf: &str, source: Failure) -> Error {
+    Error::Link { action: "read the VFs of PF", object: pf.to_owned(), source }
+}
+
+fn no_socket(error: io::Error) -> Error {
+    let source = Failure::Broken(error.to_string());
+    Error::Link { action: "open", object: "a netlink socket".to_owned(), source }
 }
 
 fn addressed(ifindex: u32) -> LinkMessage {

@@ -1,14 +1,17 @@
 //! Network namespaces: which one, and work inside another one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
+use nix::libc;
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::netlink::{Flags, Netlink};
@@ -19,6 +22,16 @@ use crate::{Error, fault};
 pub struct NetnsId {
     pub dev: u64,
     pub ino: u64,
+}
+
+/// The calling thread's.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+impl NetnsId {
+    pub(crate) fn own() -> Result<Self, Error> {
+        let metadata = fs::metadata(OWN).map_err(Error::file("look at", OWN))?;
+        Ok(Self { dev: metadata.dev(), ino: metadata.ino() })
+    }
 }
 
 /// A namespace in a record. Its [`NetnsId`] says where to look for it first; only its cookie names it after it has gone as well.
@@ -46,9 +59,9 @@ pub(crate) fn cookie() -> Result<u64, Error> {
     let mut size = 8;
     // SAFETY: the option is a u64, and `size` says that there is room for one; both outlive the call.
     let got = unsafe {
-        nix::libc::getsockopt(
+        libc::getsockopt(
             socket.as_raw_fd(),
-            nix::libc::SOL_SOCKET,
+            libc::SOL_SOCKET,
             SO_NETNS_COOKIE,
             (&raw mut cookie).cast(),
             &raw mut size,
@@ -68,9 +81,30 @@ pub(crate) struct Netns {
 impl Netns {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = Error::file("open network namespace", path);
-        let file = File::open(path).map_err(&failed)?;
+        // Something else may be there by now, and opening some files does something: a FIFO waits for a writer, a watchdog starts.
+        let mut options = OpenOptions::new();
+        let place = options.read(true).custom_flags(libc::O_PATH).open(path).map_err(&failed)?;
+        let kind = fstatfs(&place).map_err(|errno| failed(errno.into()))?.filesystem_type();
+        if kind != NSFS_MAGIC {
+            return Err(failed(io::Error::other("it is no namespace")));
+        }
+        let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(&failed)?;
         let metadata = file.metadata().map_err(&failed)?;
         Ok(Self { file, id: NetnsId { dev: metadata.dev(), ino: metadata.ino() } })
+    }
+
+    /// A new one. It has no process and no name, so that it is gone with whoever holds it, and its interfaces are the host's again.
+    pub(crate) fn create() -> Result<Self, Error> {
+        let failed = |source| Error::Kernel { action: "make a network namespace", source };
+        thread::scope(|scope| {
+            let maker = scope.spawn(|| {
+                fault::point("make-netns")
+                    .and_then(|()| unshare(CloneFlags::CLONE_NEWNET))
+                    .map_err(failed)?;
+                Self::own()
+            });
+            maker.join().unwrap_or(Err(failed(Errno::EIO)))
+        })
     }
 
     pub(crate) fn record(&self) -> Result<NetnsRecord, Error> {
@@ -78,7 +112,7 @@ impl Netns {
     }
 
     pub(crate) fn own() -> Result<Self, Error> {
-        Self::open(Path::new("/proc/thread-self/ns/net"))
+        Self::open(Path::new(OWN))
     }
 
     /// Does the work on a thread of its own inside the namespace: only a thread that ends can be trusted to be out of it
@@ -117,7 +151,7 @@ impl AsFd for Netns {
 /// # Errors
 /// [`Error::File`] when there is no namespace at `path`.
 pub fn is_host_netns(path: &Path) -> Result<bool, Error> {
-    Ok(Netns::open(path)?.id == Netns::own()?.id)
+    Ok(Netns::open(path)?.id == NetnsId::own()?)
 }
 
 /// Brings `lo` up in the network namespace of `pid`, which is what runc does for a namespace it has made.

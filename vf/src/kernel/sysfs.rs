@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
+use super::small;
 use crate::{Error, fault};
 
 /// `/sys` or, in a test, a folder shaped like it.
@@ -63,6 +64,11 @@ impl Sysfs {
         found
     }
 
+    /// One of them, by its index.
+    pub(crate) fn virtfn(&self, pf: &str, index: u32) -> Option<String> {
+        link_name(&self.pci_device(pf).join(format!("virtfn{index}")))
+    }
+
     /// The PF of a VF, and the VF's index there; `None` for what is no VF.
     pub(crate) fn pf_of(&self, vf: &str) -> Option<(String, u32)> {
         let pf = link_name(&self.pci_device(vf).join("physfn"))?;
@@ -81,13 +87,13 @@ impl Sysfs {
 
     /// The PCI device number of a PF's VFs, hexadecimal (`sriov_vf_device_show`, `drivers/pci/iov.c`).
     pub(crate) fn vf_device(&self, pf: &str) -> Option<String> {
-        let text = fs::read_to_string(self.pci_device(pf).join("sriov_vf_device")).ok()?;
+        let text = small::read(&self.pci_device(pf).join("sriov_vf_device")).ok()?;
         Some(text.trim().trim_start_matches("0x").to_owned())
     }
 
     /// What somebody wrote to `driver_override`, as one does to give a device to vfio.
     pub(crate) fn driver_override(&self, pci: &str) -> Option<String> {
-        let text = fs::read_to_string(self.pci_device(pci).join("driver_override")).ok()?;
+        let text = small::read(&self.pci_device(pci).join("driver_override")).ok()?;
         let name = text.trim();
         (!name.is_empty() && name != "(null)").then(|| name.to_owned())
     }
@@ -113,7 +119,7 @@ impl Sysfs {
     pub(crate) fn unbind(&self, pci: &str, driver: &str) -> Result<(), Error> {
         let path = self.0.join("bus/pci/drivers").join(driver).join("unbind");
         fault::point("unbind").map_err(Error::errno("write", &path))?;
-        write_bounded(&path, pci, DRIVER)?;
+        write_until(&path, pci, DRIVER, || self.driver(pci).is_none())?;
         match self.driver(pci) {
             None => Ok(()),
             Some(_) => {
@@ -137,7 +143,7 @@ impl Sysfs {
     pub(crate) fn name_driver(&self, pci: &str, driver: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("driver_override");
         fault::point("driver-override").map_err(Error::errno("write", &path))?;
-        write_bounded(&path, driver, DRIVER)
+        write_until(&path, driver, DRIVER, || false)
     }
 
     /// A driver that is not loaded yet is no error to the kernel, and once it is loaded it takes only what it may bind by itself:
@@ -147,7 +153,7 @@ impl Sysfs {
         let deadline = Instant::now() + LOADING;
         loop {
             fault::point("probe").map_err(Error::errno("write", &path))?;
-            write_bounded(&path, pci, DRIVER)?;
+            write_until(&path, pci, DRIVER, || self.driver(pci).is_some())?;
             if !wait || self.driver(pci).is_some() || Instant::now() >= deadline {
                 return Ok(());
             }
@@ -163,7 +169,7 @@ impl Sysfs {
     /// Whether the VF can be reset alone (FLR, PCI Express base specification 6.6.2). A bus reset would take its neighbours
     /// along.
     pub(crate) fn has_flr(&self, pci: &str) -> bool {
-        let methods = fs::read_to_string(self.pci_device(pci).join("reset_method"));
+        let methods = small::read(&self.pci_device(pci).join("reset_method"));
         methods.is_ok_and(|methods| methods.split_whitespace().any(|method| method.contains("flr")))
     }
 
@@ -171,7 +177,7 @@ impl Sysfs {
     pub(crate) fn flr(&self, pci: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("reset");
         fault::point("flr").map_err(Error::errno("write", &path))?;
-        write_bounded(&path, "1", DRIVER)
+        write_until(&path, "1", DRIVER, || false)
     }
 
     /// Makes VFs on a PF that has none. The kernel refuses to change one count into another (`sriov_numvfs_store`,
@@ -179,7 +185,8 @@ impl Sysfs {
     pub(crate) fn set_numvfs(&self, pf: &str, count: usize) -> Result<(), Error> {
         let path = self.pci_device(pf).join("sriov_numvfs");
         fault::point("numvfs").map_err(Error::errno("write", &path))?;
-        write_bounded(&path, &count.to_string(), NUMVFS)
+        // The count that is there already is no change to the kernel.
+        write_until(&path, &count.to_string(), NUMVFS, || false)
     }
 }
 
@@ -204,7 +211,27 @@ fn link_name(path: &Path) -> Option<String> {
 }
 
 fn read_number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    small::read(path).ok()?.trim().parse().ok()
+}
+
+/// As [`write_bounded`], and again if its child was killed, as anybody can be: unless what it was to do is done.
+fn write_until(
+    path: &Path,
+    text: &str,
+    bound: Duration,
+    done: impl Fn() -> bool,
+) -> Result<(), Error> {
+    for _ in 0..2 {
+        match write_bounded(path, text, bound) {
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                if done() {
+                    return Ok(());
+                }
+            }
+            other => return other,
+        }
+    }
+    write_bounded(path, text, bound)
 }
 
 /// Writes in a child process and waits for it no longer than `bound`: a driver that hangs leaves the writer unkillable,
@@ -231,7 +258,13 @@ fn write_bounded(path: &Path, text: &str, bound: Duration) -> Result<(), Error> 
             let answered = fs::File::from(answer).read_exact(&mut errno);
             // Whoever waits for all children of this process may have been first.
             let _ = waitpid(child, None);
-            answered.map_err(&failed)?;
+            let killed = |error: io::Error| match error.kind() {
+                kind @ io::ErrorKind::UnexpectedEof => {
+                    io::Error::new(kind, "the process that was to write it was killed")
+                }
+                _ => error,
+            };
+            answered.map_err(killed).map_err(&failed)?;
             match i32::from_ne_bytes(errno) {
                 0 => Ok(()),
                 errno => Err(failed(io::Error::from_raw_os_error(errno))),
@@ -285,6 +318,51 @@ mod tests {
         );
     }
 
+    /// What a writer writes to a FIFO, however late it comes.
+    fn first_byte(fifo: &Path) -> u8 {
+        let mut both = fs::OpenOptions::new().read(true).write(true).open(fifo).unwrap();
+        let mut fds = [PollFd::new(both.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::from(20_000_u16)), Ok(1), "nobody writes");
+        let mut written = [0];
+        both.read_exact(&mut written).unwrap();
+        written[0]
+    }
+
+    /// The children of one of our threads, `/proc/PID/task/TID/children`, proc(5).
+    fn children(thread: nix::unistd::Pid) -> Vec<i32> {
+        let text = fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_writer_that_is_killed_has_a_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let fifo = path.clone();
+        let writing = thread::spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            write_until(&fifo, "7", Duration::from_secs(20), || false)
+        });
+        let thread_id = told.recv().unwrap();
+        let first = loop {
+            assert!(!writing.is_finished());
+            match children(thread_id).first() {
+                Some(pid) => break *pid,
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::SIGKILL)
+            .unwrap();
+        while children(thread_id).contains(&first) {
+            assert!(!writing.is_finished());
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(first_byte(&path), b'7');
+        writing.join().unwrap().unwrap();
+    }
+
     #[test]
     fn a_write_that_hangs_is_given_up() {
         let folder = tempfile::tempdir().unwrap();
@@ -293,7 +371,7 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let error = write_bounded(&path, "7", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
-        // Lets the child go.
-        drop(fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
+        // Lets the child go, which may not have come to its opening yet.
+        assert_eq!(first_byte(&path), b'7');
     }
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::{Carrier, Promisc};
+use super::super::{Carrier, OnLoss, Profile, Promisc, Scrub};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -23,6 +23,60 @@ fn less_than_promiscuity_has_to_be_asked_for() {
     let config = parse(pool).unwrap();
     assert_eq!((config.pools[0].promisc, config.pools[0].pf_promisc), (Promisc::BestEffort, true));
     parse("pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"off\" }]").unwrap_err();
+}
+
+#[test]
+fn a_default_is_every_pools_that_does_not_say_otherwise() {
+    let config = parse(
+        "[defaults]\nvfs = 8\ncarrier = \"ignore\"\nscrub = \"flr\"\non_loss = \"keep\"\npromisc = \"best-effort\"\n\
+         pf_promisc = true\nprofile = \"plain\"\nmtu = 9000\n\
+         [[pool]]\nname = \"a\"\npfs = [\"x\"]\n\
+         [[pool]]\nname = \"b\"\npfs = [\"y\"]\nvfs = 2\nprofile = \"sensor\"\npf_promisc = false\n",
+    );
+    let [a, b] = config.unwrap().pools.try_into().unwrap();
+    assert_eq!((a.vfs, a.carrier, a.scrub), (Some(8), Carrier::Ignore, Scrub::Flr));
+    assert_eq!((a.on_loss, a.promisc, a.pf_promisc), (OnLoss::Keep, Promisc::BestEffort, true));
+    assert_eq!((a.profile, a.mtu), (Profile::Plain, Some(9000)));
+    assert_eq!((b.vfs, b.profile, b.pf_promisc), (Some(2), Profile::Sensor, false));
+    assert_eq!((b.carrier, b.mtu), (Carrier::Ignore, Some(9000)));
+}
+
+#[test]
+fn what_is_wrong_with_a_default_is_told_with_its_line() {
+    for (defaults, expected) in [
+        (
+            "name = \"a\"\n",
+            "line 2: `name` cannot be a default; each pool has its own: write it there",
+        ),
+        (
+            "mtu = 9000\npfs = [\"x\"]\n",
+            "line 3: `pfs` cannot be a default; each pool has its own: write it there",
+        ),
+        ("vsf = 3\n", "line 2: unknown field `vsf`; did you mean `vfs`?"),
+        (
+            "mtu = 9000\nprofile = \"plan\"\n",
+            "line 3: unknown variant `plan`; did you mean `plain`?",
+        ),
+        // The pool does not leave it to the defaults.
+        ("scrub = \"flt\"\n", "line 2: unknown variant `flt`; did you mean `flr`?"),
+        (
+            "vfs = 0\n",
+            "line 2: pool `a`: `vfs` must be 1 or more; leave it out for as many as a PF can have",
+        ),
+        (
+            "\nmtu = 67\n",
+            "line 3: pool `a`: `mtu` must be from 68 to 65535; leave it out for the driver's own",
+        ),
+    ] {
+        let text = format!(
+            "[defaults]\n{defaults}[[pool]]\nname = \"a\"\npfs = [\"x\"]\nscrub = \"flr\"\n"
+        );
+        assert_eq!(parse(&text).unwrap_err(), format!("/c.toml: {expected}"));
+    }
+    let told = parse("defaults = 1\npool = [{ name = \"a\", pfs = [\"x\"] }]").unwrap_err();
+    assert!(told.starts_with("/c.toml: line 1: invalid type: integer `1`, expected "), "{told}");
+    let told = parse("[default]\nvfs = 3\n[[pool]]\nname = \"a\"\npfs = [\"x\"]\n").unwrap_err();
+    assert_eq!(told, "/c.toml: line 1: unknown field `default`; did you mean `defaults`?");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `RTM_NEWLINK`, as far as runvf looks at it.
 
-use rtnetlink::packet_route::link::{
+use netlink_packet_route::link::{
     LinkAttribute, LinkFlags, LinkMessage, LinkXdp, Prop, XdpAttached,
 };
 
@@ -28,6 +28,9 @@ pub(crate) struct Link {
     pub(crate) parent: Option<String>,
     pub(crate) master: bool,
     pub(crate) xdp: bool,
+    /// `rx_packets` and `rx_missed_errors` of `struct rtnl_link_stats64`.
+    pub(crate) received: u64,
+    pub(crate) missed: u64,
 }
 
 /// The flags runvf sets and looks at, `include/uapi/linux/if.h`.
@@ -70,6 +73,10 @@ impl From<LinkMessage> for Link {
                 }
                 LinkAttribute::ParentDevName(parent) => link.parent = Some(parent),
                 LinkAttribute::Controller(_) => link.master = true,
+                LinkAttribute::Stats64(stats) => {
+                    link.received = stats.rx_packets;
+                    link.missed = stats.rx_missed_errors;
+                }
                 LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().any(attached),
                 LinkAttribute::PropList(props) => {
                     link.altnames = props.into_iter().filter_map(altname).collect();

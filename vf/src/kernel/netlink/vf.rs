@@ -1,12 +1,44 @@
-//! `IFLA_VFINFO_LIST`: a VF's settings as its PF tells and takes them.
+//! `IFLA_VFINFO_LIST`: a VF's settings as its PF tells and takes them, and what it counts.
 
-use rtnetlink::packet_route::link::{
+use netlink_packet_route::link::{
     LinkVfInfo, VfInfo, VfInfoLinkState, VfInfoMac, VfInfoRate, VfInfoSpoofCheck, VfInfoTrust,
-    VfInfoVlan, VfLinkState, VfVlan, VfVlanInfo, VlanProtocol,
+    VfInfoVlan, VfLinkState, VfStats, VfVlan, VfVlanInfo, VlanProtocol,
 };
 
 use crate::plan::{Change, LinkState, Settings};
 use crate::{MacAddress, VlanProto};
+
+/// `struct ifla_vf_stats`, as far as runvf looks at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct VfCounts {
+    pub(crate) received: u64,
+    pub(crate) dropped: u64,
+}
+
+/// `None` where all is zero: so the kernel answers for a driver that does not count (`rtnl_fill_vfinfo`, `net/core/rtnetlink.c`).
+pub(super) fn counts(info: &LinkVfInfo) -> Option<(u32, VfCounts)> {
+    let mut counts = VfCounts::default();
+    let mut index = None;
+    let mut any = false;
+    for attribute in &info.0 {
+        match attribute {
+            VfInfo::Vlan(vlan) => index = Some(vlan.vf_id),
+            VfInfo::Stats(stats) => {
+                for one in stats {
+                    match *one {
+                        VfStats::RxPackets(count) => counts.received = count,
+                        VfStats::RxDropped(count) => counts.dropped = count,
+                        VfStats::TxPackets(count) => any |= count > 0,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    any |= counts != VfCounts::default();
+    Some((index?, counts)).filter(|_| any)
+}
 
 pub(super) fn settings(info: &LinkVfInfo) -> Option<(u32, Settings)> {
     let mut settings = Settings::default();

@@ -1,0 +1,155 @@
+//! Whether a card does what runvf needs of it, tried out: VFs that nobody has send marked frames to each other.
+//!
+//! A PF's word on its VFs is all that an attach can read back. Some cards and drivers say "trusted" or "promiscuous" of a VF that sees
+//! nothing. What can be known without a wire is what the card's own switch does between VFs of one PF, and that is known here: by
+//! frames that arrive, and by frames that do not although one that was sent after them does.
+//!
+//! The VFs are claimed as for a container ([`stage`]), so whoever kills a probe leaves claims of a dead worker, which the next attach or
+//! `gc` takes back. [`exchange`] sends and counts, [`judge`] says what follows from that.
+
+mod cast;
+mod exchange;
+mod frame;
+#[cfg(test)]
+mod in_a_netns;
+mod judge;
+mod stage;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+pub use self::judge::{Finding, Verdict};
+
+use self::cast::Vlans;
+use self::stage::Stage;
+use crate::config::Pool;
+use crate::inventory::{Pf, pci_named};
+use crate::kernel::netlink::Netlink;
+use crate::kernel::sysfs::Sysfs;
+use crate::promisc::{Facts, obstacle};
+use crate::{Config, Error, Host, Released, audit, reconcile};
+
+/// What to try out.
+#[derive(Debug, Clone)]
+pub struct ProbeOptions {
+    /// A PF of the configuration: its netdev's name, an alternative name, or its PCI address.
+    pub pf: String,
+    /// 1–4094: the VLAN that a sensor would have. `None`, for both: one that is neither in use on the PF nor a tenant's.
+    pub vlan: Option<u16>,
+    /// 1–4094: the VLAN of which that sensor must see nothing.
+    pub other: Option<u16>,
+}
+
+/// Who looks on while it lasts.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Once it is true the probe gives back what it has and ends.
+    pub stop: &'a AtomicBool,
+    /// Hears what goes on, a line at a time.
+    pub tell: &'a (dyn Fn(&str) + Sync),
+    /// Hears of VFs that a probe which failed could not give back clean: of such a one there is no report.
+    pub warn: &'a (dyn Fn(&str) + Sync),
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watch").field("stop", self.stop).finish_non_exhaustive()
+    }
+}
+
+impl Watch<'_> {
+    fn go_on(&self, pf: &str) -> Result<(), Error> {
+        match self.stop.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::Stopped { pf: pf.to_owned() }),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Probe {
+    pub pf: String,
+    pub pool: String,
+    pub driver: String,
+    pub vlan: u16,
+    pub other: u16,
+    /// How many frames of each kind were sent.
+    pub frames: u16,
+    pub vfs: Vec<ProbeVf>,
+    pub findings: Vec<Finding>,
+    /// What became of the VFs afterwards.
+    #[serde(skip)]
+    pub released: Vec<Released>,
+}
+
+/// A VF that took part.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProbeVf {
+    /// PCI address.
+    pub vf: String,
+    pub role: &'static str,
+    pub vlan: u16,
+    pub trusted: bool,
+}
+
+/// Tries out a PF with two to five of its free VFs, which are clean and free again afterwards.
+///
+/// It takes seconds, and a minute at most but for what drivers may take to bind. Frames for everybody leave the card by its wire as
+/// well, tagged with the two VLANs; their EtherType is IEEE's for experiments.
+///
+/// # Errors
+/// Before anything is touched: the configuration's, [`Error::UnknownPf`], [`Error::NoPool`], [`Error::PfDown`], [`Error::TooFewFree`],
+/// [`Error::SameVlan`], [`Error::NoSpareVlan`], [`Error::Audit`]. Afterwards any other, and [`Error::Stopped`]; the VFs have been given
+/// back then, too.
+pub fn probe(host: &Host, options: &ProbeOptions, watch: Watch<'_>) -> Result<Probe, Error> {
+    let config = Config::load(host)?;
+    let sysfs = Sysfs(host.sysfs.clone());
+    let (pf, pool) = find(&sysfs, &config, &options.pf)?;
+    if let (Some(vlan), Some(other)) = (options.vlan, options.other)
+        && vlan == other
+    {
+        return Err(Error::SameVlan { vlan });
+    }
+    audit::expect_record(host)?;
+    // Claims of the dead hold VFs that could take part.
+    reconcile(host)?;
+    let mut stage = Stage::new(host, pf, pool)?;
+    let facts = stage.play(&config, options, watch);
+    let pf = stage.pf.clone();
+    let (vfs, Vlans { vlan, other }) = (stage.vfs(), stage.vlans);
+    (watch.tell)("giving the VFs back");
+    let released = stage.give_back();
+    let facts = facts.inspect_err(|_| complain(&released, watch))?;
+    let netlink = Netlink::open()?;
+    let promisc = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.promisc);
+    let known = Facts::of(&sysfs, &pf.pci, promisc)?;
+    let obstacle = obstacle(&pf.name, &known);
+    let findings = judge::judge(&facts, known.driver.as_deref(), obstacle.as_ref());
+    let driver = known.driver.unwrap_or_else(|| "none".to_owned());
+    let (pf, pool, frames) = (pf.name, pool.name.clone(), exchange::FRAMES);
+    Ok(Probe { pf, pool, driver, vlan, other, frames, vfs, findings, released })
+}
+
+/// The PF, and the pool that it is in.
+fn find<'a>(sysfs: &Sysfs, config: &'a Config, named: &str) -> Result<(Pf, &'a Pool), Error> {
+    let unknown = || Error::UnknownPf { pf: named.to_owned() };
+    let pci = pci_named(sysfs, named)?.filter(|pci| sysfs.exists(pci)).ok_or_else(unknown)?;
+    let pooled = config.pools.iter().flat_map(|pool| pool.pfs.iter().map(move |pf| (pf, pool)));
+    for (pf, pool) in pooled.clone() {
+        if pci_named(sysfs, pf)?.as_ref() == Some(&pci) {
+            return Ok((Pf::find(sysfs, pf, pool)?, pool));
+        }
+    }
+    let pooled = pooled.map(|(pf, _)| pf.as_str()).collect::<Vec<_>>().join(", ");
+    Err(Error::NoPool { pf: named.to_owned(), pooled })
+}
+
+fn complain(released: &[Released], watch: Watch<'_>) {
+    for one in released {
+        if let (what, Some(why)) = one.outcome.parts() {
+            (watch.warn)(&format!("{} {what}: {why}", one.vf));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The VFs of a probe: claimed and configured as for a container, in a namespace of its own, and given back.
+//!
+//! Its claims go no further than `configured`, whose worker is the probe: once that is dead they are abandoned, whatever the kernel
+//! has done by then. `attached` would have `gc` look for the interfaces in the namespace of a container's process, and there is none.
+
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+
+use super::cast::{Role, Vlans, cast};
+use super::exchange::{Seen, Station, exchange};
+use super::{ProbeOptions, ProbeVf, Watch};
+use crate::attach::{before, configure, nonce, set_up, wanted};
+use crate::audit::{self, Entry, Event};
+use crate::claim::{Claim, Claims, PROBE, State};
+use crate::config::{OnLoss, Pool, Profile, Scrub};
+use crate::configure::{read, readback};
+use crate::error::Netlink as Failure;
+use crate::inventory::{FreeVf, Pf, Taken, free_vfs};
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::{Netns, NetnsRecord};
+use crate::kernel::packet::Port;
+use crate::kernel::sysfs::Sysfs;
+use crate::lock::{PATIENCE, lock_pf};
+use crate::plan::Settings;
+use crate::process::{ProcessId, boot_id};
+use crate::release::release_claim;
+use crate::{Config, Error, Host, Interface, Outcome, Released, VlanProto};
+
+/// What there is to judge by.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) vlans: Vlans,
+    pub(super) cast: Vec<Role>,
+    /// What the PF says of the sensor, once it has been configured.
+    pub(super) sensor: Option<Settings>,
+    /// Why no frame was sent at all.
+    pub(super) blocked: Option<String>,
+    pub(super) seen: Seen,
+}
+
+/// A VF in its role.
+struct Player {
+    role: Role,
+    claim: Claim,
+    interface: Interface,
+}
+
+pub(super) struct Stage<'a> {
+    host: &'a Host,
+    pub(super) pf: Pf,
+    pool: Pool,
+    pub(super) vlans: Vlans,
+    sysfs: Sysfs,
+    netlink: Netlink,
+    claims: Claims,
+    netns: Netns,
+    record: NetnsRecord,
+    worker: ProcessId,
+    nonce: String,
+    players: Vec<Player>,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(host: &'a Host, pf: Pf, pool: &Pool) -> Result<Self, Error> {
+        let netlink = Netlink::open()?;
+        let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
+        if !up {
+            return Err(Error::PfDown { pf: pf.name });
+        }
+        let gone = Error::Kernel { action: "find this process", source: Errno::ESRCH };
+        let worker = ProcessId::own().ok_or(gone)?;
+        let netns = Netns::create()?;
+        Ok(Self {
+            host,
+            pf,
+            // Whatever containers may do with the pool's VFs, a probe says nothing but its frames.
+            pool: Pool { profile: Profile::Sensor, ..pool.clone() },
+            vlans: Vlans::default(),
+            sysfs: Sysfs(host.sysfs.clone()),
+            netlink,
+            claims: Claims::open(&host.run)?,
+            record: netns.record()?,
+            netns,
+            worker,
+            nonce: nonce(worker),
+            players: Vec::new(),
+        })
+    }
+
+    /// From free VFs to what there is to judge by.
+    ///
+    /// # Errors
+    /// Those of [`super::probe`]. What a driver refuses of a VF's settings, and a carrier that does not come, is no error but a fact.
+    pub(super) fn play(
+        &mut self,
+        config: &Config,
+        options: &ProbeOptions,
+        watch: Watch<'_>,
+    ) -> Result<Facts, Error> {
+        let refused = self.enter(config, options, watch)?;
+        let sensor =
+            self.players.first().map(|sensor| read(&self.netlink, &self.pf, &sensor.claim));
+        let mut facts = Facts {
+            vlans: self.vlans,
+            cast: self.players.iter().map(|player| player.role).collect(),
+            sensor: sensor.transpose()?,
+            blocked: refused,
+            seen: Seen::default(),
+        };
+        if facts.blocked.is_none() {
+            (watch.tell)("waiting for their carriers");
+            facts.blocked = self.bring_up()?;
+        }
+        if facts.blocked.is_none() {
+            (watch.tell)("sending");
+            facts.seen = self.send(watch)?;
+            self.still_as_claimed()?;
+        }
+        Ok(facts)
+    }
+
+    /// The PF's part, all under its lock: choose, claim, configure, move. Returns what a driver would not do.
+    fn enter(
+        &mut self,
+        config: &Config,
+        options: &ProbeOptions,
+        watch: Watch<'_>,
+    ) -> Result<Option<String>, Error> {
+        let _lock = lock_pf(&self.host.run, &self.pf.pci)?;
+        let (free, Taken { claimed, foreign }) =
+            free_vfs(&self.sysfs, &self.netlink, &self.claims, &self.pf)?;
+        let (pf, count) = (self.pf.name.clone(), free.len());
+        let roles = cast(count);
+        if roles.is_empty() {
+            return Err(Error::TooFewFree { pf, free: count, claimed, foreign });
+        }
+        let all = self.netlink.vf_settings(&self.pf.name, self.pf.ifindex)?;
+        let used = all.values().map(|settings| settings.vlan).collect();
+        self.vlans = Vlans::choose(options, &used, &config.tenants)
+            .ok_or_else(|| Error::NoSpareVlan { pf: pf.clone() })?;
+        for vf in &free {
+            if self.pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
+                return Err(Error::NoFlr { vf: vf.pci.clone(), pool: self.pool.name.clone() });
+            }
+        }
+        (watch.tell)(&format!("preparing {} VFs", roles.len()));
+        for (role, vf) in roles.iter().zip(&free) {
+            watch.go_on(&pf)?;
+            match self.admit(*role, vf, config) {
+                Err(error @ (Error::SetVf { .. } | Error::NotTaken { .. })) => {
+                    return Ok(Some(error.line()));
+                }
+                other => other?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn admit(&mut self, role: Role, vf: &FreeVf, config: &Config) -> Result<(), Error> {
+        let interface = Interface {
+            name: format!("probe{}", self.players.len()),
+            vlan: self.vlans.of(role),
+            pool: None,
+            mtu: None,
+            mac: None,
+            qos: 0,
+            proto: VlanProto::Dot1Q,
+        };
+        let claim = self.claim_of(role, vf, &interface, config)?;
+        if !self.claims.create(&claim)? {
+            return Err(Error::ClaimLost { vf: claim.vf, container: claim.container });
+        }
+        // From here on it is to be given back, whatever happens.
+        self.players.push(Player { role, claim, interface });
+        let Some(Player { claim, .. }) = self.players.last_mut() else { return Ok(()) };
+        let (name, ifindex) =
+            configure(&self.sysfs, &self.netlink, &self.claims, &self.pf, vf, claim)?;
+        // Before it can see anything.
+        audit::record(self.host, &Entry::attached(claim))?;
+        let object = format!("{name} (VF {})", claim.vf);
+        let failed = |source| Error::Link { action: "move away", object, source };
+        self.netlink.move_to(ifindex, self.netns.as_fd(), &claim.interface).map_err(failed)
+    }
+
+    fn claim_of(
+        &self,
+        role: Role,
+        vf: &FreeVf,
+        interface: &Interface,
+        config: &Config,
+    ) -> Result<Claim, Error> {
+        let owner = config.tenants.iter().find(|tenant| tenant.owns(interface.vlan));
+        Ok(Claim {
+            vf: vf.pci.clone(),
+            index: vf.index,
+            pf: self.pf.pci.clone(),
+            pf_name: self.pf.name.clone(),
+            state: State::Claiming,
+            nonce: self.nonce.clone(),
+            boot_id: boot_id(),
+            container: PROBE.to_owned(),
+            tenant: owner.map(|tenant| tenant.name.clone()),
+            interface: interface.name.clone(),
+            netns: self.record,
+            init: self.worker,
+            worker: self.worker,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            scrub: self.pool.scrub,
+            on_loss: OnLoss::Keep,
+            want: Settings { trust: role.trusted(), ..wanted(&vf.settings, interface) },
+            before: before(&self.sysfs, &self.netlink, vf)?,
+        })
+    }
+
+    /// All at once, since each may wait for its carrier. Returns which one did not come.
+    fn bring_up(&self) -> Result<Option<String>, Error> {
+        let (netns, pool) = (&self.netns, &self.pool);
+        let results: Vec<Result<(), Error>> = thread::scope(|scope| {
+            let all: Vec<_> = self
+                .players
+                .iter()
+                .map(|Player { claim, interface, .. }| {
+                    scope.spawn(move || netns.inside(|| set_up(claim, interface, pool)))
+                })
+                .collect();
+            let broken = || Error::Kernel { action: "bring VFs up", source: Errno::EIO };
+            all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err(broken()))).collect()
+        });
+        for result in results {
+            match result {
+                Err(error @ Error::NoCarrier { .. }) => return Ok(Some(error.line())),
+                other => other?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn send(&self, watch: Watch<'_>) -> Result<Seen, Error> {
+        let (players, pf) = (&self.players, self.pf.name.as_str());
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        self.netns.inside(|| {
+            let netlink = Netlink::open()?;
+            let stations = players
+                .iter()
+                .map(|player| station(&netlink, player))
+                .collect::<Result<Vec<_>, _>>()?;
+            exchange(&stations, nanos as u64, pf, watch)
+        })
+    }
+
+    /// Somebody may have taken a VF back meanwhile, or changed it: then what was seen says nothing.
+    fn still_as_claimed(&self) -> Result<(), Error> {
+        for Player { claim, .. } in &self.players {
+            match self.claims.get(&claim.vf)? {
+                Some(now) if now == *claim => readback(&self.netlink, &self.sysfs, claim)?,
+                _ => {
+                    let (vf, container) = (claim.vf.clone(), claim.container.clone());
+                    return Err(Error::ClaimLost { vf, container });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn vfs(&self) -> Vec<ProbeVf> {
+        let one = |Player { role, claim, interface }: &Player| ProbeVf {
+            vf: claim.vf.clone(),
+            role: role.name(),
+            vlan: interface.vlan,
+            trusted: claim.want.trust,
+        };
+        self.players.iter().map(one).collect()
+    }
+
+    /// Gives every VF back. What cannot be cleaned is quarantined.
+    pub(super) fn give_back(mut self) -> Vec<Released> {
+        self.release_all()
+    }
+
+    fn release_all(&mut self) -> Vec<Released> {
+        let release = |Player { claim, .. }: Player| {
+            let outcome = release_claim(self.host, &claim, PATIENCE, Event::Released);
+            Released::of(&claim, outcome.unwrap_or_else(|error| Outcome::Left(error.line())))
+        };
+        std::mem::take(&mut self.players).into_iter().map(release).collect()
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        self.release_all();
+    }
+}
+
+/// Within the namespace.
+fn station(
+    netlink: &Netlink,
+    Player { role, claim, interface }: &Player,
+) -> Result<Station, Error> {
+    let name = format!("{} (VF {})", interface.name, claim.vf);
+    let gone =
+        Error::NotInside { vf: claim.vf.clone(), interface: interface.name.clone(), what: "there" };
+    let link = netlink.link_of(&claim.vf)?.ok_or(gone)?;
+    let port = Port::open(link.ifindex).map_err(|errno| Error::Link {
+        action: "listen on",
+        object: name.clone(),
+        source: Failure::Refused(errno),
+    })?;
+    Ok(Station { role: *role, name, mac: link.mac, port })
+}
