@@ -19,8 +19,8 @@ pub(crate) fn run(state: &State) {
         }
     };
     for released in released {
-        if let (what, Some(why)) = released.outcome.parts() {
-            let _ = writeln!(stderr, "runvf: VF {} is {what}: {why}", released.vf);
+        if let Some(complaint) = released.complaint() {
+            let _ = writeln!(stderr, "runvf: {complaint}");
         }
     }
 }

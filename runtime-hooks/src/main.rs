@@ -3,6 +3,8 @@
 mod attach;
 mod detach;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod report;
 mod state;
 

@@ -25,7 +25,7 @@ pub(crate) fn report(line: &str) {
 }
 
 /// The value of `--log` in a zero-separated command line, if it is an absolute path.
-fn log_of(arguments: &[u8]) -> Option<PathBuf> {
+pub(crate) fn log_of(arguments: &[u8]) -> Option<PathBuf> {
     let mut arguments = arguments.split(|byte| *byte == 0);
     let value = loop {
         let argument = arguments.next()?;

@@ -1,0 +1,33 @@
+//! Whatever a runtime writes to the hook, or has in its command line, is answered and panics nothing: see `corpus`.
+
+use proptest::prelude::*;
+
+use crate::report;
+use crate::state::State;
+
+#[path = "../../tests/corpus/corpus.rs"]
+mod corpus;
+
+fn one_line(line: &str) {
+    assert!(!line.contains('\n'), "{line:?}");
+}
+
+proptest! {
+    #![proptest_config(corpus::config())]
+
+    #[test]
+    fn a_mutated_state_is_one_or_a_line(text in corpus::mutated("state")) {
+        match State::read(text.as_slice()).and_then(|state| state.request()) {
+            Err(error) => one_line(&error.line()),
+            Ok(None) => {}
+            Ok(Some(request)) => prop_assert!(!request.interfaces.is_empty()),
+        }
+    }
+
+    #[test]
+    fn any_command_line_of_the_runtime_names_a_log_or_none(line in prop_oneof![
+        "(/usr/bin/crun|--log|--log=|/r/oci-log|\\PC{0,3}|\0){0,12}".prop_map(String::into_bytes), any::<Vec<u8>>(),
+    ]) {
+        prop_assert!(report::log_of(&line).is_none_or(|log| log.is_absolute()));
+    }
+}
