@@ -49,6 +49,13 @@ pub(crate) fn pids(manager: &AnyCgroupManager) -> Vec<Pid> {
 
 /// Kills everything in the cgroup and waits until it is gone.
 pub(crate) fn sweep(container: &Container) -> Result<(), Error> {
+    if container.was_cut_short() {
+        // libcontainer's first state does not say whose the cgroup is, and there may be processes in it.
+        return match sweep_folder(&container.library.root, container.id()) {
+            Err(alive @ Error::Unkillable { .. }) => Err(alive),
+            _ => Ok(()),
+        };
+    }
     match manager(container) {
         Ok(manager) => sweep_with(container.id(), &manager),
         // No configuration, so no process was ever put there.
@@ -56,16 +63,20 @@ pub(crate) fn sweep(container: &Container) -> Result<(), Error> {
     }
 }
 
-/// The same for a container of which nothing but its configuration can be read, and removes the cgroup.
-pub(crate) fn sweep_folder(folder: &Path, id: &str, systemd: bool) -> Result<(), Error> {
+/// The same for a container of which nothing but its configuration can be read, and removes the cgroup. Who made that is not in it, and
+/// whoever asks need not know: containerd cleans up after a killed shim without `--systemd-cgroup`. So both are looked at.
+pub(crate) fn sweep_folder(folder: &Path, id: &str) -> Result<(), Error> {
     let config = YoukiConfig::load(folder);
     let config = config.map_err(|error| {
         Error::library("read the configuration of", id)(LibcontainerError::Config(error))
     })?;
-    let manager = manager_of(id, config, systemd)?;
-    sweep_with(id, &manager)?;
-    // It is empty; that it stays there would be ugly, and no more.
-    let _ = manager.remove();
+    for systemd in [false, true] {
+        // A path that only one of them has words for.
+        let Ok(manager) = manager_of(id, config.clone(), systemd) else { continue };
+        sweep_with(id, &manager)?;
+        // It is empty; that it stays there would be ugly, and no more.
+        let _ = manager.remove();
+    }
     Ok(())
 }
 

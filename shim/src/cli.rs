@@ -190,6 +190,10 @@ pub(crate) struct Run {
     /// Do not delete the container when its process ends
     #[arg(long)]
     pub(crate) keep: bool,
+    /// As always: runvf adopts no processes of a container
+    // With another engine it does, since it is not that one's parent; see `delegate/create.rs`.
+    #[arg(long)]
+    no_subreaper: bool,
 }
 
 #[derive(Debug, Args)]
@@ -392,6 +396,9 @@ struct Criu {
 pub(crate) struct Spec {
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) bundle: PathBuf,
+    /// For a runtime that does not run as root, which runvf does
+    #[arg(long)]
+    pub(crate) rootless: bool,
 }
 
 fn not_rootless(value: &str) -> Result<String, String> {

@@ -70,6 +70,11 @@ impl Container {
         }
     }
 
+    /// Its create ended before libcontainer had noted an init process; there may be one.
+    pub(crate) fn was_cut_short(&self) -> bool {
+        self.library.state.pid.is_none() && self.record == Record::default()
+    }
+
     pub(crate) fn request(&self) -> Result<Option<vf::Request>, Error> {
         crate::network::request(self.library.state.annotations.as_ref())
     }

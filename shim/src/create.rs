@@ -10,19 +10,30 @@ use libcontainer::error::LibcontainerError;
 use libcontainer::oci_spec::runtime::{Mount, Spec};
 use libcontainer::syscall::syscall::SyscallType;
 
+use crate::amend::{self, Stage};
+use crate::aside::Aside;
+use crate::children;
 use crate::cli::{self, Global};
 use crate::container::{self, Container, Record};
+use crate::cpuset;
 use crate::delete;
 use crate::devices;
 use crate::error::{Error, line};
 use crate::executor::Executor;
+use crate::groups;
 use crate::hooks;
 use crate::keyring;
+use crate::links;
 use crate::log::Log;
 use crate::network::{self, Netns};
+use crate::reach::{self, Shelf};
+use crate::rlimits;
 use crate::rootfs;
 use crate::runtime::Runtime;
 use crate::symlinks;
+use crate::tmpfs;
+
+const NO_CGROUP: &str = "the container is in no cgroup of version 2";
 
 pub(crate) fn create(
     global: &Global,
@@ -43,11 +54,25 @@ pub(crate) fn create(
     if !options.no_new_keyring {
         keyring::join(id)?;
     }
+    groups::leave()?;
+    rlimits::raise(spec.process().as_ref())?;
     let library = build(global, options, &bundle, &spec, log)?;
-    let finished = finish(&library, &spec, grant.as_ref(), options, &bundle);
+    let finished = is_of(&library, &bundle)
+        .and_then(|()| finish(&library, &spec, grant.as_ref(), options, &bundle));
     match finished {
         Ok(record) => Ok(Container { library, record }),
-        Err(first) => Err(undo(library, grant.is_some(), first, log)),
+        Err(first) => {
+            let first = without_processes(id, first);
+            Err(undo(library, grant.is_some(), first, log))
+        }
+    }
+}
+
+/// Nobody could work with a container that says it is of another bundle, such as the one libcontainer read (`amend.rs`).
+fn is_of(library: &Library, bundle: &Path) -> Result<(), Error> {
+    match library.bundle() == bundle {
+        true => Ok(()),
+        false => Err(Error::OtherBundle { id: library.id().to_owned(), bundle: bundle.to_owned() }),
     }
 }
 
@@ -66,8 +91,13 @@ fn finish(
     let record = record.ok_or_else(gone)?;
     record.save(&library.root)?;
     if library.systemd() {
-        devices::restrict(spec, id, record.cgroup.as_deref())?;
+        let cgroup = record.cgroup.as_deref().ok_or(Error::Unsupported { what: NO_CGROUP })?;
+        devices::restrict(spec, id, cgroup)?;
+        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        cpuset::set(resources, id, cgroup)?;
     }
+    links::mend(spec, pid);
+    tmpfs::fill(spec, &record.rootfs, pid)?;
     if matches!(Netns::of(spec), Netns::New) {
         // runc does it, libcontainer does not; without an engine's network nobody else would.
         vf::loopback_up(pid)?;
@@ -80,6 +110,13 @@ fn finish(
         container::replace(path, pid.to_string().as_bytes())?;
     }
     Ok(record)
+}
+
+fn without_processes(id: &str, first: Error) -> Error {
+    match children::end(id) {
+        Ok(()) => first,
+        Err(then) => Error::Twice { first: Box::new(first), then: line(&then) },
+    }
 }
 
 /// The container goes again; what fails on the way is added to the error that began it.
@@ -104,19 +141,42 @@ fn build(
 ) -> Result<Library, Error> {
     let id = options.id.as_str();
     let failed = |source| failed_build(global, options, bundle, spec, source, log);
-    let _aside = rootfs::allow_execution(spec, &root_of(spec, bundle))?;
+    let rootfs = root_of(spec, bundle);
+    let shelf = Shelf::new(spec)?;
+    let within_reach = shelf.as_ref().map(|shelf| shelf.named_in(spec));
+    let amended =
+        amend::amended(within_reach.as_ref().unwrap_or(spec), id, &rootfs, global.systemd_cgroup);
+    let stage = amended.or(within_reach).map(|amended| Stage::new(&amended, bundle)).transpose()?;
+    let bundle_or_stage = stage.as_ref().map_or(bundle.to_owned(), Stage::bundle);
+    let _aside = step_aside(spec, &rootfs, shelf.as_ref())?;
     ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
-        .with_executor(Executor::default())
+        .with_executor(Executor::for_create())
         .with_console_socket(options.console_socket.as_ref())
         .with_preserved_fds(options.preserve_fds.into())
-        .as_init(bundle)
+        .as_init(bundle_or_stage)
         .with_systemd(global.systemd_cgroup)
         .with_detach(true)
         .with_no_pivot(options.no_pivot)
         .build()
         .map_err(failed)
+}
+
+/// `None`: nothing had to be mounted.
+fn step_aside(spec: &Spec, rootfs: &Path, shelf: Option<&Shelf>) -> Result<Option<Aside>, Error> {
+    let forbidding = rootfs::forbidding(spec, rootfs);
+    if forbidding.is_none() && shelf.is_none() {
+        return Ok(None);
+    }
+    let aside = Aside::enter()?;
+    if let Some(flags) = forbidding {
+        rootfs::allow_execution(&aside, rootfs, flags)?;
+    }
+    if let Some(shelf) = shelf {
+        shelf.fill(&aside)?;
+    }
+    Ok(Some(aside))
 }
 
 /// libcontainer cleans up after itself from the moment it has forked, and before that not at all.
@@ -133,12 +193,13 @@ fn failed_build(
         // Another create was faster, and the folder is that one's.
         return Error::Exists { id };
     }
-    if matches!(source, LibcontainerError::CreateContainerError(_)) {
+    let forked = matches!(source, LibcontainerError::CreateContainerError(_));
+    let error = without_processes(&id, Error::inside("create", &id, source));
+    if forked {
         let mut state = State::new(&id, ContainerStatus::Stopped, None, bundle.to_owned());
         state.annotations.clone_from(spec.annotations());
         hooks::poststop(spec.hooks().as_ref(), &state, log);
     }
-    let error = Error::inside("create", &id, source);
     match container::folder(global, &options.id).and_then(|folder| delete::remove_folder(&folder)) {
         Ok(()) => error,
         Err(then) => Error::Twice { first: Box::new(error), then: line(&then) },
@@ -162,11 +223,24 @@ fn load_spec(bundle: &Path, global: &Global) -> Result<Spec, Error> {
             what: "libcontainer sets no SELinux labels; leave out linux.mountLabel",
         });
     }
+    let process_label =
+        spec.process().as_ref().and_then(|process| process.selinux_label().as_ref());
+    if process_label.is_some_and(|label| !label.is_empty()) {
+        return Err(Error::Unsupported {
+            what: "libcontainer sets no SELinux labels; leave out process.selinuxLabel",
+        });
+    }
+    if spec.mounts().iter().flatten().any(is_mapped) {
+        return Err(Error::Unsupported {
+            what: "libcontainer mounts nothing with other owners than it has; leave out idmap, \
+                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+        });
+    }
     if spec
         .mounts()
         .iter()
         .flatten()
-        .any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount))
+        .any(|mount| mount.destination() == Path::new("/dev") && reach::is_bind(mount))
     {
         return Err(Error::Unsupported {
             what: "libcontainer fills /dev itself and takes none from outside; name the devices (--device), \
@@ -179,10 +253,12 @@ fn load_spec(bundle: &Path, global: &Global) -> Result<Spec, Error> {
     Ok(spec)
 }
 
-fn is_bind(mount: &Mount) -> bool {
-    let options = mount.options().iter().flatten();
-    mount.typ().as_deref() == Some("bind")
-        || options.into_iter().any(|one| one == "bind" || one == "rbind")
+/// libcontainer passes over it, and the owners would be those of the host.
+fn is_mapped(mount: &Mount) -> bool {
+    let mut options = mount.options().iter().flatten();
+    mount.uid_mappings().is_some()
+        || mount.gid_mappings().is_some()
+        || options.any(|one| one == "idmap" || one == "ridmap")
 }
 
 fn unified() -> bool {
@@ -193,4 +269,40 @@ fn unified() -> bool {
 fn root_of(spec: &Spec, bundle: &Path) -> PathBuf {
     let path = spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default();
     fs::canonicalize(&path).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Value)) -> Option<String> {
+        let mut spec = json!({
+            "ociVersion": "1.0.2",
+            "process": { "cwd": "/", "args": ["true"], "user": { "uid": 0, "gid": 0 } },
+            "mounts": [{ "destination": "/m", "type": "bind", "source": "/tmp", "options": ["rbind"] }],
+            "linux": {},
+        });
+        change(&mut spec);
+        let bundle = tempfile::tempdir().unwrap();
+        fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
+        let global = cli::Arguments::parse_from(["runvf", "list"]).global;
+        load_spec(bundle.path(), &global).err().map(|error| line(&error))
+    }
+
+    #[test]
+    fn what_libcontainer_would_pass_over_in_silence_is_refused() {
+        assert_eq!(refused(|_| {}), None);
+        assert_eq!(refused(|spec| spec["process"]["selinuxLabel"] = json!("")), None);
+        let says = |told: Option<String>, what: &str| assert!(told.unwrap().contains(what));
+        says(refused(|spec| spec["linux"]["mountLabel"] = json!("l")), "linux.mountLabel");
+        says(refused(|spec| spec["process"]["selinuxLabel"] = json!("l")), "process.selinuxLabel");
+        says(refused(|spec| spec["mounts"][0]["options"] = json!(["rbind", "ridmap"])), "idmap");
+        let mapping = json!([{ "containerID": 0, "hostID": 7, "size": 1 }]);
+        says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
+        says(refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")), "fills /dev");
+        says(refused(|spec| spec["process"] = Value::Null), "has no process");
+    }
 }

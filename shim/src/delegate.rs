@@ -8,6 +8,8 @@
 mod bundle;
 mod create;
 mod engine;
+#[cfg(test)]
+mod hostile;
 mod line;
 mod record;
 mod restore;

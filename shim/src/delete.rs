@@ -29,6 +29,10 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
         }
         // A create was cut short before it wrote a state, or a delete after it had removed it.
         Err(Error::NoContainer { .. }) if options.force || folder.exists() => {
+            // Without a configuration there is no cgroup yet.
+            if let Err(alive @ Error::Unkillable { .. }) = cgroup::sweep_folder(&folder, id) {
+                return Err(alive);
+            }
             remove_folder(&folder)?;
             network::release(id, log);
             if options.force { Ok(()) } else { Err(Error::NoContainer { id: id.to_owned() }) }
@@ -37,7 +41,7 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
         Err(error @ Error::BadState { .. }) if options.force => {
             log.warn(&line(&error));
             // Its processes first: once the folder is gone, nobody knows of them.
-            match cgroup::sweep_folder(&folder, id, global.systemd_cgroup) {
+            match cgroup::sweep_folder(&folder, id) {
                 Err(alive @ Error::Unkillable { .. }) => return Err(alive),
                 Err(unknown) => log.warn(&line(&unknown)),
                 Ok(()) => {}
@@ -68,7 +72,10 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
             .map_err(|error| Error::library("delete", &id)(error.into()))?;
     }
     let state = container.library.state.clone();
-    if let Err(error) = container.library.delete(true) {
+    // libcontainer looks twice at a process that may be gone in between, and then it has done nothing yet.
+    if let Err(error) = container.library.delete(true)
+        && container.library.delete(true).is_err()
+    {
         // The cgroup is left over, perhaps; no process is in it.
         log.warn(&format!("container {id}: {}", line(&error)));
     }

@@ -11,9 +11,7 @@ use libcontainer::oci_spec::runtime::Spec;
 
 use crate::error::Error;
 
-pub(crate) fn restrict(spec: &Spec, id: &str, cgroup: Option<&Path>) -> Result<(), Error> {
-    let what = "the container is in no cgroup of version 2";
-    let cgroup = cgroup.ok_or(Error::Unsupported { what })?;
+pub(crate) fn restrict(spec: &Spec, id: &str, cgroup: &Path) -> Result<(), Error> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
     let devices = resources.and_then(|resources| resources.devices().clone());
     Devices::apply_devices(&Path::new(DEFAULT_CGROUP_ROOT).join(cgroup), &devices)

@@ -41,6 +41,12 @@ pub(crate) enum Error {
     CannotStart { id: String, why: &'static str },
     #[error("cannot exec in {why} container {id}")]
     CannotExec { id: String, why: &'static str },
+    #[error(
+        "cannot exec in container {id}: it has a user namespace, and libcontainer would not enter it; have `engine = \"runc\"` in {} \
+         before it is created",
+        crate::runtime::FILE
+    )]
+    OtherUsers { id: String },
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: String, status: &'static str },
     #[error("processes of container {id} outlived SIGKILL by {seconds} s")]
@@ -105,6 +111,22 @@ pub(crate) enum Error {
 
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
+
+    #[error("cannot give container {id} its CPUs: {problem}")]
+    Cpuset { id: String, problem: String },
+
+    #[error("container {id} was not made from bundle {}; create it again", .bundle.display())]
+    OtherBundle { id: String, bundle: PathBuf },
+
+    #[error(
+        "what the container mounts from closed folders cannot be handed in: the root of its user namespace may not enter {}; \
+         open that folder, or have `engine = \"runc\"` in {}",
+        .folder.display(), crate::runtime::FILE
+    )]
+    OutOfReach { folder: PathBuf },
+
+    #[error("cannot exec in container {id}: working directory {}: no such file or directory", .cwd.display())]
+    NoFolder { id: String, cwd: PathBuf },
 
     #[error("cannot change the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },

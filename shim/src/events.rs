@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libcgroups::common::DEFAULT_CGROUP_ROOT;
 use serde_json::{Map, Value, json};
@@ -16,26 +15,32 @@ use crate::cli::{self, Global};
 use crate::container::Container;
 use crate::error::Error;
 use crate::list::print;
+use crate::oom::Watch;
 
 /// Until the container ends, or once with `--stats`.
 pub(crate) fn events(global: &Global, options: &cli::Events) -> Result<(), Error> {
     let not_running = || Error::NotRunning { id: options.id.clone() };
-    let mut container = Container::load(global, &options.id)?;
+    let container = Container::load(global, &options.id)?;
     container.init().ok_or_else(not_running)?;
+    let what = "events needs cgroup v2, and a container made by this version of runvf";
+    let cgroup = container.record.cgroup.as_ref().ok_or(Error::Unsupported { what })?;
+    let cgroup = Path::new(DEFAULT_CGROUP_ROOT).join(cgroup);
+    let mut watch = Watch::new(&cgroup)?;
     loop {
-        let what = "events needs cgroup v2, and a container made by this version of runvf";
-        let cgroup = container.record.cgroup.as_ref().ok_or(Error::Unsupported { what })?;
-        let data = Files(Path::new(DEFAULT_CGROUP_ROOT).join(cgroup)).data();
+        let data = Files(cgroup.clone()).data();
         print(&json!({ "type": "stats", "id": options.id, "data": data }).to_string())?;
         if options.stats {
             return Ok(());
         }
-        sleep(options.interval);
-        container = match Container::load(global, &options.id) {
-            Ok(container) if container.init().is_some() => container,
+        let next = Instant::now() + options.interval;
+        while watch.killed_before(next)? {
+            print(&json!({ "type": "oom", "id": options.id }).to_string())?;
+        }
+        match Container::load(global, &options.id) {
+            Ok(container) if container.init().is_some() => (),
             Ok(_) | Err(Error::NoContainer { .. }) => return Ok(()),
             Err(error) => return Err(error),
-        };
+        }
     }
 }
 

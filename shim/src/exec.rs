@@ -2,7 +2,7 @@
 //! file with the whole process object, made as runc makes it (`exec.go`, `getProcess`): the container's own process,
 //! changed by the flags.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,15 +12,20 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::io::Errno;
 
 use crate::cli::{self, Global};
 use crate::container::{self, Container};
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::foreground;
+use crate::groups;
 use crate::keyring;
 use crate::leftovers;
+use crate::rlimits;
 use crate::terminal::Console;
+use crate::unsaid;
 
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
@@ -30,14 +35,22 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
         Some(path) => read_process(path)?,
         None => process_from_flags(&spec, options)?,
     };
+    if let Some(pid) = container.init() {
+        process = unsaid::of_joining(process, &spec, Path::new(&format!("/proc/{pid}/root")));
+    }
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
+    shares_users(&container)?;
+    has_folder(&container, process.cwd())?;
     let executor = Executor::for_exec(&spec, &mut process)?;
     if container.record.keyring {
         keyring::join(&options.id)?;
     }
+    groups::leave()?;
+    rlimits::raise(Some(&process))?;
+    let names = leftovers::Names::keep(&container.library.root);
     let built = build(global, options, &process, console.socket().as_deref(), executor);
-    leftovers::remove(&container.library.root);
+    names.remove();
     let pid = built?;
     if let Some(path) = &options.pid_file {
         container::replace(path, pid.to_string().as_bytes())?;
@@ -58,6 +71,35 @@ fn may_exec(container: &Container, ignore_paused: bool) -> Result<(), Error> {
         ContainerStatus::Created | ContainerStatus::Creating => "a not yet started",
     };
     Err(Error::CannotExec { id: container.id().to_owned(), why })
+}
+
+/// libcontainer enters all of a container's namespaces but that of its users (`tenant_builder.rs`, `NAMESPACE_TYPES`): the process
+/// would have the host's.
+fn shares_users(container: &Container) -> Result<(), Error> {
+    let Some(pid) = container.init() else { return Ok(()) };
+    let of = |who: &str| {
+        let path = format!("/proc/{who}/ns/user");
+        fs::read_link(&path).map_err(Error::file("read", path))
+    };
+    match of(&pid.to_string())? == of("self")? {
+        true => Ok(()),
+        false => Err(Error::OtherUsers { id: container.id().to_owned() }),
+    }
+}
+
+/// libcontainer says of a working directory that is not there no more than `ENOENT`, and Podman turns "no such file or directory"
+/// into exit code 127.
+fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
+    let Some(pid) = container.init() else { return Ok(()) };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // What else may be wrong shows when the process goes there.
+    let Ok(root) = open(format!("/proc/{pid}/root"), flags, Mode::empty()) else { return Ok(()) };
+    match openat2(root, cwd, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Err(Errno::NOENT) => {
+            Err(Error::NoFolder { id: container.id().to_owned(), cwd: cwd.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn build(
@@ -90,7 +132,7 @@ fn spec_of(container: &Container) -> Result<Spec, Error> {
     Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
 }
 
-fn read_process(path: &Path) -> Result<Process, Error> {
+pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
     let file = File::open(path).map_err(Error::file("open", path))?;
     serde_json::from_reader(BufReader::new(file))
         .map_err(|source| Error::Json { path: path.to_owned(), source })
@@ -162,7 +204,7 @@ fn with_capabilities(
     old: &Option<LinuxCapabilities>,
     typed: &[String],
 ) -> Result<LinuxCapabilities, Error> {
-    let mut capabilities = old.clone().unwrap_or_else(no_capabilities);
+    let mut capabilities = old.clone().unwrap_or_else(unsaid::no_capabilities);
     for name in typed {
         let upper = name.to_ascii_uppercase();
         let name = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
@@ -181,14 +223,6 @@ fn with_capabilities(
         capabilities.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
     }
     Ok(capabilities)
-}
-
-/// oci-spec's default is a set of three.
-fn no_capabilities() -> LinuxCapabilities {
-    let mut none = LinuxCapabilities::default();
-    none.set_bounding(None).set_effective(None).set_permitted(None);
-    none.set_inheritable(None).set_ambient(None);
-    none
 }
 
 #[cfg(test)]

@@ -12,23 +12,31 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, execv, faccessat};
 
+use crate::descriptors::Descriptors;
 use crate::error::Error;
 use crate::filter::Filter;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Executor {
+    descriptors: Descriptors,
     /// For `exec`; the filter of `create` is libcontainer's.
     filter: Option<Filter>,
 }
 
 impl Executor {
+    pub(crate) fn for_create() -> Self {
+        Self { descriptors: Descriptors::now(), filter: None }
+    }
+
     pub(crate) fn for_exec(spec: &Spec, process: &mut Process) -> Result<Self, Error> {
-        Ok(Self { filter: Filter::of(spec, process)? })
+        Ok(Self { descriptors: Descriptors::now(), filter: Filter::of(spec, process)? })
     }
 }
 
 impl Workload for Executor {
+    /// libcontainer calls it in the container's process, after it went to `process.cwd` and made sure that this is inside.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        self.descriptors.close_ways_out();
         find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
     }
 

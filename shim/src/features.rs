@@ -45,7 +45,8 @@ const OPERATORS: [&str; 7] = [
 
 /// Docker's parser wants `name version X` and `commit:` (moby `daemon/info_unix.go`, `parseRuntimeVersion`).
 pub(crate) fn version() -> String {
-    let commit = option_env!("RUNVF_COMMIT").unwrap_or("unknown");
+    // It is all that `docker info` shows of the default runtime.
+    let commit = option_env!("RUNVF_COMMIT").unwrap_or(env!("CARGO_PKG_VERSION"));
     format!("version {}\ncommit: {commit}\nspec: {SPEC}", env!("CARGO_PKG_VERSION"))
 }
 

@@ -5,12 +5,17 @@
 //! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it. With an `engine` in
 //! `runtime.toml` the host's own runtime takes libcontainer's place (`delegate.rs`).
 
+mod amend;
+mod aside;
 mod cgroup;
+mod children;
 mod cli;
 mod container;
+mod cpuset;
 mod create;
 mod delegate;
 mod delete;
+mod descriptors;
 mod devices;
 mod error;
 mod events;
@@ -19,16 +24,23 @@ mod executor;
 mod features;
 mod filter;
 mod foreground;
+mod groups;
 mod hooks;
+#[cfg(test)]
+mod hostile;
 mod keyring;
 mod kill;
 mod leftovers;
+mod links;
 mod list;
 mod log;
 mod manual;
 mod network;
+mod oom;
 mod pause;
 mod processes;
+mod reach;
+mod rlimits;
 mod rootfs;
 mod run;
 mod runtime;
@@ -38,7 +50,9 @@ mod spec;
 mod start;
 mod symlinks;
 mod terminal;
+mod tmpfs;
 mod trace;
+mod unsaid;
 mod update;
 
 use std::process::ExitCode;

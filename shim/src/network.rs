@@ -72,9 +72,8 @@ pub(crate) fn release(id: &str, log: &Log) {
     match vf::release(&vf::Host::default(), id) {
         Ok(released) => {
             for one in released {
-                let vf::Released { vf, interface, outcome, .. } = one;
-                if let (what, Some(why)) = outcome.parts() {
-                    log.warn(&format!("VF {vf} ({interface} of {id}) is {what}: {why}"));
+                if let Some(complaint) = one.complaint() {
+                    log.warn(&complaint);
                 }
             }
         }

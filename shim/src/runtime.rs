@@ -46,12 +46,13 @@ impl Runtime {
                 hint: format!("`chown root:root {0} && chmod 644 {0}`", path.display()),
             });
         }
+        vf::folders_are_roots(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(Error::file("read", path))?;
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let wrong = |problem: String| Error::BadRuntime {
             path: path.to_owned(),
             problem,
@@ -64,9 +65,13 @@ impl Runtime {
         match runtime.engine.as_deref() {
             None | Some("builtin" | "runc" | "crun") => Ok(runtime),
             Some(path) if path.starts_with('/') => Ok(runtime),
-            Some(other) => Err(wrong(format!(
-                "engine `{other}` is none of builtin, runc, crun and an absolute path"
-            ))),
+            Some(other) => {
+                let says = |line: &&str| line.trim_start().starts_with("engine");
+                let line = text.lines().take_while(|line| !says(line)).count() + 1;
+                Err(wrong(format!(
+                    "line {line}: engine `{other}` is none of builtin, runc, crun and an absolute path"
+                )))
+            }
         }
     }
 }
@@ -97,7 +102,8 @@ mod tests {
         assert_eq!(parse("engine = \"/opt/runc\"").unwrap().engine(), Some("/opt/runc"));
         for other in ["", "kata", "bin/runc", "./runc"] {
             let told = parse(&format!("engine = \"{other}\"")).unwrap_err();
-            assert!(told.starts_with(&format!("/r.toml: engine `{other}` is none of ")), "{told}");
+            let expected = format!("/r.toml: line 1: engine `{other}` is none of ");
+            assert!(told.starts_with(&expected), "{told}");
         }
     }
 
@@ -121,5 +127,10 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
         let told = line(&Runtime::read(&path).unwrap_err());
         assert!(told.contains("somebody other than root may write it"), "{told}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(Runtime::read(&path).unwrap().require_annotation);
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let told = line(&Runtime::read(&path).unwrap_err());
+        assert!(told.contains("somebody other than root may replace it, by way of"), "{told}");
     }
 }

@@ -1,6 +1,7 @@
 //! `spec`: a config.json to begin with.
 
 use libcontainer::oci_spec::runtime::Spec;
+use nix::unistd::{getegid, geteuid};
 
 use crate::cli;
 use crate::error::Error;
@@ -13,5 +14,9 @@ pub(crate) fn write(options: &cli::Spec) -> Result<(), Error> {
             problem: "is there already; remove it first".to_owned(),
         });
     }
-    Spec::default().save(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
+    let spec = match options.rootless {
+        true => Spec::rootless(geteuid().as_raw(), getegid().as_raw()),
+        false => Spec::default(),
+    };
+    spec.save(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
 }

@@ -17,6 +17,7 @@ use libcontainer::oci_spec::runtime::{
 use crate::cgroup;
 use crate::cli::{self, Global};
 use crate::container::Container;
+use crate::cpuset;
 use crate::error::Error;
 
 pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error> {
@@ -61,8 +62,13 @@ fn apply(container: &Container, resources: &LinuxResources) -> Result<(), Error>
         oom_score_adj: None,
         freezer_state: None,
     };
-    cgroup::manager(container)?.apply(&options).map_err(|error| failed(Box::new(error)))?;
-    if let (true, Some(cgroup)) = (container.library.systemd(), &container.record.cgroup) {
+    let systemd = container.library.systemd();
+    let rest = if systemd { cpuset::without(resources) } else { resources.clone() };
+    let manager = cgroup::manager(container)?;
+    let applied = manager.apply(&ControllerOpt { resources: &rest, ..options.clone() });
+    applied.map_err(|error| failed(Box::new(error)))?;
+    if let (true, Some(cgroup)) = (systemd, &container.record.cgroup) {
+        cpuset::set(Some(resources), id, cgroup)?;
         // systemd has no property for some of them, and libcgroups asks it for fewer still. runc writes them too.
         let manager = Unified::new(DEFAULT_CGROUP_ROOT.into(), cgroup.clone());
         let manager = manager.map_err(|error| failed(Box::new(error)))?;
@@ -71,7 +77,7 @@ fn apply(container: &Container, resources: &LinuxResources) -> Result<(), Error>
     Ok(())
 }
 
-fn read(path: &Path) -> Result<LinuxResources, Error> {
+pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
     let mut text = Vec::new();
     if path == Path::new("-") {
         io::stdin().read_to_end(&mut text).map_err(Error::file("read", "stdin"))?;

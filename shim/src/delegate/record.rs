@@ -56,7 +56,7 @@ impl Record {
         }
     }
 
-    fn read(path: &Path) -> Result<Option<Self>, Error> {
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
         let text = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.map_err(Error::file("read", path))?,
