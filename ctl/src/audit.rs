@@ -71,9 +71,11 @@ fn key(entry: &Entry) -> (Option<&str>, Option<&str>) {
     (entry.claim.as_deref(), entry.vf.as_deref())
 }
 
-/// Where the last line of each claim is.
+/// Where the last line of each claim is. What somebody changed meanwhile is no end.
 fn last_lines(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
-    let claimed = entries.iter().enumerate().filter(|(_, entry)| entry.claim.is_some());
+    let claimed = entries.iter().enumerate();
+    let claimed =
+        claimed.filter(|(_, entry)| entry.claim.is_some() && entry.event != Event::Changed);
     claimed.map(|(index, entry)| (key(entry), index)).collect()
 }
 

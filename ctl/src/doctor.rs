@@ -1,6 +1,6 @@
 //! `runvfctl doctor`: what the library finds in the machine, and what the engines know of runvf.
 //!
-//! Exits with 2 if anything fails, and with 0 if not: a warning keeps no sensor from starting.
+//! Exits with 2 if anything fails, with 1 if there is a warning, and with 0 if there is neither.
 
 mod engines;
 mod table;
@@ -22,7 +22,12 @@ pub(crate) fn run(json: bool) -> (String, ExitCode) {
 }
 
 fn status(findings: &[Finding]) -> u8 {
-    if findings.iter().any(|finding| finding.severity == Severity::Failure) { 2 } else { 0 }
+    let any = |severity| findings.iter().any(|finding| finding.severity == severity);
+    match () {
+        () if any(Severity::Failure) => 2,
+        () if any(Severity::Warning) => 1,
+        () => 0,
+    }
 }
 
 #[cfg(test)]
@@ -30,10 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_failure_is_one() {
-        let mut findings =
-            vec![Finding::ok("a", ""), Finding::unknown("b", ""), Finding::warning("c", "", "")];
+    fn the_worst_is_told() {
+        let mut findings = vec![Finding::ok("a", ""), Finding::unknown("b", "")];
         assert_eq!(status(&findings), 0);
+        findings.push(Finding::warning("c", "", ""));
+        assert_eq!(status(&findings), 1);
         findings.push(Finding::failure("d", "", ""));
         assert_eq!(status(&findings), 2);
     }

@@ -21,6 +21,8 @@ pub(crate) enum Error {
 
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot wait for signals")]
+    Signals { source: nix::errno::Errno },
     #[error("cannot run `{command}`")]
     Spawn { command: String, source: io::Error },
     #[error("`{command}` did not finish within {seconds} s")]

@@ -78,6 +78,8 @@ const TAIL: &str = "\
 # on_loss = \"keep\"          # a container whose VF vanishes is not stopped
 # promisc = \"best-effort\"   # start sensors although the driver may show them nothing of others
 # pf_promisc = true         # `runvfctl setup` makes the PFs promiscuous, too
+# profile = \"plain\"         # ARP, IPv6 and offloads inside stay as they are
+# mtu = 9000                # of VFs whose container asks for none
 ";
 
 fn config(nics: &[Nic]) -> String {

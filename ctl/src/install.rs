@@ -11,6 +11,8 @@ mod crio;
 mod daemon_json;
 mod docker;
 mod dockerd;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod podman;
 mod processes;

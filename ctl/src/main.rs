@@ -8,6 +8,7 @@ mod init;
 mod install;
 mod manages;
 mod manual;
+mod probe;
 mod released;
 mod setup;
 mod status;
@@ -33,12 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show every PF and VF, and which container has it
-    Status {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show every PF and VF, which container has it, and how much it has seen
+    Status(status::Options),
     /// Take back the VFs of containers that ended without giving them back, and look for VFs that running containers have lost
     Gc {
         /// Print JSON
@@ -74,12 +71,14 @@ enum Command {
     /// As `config check`
     #[command(hide = true)]
     Check,
-    /// Look at everything that a sensor needs, and say what is wrong and how to mend it. Exits with 2 if something fails
+    /// Look at everything that a sensor needs, and say what is wrong and how to mend it. Exits with 2 if something fails, with 1 if there is a warning
     Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+    /// Try out with free VFs of a PF, and frames between them, whether a trusted VF sees all of its VLAN and nothing of another
+    Probe(probe::Options),
     /// Write a configuration for the NICs of this machine
     Init(init::Options),
     /// Make the PFs of /etc/runvf/config.toml ready: driver's flags, up, promiscuous, VFs
@@ -130,7 +129,7 @@ fn main() -> ExitCode {
 
 fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
     Ok(match command {
-        Command::Status { json } => success(status::run(host, json)?),
+        Command::Status(options) => success(status::run(host, &options)?),
         Command::Gc { json } => report(&vf::gc(host)?, json),
         Command::Release { target, force, json } => report(&release(host, &target, force)?, json),
         Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
@@ -138,6 +137,7 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Config { verb } => success(config::run(host, &verb)?),
         Command::Check => success(config::run(host, &config::Verb::Check)?),
         Command::Doctor { json } => doctor::run(json),
+        Command::Probe(options) => probe::run(host, &options)?,
         Command::Init(options) => success(init::run(host, &options)?),
         Command::Setup(options) => setup::run(host, &options)?,
         Command::Install { engine, default, options } => {
@@ -160,7 +160,8 @@ fn success(text: String) -> (String, ExitCode) {
 /// A VF that is in quarantine or was left where it is has not been had: that is 3, so that 1 stays for what could not be tried.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     let done = |one: &Released| {
-        matches!(one.outcome, Outcome::Clean | Outcome::Unrecorded(_) | Outcome::Lost(_))
+        use Outcome::{Clean, Lost, SetBack, Unrecorded};
+        matches!(one.outcome, Clean | Unrecorded(_) | Lost(_) | SetBack(_))
     };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
     (released::show(all, json), code)
@@ -173,9 +174,20 @@ fn release(host: &Host, target: &str, force: bool) -> Result<Vec<Released>, vf::
     }
 }
 
+/// Of several, one that cannot be repaired does not keep the others from it.
 fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, vf::Error> {
     match vfs {
         [] => vf::repair_all(host),
-        some => some.iter().map(|vf| vf::repair(host, vf)).collect(),
+        [one] => vf::repair(host, one).map(|one| vec![one]),
+        several => Ok(several.iter().map(|vf| repair_one_of_several(host, vf)).collect()),
     }
+}
+
+fn repair_one_of_several(host: &Host, vf: &str) -> Released {
+    vf::repair(host, vf).unwrap_or_else(|error| Released {
+        vf: vf.to_owned(),
+        interface: String::new(),
+        container: String::new(),
+        outcome: Outcome::Left(error.line()),
+    })
 }

@@ -23,7 +23,7 @@ pub(crate) fn show(released: &[Released], json: bool) -> String {
     text
 }
 
-fn as_json(one: &Released) -> serde_json::Value {
+pub(crate) fn as_json(one: &Released) -> serde_json::Value {
     let (outcome, reason) = one.outcome.parts();
     json!({
         "vf": one.vf,

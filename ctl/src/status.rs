@@ -1,36 +1,128 @@
 //! `runvfctl status`: a table for people, the library's own values for machines.
 
+mod names;
+mod rates;
+mod watch;
+
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
 
-use vf::{Claim, Error, Host, PfStatus, VfStatus};
+use clap::Args;
+use serde_json::{Value, json};
+use vf::{Claim, Counted, Error, Host, PfStatus, VfStatus};
 
+use self::rates::Rates;
 use crate::table::aligned;
 
-pub(crate) fn run(host: &Host, json: bool) -> Result<String, Error> {
-    let pfs = vf::status(host)?;
-    if json {
-        return Ok(serde_json::to_string_pretty(&pfs).unwrap_or_default() + "\n");
-    }
-    Ok(table(&pfs))
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Show it again every so many seconds, 2 unless told, with the frames in a second; JSON: one document on a line. Ends on Ctrl-C
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+    )]
+    watch: Option<u64>,
 }
 
-const HEADER: [&str; 10] =
-    ["PF", "VF", "ADDRESS", "STATE", "VLAN", "TRUST", "TENANT", "CONTAINER", "AS", "SINCE"];
+/// What is to be printed; nothing if it has been, again and again.
+pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
+    let Some(seconds) = options.watch else {
+        return Ok(show(&Shown::now(host, &mut Rates::default())?, options));
+    };
+    let mut rates = Rates::default();
+    let between = if options.json { "" } else { "\n" };
+    watch::every(Duration::from_secs(seconds), between, || {
+        Ok(show(&Shown::now(host, &mut rates)?, options))
+    })?;
+    Ok(String::new())
+}
 
-fn table(pfs: &[PfStatus]) -> String {
+/// What the library tells, and what is known beside it.
+struct Shown {
+    pfs: Vec<PfStatus>,
+    /// Of the containers, by their ids.
+    names: HashMap<String, String>,
+    /// Frames in a second, by the VF's address; nothing on the first look.
+    rates: HashMap<String, u64>,
+}
+
+impl Shown {
+    fn now(host: &Host, rates: &mut Rates) -> Result<Self, Error> {
+        let pfs = vf::status(host)?;
+        let claims = vfs(&pfs).filter_map(|vf| vf.claim.as_ref());
+        let name = |claim: &Claim| {
+            let name = names::name(Path::new("/"), &claim.container, claim.init.pid)?;
+            Some((claim.container.clone(), name))
+        };
+        let names = claims.filter_map(name).collect();
+        let rates = rates.since_last(vfs(&pfs));
+        Ok(Self { pfs, names, rates })
+    }
+}
+
+fn vfs(pfs: &[PfStatus]) -> impl Iterator<Item = &VfStatus> {
+    pfs.iter().flat_map(|pf| &pf.vfs)
+}
+
+fn show(shown: &Shown, options: &Options) -> String {
+    match (options.json, options.watch) {
+        (false, _) => table(shown),
+        (true, None) => format!("{:#}\n", as_json(shown)),
+        (true, Some(_)) => format!("{}\n", as_json(shown)),
+    }
+}
+
+fn as_json(shown: &Shown) -> Value {
+    let mut all = json!(shown.pfs);
+    let vfs = all.as_array_mut().into_iter().flatten();
+    for vf in vfs.filter_map(|pf| pf["vfs"].as_array_mut()).flatten() {
+        let id = vf["claim"]["container"].as_str();
+        vf["container_name"] = json!(id.and_then(|id| shown.names.get(id)));
+        vf["frames_per_second"] = json!(vf["vf"].as_str().and_then(|vf| shown.rates.get(vf)));
+    }
+    all
+}
+
+const HEADER: [&str; 13] = [
+    "PF",
+    "VF",
+    "ADDRESS",
+    "STATE",
+    "VLAN",
+    "TRUST",
+    "TENANT",
+    "CONTAINER",
+    "NAME",
+    "AS",
+    "FRAMES",
+    "DROPS",
+    "SINCE",
+];
+
+fn table(shown: &Shown) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
-    for pf in pfs {
+    for pf in &shown.pfs {
         let down = if pf.up { "" } else { " (down)" };
         let name = format!("{}{down}", pf.name);
         if pf.vfs.is_empty() {
-            let none = format!("none of {}", pf.total);
-            let cells = [&name, &none, &pf.pf, "-", "-", "-", "-", "-", "-", "-"];
-            rows.push(cells.map(str::to_owned));
+            let mut cells = ["-"; 13].map(str::to_owned);
+            (cells[0], cells[1], cells[2]) =
+                (name.clone(), format!("none of {}", pf.total), pf.pf.clone());
+            rows.push(cells);
         }
-        rows.extend(pf.vfs.iter().map(|vf| row(&name, vf)));
+        rows.extend(pf.vfs.iter().map(|vf| row(&name, vf, shown)));
     }
     let mut text = aligned(&rows);
-    for vf in pfs.iter().flat_map(|pf| &pf.vfs) {
+    for vf in vfs(&shown.pfs) {
         if let Some(reason) = &vf.reason {
             let _ = writeln!(text, "\n{} is {}: {reason}", vf.vf, vf.state);
         }
@@ -38,11 +130,15 @@ fn table(pfs: &[PfStatus]) -> String {
     text
 }
 
-fn row(pf: &str, vf: &VfStatus) -> [String; 10] {
-    let of_claim = |text: fn(&Claim) -> &str| {
-        vf.claim.as_ref().map_or("-", text).chars().take(12).collect::<String>()
+fn row(pf: &str, vf: &VfStatus, shown: &Shown) -> [String; 13] {
+    let claim = vf.claim.as_ref();
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    let short = |text: &str| text.chars().take(12).collect::<String>();
+    let name = claim.and_then(|claim| shown.names.get(&claim.container));
+    let count = |counted: Option<Counted>| {
+        counted.map_or_else(|| "-".to_owned(), |counted| counted.count.to_string())
     };
-    let since = vf.claim.as_ref().and_then(Claim::claimed_at);
+    let rate = shown.rates.get(&vf.vf).map(|rate| format!(" (+{rate}/s)")).unwrap_or_default();
     let trust = if vf.settings.trust { "on" } else { "off" };
     [
         pf.to_owned(),
@@ -51,9 +147,15 @@ fn row(pf: &str, vf: &VfStatus) -> [String; 10] {
         vf.state.to_owned(),
         vf.settings.vlan.to_string(),
         trust.to_owned(),
-        of_claim(|claim| claim.tenant.as_deref().unwrap_or("-")),
-        of_claim(|claim| &claim.container),
-        of_claim(|claim| &claim.interface),
-        since.unwrap_or_else(|| "-".to_owned()),
+        or_dash(claim.and_then(|claim| claim.tenant.as_deref())),
+        or_dash(claim.map(|claim| short(&claim.container)).as_deref()),
+        or_dash(name.map(String::as_str)),
+        or_dash(claim.map(|claim| claim.interface.as_str())),
+        count(vf.frames) + &rate,
+        count(vf.drops),
+        or_dash(claim.and_then(Claim::claimed_at).as_deref()),
     ]
 }
+
+#[cfg(test)]
+mod tests;

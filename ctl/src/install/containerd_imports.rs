@@ -15,12 +15,17 @@ impl ConfigToml<'_> {
         }
         let parsed = self.parsed()?;
         let Some(imports) = parsed.get("imports") else {
-            let after = parsed.get("version").and_then(Item::span).map_or(0, |span| span.end);
-            let line_end =
-                self.text[after..].find('\n').map_or(self.text.len(), |at| after + at + 1);
-            let lead = if self.text[..line_end].ends_with('\n') { "" } else { self.newline() };
+            let version = parsed.get("version").filter(|version| version.is_integer());
+            // Without it at the very beginning: the first line may open a value that has more lines.
+            let start = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+            let at = version.and_then(Item::span).map_or(start, |span| {
+                let rest = &self.text[span.end..];
+                rest.find('\n').map_or(self.text.len(), |at| span.end + at + 1)
+            });
+            let begins_a_line = at == start || self.text[..at].ends_with('\n');
+            let lead = if begins_a_line { "" } else { self.newline() };
             let line = format!("{lead}imports = [\"{DROP_IN}\"]{}", self.newline());
-            return Ok(splice(self.text, line_end..line_end, &line));
+            return Ok(splice(self.text, at..at, &line));
         };
         let (Some(array), Some(span)) = (imports.as_array(), imports.span()) else {
             return Err(self.problem("`imports` is not a list".to_owned(), "correct it first"));
@@ -101,6 +106,10 @@ mod tests {
             with("version = 3\n[grpc]\n"),
             "version = 3\nimports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n[grpc]\n"
         );
+        let first = "imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n";
+        for text in ["other = [\n  1,\n]\n[grpc]\n", "[version]\nx = 1\n", "[version.x]\n", ""] {
+            assert_eq!(with(text), format!("{first}{text}"), "without a version");
+        }
         assert_eq!(
             with("imports = [\"a\"]\nversion = 3"),
             "imports = [\"a\", \"/etc/containerd/conf.d/50-runvf.toml\"]\nversion = 3"

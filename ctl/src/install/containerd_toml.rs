@@ -76,7 +76,17 @@ impl<'a> ConfigToml<'a> {
     pub(super) fn with_runvf(self, form: Form) -> Result<String, Error> {
         match form {
             Form::Tables => self.with_tables(),
-            Form::DropIn => self.with_import(),
+            Form::DropIn => {
+                let text = self.with_import()?;
+                // What is written is never worse than what was there.
+                match (ConfigToml { text: &text, ..self }).imports_us() {
+                    Ok(true) => Ok(text),
+                    _ => Err(self.problem(
+                        "no import can be added to it".to_owned(),
+                        "add `imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]` by hand",
+                    )),
+                }
+            }
         }
     }
 

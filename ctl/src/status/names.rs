@@ -1,0 +1,114 @@
+//! What an engine calls a container. It is asked for when it is shown, as a container may be renamed, and in the engines' own
+//! files, as asking an engine may take for ever. Nobody depends on it: an engine that keeps it elsewhere leaves a `-`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// `init`: the container's first process.
+pub(super) fn name(root: &Path, id: &str, init: i32) -> Option<String> {
+    // It becomes a part of a path.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    if id.is_empty() || id.starts_with('.') || !id.bytes().all(plain) {
+        return None;
+    }
+    docker(root, id).or_else(|| conmon(root, id, init)).or_else(|| containerd(root, id))
+}
+
+/// dockerd keeps it with what else it knows of the container (`container.Config`, moby's `container/container.go`).
+fn docker(root: &Path, id: &str) -> Option<String> {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let daemon = json(&at("/etc/docker/daemon.json"));
+    let folder = daemon.as_ref().and_then(|daemon| daemon["data-root"].as_str());
+    let folder = at(folder.unwrap_or("/var/lib/docker"));
+    let known = json(&folder.join("containers").join(id).join("config.v2.json"))?;
+    Some(known["Name"].as_str()?.trim_start_matches('/').to_owned())
+}
+
+/// Podman and CRI-O tell it to the process that looks after the container, which is its parent (`conmon(8)`: `-c ID -n NAME`).
+fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
+    let proc = root.join("proc");
+    let stat = fs::read_to_string(proc.join(init.to_string()).join("stat")).ok()?;
+    let parent = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().nth(1)?;
+    let line = fs::read(proc.join(parent).join("cmdline")).ok()?;
+    let line = String::from_utf8(line).ok()?;
+    let words: Vec<&str> = line.split('\0').collect();
+    let after = |option: &str| {
+        words.iter().position(|word| *word == option).and_then(|at| words.get(at + 1)).copied()
+    };
+    let is_conmon = Path::new(words.first()?).file_name()? == "conmon";
+    (is_conmon && after("-c") == Some(id)).then(|| after("-n").map(str::to_owned))?
+}
+
+/// nerdctl and Kubernetes write it into the bundle's annotations; the bundles of one namespace are in one folder.
+fn containerd(root: &Path, id: &str) -> Option<String> {
+    let folder = root.join("run/containerd/io.containerd.runtime.v2.task");
+    let namespaces = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let bundles: Vec<PathBuf> = namespaces.map(|namespace| namespace.path().join(id)).collect();
+    let bundle = bundles.iter().find_map(|bundle| json(&bundle.join("config.json")))?;
+    let named = |key: &str| bundle["annotations"][key].as_str().map(str::to_owned);
+    named("nerdctl/name").or_else(|| named("io.kubernetes.cri.container-name"))
+}
+
+fn json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "af1c";
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn found(files: &[(&str, &str)]) -> Option<String> {
+        name(host(files).path(), ID, 7)
+    }
+
+    #[test]
+    fn each_engine_is_asked_in_its_own_way() {
+        let docker = ("var/lib/docker/containers/af1c/config.v2.json", "{\"Name\": \"/sensor\"}");
+        assert_eq!(found(&[docker]).as_deref(), Some("sensor"));
+        let elsewhere = [
+            ("etc/docker/daemon.json", "{\"data-root\": \"/srv/docker\"}"),
+            ("srv/docker/containers/af1c/config.v2.json", "{\"Name\": \"/sensor\"}"),
+        ];
+        assert_eq!(found(&elsewhere).as_deref(), Some("sensor"));
+        let stat = ("proc/7/stat", "7 (a) b) S 9 7 7 0");
+        let line = "/usr/bin/conmon\0--api-version\0one\0-c\0af1c\0-u\0af1c\0-n\0sensor\0";
+        assert_eq!(found(&[stat, ("proc/9/cmdline", line)]).as_deref(), Some("sensor"));
+        let bundle = "run/containerd/io.containerd.runtime.v2.task/default/af1c/config.json";
+        let nerdctl = "{\"annotations\": {\"nerdctl/name\": \"sensor\"}}";
+        assert_eq!(found(&[(bundle, nerdctl)]).as_deref(), Some("sensor"));
+    }
+
+    #[test]
+    fn what_tells_no_name_is_no_failure() {
+        let stat = ("proc/7/stat", "7 (a) S 9 7 7 0");
+        for files in [
+            vec![],
+            vec![("var/lib/docker/containers/af1c/config.v2.json", "{")],
+            vec![("var/lib/docker/containers/af1c/config.v2.json", "{\"Name\": 1}")],
+            vec![stat],
+            vec![("proc/7/stat", "7")],
+            vec![stat, ("proc/9/cmdline", "/usr/bin/conmon\0-c\0another\0-n\0sensor\0")],
+            vec![stat, ("proc/9/cmdline", "/usr/bin/conmon\0-c\0af1c\0-n")],
+            vec![stat, ("proc/9/cmdline", "bash\0-c\0af1c\0-n\0sensor")],
+            vec![("run/containerd/io.containerd.runtime.v2.task/default/af1c/config.json", "[]")],
+        ] {
+            assert_eq!(found(&files), None, "{files:?}");
+        }
+        let secret = host(&[("var/lib/docker/x/config.v2.json", "{\"Name\": \"/x\"}")]);
+        assert_eq!(name(secret.path(), "../x", 7), None);
+    }
+}

@@ -1,0 +1,67 @@
+use vf::Counter;
+
+use super::*;
+
+fn shown() -> Shown {
+    let claim = json!({
+        "vf": "0000:01:10.0", "index": 0, "pf": "0000:01:00.0", "pf_name": "pf0", "state": "attached", "nonce": "n",
+        "boot_id": "b", "container": "4f1c0f5e9d1b8a7c", "tenant": "acme", "interface": "mon0",
+        "netns": { "dev": 4, "ino": 5, "cookie": 6 }, "init": { "pid": 1, "start_time": 2 },
+        "worker": { "pid": 3, "start_time": 4 }, "since": 0, "scrub": "rebind", "on_loss": "stop",
+        "want": vf::Settings::default(),
+        "before": { "driver": null, "driver_override": null, "settings": vf::Settings::default(), "netdev": null },
+    });
+    let claim: Claim = serde_json::from_value(claim).unwrap();
+    let vf = |index, claim: Option<Claim>| VfStatus {
+        vf: format!("0000:01:10.{}", 2 * index),
+        index,
+        state: if claim.is_some() { "attached" } else { "free" },
+        reason: None,
+        vanished: false,
+        driver: None,
+        netdev: None,
+        settings: vf::Settings::default(),
+        frames: Some(Counted { count: 300, by: Counter::Interface }).filter(|_| claim.is_some()),
+        drops: None,
+        claim,
+        bad_claim: None,
+    };
+    Shown {
+        pfs: vec![PfStatus {
+            pf: "0000:01:00.0".into(),
+            name: "pf0".into(),
+            up: true,
+            total: 7,
+            vfs: vec![vf(0, Some(claim)), vf(1, None)],
+        }],
+        names: HashMap::from([("4f1c0f5e9d1b8a7c".to_owned(), "sensor".to_owned())]),
+        rates: HashMap::from([("0000:01:10.0".to_owned(), 12)]),
+    }
+}
+
+#[test]
+fn a_row_has_the_name_and_the_counts_or_dashes() {
+    assert_eq!(
+        table(&shown()),
+        "PF   VF  ADDRESS       STATE     VLAN  TRUST  TENANT  CONTAINER     NAME    AS    FRAMES       DROPS  SINCE\n\
+         pf0  0   0000:01:10.0  attached  0     off    acme    4f1c0f5e9d1b  sensor  mon0  300 (+12/s)  -      1970-01-01T00:00:00.000Z\n\
+         pf0  1   0000:01:10.2  free      0     off    -       -             -       -     -            -      -\n"
+    );
+}
+
+#[test]
+fn json_has_the_numbers_and_who_counted() {
+    let all = as_json(&shown());
+    let [claimed, free] = [&all[0]["vfs"][0], &all[0]["vfs"][1]];
+    assert_eq!(claimed["frames"], json!({ "count": 300, "by": "interface" }));
+    assert_eq!((&claimed["drops"], &claimed["frames_per_second"]), (&json!(null), &json!(12)));
+    assert_eq!(claimed["container_name"], "sensor");
+    assert_eq!(claimed["claim"]["container"], "4f1c0f5e9d1b8a7c");
+    assert_eq!((&free["frames"], &free["container_name"]), (&json!(null), &json!(null)));
+}
+
+#[test]
+fn a_watched_json_is_one_line() {
+    let options = Options { json: true, watch: Some(1) };
+    assert_eq!(show(&shown(), &options).lines().count(), 1);
+}
