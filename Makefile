@@ -8,6 +8,11 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr
 DESTDIR ?=
+FUZZ_SECONDS ?= 600
+
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+# What a user gets.
+BUILT = $(TARGET)/dist
 
 .PHONY: help
 help: ## show this list
@@ -15,9 +20,12 @@ help: ## show this list
 
 ifeq ($(shell tests/workshop needed && echo yes),yes)
 
-.PHONY: build test test-unit test-netns test-lab demo deb lab lab-shell lint fmt deps
-build test test-unit test-netns test-lab demo deb lab lab-shell lint fmt deps:
-	@tests/workshop run make $@
+# It knows nothing of this machine's environment.
+TARGET = target
+
+.PHONY: build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
+build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
+	@tests/workshop run make $@ FUZZ_SECONDS=$(FUZZ_SECONDS)
 
 else
 
@@ -25,25 +33,26 @@ else
 deps: ## install the Debian packages that building and testing need
 	@tests/deps
 
-# One profile and one choice of packages for everything, tests included: what is built once serves all of them. (With other
-# packages cargo would choose other features for what they share, and build that anew.)
+# Two profiles (Cargo.toml): `dist` for the programs that a user gets, `release` for the lab, the tests and all that is built
+# for them alone. One choice of packages for both: with others cargo would choose other features for what they share, and
+# build that anew.
 CARGO := cargo --locked
 PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
-LAB := target/release/lab
+LAB := $(TARGET)/release/lab
 
 .PHONY: build
-build: deps ## build runvf, runvf-hook and runvfctl into target/release
-	$(CARGO) build --release $(PROGRAMS)
+build: deps ## build runvf, runvf-hook and runvfctl into target/dist
+	$(CARGO) build --profile dist $(PROGRAMS)
 
 # The emulated host takes minutes to make, and none of the programs: both at once.
 .PHONY: build-and-image
 build-and-image: deps
 	$(CARGO) build --release --workspace --bin lab --bin demo
-	@$(LAB) build & image=$$!; $(CARGO) build --release $(PROGRAMS); built=$$?; wait $$image && exit $$built
+	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
 demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host; who saw what
-	@target/release/demo
+	@$(TARGET)/release/demo
 
 .PHONY: lab
 lab: build-and-image ## boot the emulated SR-IOV host and leave it running
@@ -69,6 +78,16 @@ test-netns: deps ## ring 2: the kernel's edge, in real network namespaces
 test-lab: build-and-image ## ring 3: the built programs under Docker and Podman on an emulated SR-IOV host
 	@tests/run lab
 
+.PHONY: bench
+bench: build-and-image ## what runvf costs beside runc, crun, `ip` and the bare kernel; no test
+	@$(CARGO) build --release --workspace --bin bench
+	@$(CARGO) build --profile dist --workspace --bin bench-guest
+	@$(TARGET)/release/bench
+
+.PHONY: fuzz
+fuzz: deps ## hostile input for FUZZ_SECONDS (600): configuration, annotations, hook state, claims, bundles, records
+	@tests/fuzz $(FUZZ_SECONDS)
+
 .PHONY: deb
 deb: build ## pack a Debian package into target/
 	@packaging/deb/build
@@ -79,6 +98,12 @@ lint: deps ## formatting and clippy
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --workspace --lib --bins --features vf/fault-points -- -D warnings
 
+.PHONY: deny
+deny: deps ## licences and origins of all packages, and what is known against them; no test, since it needs the network
+	@command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check licenses bans sources
+	cargo deny --locked check advisories
+
 .PHONY: fmt
 fmt: deps ## format the code
 	cargo fmt --all
@@ -87,9 +112,9 @@ endif
 
 .PHONY: install
 install: ## install what `make build` built (PREFIX, DESTDIR)
-	install -D -m 755 target/release/runvf $(DESTDIR)$(PREFIX)/bin/runvf
-	install -D -m 755 target/release/runvfctl $(DESTDIR)$(PREFIX)/bin/runvfctl
-	install -D -m 755 target/release/runvf-hook $(DESTDIR)$(PREFIX)/libexec/runvf/runvf-hook
+	install -D -m 755 $(BUILT)/runvf $(DESTDIR)$(PREFIX)/bin/runvf
+	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)$(PREFIX)/bin/runvfctl
+	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)$(PREFIX)/libexec/runvf/runvf-hook
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d packaging/hooks.d/*.json
 	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
@@ -98,10 +123,10 @@ install: ## install what `make build` built (PREFIX, DESTDIR)
 	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	for program in runvf runvfctl; do \
-	    target/release/$$program man $(DESTDIR)$(PREFIX)/share/man/man1 && \
-	    target/release/$$program completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program && \
-	    target/release/$$program completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program && \
-	    target/release/$$program completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
+	    $(BUILT)/$$program man $(DESTDIR)$(PREFIX)/share/man/man1 && \
+	    $(BUILT)/$$program completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program && \
+	    $(BUILT)/$$program completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program && \
+	    $(BUILT)/$$program completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
 	done
 	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
 

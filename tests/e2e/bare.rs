@@ -128,3 +128,55 @@ fn a_root_on_a_noexec_mount_can_be_executed() {
     // The host has seen nothing of it.
     lab.ok("findmnt -rn | diff /tmp/before -; findmnt -no OPTIONS /run | grep noexec").unwrap();
 }
+
+/// containerd deletes the container of a shim that was killed, while the runtime that the shim had started goes on creating it; and
+/// conmon takes the runtime with it when it is killed. Both engines delete without saying `--systemd-cgroup`.
+#[test]
+fn a_create_that_is_cut_short_leaves_no_process() {
+    let lab = prepared();
+    let before = state(&lab);
+    for runtime in ["runc", "runvf"] {
+        for systemd in ["", "--systemd-cgroup"] {
+            for happens in ["rm -rf /run/runc/cut /run/runvf/containers/cut", "kill -9 $PPID"] {
+                let script = format!(
+                    r#"mkdir -p /tmp/d; cd /tmp/d; bundle=/var/lib/runvf-bundles/tcpdump; echo '{happens}' > hook
+                    path=/cut; [ -z "{systemd}" ] || path=system.slice:runvf:cut
+                    jq ".root.path = \"$bundle/rootfs\" | .annotations = {{}} | .mounts |= map(select(.type != \"bind\"))
+                        | .linux.cgroupsPath = \"$path\" | .hooks.createRuntime = [{{path: \"/bin/sh\", args: [\"sh\", \"/tmp/d/hook\"]}}]" \
+                        $bundle/config.json > config.json
+                    timeout 60 {runtime} {systemd} create --bundle . cut < /dev/null > /dev/null 2>&1 && echo created
+                    {runtime} delete --force cut
+                    # An empty cgroup is what runc leaves, too, if it was killed.
+                    left() {{ pgrep -af 'create --bundle . cut'; [ {runtime} = runc ] || find /sys/fs/cgroup -name '*cut*'; }}
+                    for _ in $(seq 100); do [ -z "$(left)" ] && echo gone && break; sleep 0.1; done
+                    left; rm -rf /tmp/d"#
+                );
+                // In a file: its text would be found by pgrep.
+                lab.write("/tmp/cut.sh", script).unwrap();
+                let told = lab.ok("bash /tmp/cut.sh 2> /tmp/cut.err; rm /tmp/cut.sh").unwrap();
+                assert_eq!(told.text(), "gone", "{runtime} {systemd}: {happens}");
+            }
+        }
+    }
+    leave(lab, &before);
+}
+
+/// Two may be in one cgroup; what fails ends what is its own.
+#[test]
+fn a_create_that_fails_ends_nobody_else() {
+    let lab = prepared();
+    let before = state(&lab);
+    for runtime in ["runc", "runvf"] {
+        let script = format!(
+            r#"mkdir -p /tmp/d; cd /tmp/d; bundle=/var/lib/runvf-bundles/tcpdump
+            of() {{ jq ".root.path = \"$bundle/rootfs\" | .process.terminal = $1 | .annotations = {{}} | .mounts |= map(select(.type != \"bind\")) | .linux.cgroupsPath = \"/shared\"
+                | .process.args = [\"sleep\", \"1000\"]" $bundle/config.json > config.json; }}
+            of false; {runtime} run -d --bundle . first < /dev/null > /dev/null 2>&1
+            # Nobody takes the terminal.
+            of true; {runtime} create --bundle . second < /dev/null > /dev/null 2>&1 || echo failed
+            {runtime} state first | jq -r .status; {runtime} delete --force first; rm -rf /tmp/d"#
+        );
+        assert_eq!(lab.ok(&script).unwrap().text(), "failed\nrunning", "{runtime}");
+    }
+    leave(lab, &before);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lab::Lab;
+use lab::{BothCpus, Lab};
 use serde_json::Value;
 
 use crate::holder::{assert_free, functions, gc, seed, vlans, with};
@@ -67,15 +67,15 @@ disperse() {
 "#;
 
 /// Three PFs in one pool, each with all the VFs it can have.
-fn host() -> Lab {
+fn host() -> (Lab, BothCpus) {
     let lab = installed();
-    lab.use_both_cpus().unwrap();
+    let both = lab.use_both_cpus().unwrap();
     functions(&lab);
     lab.write("/tmp/functions.crowd", CROWD).unwrap();
     lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")
         .unwrap();
     assert_free(&lab, "before");
-    lab
+    (lab, both)
 }
 
 fn crowd(lab: &Lab, script: &str) -> String {
@@ -105,7 +105,7 @@ fn vlan_of(container: &Value) -> u64 {
 
 #[test]
 fn forty_at_once_share_twenty_one_vfs() {
-    let lab = host();
+    let (lab, _both) = host();
     let before = state(&lab);
     // The second time on VFs that have all been used.
     for _ in 0..2 {
@@ -150,7 +150,7 @@ fn once(lab: &Lab) {
 
 #[test]
 fn killed_in_a_crowd_nobody_keeps_a_vf() {
-    let lab = host();
+    let (lab, _both) = host();
     let seed = seed();
     let namespaces = "readlink /proc/[0-9]*/ns/net 2>/dev/null | sort -u | wc -l";
     let before = lab.sh(namespaces).unwrap().stdout;

@@ -128,7 +128,8 @@ fn another_engine_is_for_new_containers_only() {
     }
     for engine in ENGINES {
         let output = run(&lab, engine, "", "true");
-        let told = "/etc/runvf/runtime.toml: engine `no such engine` is none of builtin, runc,";
+        let told =
+            "/etc/runvf/runtime.toml: line 1: engine `no such engine` is none of builtin, runc,";
         assert!(output.stderr.contains(told), "{output}");
     }
 }

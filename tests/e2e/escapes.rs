@@ -142,6 +142,96 @@ fn a_root_leads_nowhere_else() {
     leave(lab, &before);
 }
 
+/// CVE-2024-21626: a path of the container's that begins with a folder that the runtime has open. `PATH` tries all numbers at once, for
+/// the first process, for one on a root that cannot be executed as it is mounted, and for one that joins.
+#[test]
+fn a_program_is_found_nowhere_else() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = RUNTIMES.map(|runtime| {
+        let script = format!(
+            r#"root; r={runtime}; mkdir -p /var/escape /run/e; cp /usr/bin/echo /var/escape/program
+            PATH_OF_ALL=$(for n in $(seq 3 60); do printf '%s:' /proc/self/fd/$n/../../../../../../../../var/escape; done)
+            look=".process.args = [\"program\", \"hidden\"] | .process.env = [\"PATH=$PATH_OF_ALL\"]"
+            bundle "$look"; try 'the first process' $r
+            cp -r /tmp/e/root /run/e/root; bundle "$look | .root.path = \"/run/e/root\""; try 'on a root without exec' $r
+            bundle '.process.args = ["sleep", "1000"]'; $r run -d --bundle /tmp/e escape < /dev/null > /dev/null 2>&1
+            $r exec escape true && echo joined
+            $r exec --env PATH=$PATH_OF_ALL escape program hidden > /tmp/e/out 2>&1 && echo DONE || echo refused
+            grep -c hidden /tmp/e/out || true; $r delete -f escape; rm -rf /tmp/e /run/e /var/escape"#
+        );
+        let told = sourced(&lab, &script);
+        assert_none_done(runtime, &told);
+        told
+    });
+    let expected =
+        "the first process: refused\non a root without exec: refused\njoined\nrefused\n0";
+    assert_eq!(told, [expected; 2]);
+    leave(lab, &before);
+}
+
+/// CVE-2019-14271: where a home is looked up by the C library, that opens what the image has as its configuration, and loads what this
+/// names. Here it would wait for a pipe's writer.
+#[test]
+fn nothing_of_the_image_is_loaded() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = RUNTIMES.map(|runtime| {
+        let script = format!(
+            r#"root; r={runtime}; cd /tmp/e/root; rm -f etc/nsswitch.conf; mkfifo etc/nsswitch.conf; echo 'seven:x:7:7::/seven:' >> etc/passwd
+            say='echo home $HOME; grep -h Cap /proc/self/status; umask'
+            for user in 0 7 8; do
+                bundle ".process.env = [\"PATH=/usr/bin:/bin\"] | .process.user.uid = $user | .process.args = [\"sh\", \"-c\", \"$say\"]"
+                try "user $user" $r; cat /tmp/e/out
+            done
+            bundle ".process.env = [\"PATH=/usr/bin:/bin\"] | del(.process.capabilities) | .process.args = [\"sh\", \"-c\", \"$say\"]"
+            try 'no capabilities' $r; cat /tmp/e/out
+            bundle 'del(.linux.resources) | .process.capabilities[] += ["CAP_MKNOD"] | .process.args = ["sh", "-c", "mknod /x b 254 0; head -c 1 /x > /dev/null && echo hidden; head -c 1 /dev/zero | wc -c"]'
+            try 'no resources' $r; grep -v head: /tmp/e/out
+            bundle '.process.env = ["PATH=/usr/bin:/bin"] | .process.args = ["sleep", "1000"]'; umask 077; $r run -d --bundle /tmp/e escape < /dev/null > /dev/null 2>&1
+            for user in 0 7; do timeout 60 $r exec --user $user escape sh -c "$say"; done; $r delete -f escape; rm -rf /tmp/e"#
+        );
+        let told = sourced(&lab, &script);
+        assert_none_done(runtime, &told);
+        told
+    });
+    assert_eq!(told[1], told[0]);
+    for line in [
+        "user 7: ran",
+        "home /root",
+        "home /seven",
+        "home /",
+        "no capabilities: ran",
+        "no resources: ran",
+        "0022",
+    ] {
+        assert!(told[0].lines().any(|said| said == line), "no `{line}` in\n{}", told[0]);
+    }
+    leave(lab, &before);
+}
+
+/// libcontainer would run it with the host's users.
+#[test]
+fn nobody_joins_a_user_namespace_from_outside() {
+    let lab = prepared();
+    let before = state(&lab);
+    let script = r#"root; chown -R 1000000:1000000 /tmp/e/root
+        bundle '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 1000000, size: 65536}]
+            | .linux.gidMappings = .linux.uidMappings | .process.args = ["sleep", "1000"]'
+        for r in runc runvf; do
+            $r run -d --bundle /tmp/e escape < /dev/null > /tmp/e/out 2>&1 || cat /tmp/e/out
+            $r exec escape cat /proc/self/uid_map 2>&1 || echo refused
+            $r delete -f escape
+        done
+        rm -rf /tmp/e"#;
+    let told = sourced(&lab, script);
+    let lines: Vec<&str> = told.lines().map(str::trim).collect();
+    let refused = "runvf: cannot exec in container escape: it has a user namespace, and libcontainer would not enter it; \
+                   have `engine = \"runc\"` in /etc/runvf/runtime.toml before it is created";
+    assert_eq!(lines, ["0    1000000      65536", refused, "refused"]);
+    leave(lab, &before);
+}
+
 /// CVE-2019-5736: the kernel's link to the program that enters a container is open to the container's processes. It is kept
 /// open until nobody runs the program any more, when it could be written to.
 #[test]

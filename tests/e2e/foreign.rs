@@ -50,6 +50,53 @@ fn late_and_double_releases_change_nothing() {
     assert_free(&lab, "after b");
 }
 
+/// The lock of the first PF is somebody's until `unlock`; `waiting` is when a hook has come to it.
+const BUSY: &str = r#"
+lock=/run/runvf/locks/0000:01:00.0.lock
+busy() { flock $lock sleep 1000 < /dev/null &> /dev/null & holder=$!
+    until ! flock -n $lock true; do :; done; }
+unlock() { pkill -P $holder sleep; }
+waiting() { SECONDS=0
+    until ls -l /proc/$(pgrep -nx runvf-hook)/fd 2> /dev/null | grep -q $lock; do
+        [ $SECONDS -lt 20 ] || return 1; sleep 0.01; done; }
+"#;
+
+/// Whoever had to wait for a PF looks again for those who died meanwhile.
+#[test]
+fn the_vf_of_one_who_died_during_a_wait_is_not_missed() {
+    let lab = host();
+    ok(&lab, "for n in 1 2 3; do holder h$n 1$n; attach h$n; done");
+    assert_eq!(vlans(&lab).len(), 3, "no VF is free");
+    ok(
+        &lab,
+        &format!(
+            "{BUSY} holder late 20; busy; attach late & late=$!; waiting; end h2; unlock; wait $late"
+        ),
+    );
+    let on: Vec<_> = vlans(&lab).into_iter().map(|(vlan, _, vf)| (vlan, vf)).collect();
+    assert!(on.contains(&(20, SECOND.to_owned())), "{on:?}");
+    ok(&lab, "for name in h1 h3 late; do end $name; detach $name; done");
+    assert_free(&lab, "after all");
+}
+
+/// A name that a dead container's VF has in a namespace that outlived it is waited for, if that VF's PF is busy.
+#[test]
+fn the_name_of_one_who_died_is_free_again() {
+    let lab = host();
+    let in_its_place = "nsenter -n -t $(cat /tmp/a.pid) sleep 100000 < /dev/null &> /dev/null & echo $! > /tmp/b.pid
+        until [ $(readlink /proc/$!/ns/net) = $(readlink /proc/$(cat /tmp/a.pid)/ns/net) ]; do :; done
+        sed \"s/\\\"pid\\\":[0-9]*/\\\"pid\\\":$!/; s/\\\"id\\\":\\\"a\\\"/\\\"id\\\":\\\"b\\\"/; s/\\\"11\\\"/\\\"22\\\"/\" /tmp/a.state > /tmp/b.state";
+    ok(
+        &lab,
+        &format!(
+            "{BUSY} holder a 11; attach a; {in_its_place}; end a; busy; attach b & b=$!; waiting; unlock; wait $b"
+        ),
+    );
+    assert_eq!(theirs(&lab, "b", 22).0, on_first(22));
+    ok(&lab, "end b; detach b");
+    assert_free(&lab, "after b");
+}
+
 /// A VF that its container had lost, and that was then given to another driver, is not torn from it.
 #[test]
 fn a_lost_vf_that_somebody_took_is_left_to_them() {
@@ -212,6 +259,23 @@ const OTHERS: [(&str, &str, &str); 7] = [
     ),
     ("it has a VLAN", "ip link set pf0 vf 0 vlan 77", "ip link set pf0 vf 0 vlan 0"),
 ];
+
+/// Then nothing is left to be cleaned, and the file keeps nobody from anything but the same address.
+#[test]
+fn what_is_no_claim_of_a_vf_that_vanished_is_removed_by_a_repair() {
+    let lab = host();
+    lab.ok("mkdir -p -m 700 /run/runvf/claims; echo 0 > /sys/class/net/pf0/device/sriov_numvfs; cd /run/runvf/claims
+         mkdir -p 0000:01:10.0.json/folder; echo '{' > 0000:01:10.2.json; echo '{' > /tmp/other.json")
+        .unwrap();
+    for vf in [FIRST, SECOND] {
+        let repaired = lab.json(&format!("runvfctl repair {vf} --json")).unwrap();
+        assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
+    }
+    lab.ok("[ -z \"$(ls -A /run/runvf/claims)\" ]").unwrap();
+    let refused = lab.sh("runvfctl repair ../../../tmp/other; cat /tmp/other.json").unwrap();
+    assert_eq!((refused.status, refused.text()), (0, "{"), "{refused}");
+    assert!(refused.stderr.contains("there is no VF ../../../tmp/other"), "{refused}");
+}
 
 #[test]
 fn what_others_use_is_never_claimed() {

@@ -47,6 +47,23 @@ fn each_of_three_tenants_sees_its_vlan_and_nothing_else() {
     let traffic = Traffic::new().send_all(&vlans, &stations, FRAMES);
     traffic.play(&lab, "mirror0").unwrap();
 
+    for (_, name, vlan) in TENANTS {
+        // Three classes of frames. igbvf asks its card every two seconds.
+        let row = format!(
+            "[.[].vfs[] | select(.container_name == \"{name}\" and .settings.vlan == {vlan}
+                and .frames.by == \"interface\" and .frames.count >= {} and .drops == null)] | length == 1",
+            3 * FRAMES
+        );
+        let seen = format!("runvfctl status --json | jq -e '{row}'");
+        if let Err(error) = lab.wait_until(Duration::from_secs(30), &seen) {
+            panic!("{error}\n{}", lab.sh("runvfctl status").unwrap());
+        }
+    }
+    // A pipe gets a document on each line, until somebody has seen enough.
+    lab.ok("timeout --preserve-status -s INT 4 runvfctl status --watch=1 --json > /tmp/watched
+            [ $(wc -l < /tmp/watched) -ge 2 ]; tail -n 1 /tmp/watched | jq -e '[.[].vfs[].frames_per_second] | max == 0'")
+        .unwrap();
+
     for ((engine, name, vlan), station) in TENANTS.into_iter().zip(stations) {
         // The 82576 gives a unicast frame to the VF of that address alone, so one for another tenant's address is for nobody
         // on this VLAN. It must not come here in any case.

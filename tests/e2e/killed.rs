@@ -180,7 +180,9 @@ fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
 }
 
 /// Ends whoever is left, and has the operator put things right.
-const PUT_RIGHT: &str = "end a; end b; runvfctl gc; runvfctl repair
+const PUT_RIGHT: &str = "end a; end b; runvfctl gc
+    echo after gc: $(cat /run/runvf/claims/0*.json | tr -d ' \\n' | grep -oE '\"state\":(.\"[a-z]+\"|\"[a-z]+\")')
+    runvfctl repair
     for claim in /run/runvf/claims/0*.json; do
         [ ! -e $claim ] || grep -q nonce $claim || runvfctl repair $(basename $claim .json); done
     udevadm settle";
@@ -275,6 +277,16 @@ impl Seen {
         assert!(!format!("{:?}", self.vfs).contains("02:00:00:00:00:11"), "{}", self.case);
     }
 
+    /// Once all containers are dead and `gc` has been there, what is claimed at all is in quarantine.
+    fn assert_gc_was_enough(&self) {
+        let claims =
+            self.text.lines().find_map(|line| line.strip_prefix("after gc:")).expect(&self.case);
+        let states = claims.split("\"state\":").skip(1).map(str::trim);
+        for state in states {
+            assert_eq!(state, "{\"quarantined\"", "{}", self.case);
+        }
+    }
+
     /// After an attach that met an error: it came through whole, or nothing of it is left but what must not be used.
     fn assert_attached_or_refused(&self) {
         let state = self.state();
@@ -308,19 +320,20 @@ impl Seen {
 fn break_everywhere(lab: &Lab, procedure: &Procedure) {
     let points = trace(lab, procedure);
     assert!(points.len() >= 4, "{}: only {points:?}", procedure.name);
-    let mut broken = 0;
+    let mut broken = BTreeMap::new();
     let wanted = |point: &str| procedure.only.is_empty() || procedure.only.contains(&point);
     for (point, count) in points.iter().filter(|(point, _)| wanted(point)) {
         let reads = point.starts_with("read-");
         for nth in 1..=if reads { 1 } else { *count } {
             for how in procedure.ways.iter().filter(|how| !reads || **how == "error") {
-                broken += 1;
+                let broken = broken.entry(how).or_insert(0);
+                *broken += 1;
                 // Every other time the next to come is not the operator but another container.
-                break_at(lab, procedure, &format!("{point}:{nth}:{how}"), broken % 2 == 0);
+                break_at(lab, procedure, &format!("{point}:{nth}:{how}"), *broken % 2 == 0);
             }
         }
     }
-    eprintln!("{}: broken in {broken} ways", procedure.name);
+    eprintln!("{}: broken so often: {broken:?}", procedure.name);
 }
 
 fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
@@ -344,6 +357,7 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
         seen[1].assert_another_attached();
     }
     let last = &seen[seen.len() - 1];
+    last.assert_gc_was_enough();
     last.assert_all_clean();
     // A repair without a readable claim knows nothing of what was before; and where VFs are made anew, nobody had set anything.
     if ![CREATION.name, UNREADABLE.name].contains(name) {
@@ -384,6 +398,39 @@ fn repair_broken_at_every_step() {
     let lab = with_vfs();
     break_everywhere(&lab, &REPAIR);
     break_everywhere(&lab, &UNREADABLE);
+}
+
+/// Drivers are, for a moment: with a PF in a reset, say.
+#[test]
+fn a_driver_that_is_busy_is_asked_again() {
+    let lab = faulty_host();
+    for (procedure, point) in [(CREATION, "numvfs"), (ATTACH, "vf-set"), (ATTACH, "flags")] {
+        let Procedure { name, prepare, run, leaves, .. } = procedure;
+        let busy = format!("{prepare}; export RUNVF_FAULT={point}:1:busy RUNVF_FAULT_LOG=/tmp/trace; rm -f /tmp/trace
+             {run}; echo \"ended with $?\"; unset RUNVF_FAULT RUNVF_FAULT_LOG; grep -cx {point} /tmp/trace");
+        let seen = Seen::after(&lab, &[&busy, PUT_RIGHT], &format!("{name}, {point} busy"));
+        assert!(seen[0].text.contains("ended with 0\n"), "{}", seen[0].case);
+        assert_eq!(seen[0].state().as_deref(), leaves, "{}", seen[0].case);
+        let asked = seen[0].text.lines().last().and_then(|count| count.parse::<u32>().ok());
+        assert!(asked.is_some_and(|asked| asked >= 2), "{}", seen[0].case);
+        seen[1].assert_all_clean();
+    }
+}
+
+/// What a container must not go on seeing is taken from it.
+#[test]
+fn what_cannot_be_set_back_is_lost() {
+    let lab = faulty_host();
+    let changed = "holder a; hook attach a 11; ip link set pf0 vf 0 vlan 300
+        RUNVF_FAULT=vf-set:1:error timeout 100 runvfctl gc; echo \"ended with $?\"
+        until [ ! -e /proc/$(cat /tmp/a.pid)/ns/net ]; do sleep 0.01; done
+        [ -e /sys/bus/pci/devices/0000:01:10.0/driver ] || echo 'no driver'";
+    let seen = Seen::after(&lab, &[changed, PUT_RIGHT], "a change that cannot be taken back");
+    assert_eq!(seen[0].state().as_deref(), Some("lost"), "{}", seen[0].case);
+    for told in ["ended with 0", "no driver", "VLAN 300 instead of VLAN 11"] {
+        assert!(seen[0].text.contains(told), "{}", seen[0].case);
+    }
+    seen[1].assert_all_clean();
 }
 
 /// As a PF is after a boot.
@@ -443,7 +490,8 @@ fn no_point_is_left_out() {
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
     met.extend(trace(&lab, &CREATION).into_keys());
     lab.ok(UNREADY).unwrap();
-    for command in ["setup", "doctor"] {
+    // Its tenant has every VLAN, so that none is spare.
+    for command in ["setup", "doctor", "probe pf0 --vlan 4001 --other 4002"] {
         met.extend(traced(&lab, &format!("runvfctl {command}")).into_keys());
     }
     // Drivers that have a flag which matters are not here; the tests of `setup` turn one of igb's.

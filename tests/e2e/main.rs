@@ -7,15 +7,17 @@ mod bare;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
-mod cycles;
-#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod escapes;
+#[cfg(test)]
+mod everyday;
 #[cfg(test)]
 mod first_process;
 #[cfg(test)]
@@ -43,11 +45,11 @@ mod options;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
-mod plain;
-#[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod probe;
 #[cfg(test)]
 mod scrub;
 #[cfg(test)]

@@ -1,37 +1,82 @@
-//! The Debian package on a host that has never seen runvf: installed, used, upgraded, removed, purged.
+//! The Debian package on a host that has never seen runvf: installed and used as README.md says, upgraded, removed, purged.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use lab::Lab;
 
-use crate::engine::{Engine, run};
+use crate::engine::{Engine, IMAGE, run};
 
-const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n";
-
-/// `tests/run` packs both: the version of Cargo.toml, and one after it.
+/// `tests/run` packs both: the version of Cargo.toml, and one after it. `make deb` leaves the first where README.md has it.
 fn push(lab: &Lab) {
-    let package = |name: &str| (lab::built().join(name), format!("/tmp/{name}"), 0o644);
-    lab.push_tree(vec![package("one.deb"), package("two.deb")]).unwrap();
+    let package = |name: &str, goal: &str| (lab::built().join(name), goal.to_owned(), 0o644);
+    lab.push_tree(vec![
+        package("one.deb", "/root/target/runvf_one.deb"),
+        package("two.deb", "/tmp/two.deb"),
+    ])
+    .unwrap();
 }
 
-fn sees_a_carrier(lab: &Lab, engine: Engine) {
-    let output =
-        run(lab, engine, "--annotation io.runvf.vlan=100", "cat /sys/class/net/mon0/carrier");
-    assert_eq!(output.text(), "1", "{engine:?}: {output}");
+/// The ten commands of README.md for a machine like this one.
+fn ten_lines() -> [String; 10] {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let section = |text: &&str| text.starts_with("Use it, on real hardware\n");
+    let section = readme.split("\n## ").find(section).unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands = lines.enumerate().map(|(index, line)| {
+        let (command, told) = line.split_once(" # ").unwrap();
+        assert!(told.starts_with(&format!("{}. ", index + 1)), "{line}");
+        command.trim().to_owned()
+    });
+    commands.collect::<Vec<_>>().try_into().unwrap()
+}
+
+/// From the package to two sensors on their VLAN with what README.md says, and nothing else.
+fn walk(lab: &Lab) {
+    let [install, init, setup, at_boot, docker, timer, doctor, by_docker, by_podman, status] =
+        ten_lines();
+    let install = install.strip_prefix("make deb && ").unwrap();
+    lab.ok(&format!("cd /root; {install}; {init}")).unwrap();
+    lab.ok(&format!("{setup}; {at_boot}; {docker}; {timer}; {doctor} || [ $? = 1 ]")).unwrap();
+    for (engine, line) in [("docker", by_docker), ("podman", by_podman)] {
+        let line = line.replace("IMAGE", IMAGE);
+        assert!(line.contains(IMAGE) && line.starts_with(engine), "{line}");
+        // It is the terminal's until somebody stops it.
+        lab.ok(&format!("{line} > /tmp/{engine}.log 2>&1 < /dev/null &")).unwrap();
+        let its = "[.[].vfs[] | select(.state == \"attached\" and .settings.vlan == 100 and .container_name)]";
+        let count = if engine == "docker" { 1 } else { 2 };
+        let seen = format!("{status} --json | jq -e '{its} | length == {count}'");
+        if let Err(error) = lab.wait_until(Duration::from_secs(90), &seen) {
+            panic!("{error}\n{}", lab.sh(&format!("{status}; cat /tmp/{engine}.log")).unwrap());
+        }
+    }
+    let shown = lab.ok(&status).unwrap();
+    let sensors = shown.stdout.lines().filter(|line| line.contains(" attached  100   on "));
+    assert_eq!(sensors.count(), 2, "{shown}");
+    lab.ok("docker rm -f $(docker ps -q); podman rm -fa").unwrap();
+    lab.wait_until(Duration::from_secs(30), "[ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
 }
 
 #[test]
 fn a_package_lives_from_its_installation_to_its_purge() {
     let lab = Lab::restore().unwrap();
     push(&lab);
-    lab.ok("dpkg -l > /tmp/before; dpkg -i /tmp/one.deb; systemctl is-active runvf-gc.timer; mkdir -p /etc/runvf").unwrap();
-    lab.write("/etc/runvf/config.toml", CONFIG).unwrap();
+    lab.ok("dpkg -l > /tmp/before").unwrap();
+    walk(&lab);
     // The guest keeps no manuals and no documents.
-    lab.ok("runvfctl install docker; [ -z \"$(dpkg --verify runvf | grep -vE '/usr/share/(man|doc)/')\" ]
-            dpkg-deb --fsys-tarfile /tmp/one.deb | tar t | grep -c '/man1/runvf.1.gz\\|/man1/runvfctl-status.1.gz' | grep 2
+    lab.ok("systemctl is-active runvf-gc.timer; [ -z \"$(dpkg --verify runvf | grep -vE '/usr/share/(man|doc)/')\" ]
+            dpkg-deb --fsys-tarfile /root/target/runvf_one.deb | tar t | grep -c '/man1/runvf.1.gz\\|/man1/runvfctl-status.1.gz' | grep 2
             bash -c 'source /usr/share/bash-completion/completions/runvfctl; complete -p runvfctl'")
         .unwrap();
-    sees_a_carrier(&lab, Engine::Docker);
-    sees_a_carrier(&lab, Engine::PodmanHooks);
-    sees_a_carrier(&lab, Engine::PodmanRuntime);
+    let by_runtime = run(
+        &lab,
+        Engine::PodmanRuntime,
+        "--annotation io.runvf.vlan=100",
+        "cat /sys/class/net/mon0/carrier",
+    );
+    assert_eq!(by_runtime.text(), "1", "{by_runtime}");
 
     // A sensor that runs is none the worse for an upgrade, and keeps the package from being removed.
     lab.ok("docker run -d --name sensor --runtime runvf --annotation io.runvf.vlan=200 runvf/tcpdump sleep 1000
@@ -53,6 +98,6 @@ fn a_package_lives_from_its_installation_to_its_purge() {
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();
     lab.ok("dpkg -P runvf; cat /etc/runvf/config.toml | grep sensors; dpkg -l > /tmp/after; diff /tmp/before /tmp/after
             ! find / -xdev -name '*runvf*' -not -path '/proc/*' -not -path '/var/lib/docker/*' -not -path '/var/lib/containers/*' -not -path '/var/lib/containerd/*' \
-                -not -path '/tmp/*' -not -path '/etc/runvf*' -not -path '/var/lib/runvf-bundles*' -not -path '/var/log/*' | grep .")
+                -not -path '/tmp/*' -not -path '/root/target/*' -not -path '/etc/runvf*' -not -path '/var/lib/runvf-bundles*' -not -path '/var/log/*' | grep .")
         .unwrap();
 }

@@ -70,6 +70,20 @@ fn a_sensor_in_a_pod_has_its_vf_in_the_pods_network() {
     leave(lab, &before);
 }
 
+/// What `ctr` does every day, with `$r` as the runtime.
+const CTR: &str = r#"
+c="ctr -n lab"
+$c run --rm --runc-binary $r $i plain sh -c 'echo out; exit 3' < /dev/null || echo "= $?"
+$c run -d --runc-binary $r $i plain sleep 1000 < /dev/null
+$c task exec --exec-id a plain sh -c 'echo inside; exit 4' < /dev/null || echo "= $?"
+status() { $c task ls | awk '$1 == "plain" { print $3 }'; }
+$c task pause plain; status; $c task resume plain; status
+echo $($c task ps plain | tail -n +2 | wc -l) process
+$c task metrics --format json plain | jq -c 'keys'
+$c task kill -s KILL plain; until [ "$(status)" = STOPPED ]; do sleep 0.1; done
+$c task rm plain && $c container rm plain && echo removed
+"#;
+
 /// containerd's own client names no runtime of its configuration, but a program.
 #[test]
 fn containerd_runs_what_ctr_names() {
@@ -77,11 +91,12 @@ fn containerd_runs_what_ctr_names() {
     let before = state(&lab);
     let image = "docker.io/runvf/tcpdump:latest";
     lab.ok("docker save runvf/tcpdump | ctr -n lab image import - > /dev/null").unwrap();
-    for runtime in ["runc", "runvf"] {
-        let run = format!("ctr -n lab run --rm --runc-binary /usr/bin/{runtime} {image} plain");
-        let output = lab.sh(&format!("{run} sh -c 'echo out; exit 3' < /dev/null")).unwrap();
-        assert_eq!((output.status, output.text()), (3, "out"), "{runtime}: {output}");
+    let everyday = ["runc", "runvf"]
+        .map(|runtime| lab.ok(&format!("r=/usr/bin/{runtime}; i={image}; {CTR}")).unwrap().stdout);
+    for line in ["out", "= 3", "inside", "= 4", "PAUSED", "RUNNING", "1 process", "removed"] {
+        assert!(everyday[0].lines().any(|there| there == line), "{line}: {}", everyday[0]);
     }
+    assert_eq!(everyday[0], everyday[1]);
     let run = "ctr -n lab run -d --runc-binary /usr/bin/runvf --annotation io.runvf.vlan=100";
     lab.ok(&format!("{run} {image} sensor sleep 1000")).unwrap();
     assert_eq!(on_vlans(&lab, "pf0"), [(100, true)]);

@@ -105,6 +105,13 @@ fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
         assert_eq!(quarantined["vlan_list"][0].get("vlan"), None, "{quarantined}");
         assert_eq!(quarantined["trust"], false, "{quarantined}");
 
+        // As if the kernel had hung when it was to be disarmed.
+        lab.ok("ip link set pf0 vf 0 vlan 100; ip link set pf0 vf 0 trust on; runvfctl gc")
+            .unwrap();
+        let disarmed = vf(&lab, "pf0", 0);
+        assert_eq!(disarmed["vlan_list"][0].get("vlan"), None, "{disarmed}");
+        assert_eq!(disarmed["trust"], false, "{disarmed}");
+
         lab.ok("echo > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl gc").unwrap();
         let output = run(
             &lab,
@@ -114,8 +121,11 @@ fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
         );
         assert!(output.stdout.contains("0000:01:10.2"), "the next VF, and not this one: {output}");
 
-        let repaired = lab.json("runvfctl repair --json").unwrap();
-        assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
+        // One that is not there does not keep the other from it.
+        let both = "runvfctl repair 0000:01:1f.0 0000:01:10.0 --json || [ $? = 3 ]";
+        let repaired = lab.json(both).unwrap();
+        assert_eq!(repaired[0]["outcome"], "left", "{repaired}");
+        assert_eq!(repaired[1]["outcome"], "clean", "{repaired}");
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
     }

@@ -30,6 +30,8 @@ fn a_pf_is_made_ready_and_then_left_alone() {
     let lab = installed();
     configure(&lab, &pool("\"pf0\"", 3));
     lab.ok("ip link set pf0 promisc off").unwrap();
+    // Whoever only looks writes nothing.
+    lab.ok("runvfctl status; runvfctl setup --dry-run; runvfctl doctor || true; [ ! -e /run/runvf/claims ]").unwrap();
     let before = state(&lab);
     // A VF of this PF would be up and promiscuous and see nothing of others.
     let refused = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "echo it runs");
@@ -50,10 +52,12 @@ fn a_pf_is_made_ready_and_then_left_alone() {
     said(&done, 3, "pf9: not ready: PF pf9 of pool `sensors` is not on this machine; ");
     assert_eq!(pf0(&lab), (true, true, "3".to_owned()));
 
-    configure(&lab, &pool("\"pf0\"", 3));
+    let defaults = "[defaults]\nprofile = \"plain\"\nmtu = 1400\n";
+    configure(&lab, &(defaults.to_owned() + &pool("\"pf0\"", 3)));
     said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: ready: nothing to do\n");
     let output = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "ip link show mon0");
-    assert!(output.stdout.contains("PROMISC"), "{output}");
+    let has = |text: &str| output.stdout.contains(text);
+    assert!(has("PROMISC") && has("mtu 1400") && !has("NOARP"), "{output}");
 
     for other in [2, 5] {
         configure(&lab, &pool("\"pf0\"", other));

@@ -129,9 +129,11 @@ fn the_pf_goes_down_and_up() {
     sensor(&lab);
     assert_sensor_sees(&lab);
     lab.ok("ip link set pf0 down").unwrap();
+    let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
+    // The VF's driver looks every two seconds. If it were up again before that, the VF would look well, and see nothing yet.
+    lab.wait_until(SOON, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
     assert_eq!(gc(&lab), [], "a link that is down is no loss");
     lab.ok("ip link set pf0 up").unwrap();
-    let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
     lab.wait_until(SOON, &format!("{inside} | grep -q 'PROMISC.*LOWER_UP'")).unwrap();
     assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
     assert_sensor_sees(&lab);
@@ -272,5 +274,54 @@ fn a_container_hides_its_vf_in_a_namespace_of_its_own() {
     lab.ok("! docker exec sleeper ip link show mon0").unwrap();
     assert_eq!(gc(&lab), []);
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
+    all_removed(&lab);
+}
+
+/// The same, without a process in it: a descriptor holds it.
+#[test]
+fn a_container_hides_its_vf_behind_a_descriptor() {
+    let lab = host();
+    let hide = "unshare -n sleep 100000 &
+        until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ]; do :; done
+        exec 9< /proc/$!/ns/net; ip link set mon0 netns $!; kill -9 $!; wait || true; touch /tmp/hidden; exec sleep 100000";
+    lab.write("/tmp/hide", hide).unwrap();
+    lab.ok(&format!(
+        "docker run -d --name sleeper --runtime runvf --annotation io.runvf.vlan=200 --cap-add NET_ADMIN --cap-add SYS_ADMIN \
+            -v /usr/bin/unshare:/usr/bin/unshare:ro -v /tmp/hide:/hide:ro {IMAGE} sh -e /hide"
+    ))
+    .unwrap();
+    if lab.wait_until(SOON, "docker exec sleeper ls /tmp/hidden").is_err() {
+        panic!("{}", lab.sh("docker logs sleeper").unwrap());
+    }
+    lab.ok("! docker exec sleeper ip link show mon0").unwrap();
+    lab.ok("! ls /sys/bus/pci/devices/0000:01:10.0/net/*").unwrap();
+    assert_eq!(gc(&lab), []);
+    assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
+    all_removed(&lab);
+}
+
+/// By hand, say, on the wrong VF. What the sensor sees then is another tenant's.
+#[test]
+fn somebody_changes_vlan_and_trust_under_a_sensor() {
+    let lab = host();
+    sensor(&lab);
+    lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
+    let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
+    let shown = lab.ok("runvfctl status").unwrap();
+    let told =
+        format!("0000:01:10.0 is attached: somebody gave it {what}; `runvfctl gc` sets it back");
+    assert!(shown.stdout.lines().any(|line| line == told), "{shown}");
+    let taken_back = gc(&lab);
+    let [(vf, outcome, _)] = &taken_back[..] else { panic!("{taken_back:?}") };
+    assert_eq!((vf.as_str(), outcome.as_str()), ("0000:01:10.0", "set back"));
+    assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
+    assert_eq!(gc(&lab), []);
+    lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
+    assert_sensor_sees(&lab);
+    let audited = lab.ok("runvfctl audit").unwrap();
+    for event in ["attached", "changed"] {
+        assert_eq!(audited.stdout.matches(event).count(), 1, "{audited}");
+    }
+    assert!(audited.stdout.contains(what), "{audited}");
     all_removed(&lab);
 }

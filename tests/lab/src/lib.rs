@@ -30,8 +30,9 @@ mod runvf;
 mod ssh;
 pub mod standing;
 pub mod traffic;
+pub mod turns;
 
 pub use command::Output;
 pub use error::{Error, Result};
 pub use guest::Lab;
-pub use runvf::{Programs, built};
+pub use runvf::{BothCpus, Programs, built};

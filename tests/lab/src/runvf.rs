@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::cache::{Cache, Inputs};
@@ -15,10 +16,16 @@ const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"p
 
 const DOCKER: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
 
+static BOTH: Mutex<()> = Mutex::new(());
+
+/// While it lives no other host of this process gets its second CPU.
+#[derive(Debug)]
+pub struct BothCpus(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
 /// The two builds of runvf's programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Programs {
-    /// What a user gets: what `cargo build --release` last built.
+    /// What a user gets: what `make build` last built.
     Released,
     /// Those that can be told to die or fail at any step. `tests/run` builds them.
     WithFaultPoints,
@@ -28,7 +35,7 @@ impl Programs {
     /// The name of the stage that has them installed, and of the folder they are in.
     fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Released => ("installed", "release"),
+            Self::Released => ("installed", "dist"),
             Self::WithFaultPoints => ("faulty", "faulty"),
         }
     }
@@ -54,16 +61,18 @@ impl Lab {
         Self::restore_from(&cache, &image)
     }
 
-    /// For tests of what happens at once.
-    pub fn use_both_cpus(&self) -> Result<()> {
-        self.use_cpus(2).map(drop)
+    /// For tests of what happens at once; for one of them at a time.
+    pub fn use_both_cpus(&self) -> Result<BothCpus> {
+        let turn = BOTH.lock().unwrap_or_else(PoisonError::into_inner);
+        self.use_cpus(2)?;
+        Ok(BothCpus(turn))
     }
 
     fn use_cpus(&self, count: u8) -> Result<Output> {
         self.ok(&format!("echo {} > /sys/devices/system/cpu/cpu1/online", count - 1))
     }
 
-    /// Installs what `cargo build --release` last built, tells Docker and Podman of it, and writes a configuration.
+    /// Installs what `make build` last built, tells Docker and Podman of it, and writes a configuration.
     pub fn install_runvf(&self) -> Result<()> {
         self.install_from(&built().join(Programs::Released.names().1))
     }

@@ -1,0 +1,16 @@
+#!/bin/sh
+# What an attach does, by somebody who has `ip`: look, set, look, move, set up, wait for the carrier, look again. Without a claim.
+set -e
+pid=$(cat /tmp/bench.pid)
+vf=$(ls /sys/class/net/pf0/device/virtfn0/net)
+ip link show pf0 | grep -q 'vf 0 .*trust off'
+ip link set pf0 vf 0 vlan 100 trust on
+ip link show pf0 | grep -q 'vf 0 .*vlan 100.*trust on'
+ip link set "$vf" netns "$pid" name mon0
+nsenter -t "$pid" -n sh -ec '
+    echo 1 > /proc/sys/net/ipv6/conf/mon0/disable_ipv6
+    ethtool -K mon0 gro off
+    ip link set mon0 arp off promisc on allmulticast on up
+    until ip link show mon0 | grep -q LOWER_UP; do sleep 0.01; done
+    ip link show mon0 | grep -q PROMISC'
+ip link show pf0 | grep -q 'vf 0 .*vlan 100.*trust on'
