@@ -1,11 +1,11 @@
 //! A running guest and what a test can do with it.
 
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::booting::{ATTEMPT, Booting};
 use crate::cache::Cache;
 use crate::command::{Output, RawOutput};
 use crate::error::{Error, Result};
@@ -99,17 +99,12 @@ impl Lab {
     fn connect(machine: Machine, key: &Path, transcript: &Path, limit: Duration) -> Result<Self> {
         let port = machine.port()?;
         let control = machine.folder().join("ssh");
-        let deadline = Instant::now() + limit;
+        let mut waiting = Booting::new(&machine, limit);
         loop {
-            let error = match Ssh::connect(port, key, &control, transcript, Duration::from_secs(10))
-            {
+            match Ssh::connect(port, key, &control, transcript, ATTEMPT) {
                 Ok(ssh) => return Ok(Self { ssh, machine, key: key.to_owned() }),
-                Err(error) => error,
-            };
-            if !machine.alive() || Instant::now() >= deadline {
-                return Err(machine.failed(&error.to_string()));
+                Err(error) => waiting.go_on(&error.to_string())?,
             }
-            thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -128,11 +123,10 @@ impl Lab {
         let before = self.ok(BOOT)?;
         let transcript = self.transcript().to_owned();
         let port = self.machine.port()?;
-        let deadline = Instant::now() + limit;
+        let mut waiting = Booting::new(&self.machine, limit);
         self.machine.reset()?;
         loop {
-            let attempt = Duration::from_secs(10);
-            let error = match Ssh::connect(port, &self.key, &self.control(), &transcript, attempt) {
+            let error = match Ssh::connect(port, &self.key, &self.control(), &transcript, ATTEMPT) {
                 Ok(ssh) => {
                     self.ssh = ssh;
                     // The old guest may have answered once more.
@@ -143,10 +137,7 @@ impl Lab {
                 }
                 Err(error) => error.to_string(),
             };
-            if !self.machine.alive() || Instant::now() >= deadline {
-                return Err(self.machine.failed(&error));
-            }
-            thread::sleep(Duration::from_millis(200));
+            waiting.go_on(&error)?;
         }
     }
 

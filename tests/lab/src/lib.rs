@@ -15,6 +15,7 @@
 //! PF's wire a mirror port, `mirror0` to `mirror2`: whatever is sent on `mirrorN` arrives at `pfN`.
 //! [`traffic`] makes and judges it.
 
+mod booting;
 mod cache;
 mod command;
 mod error;

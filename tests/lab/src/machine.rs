@@ -135,6 +135,11 @@ impl Machine {
         matches!(process.try_wait(), Ok(None))
     }
 
+    /// All that the guest printed so far.
+    pub(crate) fn console(&self) -> Vec<u8> {
+        fs::read(&self.console).unwrap_or_default()
+    }
+
     pub(crate) fn failed(&self, what: &str) -> Error {
         let what = format!("{what}\n{}", tail(&self.folder.path().join("qemu.stderr")));
         Error::Machine { what, console: tail(&self.console) }
