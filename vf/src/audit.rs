@@ -102,7 +102,7 @@ impl Entry {
     }
 
     pub(crate) fn attached(claim: &Claim) -> Self {
-        Self { boot: Some(boot_id()), ..Self::of(Event::Attached, claim) }
+        Self { boot: boot_id().ok(), ..Self::of(Event::Attached, claim) }
     }
 
     pub(crate) fn lost(claim: &Claim, reason: &str) -> Self {

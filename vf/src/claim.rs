@@ -159,7 +159,8 @@ impl Claim {
         // One of the two does not count (`State::is_abandoned`), and each is a look into /proc.
         let by_init = matches!(self.state, State::Attached | State::Lost { .. });
         Alive {
-            boot: self.boot_id == boot_id_of(root),
+            // One that cannot be told is this one: see `ProcessId::is_alive_on`.
+            boot: boot_id_of(root).map_or(true, |now| self.boot_id == now),
             init: by_init && self.init.is_alive_on(root),
             worker: !by_init && self.worker.is_alive_on(root),
         }
@@ -357,9 +358,9 @@ fn read(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
         return Err(bad("somebody else owns it"));
     }
     // What it will hold and a byte more, so that one read(2) gets it.
-    let mut text = String::with_capacity(metadata.len().min(LARGEST) as usize + 1);
-    file.take(LARGEST).read_to_string(&mut text).map_err(Error::file("read", path))?;
-    let claim: Claim = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;
+    let mut text = Vec::with_capacity(metadata.len().min(LARGEST) as usize + 1);
+    file.take(LARGEST).read_to_end(&mut text).map_err(Error::file("read", path))?;
+    let claim: Claim = serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?;
     if claim.vf != vf || !is_pci_address(&claim.pf) {
         return Err(bad("it is a claim on something else"));
     }
@@ -457,7 +458,8 @@ pub(crate) mod tests {
             Err(Error::BadClaim { problem, .. }) => problem,
             other => panic!("{other:?}"),
         };
-        for text in ["", "{", "[]", "{\"vf\":1}", &"x".repeat(200_000)] {
+        let long = "x".repeat(200_000);
+        for text in [&b""[..], b"{", b"[]", b"{\"vf\":1}", b"\xff", long.as_bytes()] {
             fs::write(&path, text).unwrap();
             problem();
             assert!(claims.is_taken(VF));

@@ -65,6 +65,8 @@ pub struct Pool {
     pub name: String,
     /// Netdev names, alternative names of theirs, or PCI addresses. Tried in this order.
     pub pfs: Vec<String>,
+    /// The PFs' driver, as it is named in `/sys/bus/pci/drivers`: a PF with another is not taken. `None`: whichever it is.
+    pub driver: Option<String>,
     /// How many VFs to create on a PF that has none. `None`: as many as the PF can have.
     pub vfs: Option<usize>,
     /// What a VF without a link is.
@@ -148,7 +150,7 @@ impl Config {
     /// Loads the configuration and finds every PF that it names on this machine.
     ///
     /// # Errors
-    /// As [`Config::load`]; [`Error::NoPf`], [`Error::NoSriov`]; [`Error::Config`] when two names lead to one PF: its VFs would
+    /// As [`Config::load`]; [`Error::NoPf`], [`Error::NoSriov`], [`Error::OtherDriver`]; [`Error::Config`] when two names lead to one PF: its VFs would
     /// count twice, and whichever pool comes first would decide how they are cleaned.
     pub fn check(host: &Host) -> Result<Self, Error> {
         let text = trust::read(host)?;

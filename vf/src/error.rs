@@ -45,6 +45,8 @@ pub enum Error {
     NoPf { pf: String, pool: String },
     #[error("PF {pf} has no SR-IOV")]
     NoSriov { pf: String },
+    #[error("PF {pf} has the driver {found}, and pool `{pool}` is for {wanted}")]
+    OtherDriver { pf: String, pool: String, found: String, wanted: String },
     #[error("PF {pf} is down")]
     PfDown { pf: String },
     #[error("a VF of PF {pf} would not be promiscuous: {why}")]
@@ -115,7 +117,7 @@ pub enum Error {
     BadClaim { path: PathBuf, problem: String },
     #[error("{what} did not finish within {seconds} s")]
     Timeout { what: String, seconds: u64 },
-    #[error("the lock {} is still held by {holder} after {seconds} s", .path.display())]
+    #[error("the lock {} is still held by {} after {seconds} s", .path.display(), or_somebody(.holder))]
     Locked { path: PathBuf, seconds: u64, holder: String },
 }
 
@@ -128,6 +130,11 @@ pub enum Netlink {
     Silent(u64),
     #[error("{0}")]
     Broken(String),
+}
+
+/// Whoever has a lock says so a moment later.
+fn or_somebody(holder: &str) -> &str {
+    if holder.is_empty() { "somebody" } else { holder }
 }
 
 const BUSY: &str = "its driver was busy all the while: a reset of the PF, or another tool that changes VFs; `dmesg` may say";
@@ -193,6 +200,9 @@ impl Error {
             Self::NoSriov { .. } => "enable SR-IOV in the firmware, or name another PF in \
                  /etc/runvf/config.toml"
                 .to_owned(),
+            Self::OtherDriver { .. } => {
+                "load that driver, or correct `driver` in /etc/runvf/config.toml".to_owned()
+            }
             Self::UnknownPf { .. } => "see `runvfctl status`".to_owned(),
             Self::NoPool { pooled, .. } => {
                 format!("add it to one in /etc/runvf/config.toml; the PFs there are {pooled}")
@@ -241,6 +251,15 @@ impl Error {
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
             Self::SetVf { source, .. } | Self::Link { source, .. } if is_busy(source.errno()) => BUSY.to_owned(),
             Self::PfBusy { .. } => BUSY.to_owned(),
+            Self::Locked { .. } => "try again when it is done; `dmesg` may say in what it hangs".to_owned(),
+            Self::Timeout { .. } => "its driver may hang: see `dmesg`".to_owned(),
+            Self::PfGone { .. } | Self::VfGone { .. } => {
+                "its driver may be loading or resetting it: see `dmesg`, then `runvfctl status`".to_owned()
+            }
+            Self::NotInside { .. } => "something in the container's network namespace, or its driver, changes it; see `dmesg`".to_owned(),
+            Self::NotAttached { .. } | Self::ClaimLost { .. } => {
+                "remove the container and run it anew; `runvfctl status` shows who has which VF".to_owned()
+            }
             _ => return None,
         };
         Some(hint)

@@ -40,10 +40,17 @@ impl Pf {
     /// Finds the PF that a pool names.
     ///
     /// # Errors
-    /// [`Error::NoPf`], [`Error::NoSriov`]; when the kernel cannot be asked for alternative names.
+    /// [`Error::NoPf`], [`Error::NoSriov`], [`Error::OtherDriver`]; when the kernel cannot be asked for alternative names.
     pub(crate) fn find(sysfs: &Sysfs, named: &str, pool: &Pool) -> Result<Self, Error> {
         let absent = || Error::NoPf { pf: named.to_owned(), pool: pool.name.clone() };
         let pci = pci_named(sysfs, named)?.ok_or_else(absent)?;
+        if let Some(wanted) = &pool.driver {
+            let found = sysfs.driver(&pci).unwrap_or_else(|| "none".to_owned());
+            if found != *wanted {
+                let (pf, pool, wanted) = (named.to_owned(), pool.name.clone(), wanted.clone());
+                return Err(Error::OtherDriver { pf, pool, found, wanted });
+            }
+        }
         Self::at(sysfs, &pci).ok_or_else(|| {
             match sysfs.exists(&pci) && sysfs.totalvfs(&pci).is_none_or(|total| total == 0) {
                 true => Error::NoSriov { pf: named.to_owned() },
@@ -202,6 +209,9 @@ fn use_of(
 ) -> Result<(Option<String>, Option<Link>), Error> {
     let because = |what: &str| Ok((Some(what.to_owned()), None));
     match (sysfs.netdevs(vf).into_iter().next(), sysfs.driver(vf)) {
+        (Some((name, _)), _) if sysfs.has_upper(vf, &name) => {
+            because("another interface stands on its own")
+        }
         (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
             None => because("its interface is on the move"),
             Some(link) if link.flags.up => because("its interface is up"),
@@ -262,6 +272,7 @@ mod tests {
         Pool {
             name: "p".into(),
             pfs: vec![],
+            driver: None,
             vfs: None,
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
@@ -284,6 +295,24 @@ mod tests {
         }
         let virtfns = sysfs.virtfns("0000:01:00.0");
         assert_eq!(virtfns, [(0, "0000:01:10.0".to_owned()), (1, "0000:01:10.2".to_owned())]);
+    }
+
+    #[test]
+    fn a_pf_with_another_driver_than_its_pool_is_for_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = sysfs(root.path());
+        let drivers = root.path().join("bus/pci/drivers/igb");
+        fs::create_dir_all(&drivers).unwrap();
+        symlink(&drivers, root.path().join("bus/pci/devices/0000:01:00.0/driver")).unwrap();
+        let find = |driver: &str| {
+            let pool = Pool { driver: Some(driver.to_owned()), ..pool() };
+            Pf::find(&sysfs, "pf0", &pool).map(drop).map_err(|error| error.line())
+        };
+        assert_eq!(find("igb"), Ok(()));
+        assert_eq!(
+            find("i40e").unwrap_err(),
+            "PF pf0 has the driver igb, and pool `p` is for i40e; load that driver, or correct `driver` in /etc/runvf/config.toml"
+        );
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod setup;
 mod spelling;
 mod status;
 mod survey;
+mod udev;
 mod whereabouts;
 
 use std::path::{Path, PathBuf};

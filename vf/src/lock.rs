@@ -98,8 +98,7 @@ fn lock(path: &Path, patience: Duration) -> Result<File, Error> {
 }
 
 /// A blocking flock cannot be bounded without a signal, and signals belong to whoever called this library; and a crowd that asks
-/// again and again keeps the CPU from whoever has the lock. So a thread blocks. One that is given up holds a lock only on the file
-/// that its caller has closed by then, and lets it go at once.
+/// again and again keeps the CPU from whoever has the lock. So a thread blocks. One that is given up lets the lock go as soon as it has it.
 fn wait(file: &File, patience: Duration) -> Result<(), Errno> {
     let failed = |error: io::Error| errno_of(&error).unwrap_or(Errno::EIO);
     let waiting = file.try_clone().map_err(failed)?;
@@ -111,18 +110,25 @@ fn wait(file: &File, patience: Duration) -> Result<(), Errno> {
                 locked => break locked,
             }
         };
-        drop(waiting);
-        // Nobody listens any more if it was given up.
-        let _ = tell.send(locked);
+        // Nobody listens any more if it was given up. Then closing is not enough: a child that was forked meanwhile, and hangs in a
+        // driver, has the same open file.
+        if tell.send(locked).is_err() {
+            let _ = flock_as(&waiting, nix::libc::LOCK_UN);
+        }
     };
     // Its EAGAIN must not pass for a lock that is held.
     thread::Builder::new().name("lock".to_owned()).spawn(wait).map_err(|_| Errno::ENOMEM)?;
-    told.recv_timeout(patience).unwrap_or(Err(Errno::EWOULDBLOCK))
+    let told = told.recv_timeout(patience);
+    told.unwrap_or(Err(Errno::EWOULDBLOCK))
 }
 
 fn flock(file: &File, how: i32) -> Result<(), Errno> {
+    flock_as(file, nix::libc::LOCK_EX | how)
+}
+
+fn flock_as(file: &File, how: i32) -> Result<(), Errno> {
     // SAFETY: takes two numbers; the descriptor is open for as long as `file` is borrowed.
-    let locked = unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_EX | how) };
+    let locked = unsafe { nix::libc::flock(file.as_raw_fd(), how) };
     Errno::result(locked).map(drop)
 }
 
@@ -178,6 +184,20 @@ mod tests {
         assert!(matches!(error, Error::Locked { .. }), "{error:?}");
         drop(first);
         lock(&path, Duration::from_secs(60)).unwrap();
+    }
+
+    /// A second descriptor stands for a child that was forked while the lock was waited for.
+    #[test]
+    fn a_wait_that_was_given_up_leaves_no_lock_with_a_child() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pf.lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let waiting = OpenOptions::new().write(true).open(&path).unwrap();
+        let inherited = waiting.try_clone().unwrap();
+        assert_eq!(wait(&waiting, Duration::from_millis(20)), Err(Errno::EWOULDBLOCK));
+        drop((waiting, first));
+        lock(&path, Duration::from_secs(60)).unwrap();
+        drop(inherited);
     }
 
     /// A child stands for a write that hangs in a driver, and that its parent has given up.

@@ -44,7 +44,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         pf_name: pf.name.clone(),
         state: State::Claiming,
         nonce: "bench".to_owned(),
-        boot_id: boot_id(),
+        boot_id: boot_id()?,
         container: "bench".to_owned(),
         tenant: None,
         interface: "mon0".to_owned(),

@@ -1,5 +1,6 @@
 //! A process, named so that its pid may be used again without harm.
 
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
@@ -20,14 +21,17 @@ impl ProcessId {
     /// `None`: there is no such process, or it has ended and only waits to be reaped. One whose first thread has ended while others
     /// run has not.
     pub fn of(pid: i32) -> Option<Self> {
-        Self::on(Path::new("/"), pid)
+        Self::on(Path::new("/"), pid).ok().flatten()
     }
 
-    /// As [`ProcessId::of`], on the machine whose root is this folder.
-    fn on(root: &Path, pid: i32) -> Option<Self> {
-        let stat = small::read(&root.join(format!("proc/{pid}/stat"))).ok()?;
-        let start_time = start_time(&stat)?;
-        Some(Self { pid, start_time })
+    /// As [`ProcessId::of`], on the machine whose root is this folder. An error: nobody knows.
+    fn on(root: &Path, pid: i32) -> io::Result<Option<Self>> {
+        let stat = match small::read(&root.join(format!("proc/{pid}/stat"))) {
+            // It may also end between the two calls it takes to read that.
+            Err(error) if is_absence(&error) => return Ok(None),
+            stat => stat?,
+        };
+        Ok(start_time(&stat).map(|start_time| Self { pid, start_time }))
     }
 
     pub fn own() -> Option<Self> {
@@ -38,8 +42,10 @@ impl ProcessId {
         self.is_alive_on(Path::new("/"))
     }
 
+    /// Whoever cannot be looked at (no memory, no descriptor left) lives: a VF that is taken from a living container is worse than one that
+    /// stays with a dead one until somebody looks again.
     pub(crate) fn is_alive_on(self, root: &Path) -> bool {
-        Self::on(root, self.pid) == Some(self)
+        Self::on(root, self.pid).map_or(true, |found| found == Some(self))
     }
 
     /// Sends SIGKILL. One that has ended is no error, and whoever has its pid now is not hit.
@@ -61,6 +67,29 @@ impl ProcessId {
             other => other.map_err(failed),
         }
     }
+}
+
+/// Whether a process is in the cgroup of another, or below it: that is how a container's processes are told, wherever they have gone.
+/// A cgroup at the root of its hierarchy tells nothing.
+pub(crate) fn is_with(init: i32, pid: i32) -> bool {
+    let of = |pid: i32| small::read(Path::new(&format!("/proc/{pid}/cgroup")));
+    match (of(init), of(pid)) {
+        (Ok(all), Ok(one)) => is_below(&all, &one),
+        _ => false,
+    }
+}
+
+/// By `proc_pid_cgroup(5)`: a line for each hierarchy, with its number, its controllers and the path.
+fn is_below(whole: &str, part: &str) -> bool {
+    let paths = |text: &'_ str| {
+        let lines = text.lines().filter_map(|line| line.rsplit_once(':'));
+        lines.map(|(hierarchy, path)| (hierarchy.to_owned(), path.to_owned())).collect::<Vec<_>>()
+    };
+    let part = paths(part);
+    paths(whole).into_iter().filter(|(_, path)| path != "/").any(|(hierarchy, path)| {
+        let below = |found: &str| found == path || found.starts_with(&format!("{path}/"));
+        part.iter().any(|(of, found)| *of == hierarchy && below(found))
+    })
 }
 
 fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
@@ -99,13 +128,28 @@ fn start_time(stat: &str) -> Option<u64> {
 }
 
 /// Changes at every boot.
-pub(crate) fn boot_id() -> String {
+///
+/// # Errors
+/// When it cannot be read. Nothing may stand for it then: a claim with another one is of a boot that is over.
+pub(crate) fn boot_id() -> Result<String, Error> {
     boot_id_of(Path::new("/"))
 }
 
-pub(crate) fn boot_id_of(root: &Path) -> String {
+pub(crate) fn boot_id_of(root: &Path) -> Result<String, Error> {
     let path = root.join("proc/sys/kernel/random/boot_id");
-    small::read(&path).unwrap_or_default().trim().to_owned()
+    let text = small::read(&path).map_err(Error::file("read", &path))?;
+    match text.trim() {
+        "" => Err(Error::file("read", path)(io::ErrorKind::UnexpectedEof.into())),
+        id => Ok(id.to_owned()),
+    }
+}
+
+/// Whether an error says that something is not there, and not that nobody could look.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENOENT | Errno::ESRCH | Errno::ENODEV | Errno::ENOTDIR)
+    )
 }
 
 #[cfg(test)]
@@ -134,6 +178,41 @@ mod tests {
         let id = ProcessId::of(child.id() as i32);
         child.wait().unwrap();
         assert!(!id.is_some_and(ProcessId::is_alive));
+    }
+
+    #[test]
+    fn whoever_cannot_be_looked_at_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let id = ProcessId { pid: 7, start_time: 1 };
+        assert!(!id.is_alive_on(root.path()));
+        // To read a folder is refused.
+        std::fs::create_dir_all(root.path().join("proc/7/stat")).unwrap();
+        assert!(id.is_alive_on(root.path()));
+    }
+
+    #[test]
+    fn a_process_is_with_those_in_its_cgroup_and_above() {
+        let whole = "0::/system.slice/docker-a.scope\n";
+        assert!(is_below(whole, "0::/system.slice/docker-a.scope\n"));
+        assert!(is_below(whole, "0::/system.slice/docker-a.scope/nested\n"));
+        assert!(!is_below(whole, "0::/system.slice/docker-ab.scope\n"));
+        assert!(!is_below(whole, "0::/system.slice\n"));
+        assert!(!is_below("0::/\n", "0::/\n"));
+        let hybrid = "2:pids:/docker/a\n1:name=systemd:/docker/a\n0::/\n";
+        assert!(is_below(hybrid, "2:pids:/docker/a\n0::/\n"));
+        assert!(!is_below(hybrid, "2:cpu:/docker/a\n0::/\n"));
+    }
+
+    #[test]
+    fn nothing_stands_for_a_boot_that_cannot_be_told() {
+        let root = tempfile::tempdir().unwrap();
+        boot_id_of(root.path()).unwrap_err();
+        let folder = root.path().join("proc/sys/kernel/random");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("boot_id"), "\n").unwrap();
+        boot_id_of(root.path()).unwrap_err();
+        std::fs::write(folder.join("boot_id"), "a\n").unwrap();
+        assert_eq!(boot_id_of(root.path()).unwrap(), "a");
     }
 
     #[test]

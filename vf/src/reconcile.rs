@@ -7,11 +7,12 @@ use crate::busy::is_busy;
 use crate::claim::{Claim, Claims, State};
 use crate::config::OnLoss;
 use crate::configure::{converge_from, pf_of, read};
+use crate::driver::driver;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, PfLock, lock_pf_within};
 use crate::plan::{Settings, tampered};
-use crate::release::{DYING, Outcome, Released, release_locked};
+use crate::release::{DYING, Outcome, Released, release_locked, somebody_elses, strangers};
 use crate::scrub::{disarm_again, is_where_it_was};
 use crate::whereabouts::{Whereabouts, find};
 use crate::{Error, Host};
@@ -134,13 +135,16 @@ fn look_for_loss(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Option<Out
     let reason = match &claim.state {
         State::Lost { reason } => reason.clone(),
         State::Quarantined { .. } => {
-            disarm_again(&sysfs, &claim);
+            // It may have been destroyed and made again, and be another's by now.
+            if matches!(somebody_elses(&sysfs, &claim, Duration::ZERO), Ok(None)) {
+                disarm_again(&sysfs, &claim);
+            }
             return Ok(None);
         }
         State::Attached => {
             // Twice, since a container may be moving it from one namespace to another while we look into both.
             match (loss(&sysfs, &claim)?, loss(&sysfs, &claim)?) {
-                (Some(_), Some(reason)) => reason.to_owned(),
+                (Some(_), Some(reason)) => reason,
                 _ => match set_back(host, &sysfs, &claim)? {
                     Ok(outcome) => return Ok(outcome),
                     Err(reason) => reason,
@@ -180,8 +184,11 @@ fn set_back(
     let _ = audit::record(host, &Entry::changed(claim, &what));
     let Settings { vlan, qos, proto, trust, .. } = claim.want;
     let want = Settings { vlan, qos, proto, trust, ..have };
+    let quiet = driver(sysfs.driver(&pf.pci).as_deref()).quiet;
     Ok(match converge_from(&netlink, &pf, claim, &have, &want) {
-        Ok(()) => Ok(Some(Outcome::SetBack(what))),
+        Ok(()) if quiet => Ok(Some(Outcome::SetBack(what))),
+        // Both changes have reset the VF under its driver, which may believe in a promiscuity that the PF has forgotten.
+        Ok(()) => Err(format!("{what}: set back, but it may not be promiscuous any more")),
         Err(Error::SetVf { source, vf, pf, what }) if is_busy(source.errno()) => {
             return Err(Error::SetVf { source, vf, pf, what });
         }
@@ -193,10 +200,13 @@ fn set_back(
 /// untagged LAN would be seen.
 fn cut_off(sysfs: &Sysfs, claim: &Claim) {
     let away = find(sysfs, &claim.vf, claim.netns.id);
-    let (Ok(Whereabouts::Away { .. }), Some(driver)) = (away, sysfs.driver(&claim.vf)) else {
+    let (Ok(Whereabouts::Away { cookie, name, processes }), Some(driver)) =
+        (away, sysfs.driver(&claim.vf))
+    else {
         return;
     };
-    if is_where_it_was(sysfs, claim).is_err() {
+    let others = strangers(claim, cookie, &name, &processes);
+    if !matches!(others, Ok(None)) || is_where_it_was(sysfs, claim).is_err() {
         return;
     }
     let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
@@ -206,14 +216,16 @@ fn cut_off(sysfs: &Sysfs, claim: &Claim) {
     }
 }
 
-fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<&'static str>, Error> {
+fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     if !sysfs.exists(&claim.vf) {
-        return Ok(Some("the VF vanished"));
+        return Ok(Some("the VF vanished".to_owned()));
     }
     Ok(match find(sysfs, &claim.vf, claim.netns.id)? {
-        // Wherever the container has put it, it is the container's.
-        Whereabouts::Away { .. } => None,
-        Whereabouts::Home => Some("its interface came back to the host"),
-        Whereabouts::Nowhere => Some("its interface is gone"),
+        // Wherever the container has put it, it is the container's. But a VF that was destroyed and made again is whoever's took it.
+        Whereabouts::Away { cookie, name, processes } => {
+            strangers(claim, cookie, &name, &processes)?
+        }
+        Whereabouts::Home => Some("its interface came back to the host".to_owned()),
+        Whereabouts::Nowhere => Some("its interface is gone".to_owned()),
     })
 }

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::Scrub;
+use crate::configure::{pf_of, read};
 use crate::driver::driver;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, lock_pf_within};
-use crate::process::{ProcessId, boot_id};
-use crate::scrub::{disarm, scrub};
+use crate::plan::tampered;
+use crate::process::{ProcessId, boot_id, is_with};
+use crate::scrub::{disarm, is_where_it_was, scrub};
 use crate::whereabouts::{Whereabouts, find};
 use crate::{Error, Host, fault};
 
@@ -68,6 +70,7 @@ impl Released {
         let (what, why) = outcome.parts();
         let mend = match outcome {
             Outcome::Quarantined(_) => format!("; `runvfctl repair {vf}` may clean it"),
+            Outcome::Left(_) => "; `runvfctl gc` tries again".to_owned(),
             _ => String::new(),
         };
         Some(format!("VF {vf} ({interface} of {container}) is {what}: {}{mend}", why?))
@@ -229,26 +232,39 @@ pub(crate) fn somebody_elses(
         else {
             return Ok(None);
         };
-        let recorded = claim.boot_id == boot_id() && cookie == claim.netns.cookie;
-        let alive = processes.into_iter().find_map(ProcessId::of);
-        // Of a container that is to lose its VF although it lives, that is so by its own process.
-        match alive {
-            Some(process) if !recorded => {
-                if Instant::now() >= deadline {
-                    return Ok(Some(format!(
-                        "its interface `{}` is in the network namespace of process {}, which is not its container's",
-                        name, process.pid
-                    )));
-                }
-            }
-            _ => return Ok(None),
+        match strangers(claim, cookie, &name, &processes)? {
+            None => return Ok(None),
+            Some(why) if Instant::now() >= deadline => return Ok(Some(why)),
+            Some(_) => thread::sleep(LOOK),
         }
-        thread::sleep(LOOK);
     }
 }
 
+/// Of a network namespace in which a claim's VF is: whether those who live there are others than its container. That is so neither in the
+/// namespace into which the VF was moved, nor in one that the container has moved it on to, nor where nobody lives.
+pub(crate) fn strangers(
+    claim: &Claim,
+    cookie: u64,
+    name: &str,
+    processes: &[i32],
+) -> Result<Option<String>, Error> {
+    if cookie == claim.netns.cookie && claim.boot_id == boot_id()? {
+        return Ok(None);
+    }
+    let mut alive = processes.iter().copied().filter(|pid| ProcessId::of(*pid).is_some());
+    let Some(pid) = alive.next() else { return Ok(None) };
+    let init = claim.init;
+    if init.is_alive() && std::iter::once(pid).chain(alive).any(|pid| is_with(init.pid, pid)) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "its interface `{name}` is in the network namespace of process {pid}, which is not its container's"
+    )))
+}
+
 /// A driver that runvf would not have bound (vfio), or an interface that somebody in the host's namespace made part of something.
-/// One that is merely up or has an address says nothing: a network manager does that to whatever comes home.
+/// One that is merely up or has an address says nothing: a network manager does that to whatever comes home. Nor does a master, as long
+/// as the PF has what the claim wants: nobody has taken this VF but in the way in which things that come home are taken.
 fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     if let Some(bound) = sysfs.driver(&claim.vf) {
         let usual = driver(sysfs.driver(&claim.pf).as_deref()).vf;
@@ -261,8 +277,15 @@ fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> 
     let Some((name, ifindex)) = sysfs.netdevs(&claim.vf).into_iter().next() else {
         return Ok(None);
     };
-    let part = Netlink::open()?.link(ifindex)?.is_some_and(|link| link.master);
-    Ok(part.then(|| format!("its interface `{name}` has a master in the host")))
+    let netlink = Netlink::open()?;
+    if !netlink.link(ifindex)?.is_some_and(|link| link.master) {
+        return Ok(None);
+    }
+    let armed = is_where_it_was(sysfs, claim)
+        .and_then(|()| read(&netlink, &pf_of(sysfs, claim)?, claim))
+        .is_ok_and(|have| tampered(&have, &claim.want).is_none());
+    let ours = armed && !matches!(claim.state, State::Lost { .. });
+    Ok((!ours).then(|| format!("its interface `{name}` has a master in the host")))
 }
 
 #[cfg(test)]
@@ -277,7 +300,10 @@ mod tests {
         };
         assert_eq!(complaint(Outcome::Clean), None);
         let left = complaint(Outcome::Left("process 7 of the container lives".into())).unwrap();
-        assert_eq!(left, "VF 0000:01:10.0 (mon0 of c) is left: process 7 of the container lives");
+        assert_eq!(
+            left,
+            "VF 0000:01:10.0 (mon0 of c) is left: process 7 of the container lives; `runvfctl gc` tries again"
+        );
         let quarantined = complaint(Outcome::Quarantined("it has no driver".into())).unwrap();
         let told = "VF 0000:01:10.0 (mon0 of c) is quarantined: it has no driver; \
                     `runvfctl repair 0000:01:10.0` may clean it";

@@ -120,7 +120,7 @@ impl Claim {
             pf_name: found.name.clone(),
             state: State::Claiming,
             nonce: format!("repair-{:x}-{:x}", worker.pid, worker.start_time),
-            boot_id: boot_id(),
+            boot_id: boot_id()?,
             container: String::new(),
             tenant: None,
             interface: String::new(),

@@ -1,11 +1,13 @@
 //! PFs are made ready for sensors, before any comes: `runvfctl setup`, at every boot.
 //!
 //! The order on a PF, and why: the private flag first, since ice does not change it once a VF is promiscuous; then up, since the
-//! VFs of a PF that is down get no link (igb) or are not even made (bnxt); then promiscuous; then the VFs. Each is written only
+//! VFs of a PF that is down get no link (igb) or are not even made (bnxt); then promiscuous; then the VFs; and network managers are
+//! kept off those that were there before (`udev`). Each is written only
 //! where it is missing, and read back. All of it is planned before the first is done, so that a PF which cannot be made ready
 //! is left as it is.
 
 use std::fmt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,8 +23,9 @@ use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PfLock, lock_pf};
-use crate::netdev::has_udev_named;
+use crate::netdev::{UDEV, has_udev_named};
 use crate::promisc::{Facts, Obstacle, TrueFlag, obstacle, same_card};
+use crate::udev::{Untold, has_rules, is_told, untold};
 use crate::{Config, Error, Host};
 
 /// Between two looks for a PF whose driver is still loading.
@@ -42,6 +45,10 @@ pub enum Step {
     Vfs {
         count: usize,
     },
+    /// Have udev go through its rules for VFs that were there before these.
+    Tell {
+        count: usize,
+    },
 }
 
 impl fmt::Display for Step {
@@ -51,6 +58,7 @@ impl fmt::Display for Step {
             Self::Up => write!(formatter, "up"),
             Self::Promisc => write!(formatter, "promiscuous"),
             Self::Vfs { count } => write!(formatter, "{count} VFs"),
+            Self::Tell { count } => write!(formatter, "network managers off {count} VFs"),
         }
     }
 }
@@ -116,7 +124,10 @@ fn find_until(sysfs: &Sysfs, named: &str, pool: &Pool, deadline: Instant) -> Res
     loop {
         match Pf::find(sysfs, named, pool) {
             Ok(pf) if has_udev_named(pf.ifindex) || Instant::now() >= deadline => return Ok(pf),
-            Err(error) if !matches!(error, Error::NoPf { .. }) || Instant::now() >= deadline => {
+            Err(error)
+                if !matches!(error, Error::NoPf { .. } | Error::OtherDriver { .. })
+                    || Instant::now() >= deadline =>
+            {
                 return Err(error);
             }
             _ => thread::sleep(LOOK),
@@ -132,6 +143,7 @@ struct Have {
     facts: Facts,
     /// A VF of the same card that somebody has.
     claimed: Option<String>,
+    untold: Vec<Untold>,
 }
 
 fn plan(pf: &Pf, have: &Have, pool: &Pool) -> Result<Vec<Step>, Error> {
@@ -166,6 +178,9 @@ fn plan(pf: &Pf, have: &Have, pool: &Pool) -> Result<Vec<Step>, Error> {
     }
     if have.vfs == 0 {
         steps.push(Step::Vfs { count: wanted });
+    }
+    if !have.untold.is_empty() {
+        steps.push(Step::Tell { count: have.untold.len() });
     }
     match obstacle(&pf.name, &then) {
         Some(Obstacle { why, mend: hint }) if pool.promisc == Promisc::Require => {
@@ -228,6 +243,7 @@ impl Machine {
             vfs: self.sysfs.virtfns(&pf.pci).len(),
             facts: Facts::of(&self.sysfs, &pf.pci, link.flags.promisc)?,
             claimed: vfs.map(|(_, vf)| vf).find(|vf| self.claims.is_taken(vf)),
+            untold: self.untold(pf),
         })
     }
 
@@ -236,6 +252,7 @@ impl Machine {
         let done = match step {
             Step::Vfs { .. } => return create_vfs(&self.sysfs, pf, pool).map(drop),
             Step::Flag { on, flag } => return set_private_flag(on, flag, true),
+            Step::Tell { .. } => self.tell(pf)?,
             Step::Up => self.raise(pf, Flags { up: true, ..Flags::default() })?.up,
             Step::Promisc => self.raise(pf, Flags { promisc: true, ..Flags::default() })?.promisc,
         };
@@ -243,6 +260,30 @@ impl Machine {
             true => Ok(()),
             false => Err(Error::PfNotTaken { pf: pf.name.clone(), wanted: step.to_string() }),
         }
+    }
+
+    /// Without the rules udev has nothing to go through.
+    fn untold(&self, pf: &Pf) -> Vec<Untold> {
+        let root = Path::new("/");
+        let all = if has_rules(root) { untold(root, &self.sysfs, &pf.pci) } else { Vec::new() };
+        all.into_iter().filter(|untold| !self.claims.is_taken(&untold.vf)).collect()
+    }
+
+    /// Whether udev has written down of all that they are runvf's. It is done with each in its own time.
+    fn tell(&self, pf: &Pf) -> Result<bool, Error> {
+        let all = self.untold(pf);
+        for Untold { vf, name, .. } in &all {
+            self.sysfs.announce(vf, name)?;
+        }
+        let deadline = Instant::now() + UDEV;
+        let told = |one: &Untold| is_told(Path::new("/"), one.ifindex) == Some(true);
+        while !all.iter().all(told) {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(true)
     }
 
     fn raise(&self, pf: &Pf, flags: Flags) -> Result<Flags, Error> {
@@ -268,6 +309,7 @@ mod tests {
         Pool {
             name: "sensors".into(),
             pfs: vec!["p1".into()],
+            driver: None,
             vfs,
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
@@ -299,6 +341,14 @@ mod tests {
         );
         assert_eq!(planned(&have("ixgbe", None), &pool).unwrap(), "up, promiscuous, 8 VFs");
         assert_eq!(planned(&have("mlx5_core", None), &pool).unwrap(), "up, 8 VFs");
+    }
+
+    #[test]
+    fn udev_is_asked_about_what_it_has_not_been_told_of() {
+        let one = |ifindex| Untold { vf: "0000:41:02.0".into(), name: "v0".into(), ifindex };
+        let have = Have { vfs: 8, untold: vec![one(9), one(10)], ..have("mlx5_core", None) };
+        let told = planned(&have, &pool(Some(8), Promisc::Require)).unwrap();
+        assert_eq!(told, "up, network managers off 2 VFs");
     }
 
     #[test]

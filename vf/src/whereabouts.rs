@@ -33,10 +33,10 @@ pub(crate) enum Whereabouts {
 /// When a namespace cannot be looked into and the netdev is in no other: "not there" may cost a container its life, and must not
 /// come from an error.
 pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabouts, Error> {
-    if !sysfs.netdevs(vf).is_empty() {
+    if !sysfs.surely_netdevs(vf)?.is_empty() {
         return Ok(Whereabouts::Home);
     }
-    if sysfs.driver(vf).is_none() {
+    if !sysfs.surely_has_driver(vf)? {
         return Ok(Whereabouts::Nowhere);
     }
     let mut search = Search::new(vf, likely)?;
@@ -186,15 +186,16 @@ fn of_descriptors() -> Namespaces {
     let mut found = Namespaces::new();
     let own = std::process::id();
     for pid in processes().filter(|pid| u32::try_from(*pid) != Ok(own)) {
+        // Told apart by their names: to ask what is behind a descriptor may mean to ask a server that does not answer.
         let open = fs::read_dir(of(pid, "fd")).into_iter().flatten().filter_map(Result::ok);
         for place in open.map(|entry| entry.path()) {
-            // Told apart by its name: to ask what is behind a descriptor may mean to ask a server that does not answer.
             let named = fs::read_link(&place).unwrap_or_default();
             if !named.to_string_lossy().starts_with("net:[") {
                 continue;
             }
-            if let Some(id) = id(&place) {
-                found.entry(id).or_default().places.push(place);
+            // It may be something else by now, which only this knows to tell safely.
+            if let Ok(netns) = Netns::open(&place) {
+                found.entry(netns.id).or_default().places.push(place);
             }
         }
     }

@@ -55,6 +55,7 @@ impl Attach<'_> {
                 Err(
                     error @ (Error::NoPf { .. }
                     | Error::NoSriov { .. }
+                    | Error::OtherDriver { .. }
                     | Error::PfDown { .. }
                     | Error::NotPromiscuous { .. }
                     | Error::PfBusy { .. }
@@ -156,7 +157,7 @@ impl Attach<'_> {
             pf_name: pf.name.clone(),
             state: State::Claiming,
             nonce: self.nonce.clone(),
-            boot_id: boot_id(),
+            boot_id: boot_id()?,
             container: self.container.id.clone(),
             tenant: self.grant.tenant().map(str::to_owned),
             interface: interface.name.clone(),

@@ -25,7 +25,7 @@ pub struct Audit {
 /// # Errors
 /// [`Error::File`] when there is a file and it cannot be read.
 pub fn audit(host: &Host) -> Result<Audit, Error> {
-    let mut audit = Audit { boot: boot_id(), ..Audit::default() };
+    let mut audit = Audit { boot: boot_id()?, ..Audit::default() };
     for path in files(&host.audit) {
         let failed = Error::file("read", &path);
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;

@@ -119,6 +119,11 @@ fn network_managers() {
 }
 
 #[test]
+fn managers_that_were_there_first() {
+    diagnosed("managers-first");
+}
+
+#[test]
 fn no_config() {
     diagnosed("no-config");
 }

@@ -368,3 +368,43 @@ fn an_address_is_seen() {
         assert!(!netlink.has_address(index_of("host1")).unwrap());
     });
 }
+
+/// Engines mount a namespace (`ip netns` does as well), and an alias or a name there may be of any bytes.
+#[test]
+fn a_mounted_one_with_an_alias_of_any_bytes_in_a_netns() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("netns");
+    std::fs::write(&place, "").unwrap();
+    let mut holder = Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
+    let its = format!("/proc/{}/ns/net", holder.id());
+    let other = || {
+        std::fs::read_link(&its)
+            .is_ok_and(|it| it != std::fs::read_link("/proc/self/ns/net").unwrap())
+    };
+    while !other() {
+        thread::yield_now();
+    }
+    let mount = |what: &str, arguments: &[&std::ffi::OsStr]| {
+        assert!(Command::new(what).args(arguments).status().unwrap().success(), "{what}");
+    };
+    mount("mount", &["--bind".as_ref(), its.as_ref(), place.as_ref()]);
+    let by_mount = Netns::open(&place).map(|netns| netns.id);
+    let by_process = Netns::open(its.as_ref()).map(|netns| netns.id);
+    mount("umount", &[place.as_ref()]);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(by_mount.unwrap(), by_process.unwrap());
+    Netns::open(&place).unwrap_err();
+
+    with_veths(|| {
+        let alias = std::ffi::OsStr::from_bytes(b"\xff");
+        let words = ["link", "set", "host0", "alias"].map(std::ffi::OsStr::new);
+        assert!(Command::new("ip").args(words).arg(alias).status().unwrap().success());
+        let link = Netlink::open().unwrap().link(index_of("host1")).unwrap().unwrap();
+        assert_eq!(link.name, "host1");
+        let all = Netlink::open().unwrap().links().unwrap();
+        let marked = all.iter().find(|link| link.alias == "\u{fffd}").unwrap();
+        assert_eq!(marked.name, "host0");
+    });
+}

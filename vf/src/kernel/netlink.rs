@@ -24,6 +24,10 @@ use crate::Error;
 use crate::error::Netlink as Failure;
 use crate::plan::{Change, Settings};
 
+/// `include/uapi/linux/rtnetlink.h`
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
+
 /// By the VFs' indices.
 pub(crate) type VfSettings = BTreeMap<u32, Settings>;
 
@@ -48,12 +52,10 @@ impl Netlink {
         point: &'static str,
         message: LinkMessage,
         how: How,
-    ) -> Result<Vec<LinkMessage>, Failure> {
+    ) -> Result<Vec<Link>, Failure> {
         let mut found = Vec::new();
         self.socket.ask(point, RouteNetlinkMessage::GetLink(message), how, |answer| {
-            if let RouteNetlinkMessage::NewLink(link) = answer {
-                found.push(link);
-            }
+            found.extend(answer.is(RTM_NEWLINK).then(|| Link::parse(&answer.body)).flatten());
         })?;
         Ok(found)
     }
@@ -61,7 +63,7 @@ impl Netlink {
     /// The link with this index; `None` when there is none (any more).
     pub(crate) fn link(&self, ifindex: u32) -> Result<Option<Link>, Error> {
         match self.look("read-link", addressed(ifindex), How::One) {
-            Ok(found) => Ok(found.into_iter().next().map(Link::from)),
+            Ok(found) => Ok(found.into_iter().next()),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
             Err(source) => {
                 Err(Error::Link { action: "look at", object: format!("link {ifindex}"), source })
@@ -72,12 +74,7 @@ impl Netlink {
     /// Every link of the namespace. Without VF information: that costs milliseconds a VF under RTNL on some NICs.
     pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
         let all = self.look("read-links", LinkMessage::default(), How::All);
-        let all = all.map_err(|source| Error::Link {
-            action: "list",
-            object: "links".to_owned(),
-            source,
-        })?;
-        Ok(all.into_iter().map(Link::from).collect())
+        all.map_err(|source| Error::Link { action: "list", object: "links".to_owned(), source })
     }
 
     /// The link of a PCI function, if it is in this namespace.
@@ -123,16 +120,25 @@ impl Netlink {
     ) -> Result<Option<(Link, Vec<LinkVfInfo>)>, Error> {
         let mut message = addressed(pf_ifindex);
         message.attributes.push(LinkAttribute::ExtMask(masks));
-        let found = match self.look("read-vfs", message, How::One) {
+        let mut found = None;
+        let request = RouteNetlinkMessage::GetLink(message);
+        let asked = self.socket.ask("read-vfs", request, How::One, |answer| {
+            found = Link::parse(&answer.body).map(|link| (link, answer.whole()));
+        });
+        match asked {
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => return Ok(None),
-            found => found.map_err(|source| no_vfs(pf, source))?,
+            asked => asked.map_err(|source| no_vfs(pf, source))?,
+        }
+        let Some((link, message)) = found else { return Ok(None) };
+        let RouteNetlinkMessage::NewLink(message) = message.map_err(|source| no_vfs(pf, source))?
+        else {
+            return Ok(None);
         };
-        let Some(mut message) = found.into_iter().next() else { return Ok(None) };
-        let infos = message.attributes.iter_mut().find_map(|attribute| match attribute {
-            LinkAttribute::VfInfoList(infos) => Some(std::mem::take(infos)),
+        let infos = message.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::VfInfoList(infos) => Some(infos),
             _ => None,
         });
-        Ok(Some((Link::from(message), infos.unwrap_or_default())))
+        Ok(Some((link, infos.unwrap_or_default())))
     }
 
     /// Sends the changes in one message. The kernel (`do_setvfinfo`, `net/core/rtnetlink.c`) stops at the first it cannot
@@ -196,7 +202,9 @@ impl Netlink {
             RouteNetlinkMessage::GetAddress(message),
             How::All,
             |answer| {
-                found |= matches!(answer, RouteNetlinkMessage::NewAddress(one) if one.header.index == ifindex);
+                // `struct ifaddrmsg`: its last field is the link's index.
+                let index = answer.body.get(4..8) == Some(&ifindex.to_ne_bytes());
+                found |= answer.is(RTM_NEWADDR) && index;
             },
         );
         match asked {

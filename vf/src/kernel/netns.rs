@@ -84,11 +84,16 @@ impl Netns {
         // Something else may be there by now, and opening some files does something: a FIFO waits for a writer, a watchdog starts.
         let mut options = OpenOptions::new();
         let place = options.read(true).custom_flags(libc::O_PATH).open(path).map_err(&failed)?;
-        let kind = fstatfs(&place).map_err(|errno| failed(errno.into()))?.filesystem_type();
-        if kind != NSFS_MAGIC {
-            return Err(failed(io::Error::other("it is no namespace")));
+        let here = format!("/proc/self/fd/{}", place.as_raw_fd());
+        // By its name, which only the kernel gives (`ns_dname`, `fs/nsfs.c`), paths having slashes. A mounted one has its mount's. To ask for
+        // the file system is no way for what a process has put into its `/proc`: it may mean to ask a server that does not answer.
+        let name = fs::read_link(&here).map_err(&failed)?;
+        let named = name.to_string_lossy().starts_with("net:[");
+        let mounted = || fstatfs(&place).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
+        if !named && (path.starts_with("/proc") || !mounted()) {
+            return Err(failed(io::Error::other("it is no network namespace")));
         }
-        let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(&failed)?;
+        let file = File::open(here).map_err(&failed)?;
         let metadata = file.metadata().map_err(&failed)?;
         Ok(Self { file, id: NetnsId { dev: metadata.dev(), ino: metadata.ino() } })
     }

@@ -16,6 +16,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
 use super::small;
+use crate::process::is_absence;
 use crate::{Error, fault};
 
 /// `/sys` or, in a test, a folder shaped like it.
@@ -35,18 +36,54 @@ impl Sysfs {
         names.find(|name| is_pci_address(name)).map(str::to_owned)
     }
 
-    /// The netdevs of a PCI function that are in the namespace this sysfs was mounted in.
+    /// The netdevs of a PCI function that are in the namespace this sysfs was mounted in. None if that cannot be found out.
     pub(crate) fn netdevs(&self, pci: &str) -> Vec<(String, u32)> {
+        self.surely_netdevs(pci).unwrap_or_default()
+    }
+
+    /// The same, for those to whom "none" may not come from an error.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub(crate) fn surely_netdevs(&self, pci: &str) -> Result<Vec<(String, u32)>, Error> {
         let folder = self.pci_device(pci).join("net");
-        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-        entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let ifindex = read_number(&entry.path().join("ifindex"))?;
-                Some((name, u32::try_from(ifindex).ok()?))
-            })
-            .collect()
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if is_absence(&error) => return Ok(Vec::new()),
+            entries => entries.map_err(Error::file("list", &folder))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(Error::file("list", &folder))?;
+            // A container may have given it a name that is no UTF-8.
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = entry.path().join("ifindex");
+            match small::read(&path) {
+                // It has just been moved or renamed.
+                Err(error) if is_absence(&error) => {}
+                text => {
+                    let text = text.map_err(Error::file("read", path))?;
+                    found.extend(text.trim().parse().ok().map(|ifindex| (name, ifindex)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether another interface stands on one (macvlan, ipvlan, VLAN), `netdev_adjacent_sysfs_add` (`net/core/dev.c`). One in another
+    /// network namespace is not told of.
+    pub(crate) fn has_upper(&self, pci: &str, netdev: &str) -> bool {
+        let entries = fs::read_dir(self.pci_device(pci).join("net").join(netdev));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.into_iter().any(|name| name.as_bytes().starts_with(b"upper_"))
+    }
+
+    /// Has udev go through its rules for an interface as if something of it had changed (`uevent_store`, `drivers/base/core.c`).
+    ///
+    /// # Errors
+    /// When the interface is gone.
+    pub(crate) fn announce(&self, pci: &str, netdev: &str) -> Result<(), Error> {
+        let path = self.pci_device(pci).join("net").join(netdev).join("uevent");
+        write_until(&path, "change", DRIVER, || false)
     }
 
     /// The VFs of a PF: index and PCI address. Counts links rather than reading `sriov_numvfs`, which takes the PF's device
@@ -85,6 +122,18 @@ impl Sysfs {
         link_name(&self.pci_device(pci).join("driver"))
     }
 
+    /// As [`Sysfs::surely_netdevs`]: whether it has a driver.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub(crate) fn surely_has_driver(&self, pci: &str) -> Result<bool, Error> {
+        let link = self.pci_device(pci).join("driver");
+        match fs::read_link(&link) {
+            Err(error) if is_absence(&error) => Ok(false),
+            driver => driver.map(|_| true).map_err(Error::file("read", link)),
+        }
+    }
+
     /// The PCI device number of a PF's VFs, hexadecimal (`sriov_vf_device_show`, `drivers/pci/iov.c`).
     pub(crate) fn vf_device(&self, pf: &str) -> Option<String> {
         let text = small::read(&self.pci_device(pf).join("sriov_vf_device")).ok()?;
@@ -98,8 +147,15 @@ impl Sysfs {
         (!name.is_empty() && name != "(null)").then(|| name.to_owned())
     }
 
+    /// A device that cannot be looked at is there: whatever follows from its absence would be wrong.
     pub(crate) fn exists(&self, pci: &str) -> bool {
-        self.pci_device(pci).exists()
+        match fs::metadata(self.pci_device(pci)) {
+            Ok(_) => true,
+            // Without its folder nothing is told of any device.
+            Err(error) => {
+                !is_absence(&error) || fs::metadata(self.0.join("bus/pci/devices")).is_err()
+            }
+        }
     }
 
     /// Every PCI function with SR-IOV: PCI address and netdev name.

@@ -200,7 +200,7 @@ impl<'a> Stage<'a> {
             pf_name: self.pf.name.clone(),
             state: State::Claiming,
             nonce: self.nonce.clone(),
-            boot_id: boot_id(),
+            boot_id: boot_id()?,
             container: PROBE.to_owned(),
             tenant: owner.map(|tenant| tenant.name.clone()),
             interface: interface.name.clone(),

@@ -5,12 +5,14 @@
 //! with that lock held stops everybody who has to do with networks.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -25,8 +27,9 @@ use crate::fault;
 /// Seconds that the kernel may be silent. iavf and i40e hold RTNL for hundreds of milliseconds while they reset a VF.
 const PATIENCE: u64 = 20;
 
-/// Bytes. The list of a PF's VFs is one attribute, which is 64 KiB at most, and the longest that is asked for.
-const LONGEST: usize = 96 << 10;
+/// Bytes. An attribute is 64 KiB at most, and of a link's three or four can be that long: its PF's VFs, its alternative names, what is
+/// special to its kind. A container may have made them so; what is not used costs nothing.
+const LONGEST: usize = 512 << 10;
 
 /// `RTNLGRP_LINK`, `include/uapi/linux/rtnetlink.h`
 const LINKS: u32 = 1;
@@ -57,7 +60,7 @@ impl Socket {
         point: &'static str,
         message: RouteNetlinkMessage,
         how: How,
-        mut each: impl FnMut(RouteNetlinkMessage),
+        mut each: impl FnMut(&Answer),
     ) -> Result<(), Failure> {
         fault::point(point).map_err(Failure::Refused)?;
         self.sequence.set(self.sequence.get() + 1);
@@ -78,7 +81,7 @@ impl Socket {
             self.receive(&mut buffer)?;
             let mut rest = buffer.as_slice();
             while !rest.is_empty() {
-                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                let answer = NetlinkMessage::<Answer>::deserialize(rest)
                     .map_err(|error| Failure::Broken(error.to_string()))?;
                 let (header, payload) = answer.into_parts();
                 let length = (header.length as usize).next_multiple_of(4).min(rest.len());
@@ -90,8 +93,8 @@ impl Socket {
                 match payload {
                     NetlinkPayload::Done(done) => return outcome(done.code),
                     NetlinkPayload::Error(error) => return outcome(error.raw_code()),
-                    NetlinkPayload::InnerMessage(message) => {
-                        each(message);
+                    NetlinkPayload::InnerMessage(answer) => {
+                        each(&answer);
                         if header.flags & NLM_F_MULTIPART == 0 {
                             return Ok(());
                         }
@@ -119,6 +122,33 @@ impl Socket {
                 Err(error) => return Err(broken(error)),
             }
         }
+    }
+}
+
+/// A message of the kernel's, not yet understood.
+pub(super) struct Answer {
+    header: NetlinkHeader,
+    /// What follows the netlink header.
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn is(&self, kind: u16) -> bool {
+        self.header.message_type == kind
+    }
+
+    /// All of it. Fails if a single attribute cannot be read, so this is for what nobody but the host writes.
+    pub(super) fn whole(&self) -> Result<RouteNetlinkMessage, Failure> {
+        RouteNetlinkMessage::deserialize(&self.header, &self.body)
+            .map_err(|error| Failure::Broken(error.to_string()))
+    }
+}
+
+impl NetlinkDeserializable for Answer {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self { header: *header, body: payload.to_vec() })
     }
 }
 
