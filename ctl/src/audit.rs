@@ -44,8 +44,13 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
         let _ = writeln!(std::io::stderr(), "runvfctl: {damaged}; it is left out");
     }
     if options.json {
-        let entries: Vec<&Entry> =
-            audit.entries.iter().filter(|entry| options.matches(entry, false)).collect();
+        let last = last_lines(&audit.entries);
+        let all = audit.entries.iter().enumerate();
+        let entries = all.filter(|(index, entry)| {
+            let is_last = last.get(&key(entry)) == Some(index);
+            options.matches(entry, is_last && goes_on(entry, &audit))
+        });
+        let entries: Vec<&Entry> = entries.map(|(_, entry)| entry).collect();
         return Ok(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n");
     }
     Ok(table(&audit, options))
@@ -58,12 +63,16 @@ fn table(audit: &Audit, options: &Options) -> String {
         let is_last = last.get(&key(entry)).is_none_or(|last| *last == index);
         // Of an attachment with an end, the end says it all; and an end that was written twice is one.
         let said = matches!(entry.event, Event::Attached | Event::Released | Event::Forced);
-        let open = entry.event == Event::Attached && entry.boot.as_ref() == Some(&audit.boot);
-        if (is_last || !said) && options.matches(entry, open) {
+        if (is_last || !said) && options.matches(entry, goes_on(entry, audit)) {
             rows.push(row(entry, audit));
         }
     }
     aligned(&rows)
+}
+
+/// Of an attachment without an end: no boot has ended it either.
+fn goes_on(entry: &Entry, audit: &Audit) -> bool {
+    entry.event == Event::Attached && entry.boot.as_ref() == Some(&audit.boot)
 }
 
 /// What ties an attachment to its end: the claim and the VF, since a container's VFs are claimed together.

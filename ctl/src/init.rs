@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Where to write it; `-` is standard output [default: /etc/runvf/config.toml]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace the file if it is there; the old one is kept beside it
     #[arg(long)]
     force: bool,
 }
@@ -35,12 +35,18 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
     if path == Path::new("-") {
         return Ok(text);
     }
-    write(path, &text, options.force)?;
-    Ok(format!("wrote {}; look through it, then `runvfctl setup`\n", path.display()))
+    let kept = write(path, &text, options.force)?;
+    let kept = kept.map(|kept| format!("; what was there is {} now", kept.display()));
+    let kept = kept.unwrap_or_default();
+    Ok(format!("wrote {}{kept}; look through it, then `runvfctl setup`\n", path.display()))
 }
 
-/// Whole or not at all, and not over a file that somebody puts there meanwhile.
-fn write(path: &Path, text: &str, force: bool) -> Result<(), Error> {
+/// Whole or not at all, and not over a file that somebody puts there meanwhile. One that is replaced may be all that says who may watch
+/// what: it stays, under the name that is returned.
+fn write(path: &Path, text: &str, force: bool) -> Result<Option<PathBuf>, Error> {
+    // A link stays one.
+    let target = fs::canonicalize(path);
+    let path = target.as_deref().unwrap_or(path);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -51,18 +57,34 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Error> {
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))
         .map_err(Error::file("write", path))?;
+    let kept = if force { keep(path)? } else { None };
     let written = match force {
         true => file.persist(path),
         false => file.persist_noclobber(path),
     };
     match written {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(kept),
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(Error::Conflict {
             problem: format!("{} is there already", path.display()),
             hint: "`--force` replaces it, `--output -` shows what would be written".to_owned(),
         }),
         Err(error) => Err(Error::file("write", path)(error.error)),
     }
+}
+
+/// A second name for the file; the first one it loses when it is replaced.
+fn keep(path: &Path) -> Result<Option<PathBuf>, Error> {
+    for number in 1.. {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let kept = PathBuf::from(format!("{}.runvf-backup{number}", path.display()));
+        match fs::hard_link(path, &kept) {
+            Ok(()) => return Ok(Some(kept)),
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::file("keep the old file as", kept)(error)),
+        }
+    }
+    Ok(None)
 }
 
 const HEAD: &str = "\
@@ -73,6 +95,7 @@ const HEAD: &str = "\
 ";
 
 const TAIL: &str = "\
+# driver = \"i40e\"           # take no PF that has another driver
 # carrier = \"ignore\"        # start sensors although the link is down
 # scrub = \"flr\"             # clean a VF with a function-level reset as well
 # on_loss = \"keep\"          # a container whose VF vanishes is not stopped
@@ -165,7 +188,16 @@ mod tests {
             1,
             "nothing is left beside it"
         );
-        write(&path, "other", true).unwrap();
+        // Or kept, and the link to it as well.
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for (text, number) in [("mine", ""), ("other", "-2")] {
+            let kept = write(&link, "other", true).unwrap().unwrap();
+            assert_eq!(kept.file_name().unwrap(), &*format!("config.toml.runvf-backup{number}"));
+            assert_eq!(fs::read_to_string(&kept).unwrap(), text);
+        }
+        assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
+        assert_eq!(write(&folder.path().join("none.toml"), "new", true).unwrap(), None);
     }
 }

@@ -109,6 +109,9 @@ pub(crate) fn run(verb: Verb, engine: Engine, options: &Options) -> Result<Strin
     if plan.changes.is_empty() {
         let known = if verb == Verb::Install { "already installed" } else { "not installed" };
         plan.lines.push(format!("{known}: nothing to change"));
+        if verb == Verb::Install && root.is_host() && geteuid().is_root() {
+            engine.confirm(&root, options, &mut plan)?;
+        }
     } else {
         act(&root, verb, engine, options, &mut plan)?;
     }
@@ -128,7 +131,10 @@ fn act(
     if root.is_host() {
         engine.validate(root, plan)?;
     }
-    let undo = replace::apply(root, &plan.changes)?;
+    // What it takes to do this once more goes last: an engine takes its time, and whoever waits may lose patience.
+    let (remembered, changes): (Vec<_>, Vec<_>) =
+        plan.changes.iter().cloned().partition(Change::forgets);
+    let undo = replace::apply(root, &changes)?;
     if root.is_host()
         && let Err(error) = engine.settle(root, verb, options, plan)
     {
@@ -137,6 +143,7 @@ fn act(
         return Err(error);
     }
     undo.keep();
+    replace::apply(root, &remembered)?.keep();
     Ok(())
 }
 
@@ -196,9 +203,22 @@ impl Engine {
     ) -> Result<(), Error> {
         match self {
             Self::Docker => docker::settle(root, verb, plan),
-            Self::Podman => podman::settle(verb),
+            Self::Podman => podman::settle(root, verb),
             Self::Containerd => containerd::settle(root, verb, options, plan),
             Self::Crio => crio::settle(options, plan),
+        }
+    }
+
+    /// Its files say what they should: makes sure that it has taken them.
+    fn confirm(self, root: &Root, options: &Options, plan: &mut Plan) -> Result<(), Error> {
+        match self {
+            Self::Docker => docker::confirm(root, plan),
+            Self::Podman => podman::settle(root, Verb::Install),
+            Self::Containerd if options.restart => {
+                containerd::settle(root, Verb::Install, options, plan)
+            }
+            Self::Crio if options.restart => crio::settle(options, plan),
+            Self::Containerd | Self::Crio => Ok(()),
         }
     }
 
@@ -320,6 +340,24 @@ mod tests {
             "{\"debug\": true, \"default-runtime\": \"crun\"}"
         );
         assert!(path.with_extension("json.runvf-backup").exists());
+    }
+
+    /// `uninstall` tells a dockerd that runs `"runtimes": {}` first, and may be interrupted then.
+    #[test]
+    fn an_uninstallation_that_was_interrupted_is_done_again() {
+        for (text, default) in
+            [(Some("{}"), false), (None, true), (Some("{\"debug\": true}\n"), true)]
+        {
+            let folder = with(DAEMON_JSON, text);
+            let before = files(folder.path());
+            let options = options(folder.path()).with_default(default);
+            run(Verb::Install, Engine::Docker, &options).unwrap();
+            let path = Root::new(folder.path()).at(DAEMON_JSON);
+            let was = daemon_json::DaemonJson { path: &path, text };
+            fs::write(&path, was.explicit(default).unwrap()).unwrap();
+            run(Verb::Uninstall, Engine::Docker, &options).unwrap();
+            assert_eq!(files(folder.path()), before);
+        }
     }
 
     #[test]

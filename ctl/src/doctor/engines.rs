@@ -60,7 +60,9 @@ fn told(engine: Engine, now: Standing, docker: bool) -> Option<Finding> {
     Some(match now {
         Standing::Absent => return None,
         Standing::Ready => Finding::ok(check, "knows runvf"),
-        Standing::Untold(_) if docker && engine == Engine::Containerd => return None,
+        Standing::Untold(_) | Standing::Blocked(_) if docker && engine == Engine::Containerd => {
+            return None;
+        }
         Standing::Untold(files) => {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             untold(format!("does not know runvf: {}", files.join(", ")))
@@ -119,6 +121,12 @@ mod tests {
         }
         let checks = || findings(folder.path()).iter().map(|one| one.check).collect::<Vec<_>>();
         assert_eq!(checks(), ["programs", "docker", "docker-api"]);
+        // As docker-ce ships it, into which runvf would not be written.
+        let config = folder.path().join("etc/containerd/config.toml");
+        fs::create_dir_all(config.parent().unwrap()).unwrap();
+        fs::write(&config, "disabled_plugins = [\"cri\"]\n").unwrap();
+        assert_eq!(checks(), ["programs", "docker", "docker-api"]);
+        fs::remove_file(config).unwrap();
         fs::remove_file(folder.path().join("usr/bin/dockerd")).unwrap();
         assert_eq!(checks(), ["programs", "containerd"]);
     }

@@ -31,6 +31,11 @@ impl Change {
         Self { quiet: true, ..self }
     }
 
+    /// Whether it takes away what uninstalling needs.
+    pub(crate) fn forgets(&self) -> bool {
+        self.quiet && self.new.is_none()
+    }
+
     pub(crate) fn diff(&self) -> String {
         let name = |text: &Option<String>| match text {
             Some(_) => self.path.display().to_string(),

@@ -32,7 +32,9 @@ pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, E
     let file = ConfigToml { path: &path, text };
     let before = record::find(root, ENGINE, &path)?;
     let version = file.version()?;
-    let form = if merges || version >= 3 { Form::DropIn } else { Form::Tables };
+    // One that was upgraded still reads the tables.
+    let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
+    let form = if tables { Form::Tables } else { Form::DropIn };
     match verb {
         Verb::Install => install(root, file, old.as_deref(), form, before),
         Verb::Uninstall => uninstall(root, file, old.as_deref(), before),

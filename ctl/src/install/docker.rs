@@ -26,7 +26,10 @@ pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, E
     let file = DaemonJson { path: &dockerd.config, text: text.as_deref() };
     let before = record::find(root, ENGINE, file.path)?;
     match verb {
+        // By a command line that names it, as the one that refuses it asks for.
+        Verb::Install if !options.default && dockerd.is_started_with_runvf() => Ok(Plan::default()),
         Verb::Install => {
+            dockerd.is_fit()?;
             let plan = install(root, file, before, options.default)?;
             if !plan.changes.is_empty() {
                 dockerd.can_take(options.default)?;
@@ -105,11 +108,13 @@ fn uninstall(root: &Root, file: DaemonJson<'_>, before: Option<Before>) -> Resul
     Ok(plan)
 }
 
-/// Whether the file is what installing made of the one before, and nothing else.
+/// Whether the file is what installing made of the one before, and nothing else; or what uninstalling left of it when it was interrupted.
 fn is_ours_alone(file: DaemonJson<'_>, before: &Before) -> bool {
     let earlier = DaemonJson { text: before.text.as_deref(), ..file };
+    let is_that = |text: Result<String, Error>| text.ok().as_deref() == file.text;
     earlier.has_runvf().is_ok_and(|had| !had)
-        && earlier.with_runvf(before.record.default).ok().as_deref() == file.text
+        && (is_that(earlier.with_runvf(before.record.default))
+            || [false, true].into_iter().any(|default| is_that(earlier.explicit(default))))
 }
 
 pub(super) fn validate(root: &Root, plan: &Plan) -> Result<(), Error> {
@@ -156,20 +161,38 @@ pub(super) fn settle(root: &Root, verb: Verb, plan: &mut Plan) -> Result<(), Err
     }
     reload(&dockerd)?;
     let known = verb == Verb::Install;
-    if !program::wait_until(RELOAD, || Ok(knows_runvf()? == known))? {
-        let what = if known { "does not know runvf" } else { "still knows runvf" };
-        return Err(Error::NotTaken {
-            engine: Engine::Docker.name(),
-            what: format!("{what} {} s after its reload", RELOAD.as_secs()),
-            hint: "`journalctl -u docker` may say why".to_owned(),
-        });
-    }
+    comes_to_know(known)?;
     if verb == Verb::Uninstall {
         replace::write(&path, change.new.as_deref(), &path)?;
     }
     plan.lines
         .push(format!("reloaded; it {} {NAME} now", if known { "knows" } else { "has forgotten" }));
     Ok(())
+}
+
+/// The file says it already. Somebody else wrote it, or whoever installed did not wait.
+pub(super) fn confirm(root: &Root, plan: &mut Plan) -> Result<(), Error> {
+    let dockerd = Dockerd::find(root, true)?;
+    // What cannot be asked is not told either.
+    if dockerd.pid.is_none() || knows_runvf().unwrap_or(true) {
+        return Ok(());
+    }
+    reload(&dockerd)?;
+    comes_to_know(true)?;
+    plan.lines.push(format!("reloaded; it knows {NAME} now"));
+    Ok(())
+}
+
+fn comes_to_know(known: bool) -> Result<(), Error> {
+    if program::wait_until(RELOAD, || Ok(knows_runvf()? == known))? {
+        return Ok(());
+    }
+    let what = if known { "does not know runvf" } else { "still knows runvf" };
+    Err(Error::NotTaken {
+        engine: Engine::Docker.name(),
+        what: format!("{what} {} s after its reload", RELOAD.as_secs()),
+        hint: "`journalctl -u docker` may say why".to_owned(),
+    })
 }
 
 /// Containers run on through a reload, and not through a restart.

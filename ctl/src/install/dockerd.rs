@@ -19,6 +19,14 @@ pub(super) struct Dockerd {
     /// `None` if it does not run.
     pub(super) pid: Option<i32>,
     started: Vec<Started>,
+    /// What of it cannot run a runtime of the host.
+    unfit: Option<Unfit>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Unfit {
+    Snap,
+    Rootless,
 }
 
 impl Dockerd {
@@ -29,21 +37,16 @@ impl Dockerd {
         let pid = processes.iter().find(|process| process.uid == 0).map(|process| process.pid);
         let program = installed(root, "dockerd").or_else(|| program(&all));
 
-        if all.iter().any(|started| started.words[0].starts_with("/snap/"))
-            || (program.is_none() && (root.has("/snap/bin/docker") || root.has("/var/snap/docker")))
-        {
-            return Err(conflict(
-                "Docker is the snap, which is confined and cannot run a runtime of the host".into(),
-                "install docker.io or docker-ce instead",
-            ));
-        }
-        if pid.is_none() && !processes.is_empty() {
-            return Err(conflict(
-                "the only dockerd that runs is a rootless one, which cannot move a VF".into(),
-                "start Docker as a system service",
-            ));
-        }
-        if program.is_none() && root.is_host() && !force {
+        let snap = all.iter().any(|started| started.words[0].starts_with("/snap/"))
+            || (program.is_none()
+                && (root.has("/snap/bin/docker") || root.has("/var/snap/docker")));
+        let rootless = pid.is_none() && !processes.is_empty();
+        let unfit = match (snap, rootless) {
+            (true, _) => Some(Unfit::Snap),
+            (_, true) => Some(Unfit::Rootless),
+            _ => None,
+        };
+        if program.is_none() && unfit.is_none() && root.is_host() && !force {
             return Err(Error::Missing {
                 what: "dockerd".to_owned(),
                 hint: "install Docker first; --force writes its configuration anyway".to_owned(),
@@ -52,7 +55,29 @@ impl Dockerd {
         let config =
             all.iter().find_map(|started| started.values(&["--config-file"]).first().copied());
         let config = PathBuf::from(config.unwrap_or(CONFIG));
-        Ok(Self { config, program: program.unwrap_or_else(|| "dockerd".into()), pid, started: all })
+        let program = program.unwrap_or_else(|| "dockerd".into());
+        Ok(Self { config, program, pid, started: all, unfit })
+    }
+
+    /// To be asked before runvf comes in; it may go at any time.
+    pub(super) fn is_fit(&self) -> Result<(), Error> {
+        match self.unfit {
+            None => Ok(()),
+            Some(Unfit::Snap) => Err(conflict(
+                "Docker is the snap, which is confined and cannot run a runtime of the host".into(),
+                "install docker.io or docker-ce instead",
+            )),
+            Some(Unfit::Rootless) => Err(conflict(
+                "the only dockerd that runs is a rootless one, which cannot move a VF".into(),
+                "start Docker as a system service",
+            )),
+        }
+    }
+
+    /// Whether it is told of runvf where it is started: its file need not, and could not.
+    pub(super) fn is_started_with_runvf(&self) -> bool {
+        let ours = format!("{NAME}={RUNTIME}");
+        self.started.iter().any(|started| started.values(&["--add-runtime"]).contains(&&*ours))
     }
 
     /// dockerd does not start if a key is in its command line and in its file, and all of `--add-runtime` is one key.
@@ -124,8 +149,8 @@ mod tests {
 
     fn refusal(files: &[(&str, &str)], default: bool) -> String {
         let (_folder, root) = with(files);
-        let found = Dockerd::find(&root, false).and_then(|dockerd| dockerd.can_take(default));
-        found.unwrap_err().line()
+        let dockerd = Dockerd::find(&root, false).unwrap();
+        dockerd.is_fit().and_then(|()| dockerd.can_take(default)).unwrap_err().line()
     }
 
     #[test]
@@ -164,6 +189,8 @@ mod tests {
     #[test]
     fn the_snap_is_refused_and_another_file_is_found() {
         assert!(refusal(&[("/snap/bin/docker", "")], false).starts_with("Docker is the snap"));
+        let (_folder, root) = with(&[("/snap/bin/docker", "")]);
+        assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new(CONFIG));
         let process = ("/proc/7/cmdline", "dockerd\0--config-file\0/srv/d.json\0");
         let (_folder, root) = with(&[process]);
         assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new("/srv/d.json"));

@@ -73,8 +73,8 @@ pub(super) fn own_files(
     Ok(plan)
 }
 
-pub(super) fn settle(verb: Verb) -> Result<(), Error> {
-    if verb == Verb::Uninstall {
+pub(super) fn settle(root: &Root, verb: Verb) -> Result<(), Error> {
+    if verb == Verb::Uninstall || installed(root, "podman").is_none() {
         return Ok(());
     }
     let ask = ["podman", "--runtime", NAME, "info", "--format", "{{.Host.OCIRuntime.Path}}"];

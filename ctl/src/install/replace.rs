@@ -14,7 +14,7 @@ use crate::error::Error;
 #[must_use = "dropped, it puts every file back"]
 pub(crate) struct Undo {
     /// Files as they were, first changed first.
-    files: Vec<(PathBuf, Option<String>)>,
+    files: Vec<(PathBuf, Option<String>, Option<Owner>)>,
     /// Folders that were made.
     made: Vec<PathBuf>,
 }
@@ -29,8 +29,8 @@ impl Undo {
 impl Drop for Undo {
     /// Goes on whatever fails: nobody is left to be told, and half is better than nothing.
     fn drop(&mut self) {
-        for (path, text) in self.files.iter().rev() {
-            let _ = write(path, text.as_deref(), path);
+        for (path, text, owner) in self.files.iter().rev() {
+            let _ = write_as(path, text.as_deref(), *owner);
         }
         for folder in self.made.iter().rev() {
             let _ = fs::remove_dir(folder);
@@ -44,7 +44,7 @@ pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Undo, Error> {
         let path = root.target(&change.path);
         make_folders(path.parent().unwrap_or(Path::new("/")), &mut undo.made)?;
         let like = change.like.as_ref().map_or_else(|| path.clone(), |like| root.at(like));
-        undo.files.push((path.clone(), change.old.clone()));
+        undo.files.push((path.clone(), change.old.clone(), Owner::of(&path)));
         write(&path, change.new.as_deref(), &like)?;
     }
     Ok(undo)
@@ -62,8 +62,28 @@ fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whose a file is, and who else may have it.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Owner {
+    /// `None` if it is not there.
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self { uid: found.uid(), gid: found.gid(), mode: found.mode() })
+    }
+}
+
 /// Whole or not at all, with the mode and the owner of the file `like`. `None` removes it.
 pub(crate) fn write(path: &Path, text: Option<&str>, like: &Path) -> Result<(), Error> {
+    write_as(path, text, Owner::of(like))
+}
+
+fn write_as(path: &Path, text: Option<&str>, owner: Option<Owner>) -> Result<(), Error> {
     let Some(text) = text else {
         return match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -72,29 +92,27 @@ pub(crate) fn write(path: &Path, text: Option<&str>, like: &Path) -> Result<(), 
             _ => Ok(()),
         };
     };
-    candidate(path, text, like)?
+    candidate(path, text, owner)?
         .persist(path)
         .map(drop)
         .map_err(|failed| Error::file("replace", path)(failed.error))
 }
 
 /// A file beside `path` that only has to be renamed. It is gone when dropped.
-pub(crate) fn candidate(
+fn candidate(
     path: &Path,
     text: &str,
-    like: &Path,
+    owner: Option<Owner>,
 ) -> Result<tempfile::NamedTempFile, Error> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let make = || {
         let mut file = tempfile::Builder::new().prefix(".runvf-").tempfile_in(folder)?;
         file.write_all(text.as_bytes())?;
-        match fs::metadata(like) {
-            Ok(old) => {
-                chown(file.path(), Some(old.uid()), Some(old.gid()))?;
-                file.as_file().set_permissions(old.permissions())?;
-            }
-            Err(_) => file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?,
+        if let Some(Owner { uid, gid, .. }) = owner {
+            chown(file.path(), Some(uid), Some(gid))?;
         }
+        let mode = owner.map_or(0o644, |owner| owner.mode & 0o7777);
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         Ok(file)
     };
@@ -132,6 +150,7 @@ mod tests {
             changed(&root, "/b", Some("gone"), None),
             changed(&root, "/deep/er/c", None, Some("made")),
         ];
+        fs::set_permissions(root.at("/b"), fs::Permissions::from_mode(0o600)).unwrap();
         let undo = apply(&root, &changes).unwrap();
         assert_eq!(names(folder.path()), ["a", "deep"]);
         assert_eq!(root.read("/deep/er/c").unwrap().unwrap(), "made");
@@ -139,6 +158,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["a", "b"]);
         assert_eq!(root.read("/a").unwrap().unwrap(), "old");
         assert_eq!(root.read("/b").unwrap().unwrap(), "gone");
+        assert_eq!(fs::metadata(root.at("/b")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
