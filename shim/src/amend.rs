@@ -12,13 +12,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use libcontainer::oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use libcontainer::oci_spec::runtime::{Linux, LinuxDevice, LinuxNamespaceType, Spec};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::cpuset;
 use crate::error::Error;
+use crate::reach;
+use crate::rlimits;
 use crate::tmpfs;
 use crate::unsaid;
 
@@ -28,17 +31,25 @@ pub(crate) fn amended(spec: &Spec, id: &str, rootfs: &Path, systemd: bool) -> Op
     // For a container with a user namespace it would ask systemd for any cgroup that is not absolute (`builder_impl.rs`), and
     // systemd is not what it was told. Nobody would restrict its devices then.
     if !systemd && has_users_of_its_own(&linux) {
-        let path = linux.cgroups_path().clone().unwrap_or_else(|| id.into());
+        // The same cgroup as that of what it has no name for: `exec` goes by the bundle.
+        let path = linux.cgroups_path().clone().unwrap_or_else(|| format!(":youki:{id}").into());
         linux.set_cgroups_path(Some(Path::new("/").join(path)));
     }
     // It knows no other, and makes all of them recursive (`rootfs.rs`); Docker writes `rslave` for a volume that is one.
     if let Some(plain) = linux.rootfs_propagation().as_deref().and_then(without_r) {
         linux.set_rootfs_propagation(Some(plain.to_owned()));
     }
+    // Without any it would load no device filter; runc denies all devices that nobody allows.
+    if linux.resources().is_none() {
+        linux.set_resources(serde_json::from_value(json!({})).ok());
+    }
+    if let Some(devices) = linux.devices() {
+        linux.set_devices(Some(missing(devices, spec)));
+    }
     if let (true, Some(resources)) = (systemd, linux.resources()) {
         linux.set_resources(Some(cpuset::without(resources)));
     }
-    let mut process = unsaid::of_first(spec, rootfs);
+    let mut process = unsaid::of_first(spec, rootfs).map(rlimits::without_locked);
     // To it a `false` is as good as a `true` where it chooses when to load the filter, and it chooses too late.
     if let Some(process) = process.as_mut().filter(|it| it.no_new_privileges() == Some(false)) {
         process.set_no_new_privileges(None);
@@ -49,6 +60,26 @@ pub(crate) fn amended(spec: &Spec, id: &str, rootfs: &Path, systemd: bool) -> Op
         amended.set_mounts(Some(mounts));
     }
     (amended != *spec).then_some(amended)
+}
+
+/// Those devices that have to be made: it fails if a node is there already, because it is named twice or a folder with it is mounted.
+/// runc lets that one be.
+fn missing(devices: &[LinuxDevice], spec: &Spec) -> Vec<LinuxDevice> {
+    let mounted = |path: &Path| {
+        let binds = spec.mounts().iter().flatten().filter(|mount| reach::is_bind(mount));
+        binds.filter_map(|bind| Some((bind.source().as_ref()?, bind.destination()))).any(
+            |(source, destination)| {
+                let below = path.strip_prefix(destination);
+                below.is_ok_and(|below| source.join(below).symlink_metadata().is_ok())
+            },
+        )
+    };
+    let last = |index: usize, device: &LinuxDevice| {
+        !devices[index + 1..].iter().any(|later| later.path() == device.path())
+    };
+    let all = devices.iter().enumerate();
+    let wanted = all.filter(|(index, one)| last(*index, one) && !mounted(one.path()));
+    wanted.map(|(_, device)| device.clone()).collect()
 }
 
 fn has_users_of_its_own(linux: &Linux) -> bool {
@@ -150,10 +181,14 @@ mod tests {
         };
         assert_eq!(of("rslave").as_deref(), Some("slave"));
         assert_eq!(of("rshared").as_deref(), Some("shared"));
-        assert_eq!((of("slave"), of("runbindable"), of("nonsense")), (None, None, None));
+        for as_it_is in ["slave", "runbindable", "nonsense"] {
+            assert_eq!(of(as_it_is).as_deref(), Some(as_it_is));
+        }
 
         let cpus = spec(json!({ "resources": { "cpu": { "cpus": "0", "shares": 77 } } }));
         assert!(amended(&cpus, "id", Path::new("/"), false).is_none());
+        let unlimited = amended(&spec(json!({})), "id", Path::new("/"), false).unwrap();
+        assert!(unlimited.linux().as_ref().unwrap().resources().is_some());
         let amended = amended(&cpus, "id", Path::new("/"), true).unwrap();
         let resources = amended.linux().clone().unwrap().resources().clone().unwrap();
         let cpu = resources.cpu().clone().unwrap();
@@ -168,11 +203,31 @@ mod tests {
         };
         let users = json!([{ "type": "user" }]);
         let path = |path: &str| Some(PathBuf::from(path));
-        assert_eq!(of(json!({ "namespaces": users }), false), path("/id"));
+        assert_eq!(of(json!({ "namespaces": users }), false), path("/:youki:id"));
         assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "a/b" }), false), path("/a/b"));
-        assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), false), None);
+        assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), false), path("/a"));
         assert_eq!(of(json!({ "namespaces": users }), true), None);
         assert_eq!(of(json!({}), false), None);
+    }
+
+    #[test]
+    fn a_device_that_is_there_is_not_made_again() {
+        let host = tempfile::tempdir().unwrap();
+        fs::write(host.path().join("there"), "").unwrap();
+        let device = |path: &str, minor: i64| json!({ "path": path, "type": "c", "major": 1, "minor": minor });
+        let devices = json!([
+            device("/dev/twice", 1),
+            device("/dev/twice", 2),
+            device("/dev/x/there", 3),
+            device("/dev/x/other", 4),
+        ]);
+        let mut spec = spec(json!({ "devices": devices }));
+        let mount =
+            json!([{ "destination": "/dev/x", "source": host.path(), "options": ["rbind"] }]);
+        spec.set_mounts(serde_json::from_value(mount).unwrap());
+        let amended = amended(&spec, "id", Path::new("/"), true).unwrap();
+        let devices = amended.linux().as_ref().unwrap().devices().clone().unwrap();
+        assert_eq!(devices.iter().map(LinuxDevice::minor).collect::<Vec<_>>(), [2, 4]);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     /// Whether it has a session keyring of its own, which `exec` must join.
     #[serde(default)]
     pub(crate) keyring: bool,
+    /// Whether `create` came to its end. What was killed before may be without its device filter.
+    #[serde(default = "yes")]
+    pub(crate) finished: bool,
     /// From `update`; `None`: those of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<LinuxResources>,
@@ -80,10 +83,16 @@ impl Container {
     }
 }
 
+/// Of a container that an earlier runvf has made.
+fn yes() -> bool {
+    true
+}
+
 impl Record {
     pub(crate) fn new(rootfs: PathBuf, pid: i32, keyring: bool) -> Option<Self> {
         let cgroup = crate::cgroup::unified(pid);
-        Some(Self { rootfs, init_started: started(pid)?, cgroup, keyring, resources: None })
+        let init_started = started(pid)?;
+        Some(Self { rootfs, init_started, cgroup, keyring, finished: false, resources: None })
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {

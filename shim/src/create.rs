@@ -12,6 +12,7 @@ use libcontainer::syscall::syscall::SyscallType;
 
 use crate::amend::{self, Stage};
 use crate::aside::Aside;
+use crate::cgroup;
 use crate::children;
 use crate::cli::{self, Global};
 use crate::container::{self, Container, Record};
@@ -22,14 +23,17 @@ use crate::error::{Error, line};
 use crate::executor::Executor;
 use crate::groups;
 use crate::hooks;
+use crate::identity;
 use crate::keyring;
 use crate::links;
 use crate::log::Log;
 use crate::network::{self, Netns};
+use crate::propagation;
 use crate::reach::{self, Shelf};
-use crate::rlimits;
+use crate::rlimits::{self, Locked};
 use crate::rootfs;
 use crate::runtime::Runtime;
+use crate::streams;
 use crate::symlinks;
 use crate::tmpfs;
 
@@ -55,10 +59,11 @@ pub(crate) fn create(
         keyring::join(id)?;
     }
     groups::leave()?;
+    let locked = Locked::of(spec.process().as_ref())?;
     rlimits::raise(spec.process().as_ref())?;
     let library = build(global, options, &bundle, &spec, log)?;
     let finished = is_of(&library, &bundle)
-        .and_then(|()| finish(&library, &spec, grant.as_ref(), options, &bundle));
+        .and_then(|()| finish(&library, &spec, grant.as_ref(), options, &bundle, locked));
     match finished {
         Ok(record) => Ok(Container { library, record }),
         Err(first) => {
@@ -83,13 +88,15 @@ fn finish(
     grant: Option<&vf::Grant>,
     options: &cli::Create,
     bundle: &Path,
+    locked: Locked,
 ) -> Result<Record, Error> {
     let id = library.id();
     let pid = library.pid().map_or(0, |pid| pid.as_raw());
     let gone = || Error::InitGone { id: id.to_owned(), pid };
     let record = Record::new(root_of(spec, bundle), pid, !options.no_new_keyring);
-    let record = record.ok_or_else(gone)?;
+    let mut record = record.ok_or_else(gone)?;
     record.save(&library.root)?;
+    locked.give_back(pid)?;
     if library.systemd() {
         let cgroup = record.cgroup.as_deref().ok_or(Error::Unsupported { what: NO_CGROUP })?;
         devices::restrict(spec, id, cgroup)?;
@@ -97,6 +104,10 @@ fn finish(
         cpuset::set(resources, id, cgroup)?;
     }
     links::mend(spec, pid);
+    propagation::set(spec, pid)?;
+    if let Some(process) = spec.process() {
+        streams::give(pid, identity::outside(id, pid, "user", process.user().uid())?)?;
+    }
     tmpfs::fill(spec, &record.rootfs, pid)?;
     if matches!(Netns::of(spec), Netns::New) {
         // runc does it, libcontainer does not; without an engine's network nobody else would.
@@ -105,6 +116,8 @@ fn finish(
     if let Some(grant) = grant {
         grant.attach(&vf::Container { id: id.to_owned(), pid })?;
     }
+    record.finished = true;
+    record.save(&library.root)?;
     if let Some(path) = &options.pid_file {
         // Last, and whole: the engine takes it for the sign that the container is there.
         container::replace(path, pid.to_string().as_bytes())?;
@@ -247,6 +260,11 @@ fn load_spec(bundle: &Path, global: &Global) -> Result<Spec, Error> {
                    or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
+    if !global.systemd_cgroup
+        && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup::unfit)
+    {
+        return Err(bad(&problem));
+    }
     if global.systemd_cgroup && !unified() {
         return Err(Error::Unsupported { what: "--systemd-cgroup needs cgroup v2" });
     }
@@ -304,5 +322,9 @@ mod tests {
         says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
         says(refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")), "fills /dev");
         says(refused(|spec| spec["process"] = Value::Null), "has no process");
+        for root in ["", "/", "//a/../"] {
+            says(refused(|spec| spec["linux"]["cgroupsPath"] = json!(root)), "every process");
+        }
+        assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
     }
 }

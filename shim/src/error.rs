@@ -41,12 +41,8 @@ pub(crate) enum Error {
     CannotStart { id: String, why: &'static str },
     #[error("cannot exec in {why} container {id}")]
     CannotExec { id: String, why: &'static str },
-    #[error(
-        "cannot exec in container {id}: it has a user namespace, and libcontainer would not enter it; have `engine = \"runc\"` in {} \
-         before it is created",
-        crate::runtime::FILE
-    )]
-    OtherUsers { id: String },
+    #[error("cannot exec in container {id}: {kind} {number} is not mapped in its user namespace")]
+    Unmapped { id: String, kind: &'static str, number: u32 },
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: String, status: &'static str },
     #[error("processes of container {id} outlived SIGKILL by {seconds} s")]

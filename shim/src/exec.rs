@@ -2,7 +2,7 @@
 //! file with the whole process object, made as runc makes it (`exec.go`, `getProcess`): the container's own process,
 //! changed by the flags.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,11 +19,14 @@ use crate::cli::{self, Global};
 use crate::container::{self, Container};
 use crate::error::Error;
 use crate::executor::Executor;
+use crate::filter::Filter;
 use crate::foreground;
 use crate::groups;
+use crate::identity::{self, Identity};
 use crate::keyring;
 use crate::leftovers;
 use crate::rlimits;
+use crate::streams;
 use crate::terminal::Console;
 use crate::unsaid;
 
@@ -40,9 +43,12 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
     }
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
-    shares_users(&container)?;
     has_folder(&container, process.cwd())?;
-    let executor = Executor::for_exec(&spec, &mut process)?;
+    let filter = Filter::of(&spec, &mut process)?;
+    own_streams(&container, &process)?;
+    // After the filter, which asks for a capability until it is on.
+    let identity = Identity::of(&container, &mut process)?;
+    let executor = Executor::for_exec(filter, identity);
     if container.record.keyring {
         keyring::join(&options.id)?;
     }
@@ -73,20 +79,6 @@ fn may_exec(container: &Container, ignore_paused: bool) -> Result<(), Error> {
     Err(Error::CannotExec { id: container.id().to_owned(), why })
 }
 
-/// libcontainer enters all of a container's namespaces but that of its users (`tenant_builder.rs`, `NAMESPACE_TYPES`): the process
-/// would have the host's.
-fn shares_users(container: &Container) -> Result<(), Error> {
-    let Some(pid) = container.init() else { return Ok(()) };
-    let of = |who: &str| {
-        let path = format!("/proc/{who}/ns/user");
-        fs::read_link(&path).map_err(Error::file("read", path))
-    };
-    match of(&pid.to_string())? == of("self")? {
-        true => Ok(()),
-        false => Err(Error::OtherUsers { id: container.id().to_owned() }),
-    }
-}
-
 /// libcontainer says of a working directory that is not there no more than `ENOENT`, and Podman turns "no such file or directory"
 /// into exit code 127.
 fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
@@ -99,6 +91,18 @@ fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
             Err(Error::NoFolder { id: container.id().to_owned(), cwd: cwd.to_owned() })
         }
         _ => Ok(()),
+    }
+}
+
+/// At a terminal it is the process's own that it gets, and not ours.
+fn own_streams(container: &Container, process: &Process) -> Result<(), Error> {
+    match (container.init(), process.terminal()) {
+        (None, _) | (_, Some(true)) => Ok(()),
+        (Some(pid), _) => {
+            let owner =
+                identity::outside(container.id(), pid.as_raw(), "user", process.user().uid())?;
+            streams::give("self", owner)
+        }
     }
 }
 

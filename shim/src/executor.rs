@@ -6,30 +6,31 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use libcontainer::oci_spec::runtime::{Process, Spec};
+use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor as Workload, ExecutorError, ExecutorValidationError};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, execv, faccessat};
 
 use crate::descriptors::Descriptors;
-use crate::error::Error;
 use crate::filter::Filter;
+use crate::identity::Identity;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
-    /// For `exec`; the filter of `create` is libcontainer's.
+    /// For `exec`; the filter of `create` is libcontainer's, and so is who it is.
     filter: Option<Filter>,
+    identity: Option<Identity>,
 }
 
 impl Executor {
     pub(crate) fn for_create() -> Self {
-        Self { descriptors: Descriptors::now(), filter: None }
+        Self { descriptors: Descriptors::now(), filter: None, identity: None }
     }
 
-    pub(crate) fn for_exec(spec: &Spec, process: &mut Process) -> Result<Self, Error> {
-        Ok(Self { descriptors: Descriptors::now(), filter: Filter::of(spec, process)? })
+    pub(crate) fn for_exec(filter: Option<Filter>, identity: Option<Identity>) -> Self {
+        Self { descriptors: Descriptors::now(), filter, identity }
     }
 }
 
@@ -37,6 +38,9 @@ impl Workload for Executor {
     /// libcontainer calls it in the container's process, after it went to `process.cwd` and made sure that this is inside.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         self.descriptors.close_ways_out();
+        if let Some(identity) = &self.identity {
+            identity.assume().map_err(ExecutorValidationError::ArgValidationError)?;
+        }
         find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
     }
 

@@ -22,17 +22,20 @@ pub(crate) fn wait(pid: Pid, mut terminal: Option<Terminal>) -> Result<ExitCode,
     let action = "wait for the process";
     let signals = signals().map_err(Error::kernel(action))?;
     let mut stdin_open = terminal.is_some();
+    // Whether a process has the other end of the terminal. Somebody may have it again.
+    let mut in_use = true;
     loop {
         // First, for the child that ended before its signal could be seen.
         if let Some(code) = reap(pid).map_err(Error::kernel(action))? {
             drain(terminal);
             return Ok(ExitCode::from(code));
         }
-        let ready =
-            ready(&signals, terminal.as_ref(), stdin_open).map_err(Error::kernel(action))?;
-        if let (true, Some(terminal)) = (ready.output, &mut terminal) {
-            terminal.copy_out();
-        }
+        let ready = ready(&signals, terminal.as_ref(), stdin_open, in_use);
+        let ready = ready.map_err(Error::kernel(action))?;
+        in_use = match (ready.output, &mut terminal) {
+            (true, Some(terminal)) => terminal.copy_out(),
+            _ => true,
+        };
         if let (true, Some(terminal)) = (ready.input, &mut terminal) {
             stdin_open = terminal.copy_in();
         }
@@ -57,22 +60,29 @@ struct Ready {
     input: bool,
 }
 
-fn ready(signals: &SignalFd, terminal: Option<&Terminal>, stdin: bool) -> nix::Result<Ready> {
+/// A master whose other end nobody has is always ready, with POLLHUP, and tells nothing: it is asked again after a while.
+fn ready(
+    signals: &SignalFd,
+    terminal: Option<&Terminal>,
+    stdin: bool,
+    in_use: bool,
+) -> nix::Result<Ready> {
+    const AGAIN: u8 = 100;
     let input = io::stdin();
     let mut all = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    if let Some(terminal) = terminal {
-        all.push(PollFd::new(terminal.master.as_fd(), PollFlags::POLLIN));
-        if stdin {
-            all.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
-        }
-    }
-    // Bounded: a master that nobody has open is always ready with POLLHUP, and the child's end is looked for first.
-    match poll(&mut all, PollTimeout::NONE) {
+    let mut add = |fd| {
+        all.push(PollFd::new(fd, PollFlags::POLLIN));
+        all.len() - 1
+    };
+    let output_at = terminal.filter(|_| in_use).map(|terminal| add(terminal.master.as_fd()));
+    let input_at = terminal.filter(|_| stdin).map(|_| add(input.as_fd()));
+    let bound = if in_use { PollTimeout::NONE } else { PollTimeout::from(AGAIN) };
+    match poll(&mut all, bound) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
     }
-    let is = |index: usize| all.get(index).is_some_and(|one| one.any().unwrap_or(false));
-    Ok(Ready { output: is(1), input: is(2) })
+    let is = |at: Option<usize>| at.is_some_and(|at| all[at].any().unwrap_or(false));
+    Ok(Ready { output: is(output_at), input: is(input_at) })
 }
 
 fn pass_on(pid: Pid, number: i32, terminal: Option<&Terminal>) {

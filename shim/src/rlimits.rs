@@ -1,9 +1,16 @@
 //! Limits that are higher than runvf's own. libcontainer sets them inside the container's user namespace
 //! (`container_intermediate_process.rs`), where nobody may raise a hard limit, setrlimit(2). Set outside, they are inherited.
+//!
+//! And locked memory, which libcgroups limits to 128 MiB before it loads a device filter (`v2/devices/controller.rs`), in the process
+//! that becomes the container's.
 
 use libcontainer::oci_spec::runtime::{PosixRlimitType as Type, Process};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
+use rustix::process::{
+    Pid, Resource as ProcessResource, Rlimit, getrlimit as getrlimit_of_self, prlimit,
+};
 
 use crate::error::Error;
 
@@ -20,6 +27,40 @@ pub(crate) fn raise(process: Option<&Process>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What a container's process may lock: what its spec says or, if that says nothing, what runvf itself was given.
+pub(crate) struct Locked(Rlimit);
+
+impl Locked {
+    /// Before anything was raised.
+    pub(crate) fn of(process: Option<&Process>) -> Result<Self, Error> {
+        let limits = process.and_then(|process| process.rlimits().as_ref());
+        let said = limits.into_iter().flatten().find(|it| it.typ() == Type::RlimitMemlock);
+        let limit = |number: u64| (number != RLIM_INFINITY).then_some(number);
+        Ok(Self(match said {
+            Some(said) => Rlimit { current: limit(said.soft()), maximum: limit(said.hard()) },
+            None => getrlimit_of_self(ProcessResource::Memlock),
+        }))
+    }
+
+    pub(crate) fn give_back(self, pid: i32) -> Result<(), Error> {
+        let failed = |error: rustix::io::Errno| {
+            Error::kernel("limit the memory that the process may lock")(Errno::from_raw(
+                error.raw_os_error(),
+            ))
+        };
+        prlimit(Pid::from_raw(pid), ProcessResource::Memlock, self.0).map(drop).map_err(failed)
+    }
+}
+
+/// A limit that libcontainer would set inside a user namespace, where it may be above what libcgroups has made of ours by then.
+pub(crate) fn without_locked(mut process: Process) -> Process {
+    if let Some(limits) = process.rlimits().clone() {
+        let others = limits.into_iter().filter(|it| it.typ() != Type::RlimitMemlock);
+        process.set_rlimits(Some(others.collect()));
+    }
+    process
 }
 
 fn resource(kind: Type) -> Resource {

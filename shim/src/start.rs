@@ -12,7 +12,8 @@ use crate::network;
 pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
     let mut container = Container::load(global, id)?;
     let why = match container.library.status() {
-        ContainerStatus::Created => None,
+        ContainerStatus::Created if container.record.finished => None,
+        ContainerStatus::Created => Some("half-made"),
         ContainerStatus::Stopped => Some("stopped"),
         ContainerStatus::Creating => Some("half-made"),
         ContainerStatus::Running | ContainerStatus::Paused => Some("already running"),

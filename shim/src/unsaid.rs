@@ -36,10 +36,17 @@ pub(crate) fn of_first(spec: &Spec, rootfs: &Path) -> Option<Process> {
     Some(process)
 }
 
-/// For one that joins a container whose root is `root`: it has the capabilities of the first one.
-pub(crate) fn of_joining(process: Process, spec: &Spec, root: &Path) -> Process {
-    let first = spec.process().as_ref().and_then(|first| first.capabilities().clone());
-    said(process, first, below(root))
+/// For one that joins a container whose root is `root`: it has the capabilities of the first one, its AppArmor profile and its limits
+/// (runc: `newInitConfig`).
+pub(crate) fn of_joining(mut process: Process, spec: &Spec, root: &Path) -> Process {
+    let first = spec.process().as_ref();
+    if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
+        process.set_apparmor_profile(first.and_then(|first| first.apparmor_profile().clone()));
+    }
+    if process.rlimits().is_none() {
+        process.set_rlimits(first.and_then(|first| first.rlimits().clone()));
+    }
+    said(process, first.and_then(|first| first.capabilities().clone()), below(root))
 }
 
 fn said(
