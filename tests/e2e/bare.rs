@@ -79,7 +79,10 @@ fn a_container_whose_vf_was_taken_away_does_not_start() {
     lab.ok("echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind").unwrap();
     let output = lab.sh("runvf start sensor").unwrap();
     assert_eq!(output.status, 1);
-    assert_eq!(output.stderr, "runvf: container sensor has no VF for `mon0`\n");
+    assert_eq!(
+        output.stderr,
+        "runvf: container sensor has no VF for `mon0`; remove the container and run it anew; `runvfctl status` shows who has which VF\n"
+    );
     lab.ok("runvf delete --force sensor").unwrap();
     crate::host::settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
@@ -178,5 +181,34 @@ fn a_create_that_fails_ends_nobody_else() {
         );
         assert_eq!(lab.ok(&script).unwrap().text(), "failed\nrunning", "{runtime}");
     }
+    leave(lab, &before);
+}
+
+/// What runc gives to a process of whose bundle nothing is to be read about it.
+#[test]
+fn what_a_bundle_does_not_say_is_as_with_runc() {
+    let lab = prepared();
+    let before = state(&lab);
+    let mut told = Vec::new();
+    for runtime in ["runc", "runvf"] {
+        let script = format!(
+            r#"mkdir -p /tmp/d; cd /tmp/d; bundle=/var/lib/runvf-bundles/tcpdump; ulimit -Sl 4000; ulimit -Hl 5000
+            of() {{ jq ".root.path = \"$bundle/rootfs\" | .root.readonly = false | .process.terminal = false | .annotations = {{}} | .mounts |= map(select(.type != \"bind\"))
+                | del(.linux.resources, .linux.cgroupsPath) | .process.capabilities[] += [\"CAP_MKNOD\"] | $1
+                | .process.args = [\"sh\", \"-c\", \"ulimit -Sl; ulimit -Hl; mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk 2>&1 | wc -c; rm -f /tmp/disk\"]" \
+                $bundle/config.json > config.json; }}
+            of .; {runtime} run --bundle . said < /dev/null 2>&1
+            of '.process.rlimits = [{{"type": "RLIMIT_MEMLOCK", "soft": 1048576, "hard": 2097152}}]'; {runtime} run --bundle . said < /dev/null 2>&1
+            # A cgroup that everybody is in, or somebody else.
+            for path in / /system.slice; do
+                of ".linux.cgroupsPath = \"$path\""; [ {runtime} = runc ] || {{ {runtime} run --bundle . said < /dev/null 2>&1 || true; }} | grep -c cgroupsPath
+            done
+            rm -rf /tmp/d"#
+        );
+        told.push(lab.ok(&script).unwrap().text().to_owned());
+    }
+    assert_eq!(told[1], format!("{}\n1\n1", told[0]));
+    assert!(told[0].starts_with("4000\n5000\n"), "{}", told[0]);
+    assert!(told[0].contains("1024\n2048"), "{}", told[0]);
     leave(lab, &before);
 }

@@ -118,6 +118,34 @@ fn a_lost_vf_that_somebody_took_is_left_to_them() {
     assert_free(&lab, "after it was given back");
 }
 
+/// A macvlan that another tool keeps on a VF would go on seeing the tenant's frames.
+#[test]
+fn a_vf_under_another_interface_is_not_taken() {
+    let lab = host();
+    ok(&lab, "ip link add link enp1s0v0 name over0 type macvlan; holder a 11; attach a");
+    assert_eq!(vlans(&lab), [(11, true, SECOND.to_owned())]);
+    let (state, reason) = status(&lab, FIRST);
+    assert!(state != "free" && reason.contains("another interface stands on"), "{state} {reason}");
+    ok(&lab, "end a; detach a; ip link del over0");
+    assert_free(&lab, "after both");
+}
+
+/// An interface that came home is enslaved by its name, by whatever configures the host's network. The VF is its dead container's all
+/// the same: it is still on that one's VLAN.
+#[test]
+fn a_vf_that_came_home_into_a_bridge_is_taken_back() {
+    let lab = host();
+    let home = format!("ls /sys/bus/pci/devices/{FIRST}/net");
+    ok(
+        &lab,
+        &format!(
+            "holder a 11; attach a; end a; until [ \"$({home})\" ]; do sleep 0.05; done
+             ip link add br0 type bridge; ip link set $({home}) master br0; detach a; ip link del br0"
+        ),
+    );
+    assert_free(&lab, "after detach");
+}
+
 /// What a `delete` that was killed between the container and its VF left, the engine's next one gives back.
 #[test]
 fn a_delete_of_what_is_gone_gives_its_vf_back() {

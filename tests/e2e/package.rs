@@ -93,8 +93,29 @@ fn a_package_lives_from_its_installation_to_its_purge() {
     let refused = lab.sh("dpkg -r runvf").unwrap();
     assert!(refused.status != 0 && refused.stderr.contains("containers run under it"), "{refused}");
     lab.ok("docker rm -f plain").unwrap();
+    // And one that another runtime behind runvf has made, while that one's own are nobody's business.
+    let sensor = "runvf/tcpdump sleep 1000";
+    lab.ok(&format!(
+        "echo 'engine = \"runc\"' > /etc/runvf/runtime.toml; docker run -d --name theirs {sensor}
+        docker run -d --name behind --runtime runvf {sensor}; podman --runtime runvf run -d --name another {sensor}"
+    ))
+    .unwrap();
+    let id = |engine: &str, name: &str| {
+        lab.ok(&format!("{engine} inspect -f '{{{{.Id}}}}' {name}")).unwrap().text().to_owned()
+    };
+    let refused = lab.sh("dpkg -r runvf").unwrap();
+    let says = |id: String| refused.stderr.contains(&id);
+    assert!(refused.status != 0, "{refused}");
+    assert!(says(id("docker", "behind")) && says(id("podman", "another")), "{refused}");
+    assert!(!says(id("docker", "theirs")), "{refused}");
+    lab.ok("docker rm -f behind; podman rm -f -t 0 another").unwrap();
 
+    // It comes back as it was.
+    lab.ok("dpkg -r runvf; ! systemctl is-active runvf-gc.timer; dpkg -i /tmp/two.deb; systemctl is-active runvf-gc.timer
+            systemctl is-enabled runvf-setup.service; runvfctl install docker")
+        .unwrap();
     lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; ! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
+    lab.ok("docker rm -f theirs; rm /etc/runvf/runtime.toml").unwrap();
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();
     lab.ok("dpkg -P runvf; cat /etc/runvf/config.toml | grep sensors; dpkg -l > /tmp/after; diff /tmp/before /tmp/after
             ! find / -xdev -name '*runvf*' -not -path '/proc/*' -not -path '/var/lib/docker/*' -not -path '/var/lib/containers/*' -not -path '/var/lib/containerd/*' \

@@ -22,7 +22,8 @@ fn look(lab: &Lab) -> (Value, Value, String) {
     (link, of_pf, offloads)
 }
 
-/// What an operator set on a free VF is there again, and nothing that a container with CAP_NET_ADMIN did.
+/// What an operator set on a free VF is there again, and nothing that a container with CAP_NET_ADMIN did. That gives it names and an alias
+/// which are no UTF-8, as the kernel allows.
 #[test]
 fn every_item_is_as_it_was_before() {
     let lab = prepared();
@@ -34,8 +35,8 @@ fn every_item_is_as_it_was_before() {
     assert_eq!((&before.0["ifalias"], &before.0["txqlen"]), (&"rack 3".into(), &500.into()));
     assert_eq!((&before.1["rate"]["max_tx"], &before.1["spoofchk"]), (&100.into(), &false.into()));
     for engine in ALL {
-        let mess = "ip link set mon0 down && ip link set mon0 name evil0 address 02:66:66:66:66:66 mtu 1300 txqueuelen 7 alias x \
-            && ip link property add dev evil0 altname evil-altname && ip link set evil0 up promisc on allmulticast on \
+        let mess = "ip link set mon0 down && ip link set mon0 name evil0 address 02:66:66:66:66:66 mtu 1300 txqueuelen 7 alias \"$(printf \"\\377\")\" \
+            && ip link property add dev evil0 altname evil-altname && ip link property add dev evil0 altname \"$(printf \"e\\377\")\" && ip link set evil0 up promisc on allmulticast on \
             && ip link add link evil0 name evil0.5 type vlan id 5 && ip addr add 10.9.9.9/24 dev evil0 && ip link show evil0 | grep -q 1300";
         let output = run(&lab, engine, "--cap-add NET_ADMIN --annotation io.runvf.vlan=100", mess);
         assert_eq!(output.status, 0, "{engine:?}: {output}");

@@ -59,6 +59,23 @@ fn a_pf_is_made_ready_and_then_left_alone() {
     let has = |text: &str| output.stdout.contains(text);
     assert!(has("PROMISC") && has("mtu 1400") && !has("NOARP"), "{output}");
 
+    // VFs that udev saw while there were no rules are told of once there are.
+    let told = "for link in /sys/class/net/pf0/device/virtfn*/net/*; do udevadm info $link; done | grep -c RUNVF_VF=1";
+    lab.install_network_rules().unwrap();
+    lab.ok("udevadm control --reload; udevadm settle -t 60").unwrap();
+    assert_eq!(lab.sh(told).unwrap().text(), "0");
+    said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: network managers off 3 VFs\n");
+    assert_eq!(lab.ok(told).unwrap().text(), "3");
+    said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: ready: nothing to do\n");
+
+    // A PF with another driver than the pool is for.
+    configure(&lab, &(pool("\"pf0\"", 3) + "driver = \"i40e\"\n"));
+    let problem = "PF pf0 has the driver igb, and pool `sensors` is for i40e; load that driver, or correct `driver` in ";
+    said(&lab.sh("runvfctl setup").unwrap(), 3, problem);
+    let refused = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "echo it runs");
+    assert_eq!(refused.status, Engine::Docker.refusal(), "{refused}");
+    assert!(refused.stderr.contains(problem), "{refused}");
+
     for other in [2, 5] {
         configure(&lab, &pool("\"pf0\"", other));
         let problem = format!("PF pf0 has 3 VFs and pool `sensors` asks for {other}; ");

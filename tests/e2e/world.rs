@@ -96,6 +96,46 @@ fn vfs_are_destroyed_and_made_again() {
     all_removed(&lab);
 }
 
+/// A VF has the address of one that was destroyed, and another tool has given it away: the container has lost its own, and this one is not
+/// touched.
+#[test]
+fn a_vf_that_was_made_again_is_whoever_s_took_it() {
+    let lab = host();
+    start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
+    assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
+        .unwrap();
+    settle(&lab, 7);
+    lab.ok(&format!(
+        "systemd-run --quiet --unit other unshare -n sleep 100000
+         until [ \"$(readlink /proc/$(systemctl show -P MainPID other)/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.05; done
+         ip link set $(ls /sys/bus/pci/devices/{SENSOR_VF}/net) netns $(systemctl show -P MainPID other)
+         ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on"
+    ))
+    .unwrap();
+    let theirs = "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show | jq 'map(del(.stats64))'";
+    let before = lab.ok(theirs).unwrap().stdout;
+    for _ in 0..2 {
+        let done = gc(&lab);
+        assert!(
+            matches!(&done[..], [(vf, outcome, _)] if vf == SENSOR_VF && outcome != "clean"),
+            "{done:?}"
+        );
+        assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
+        assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+        wait_for_failure(&lab, "sleeper");
+    }
+    assert_eq!(status(&lab, SENSOR_VF).0, "lost");
+    lab.ok("docker rm -f sleeper").unwrap();
+    assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
+    assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+
+    lab.ok("systemctl stop other; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")
+        .unwrap();
+    lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
+    assert_free(&lab, "after the other's end");
+}
+
 #[test]
 fn the_pf_loses_its_driver_and_gets_it_back() {
     let lab = host();

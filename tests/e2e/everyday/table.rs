@@ -271,6 +271,71 @@ pub(super) const TABLE: &[Operation] = &[
     .with_only("podman")
     .and_delegated_under("podman"),
     operation(
+        "volumes, and what the host mounts in them later",
+        r#"
+        for how in '' :rslave; do
+            mkdir -p $m/v/sub; mount --bind $m/v $m/v; mount --make-shared $m/v
+            $run -d --name everyday -v $m/v:/v$how $i sleep 1000 > /dev/null
+            mount -t tmpfs none $m/v/sub; touch $m/v/sub/late
+            echo "$how: $($e exec everyday ls /v/sub)"; $e exec everyday grep ' /v' /proc/self/mountinfo | grep -c shared:
+            umount $m/v/sub; gone; umount $m/v
+        done"#,
+        &[": ", ":rslave: late"],
+    )
+    .with_only("docker"),
+    operation(
+        "devices that are there already",
+        r#"
+        mkdir $m/nodes; mknod $m/nodes/there c 1 3
+        $run --rm --device $m/nodes/there:/dev/nodes/there -v $m/nodes:/dev/nodes $i ls -l /dev/nodes 2>&1 | grep -c there
+        $run --rm --device /dev/null:/dev/twice --device /dev/zero:/dev/twice $i sh -c 'ls /dev/twice'
+        $run --rm --privileged -v /dev/input:/dev/input $i ls /dev/input | wc -l"#,
+        &["1", "/dev/twice"],
+    ),
+    operation(
+        "whoever is not root, and the standard streams",
+        r#"
+        inside='echo out > /dev/stdout; echo err > /dev/stderr; stat -L -c %u /proc/self/fd/1 /proc/self/fd/2; id -u'
+        try $run --rm --user 1000:5 $i sh -c "$inside" 2> err; cat err
+        $run -d --name everyday $i sleep 1000 > /dev/null
+        try $e exec -u 1000 everyday sh -c "$inside" 2> err; cat err
+        echo typed | try $e exec -i -u 1000 everyday sh -c 'cat < /dev/stdin'
+        inside='tty; stat -c "%u %g" $(tty); echo written > $(tty); echo to all > /dev/stderr; id; grep -e Cap -e NoNew -e Seccomp: /proc/self/status'
+        script -qec "timeout 60 $run --rm -it --user 1000:5 $i sh -c '$inside'" /dev/null < /dev/null | tr -d '\r' | sed 's/\^@//g'
+        script -qec "timeout 60 $e exec -it -u 1000:5 everyday sh -c '$inside'" /dev/null < /dev/null | tr -d '\r' | sed 's/\^@//g'
+        script -qec "timeout 60 $e exec -it everyday sh -c '$inside'" /dev/null < /dev/null | tr -d '\r' | sed 's/\^@//g'
+        gone"#,
+        &["out", "err", "1000", "1000 5", "written", "to all", "typed", "= 0"],
+    ),
+    operation(
+        "exec in a user namespace",
+        r#"
+        grep -q ^containers: /etc/subuid || echo containers:1000000:200000 | tee -a /etc/subuid >> /etc/subgid
+        $run -d --name everyday --userns=auto:size=70000 --health-cmd 'test -e /x' $i sleep 1000 > /dev/null
+        cat > inside <<-'END'
+			exec 2>&1
+			id; echo $HOME; cat /proc/self/attr/current
+			while read -r in out size; do echo $in $size; done < /proc/self/uid_map
+			cat /proc/self/status > /tmp/s.$$
+			while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp*|Groups:) echo $key $value;; esac; done < /tmp/s.$$
+			touch /x && stat -c "%u %g" /x /tmp/s.$$
+			mknod /y b 254 0; echo 1 > /proc/sys/kernel/domainname; cat /proc/1/environ > /dev/null && echo read
+			ls -l /proc/self/ns | wc -l; kill -0 1 && echo reached
+		END
+        try $e exec everyday sh -c "$(cat inside)"
+        try $e exec -u 1000:5 everyday sh -c "$(cat inside)"
+        try $e exec -u 5 -w /tmp -e HOME= everyday sh -c 'id; echo $HOME; pwd; umask'
+        try $e exec --privileged everyday sh -c "$(cat inside)"
+        try $e exec everyday /no/such/program 2> /dev/null
+        try $e exec -u 1000 everyday /etc/passwd 2> /dev/null
+        try $e healthcheck run everyday
+        script -qec "timeout 60 $e exec -it -u 1000 everyday sh -c 'tty; stat -c %u \$(tty); echo written > \$(tty)'" /dev/null < /dev/null | tr -d '\r' | sed 's/\^@//g'
+        try $e exec -u 80000 everyday id 2> /dev/null
+        gone"#,
+        &["uid=0(root) gid=0(root) groups=0(root)", "0 70000", "reached", "= 127", "= 126", "/dev/pts/0", "1000", "written"],
+    )
+    .with_only("podman"),
+    operation(
         "a pod",
         r#"
         $e pod create --name everyday --infra=false > /dev/null
