@@ -6,9 +6,9 @@
 //! stay as it is if we were killed.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
@@ -107,7 +107,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(spec: &Spec, bundle: &Path) -> Result<Self, Error> {
-        let folder = TempDir::with_prefix("runvf-").map_err(Error::file("make", "a folder"))?;
+        let folder = place().map_err(Error::file("make", "a folder"))?;
         let failed = |source| Error::file("fill", folder.path())(source);
         let (own, link) = (folder.path().join("own"), folder.path().join("bundle"));
         let (file, goal) = (own.join("config.json"), folder.path().join("goal"));
@@ -147,6 +147,32 @@ impl Drop for Stage {
         let _ = self.dismiss.write_all(&[0]);
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
+        }
+    }
+}
+
+/// On the tmpfs on which all is that describes containers, or where whoever is not root may write.
+const STAGES: &str = "/run/runvf/stages";
+
+fn place() -> io::Result<TempDir> {
+    let prefix = format!("runvf-{}-", std::process::id());
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(STAGES);
+    if made.is_err() {
+        return TempDir::with_prefix(prefix);
+    }
+    sweep(Path::new(STAGES));
+    TempDir::with_prefix_in(prefix, STAGES)
+}
+
+/// What those have left who were killed.
+fn sweep(stages: &Path) {
+    for entry in fs::read_dir(stages).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let mut parts = name.to_str().unwrap_or_default().splitn(3, '-');
+        let pid = parts.nth(1).and_then(|pid| pid.parse::<u32>().ok());
+        // One whose pid is somebody's by now stays until that one has ended.
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -261,6 +287,23 @@ mod tests {
             drop(stage);
             assert!(!folder.exists() && real.exists());
         }
+    }
+
+    #[test]
+    fn what_the_dead_left_is_swept_away() {
+        let stages = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let (dead, own) =
+            (format!("runvf-{}-a", child.id()), format!("runvf-{}-b", std::process::id()));
+        for name in [dead.as_str(), own.as_str(), "runvf-x-c", "other"] {
+            fs::create_dir(stages.path().join(name)).unwrap();
+        }
+        sweep(stages.path());
+        let mut left: Vec<_> =
+            fs::read_dir(stages.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["other", own.as_str(), "runvf-x-c"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `mount_setattr` has no propagation (`rootfs/mount.rs`), and every volume would be a slave of the host's, in which whatever the host
 //! mounts there later shows up.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::thread;
@@ -28,6 +28,11 @@ pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
         return Ok(());
     }
     let path = format!("/proc/{pid}/ns/mnt");
+    let id = |path: &str| fs::read_link(path).map_err(Error::file("read", path));
+    if id(&path)? == id("/proc/self/ns/mnt")? {
+        // It has none of its own, and these would be the host's mounts.
+        return Ok(());
+    }
     let namespace = File::open(&path).map_err(Error::file("open", &path))?;
     // A thread of its own, since only one that ends is surely out of there again.
     thread::scope(|scope| {

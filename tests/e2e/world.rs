@@ -99,7 +99,7 @@ fn vfs_are_destroyed_and_made_again() {
 /// A VF has the address of one that was destroyed, and another tool has given it away: the container has lost its own, and this one is not
 /// touched.
 #[test]
-fn a_vf_that_was_made_again_is_whoever_s_took_it() {
+fn a_vf_that_was_made_again_is_another_s() {
     let lab = host();
     start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);

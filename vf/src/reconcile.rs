@@ -221,7 +221,7 @@ fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
         return Ok(Some("the VF vanished".to_owned()));
     }
     Ok(match find(sysfs, &claim.vf, claim.netns.id)? {
-        // Wherever the container has put it, it is the container's. But a VF that was destroyed and made again is whoever's took it.
+        // Wherever the container has put it, it is the container's. But a VF that was made again is theirs who took it.
         Whereabouts::Away { cookie, name, processes } => {
             strangers(claim, cookie, &name, &processes)?
         }
