@@ -59,7 +59,7 @@ pub(crate) fn create(
         keyring::join(id)?;
     }
     groups::leave()?;
-    let locked = Locked::of(spec.process().as_ref())?;
+    let locked = Locked::of(spec.process().as_ref());
     rlimits::raise(spec.process().as_ref())?;
     let library = build(global, options, &bundle, &spec, log)?;
     let finished = is_of(&library, &bundle)

@@ -34,14 +34,14 @@ pub(crate) struct Locked(Rlimit);
 
 impl Locked {
     /// Before anything was raised.
-    pub(crate) fn of(process: Option<&Process>) -> Result<Self, Error> {
+    pub(crate) fn of(process: Option<&Process>) -> Self {
         let limits = process.and_then(|process| process.rlimits().as_ref());
         let said = limits.into_iter().flatten().find(|it| it.typ() == Type::RlimitMemlock);
         let limit = |number: u64| (number != RLIM_INFINITY).then_some(number);
-        Ok(Self(match said {
+        Self(match said {
             Some(said) => Rlimit { current: limit(said.soft()), maximum: limit(said.hard()) },
             None => getrlimit_of_self(ProcessResource::Memlock),
-        }))
+        })
     }
 
     pub(crate) fn give_back(self, pid: i32) -> Result<(), Error> {

@@ -227,7 +227,9 @@ impl Error {
             Self::FlagInUse { .. } => {
                 "stop the sensors on that card and set it up again; `runvfctl status` shows them".to_owned()
             }
-            Self::PfNotTaken { .. } => "`dmesg` may say why".to_owned(),
+            Self::PfNotTaken { .. } => {
+                "`dmesg` may say why, and of network managers `udevadm test` with the VF's path in /sys".to_owned()
+            }
             Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; a VF is in use, too, \
                  when its interface is up (keep NetworkManager off VFs) or elsewhere; `runvfctl status` \
                  shows who holds what"

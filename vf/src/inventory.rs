@@ -9,6 +9,9 @@ use crate::kernel::netlink::{Flags, Link, Netlink, VfSettings};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::plan::Settings;
 
+/// What stands for the driver of a device that has none.
+pub(crate) const NO_DRIVER: &str = "none";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Pf {
     pub(crate) pci: String,
@@ -45,7 +48,7 @@ impl Pf {
         let absent = || Error::NoPf { pf: named.to_owned(), pool: pool.name.clone() };
         let pci = pci_named(sysfs, named)?.ok_or_else(absent)?;
         if let Some(wanted) = &pool.driver {
-            let found = sysfs.driver(&pci).unwrap_or_else(|| "none".to_owned());
+            let found = sysfs.driver(&pci).unwrap_or_else(|| NO_DRIVER.to_owned());
             if found != *wanted {
                 let (pf, pool, wanted) = (named.to_owned(), pool.name.clone(), wanted.clone());
                 return Err(Error::OtherDriver { pf, pool, found, wanted });

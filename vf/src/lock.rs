@@ -9,7 +9,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -103,6 +104,9 @@ fn wait(file: &File, patience: Duration) -> Result<(), Errno> {
     let failed = |error: io::Error| errno_of(&error).unwrap_or(Errno::EIO);
     let waiting = file.try_clone().map_err(failed)?;
     let (tell, told) = mpsc::channel();
+    // Set by whoever is first: the thread that has the lock, or the caller who gives it up.
+    let settled = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&settled);
     let wait = move || {
         let locked = loop {
             match flock(&waiting, 0) {
@@ -110,16 +114,25 @@ fn wait(file: &File, patience: Duration) -> Result<(), Errno> {
                 locked => break locked,
             }
         };
-        // Nobody listens any more if it was given up. Then closing is not enough: a child that was forked meanwhile, and hangs in a
-        // driver, has the same open file.
-        if tell.send(locked).is_err() {
+        if first.swap(true, Ordering::SeqCst) {
+            // It was given up. To close the file is not enough: a child that was forked meanwhile, and hangs in a driver, has it too.
             let _ = flock_as(&waiting, nix::libc::LOCK_UN);
+            return;
         }
+        // Before the caller knows: with a second descriptor open the lock would outlive the caller's for a moment.
+        drop(waiting);
+        let _ = tell.send(locked);
     };
     // Its EAGAIN must not pass for a lock that is held.
     thread::Builder::new().name("lock".to_owned()).spawn(wait).map_err(|_| Errno::ENOMEM)?;
-    let told = told.recv_timeout(patience);
-    told.unwrap_or(Err(Errno::EWOULDBLOCK))
+    match told.recv_timeout(patience) {
+        Ok(locked) => locked,
+        // The thread was faster after all, and is about to say so.
+        Err(_) if settled.swap(true, Ordering::SeqCst) => {
+            told.recv().unwrap_or(Err(Errno::EWOULDBLOCK))
+        }
+        Err(_) => Err(Errno::EWOULDBLOCK),
+    }
 }
 
 fn flock(file: &File, how: i32) -> Result<(), Errno> {

@@ -18,7 +18,7 @@ use crate::config::{Pool, Promisc};
 use crate::creation::{create_vfs, wanted};
 use crate::driver::{PromiscBy, TRUE_PROMISC, driver};
 use crate::error::Netlink as Failure;
-use crate::inventory::Pf;
+use crate::inventory::{NO_DRIVER, Pf};
 use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::sysfs::Sysfs;
@@ -124,14 +124,20 @@ fn find_until(sysfs: &Sysfs, named: &str, pool: &Pool, deadline: Instant) -> Res
     loop {
         match Pf::find(sysfs, named, pool) {
             Ok(pf) if has_udev_named(pf.ifindex) || Instant::now() >= deadline => return Ok(pf),
-            Err(error)
-                if !matches!(error, Error::NoPf { .. } | Error::OtherDriver { .. })
-                    || Instant::now() >= deadline =>
-            {
+            Err(error) if !may_come(&error) || Instant::now() >= deadline => {
                 return Err(error);
             }
             _ => thread::sleep(LOOK),
         }
+    }
+}
+
+/// Whether a driver that is still loading would mend it.
+fn may_come(error: &Error) -> bool {
+    match error {
+        Error::NoPf { .. } => true,
+        Error::OtherDriver { found, .. } => found == NO_DRIVER,
+        _ => false,
     }
 }
 

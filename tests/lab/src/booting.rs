@@ -8,8 +8,7 @@ use crate::machine::Machine;
 
 /// What the guest's kernel prints when a CPU's timer does not fire any more (`kernel/rcu/tree_stall.h`).
 ///
-/// Software emulation on a busy host does this to about one boot in a hundred: the guest then stands in its first half second for
-/// ever. Nothing of the project runs by then, and only the reset button helps.
+/// Seen once, of an emulated guest on a busy host: it then stands in its first half second for ever. Nothing of the project runs by then, and only the reset button helps.
 const TIMER_STOPPED: &str = "Possible timer handling issue";
 
 /// More than one such boot after another would be something else.
