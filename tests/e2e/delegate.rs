@@ -3,7 +3,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, IMAGE, run, start};
-use crate::host::{assert_clean, assert_untouched, on_vlans, prepared, state, vf};
+use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state, vf};
 
 const RUNTIME: &str = "/etc/runvf/runtime.toml";
 const ENGINES: [Engine; 2] = [Engine::Docker, Engine::PodmanRuntime];
@@ -11,6 +11,12 @@ const BUNDLE: &str = "/var/lib/runvf-bundles/tcpdump";
 
 fn choose(lab: &Lab, delegate: &str) {
     lab.write(RUNTIME, format!("engine = \"{delegate}\"\n")).unwrap();
+}
+
+/// Leaves the host with the engine that comes by itself, see [`leave`].
+fn leave_as(lab: Lab, before: &str) {
+    lab.ok(&format!("rm {RUNTIME}")).unwrap();
+    leave(lab, before);
 }
 
 /// The engines that the records of living containers name.
@@ -42,6 +48,7 @@ fn a_sensor_is_one(delegate: &str) {
         assert_clean(&lab, 0, "enp1s0v0");
         assert_eq!(recorded(&lab), "", "{engine:?}");
     }
+    leave_as(lab, &before);
 }
 
 #[test]
@@ -82,12 +89,14 @@ fn refusals_and_plain_containers(delegate: &str) {
     }
     // The engine has made the container by the time this fails. Not under Podman, where runvf's hook finds out before.
     lab.ok("ip link set pf0 down").unwrap();
-    let before = state(&lab);
+    let down = state(&lab);
     for engine in ENGINES {
         let told = "PF pf0 is down; `ip link set pf0 up`";
         refused(engine, "--annotation io.runvf.vlan=100", told);
-        assert_untouched(&lab, &before);
+        assert_untouched(&lab, &down);
     }
+    lab.ok("ip link set pf0 up").unwrap();
+    leave_as(lab, &before);
 }
 
 #[test]
@@ -132,6 +141,7 @@ fn another_engine_is_for_new_containers_only() {
             "/etc/runvf/runtime.toml: line 1: engine `no such engine` is none of builtin, runc,";
         assert!(output.stderr.contains(told), "{output}");
     }
+    leave_as(lab, &before);
 }
 
 #[test]
@@ -153,6 +163,7 @@ fn in_strict_mode_a_container_must_ask_for_a_vf() {
             assert_untouched(&lab, &before);
         }
     }
+    leave_as(lab, &before);
 }
 
 #[test]
@@ -196,6 +207,8 @@ fn a_bundle_by_hand() {
     choose(&lab, "/usr/bin/runvf");
     let output = lab.sh("runvf list").unwrap();
     assert!(output.stderr.contains("engine /usr/bin/runvf is runvf itself"), "{output}");
-    let image = format!("docker run --rm --runtime runvf {IMAGE} true");
+    let image = format!("docker run --rm --network none --runtime runvf {IMAGE} true");
     assert_eq!(lab.sh(&image).unwrap().status, 125);
+    lab.ok("rm -r /tmp/b /tmp/t /var/log/sensor").unwrap();
+    leave_as(lab, &before);
 }

@@ -80,7 +80,7 @@ fn a_default_container_is_as_closed_as_with_runc() {
     let told = RUNTIMES.map(|runtime| {
         let name = format!("closed-{runtime}");
         // Their names differ, and would show in the table of mounts.
-        let first = format!("docker run -d --name {name} --hostname closed --runtime {runtime}{volumes} {IMAGE} sh -c '{attempts}; exec sleep 1000'");
+        let first = format!("docker run -d --name {name} --network none --hostname closed --runtime {runtime}{volumes} {IMAGE} sh -c '{attempts}; exec sleep 1000'");
         let script = format!("{first} > /dev/null; docker exec {name} {attempts}; echo; docker logs {name}; docker rm -f {name} > /dev/null");
         let told = lab.ok(&script).unwrap().text().to_owned();
         assert_none_done(runtime, &told);

@@ -14,16 +14,30 @@ use serde_json::Value;
 
 use crate::host::{configure, settle};
 
-/// Functions for the guest. `victim` is the process whose namespace gets a VF, `hook` what an engine does for it.
+/// Functions for the guest. `holder` starts the process whose namespace gets a VF, `hook` does what an engine does for it, `look`
+/// prints what [`Seen`] is made of. By the shell's own means where it has some: an emulated CPU starts thirty programs a second.
 const FUNCTIONS: &str = r#"
 holder() { unshare -n sleep 1000 </dev/null >/dev/null 2>&1 & target=$!
-    until [ "$(readlink /proc/$target/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+    until [ -e /proc/$target/ns/net ] && ! [ /proc/$target/ns/net -ef /proc/self/ns/net ]; do :; done
     echo $target > /tmp/$1.pid; }
-hook() { echo "{\"id\":\"$2\",\"pid\":$(cat /tmp/$2.pid),\"annotations\":{\"io.runvf.vlan\":\"$3\",
+hook() { echo "{\"id\":\"$2\",\"pid\":$(< /tmp/$2.pid),\"annotations\":{\"io.runvf.vlan\":\"$3\",
     \"io.runvf.mac\":\"02:00:00:00:00:$3\",\"io.runvf.mtu\":\"1400\"$more}}" |
     timeout 100 /usr/libexec/runvf/runvf-hook $1; }
-end() { kill -9 $(cat /tmp/$1.pid) 2>/dev/null
-    while [ -e /proc/$(cat /tmp/$1.pid)/ns/net ]; do sleep 0.01; done 2>/dev/null; true; }
+end() { [ -e /tmp/$1.pid ] || return 0
+    local pid=$(< /tmp/$1.pid); kill -9 $pid 2>/dev/null
+    while [ -e /proc/$pid/ns/net ]; do sleep 0.01; done; true; }
+look() {  # MARK
+    local file vf value
+    echo $1; ip -j link show pf0
+    echo $1; cat /run/runvf/claims/0*.json 2>/dev/null
+    echo $1; for file in /run/runvf/claims/*; do [ ! -e $file ] || echo ${file##*/}; done
+    echo $1; for vf in /sys/class/net/pf0/device/virtfn*; do
+        [ -e $vf/driver ] || continue
+        file=($vf/net/*/flags); [ -e $file ] && echo $(< $file) || echo away
+    done
+    for file in /sys/class/net/pf0/device/virtfn*/driver_override; do
+        [ ! -e $file ] || value=$(< $file); [ "$value" = '(null)' ] || echo $value; done
+}
 "#;
 
 struct Procedure {
@@ -138,7 +152,7 @@ fn with_vfs() -> Lab {
     lab
 }
 
-/// As [`Seen::settings`] has it.
+/// As [`Seen::after_with_settings`] has it.
 const OPERATORS: &str = "mtu 1450\nqlen 500\nalias rack 3\ngeneric-segmentation-offload: off";
 
 /// Ids are unique within one engine only. A create that was killed before it had a VF must not pass for a container of that name
@@ -186,7 +200,7 @@ fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
 
 /// Ends whoever is left, and has the operator put things right.
 const PUT_RIGHT: &str = "end a; end b; runvfctl gc
-    echo after gc: $(cat /run/runvf/claims/0*.json | tr -d ' \\n' | grep -oE '\"state\":(.\"[a-z]+\"|\"[a-z]+\")')
+    echo after gc:; grep -hzoE '\"state\":\\s*(\\{\\s*)?\"[a-z]+\"' /run/runvf/claims/0*.json 2>/dev/null; echo; echo after that:
     runvfctl repair
     for claim in /run/runvf/claims/0*.json; do
         [ ! -e $claim ] || grep -q nonce $claim || runvfctl repair $(basename $claim .json); done
@@ -205,27 +219,25 @@ struct Seen {
     taken: Vec<String>,
     /// Of each VF that has a driver, the flags of its interface at home; and drivers that VFs are set aside for.
     flags: Vec<String>,
-    /// What an operator had set on the first VF.
-    settings: String,
 }
 
 impl Seen {
     /// Runs scripts one after the other in one shell, and looks after each.
     fn after(lab: &Lab, scripts: &[&str], case: &str) -> Vec<Self> {
+        Self::after_with_settings(lab, scripts, case).0
+    }
+
+    /// The same, and what is set on the first VF in the end of what an operator had set.
+    fn after_with_settings(lab: &Lab, scripts: &[&str], case: &str) -> (Vec<Self>, String) {
         const MARK: &str = "=====";
         let mut script = "source /tmp/functions\n".to_owned();
         for step in scripts {
-            script.push_str(&format!(
-                "{{ {step}\n}} 2>&1; echo {MARK}; ip -j link show pf0; echo {MARK}
-                 cat /run/runvf/claims/0*.json 2>/dev/null; echo {MARK}
-                 ls /run/runvf/claims 2>/dev/null; echo {MARK}
-                 for vf in $(ls -d /sys/class/net/pf0/device/virtfn*/driver 2>/dev/null); do
-                     cat ${{vf%driver}}net/*/flags 2>/dev/null || echo away; done
-                 cat /sys/class/net/pf0/device/virtfn*/driver_override | sed 's/^(null)$//'; echo {MARK}
-                 ip link show enp1s0v0 2>/dev/null | grep -oE 'mtu [0-9]+|qlen [0-9]+|alias .*'
-                 ethtool -k enp1s0v0 2>/dev/null | grep '^generic-seg'; echo {MARK}\n"
-            ));
+            script.push_str(&format!("{{ {step}\n}} 2>&1; look {MARK}; echo {MARK}\n"));
         }
+        script.push_str(
+            "ip link show enp1s0v0 2>/dev/null | grep -oE 'mtu [0-9]+|qlen [0-9]+|alias .*'
+             ethtool -k enp1s0v0 2>/dev/null | grep '^generic-seg'",
+        );
         // Each of the steps is bounded by itself.
         let output = lab.sh_within(Duration::from_secs(600), &script).unwrap();
         let parts: Vec<&str> = output.stdout.split(MARK).collect();
@@ -240,10 +252,10 @@ impl Seen {
                 claims: claims.map(Result::unwrap).collect(),
                 taken: part[3].split_whitespace().map(str::to_owned).collect(),
                 flags: part[4].split_whitespace().map(str::to_owned).collect(),
-                settings: part[5].trim().to_owned(),
             }
         };
-        parts.chunks_exact(6).map(see).collect()
+        let (after_all, steps) = parts.split_last().unwrap();
+        (steps.chunks_exact(5).map(see).collect(), after_all.trim().to_owned())
     }
 
     /// The state that all claims are in, or of one that tells more of it the key.
@@ -284,10 +296,10 @@ impl Seen {
 
     /// Once all containers are dead and `gc` has been there, what is claimed at all is in quarantine.
     fn assert_gc_was_enough(&self) {
-        let claims =
-            self.text.lines().find_map(|line| line.strip_prefix("after gc:")).expect(&self.case);
-        let states = claims.split("\"state\":").skip(1).map(str::trim);
-        for state in states {
+        let (_, rest) = self.text.split_once("after gc:").expect(&self.case);
+        let (claims, _) = rest.split_once("after that:").expect(&self.case);
+        for state in claims.split("\"state\":").skip(1) {
+            let state: String = state.chars().filter(|c| c.is_ascii_graphic()).collect();
             assert_eq!(state, "{\"quarantined\"", "{}", self.case);
         }
     }
@@ -348,7 +360,7 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     );
     let scripts = [broken.as_str(), ANOTHER, PUT_RIGHT];
     let scripts = if another { &scripts[..] } else { &[scripts[0], scripts[2]] };
-    let seen = Seen::after(lab, scripts, &format!("{name}, {fault}"));
+    let (seen, settings) = Seen::after_with_settings(lab, scripts, &format!("{name}, {fault}"));
     if fault.ends_with("kill") {
         // 128 + SIGKILL, of the program or of the `timeout` around it.
         assert!(seen[0].text.contains("ended with 137"), "{}", seen[0].case);
@@ -366,7 +378,7 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     last.assert_all_clean();
     // A repair without a readable claim knows nothing of what was before; and where VFs are made anew, nobody had set anything.
     if ![CREATION.name, UNREADABLE.name].contains(name) {
-        assert_eq!(last.settings, OPERATORS, "{}", last.case);
+        assert_eq!(settings, OPERATORS, "{}", last.case);
         assert_eq!(last.flags.len(), 2, "both have their driver: {}", last.case);
     }
 }

@@ -4,7 +4,7 @@ use lab::Lab;
 use serde_json::Value;
 
 use crate::engine::IMAGE;
-use crate::host::installed;
+use crate::host::{leave, prepared, state};
 
 /// systemd makes the cgroups of the first two, runvf those of the third.
 const RUNS: [&str; 3] = [
@@ -13,12 +13,12 @@ const RUNS: [&str; 3] = [
     "podman --runtime /usr/bin/runvf --cgroup-manager cgroupfs run",
 ];
 
-fn in_a_container(run: &str, options: &str, test: impl Fn(&Lab, &str)) {
-    let lab = installed();
+fn in_a_container(lab: &Lab, run: &str, options: &str, test: impl Fn(&Lab, &str)) {
     let engine = run.split(" run").next().unwrap_or_default();
     let engine = engine.strip_suffix(" --runtime runvf").unwrap_or(engine);
-    lab.ok(&format!("{run} -d --name limited {options} {IMAGE} sleep 1000")).unwrap();
-    test(&lab, engine);
+    lab.ok(&format!("{run} -d --name limited --network none {options} {IMAGE} sleep 1000"))
+        .unwrap();
+    test(lab, engine);
     lab.ok(&format!("{engine} rm -f limited")).unwrap();
 }
 
@@ -34,8 +34,10 @@ fn limits(lab: &Lab, engine: &str, files: &str) -> String {
 
 #[test]
 fn limits_change_while_a_container_runs() {
+    let lab = prepared();
+    let before = state(&lab);
     for run in RUNS {
-        in_a_container(run, "--cap-add MKNOD --memory 200m --cpus 0.5", |lab, engine| {
+        in_a_container(&lab, run, "--cap-add MKNOD --memory 200m --cpus 0.5", |lab, engine| {
             let node = lab.ok("stat -c '%Hr %Lr' /dev/vda").unwrap();
             let read = format!(
                 "{engine} exec limited sh -c 'rm -f /disk; mknod /disk b {} && head -c 512 /disk > /dev/null; \
@@ -65,11 +67,13 @@ fn limits_change_while_a_container_runs() {
             assert_eq!(output.text(), "1", "{run}: what every container may read: {output}");
         });
     }
+    leave(lab, &before);
 }
 
 #[test]
 fn what_a_container_uses_is_printed_as_runc_does() {
-    let lab = installed();
+    let lab = prepared();
+    let before = state(&lab);
     let bundle = "/var/lib/runvf-bundles/tcpdump";
     lab.ok(&format!(
         "mkdir /tmp/b
@@ -103,5 +107,6 @@ fn what_a_container_uses_is_printed_as_runc_does() {
         .unwrap();
     let output = lab.sh("runvf update --memory-swap 1m c").unwrap();
     assert!(output.stderr.contains("is less than memory of 67108864"), "{output}");
-    lab.ok("runvf delete -f c").unwrap();
+    lab.ok("runvf delete -f c; rm -r /tmp/b /tmp/events").unwrap();
+    leave(lab, &before);
 }

@@ -6,7 +6,7 @@ use lab::Lab;
 use serde_json::Value;
 
 use crate::engine::{ALL, Engine, run, start};
-use crate::host::{assert_clean, prepared, settle, vf};
+use crate::host::{assert_clean, leave, prepared, settle, state, vf};
 
 /// The netdev and the PF's side of VF 0, without what is the wire's or chosen anew at each bind.
 fn look(lab: &Lab) -> (Value, Value, String) {
@@ -91,6 +91,7 @@ fn programs_and_queues_of_a_container_go_with_it() {
 #[test]
 fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
     let lab = prepared();
+    let before = state(&lab);
     for engine in ALL {
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
         lab.ok("echo nobody > /sys/bus/pci/devices/0000:01:10.0/driver_override").unwrap();
@@ -130,6 +131,7 @@ fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
     }
+    leave(lab, &before);
 }
 
 /// With the VF goes all that was set on it; what is left to repair is its claim.

@@ -28,7 +28,7 @@ fn host() -> Lab {
 fn sensor(lab: &Lab) {
     lab.ok(&format!(
         "mkdir -p /var/log/sensor
-         docker run -d --name sensor --runtime runvf --annotation io.runvf.vlan=100 -v /var/log/sensor:/var/log/sensor {IMAGE}"
+         docker run -d --name sensor --network none --runtime runvf --annotation io.runvf.vlan=100 -v /var/log/sensor:/var/log/sensor {IMAGE}"
     ))
     .unwrap();
     lab.wait_until(SOON, CAPTURING).unwrap();
@@ -146,8 +146,9 @@ fn the_pf_loses_its_driver_and_gets_it_back() {
     let lost = status(&lab, SLEEPER_VF);
     assert_eq!((lost.0.as_str(), lost.1.as_str()), ("attached", "the VF vanished"));
     sleeper_is_stopped(&lab);
-    let third =
-        format!("docker run --rm --runtime runvf --annotation io.runvf.vlan=300 {IMAGE} true");
+    let third = format!(
+        "docker run --rm --network none --runtime runvf --annotation io.runvf.vlan=300 {IMAGE} true"
+    );
     let refused = lab.sh(&third).unwrap();
     assert!(
         refused.stderr.contains("PF pf0 of pool `sensors` is not on this machine"),
@@ -306,7 +307,7 @@ fn a_container_hides_its_vf_in_a_namespace_of_its_own() {
     let hide = "unshare -n sleep 100000 & until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ]; do :; done
         ip link set mon0 netns $!; touch /tmp/hidden; wait";
     lab.ok(&format!(
-        "docker run -d --name sleeper --runtime runvf --annotation io.runvf.vlan=200 \
+        "docker run -d --name sleeper --network none --runtime runvf --annotation io.runvf.vlan=200 \
             --cap-add NET_ADMIN --cap-add SYS_ADMIN -v /usr/bin/unshare:/usr/bin/unshare:ro {IMAGE} sh -c '{hide}'"
     ))
     .unwrap();
@@ -326,7 +327,7 @@ fn a_container_hides_its_vf_behind_a_descriptor() {
         exec 9< /proc/$!/ns/net; ip link set mon0 netns $!; kill -9 $!; wait || true; touch /tmp/hidden; exec sleep 100000";
     lab.write("/tmp/hide", hide).unwrap();
     lab.ok(&format!(
-        "docker run -d --name sleeper --runtime runvf --annotation io.runvf.vlan=200 --cap-add NET_ADMIN --cap-add SYS_ADMIN \
+        "docker run -d --name sleeper --network none --runtime runvf --annotation io.runvf.vlan=200 --cap-add NET_ADMIN --cap-add SYS_ADMIN \
             -v /usr/bin/unshare:/usr/bin/unshare:ro -v /tmp/hide:/hide:ro {IMAGE} sh -e /hide"
     ))
     .unwrap();

@@ -50,7 +50,7 @@ pub(super) const TABLE: &[Operation] = &[
     operation(
         "output, input and exit codes",
         r#"
-        try $run --rm $i sh -c 'echo out; echo err >&2; exit 3' 2> err; cat err
+        try $wired --rm $i sh -c 'echo out; echo err >&2; exit 3' 2> err; cat err
         echo hello | try $run --rm -i $i cat
         try $run --rm $i /no/such/program 2> /dev/null
         try $run --rm $i /etc/passwd 2> /dev/null
@@ -75,7 +75,7 @@ pub(super) const TABLE: &[Operation] = &[
     operation(
         "what a container is confined to, by default",
         r#"
-        $run --rm $i sh -c 'exec 2>&1
+        $wired --rm $i sh -c 'exec 2>&1
             id; cd /proc/self; cat status > /tmp/s
             while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp:|Seccomp_filters:|Groups:) echo $key $value;; esac; done < /tmp/s
             cat attr/current oom_score_adj limits
@@ -95,7 +95,7 @@ pub(super) const TABLE: &[Operation] = &[
             --tmpfs /scratch:size=1m,mode=1777 --hostname everyday --env-file env --env B=b --workdir /proc --ulimit nofile=77:99 \
             --ulimit core=0 --sysctl net.ipv4.ip_default_ttl=42 --oom-score-adj 77 --device /dev/vda:/dev/disk:r --shm-size 2m \
             --memory 128m --memory-reservation 64m --cpus 0.5 --cpu-shares 512 --pids-limit 55 --cpuset-cpus 0 \
-            -v $m/file:/file:ro --mount type=tmpfs,dst=/mnt,tmpfs-size=1m --network none --add-host other:10.1.2.3 $i sh -c 'exec 2>&1
+            -v $m/file:/file:ro --mount type=tmpfs,dst=/mnt,tmpfs-size=1m --add-host other:10.1.2.3 $i sh -c 'exec 2>&1
             id; pwd; cat /proc/sys/kernel/hostname; echo $A $B; ulimit -n; ulimit -Hn; ulimit -c
             while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp:|Groups:|Cpus_allowed_list:) echo $key $value;; esac; done < /proc/self/status
             touch /no /scratch/yes; ls /scratch; echo x > /file; stat -c %s /file
@@ -130,17 +130,17 @@ pub(super) const TABLE: &[Operation] = &[
         ns='for n in cgroup ipc net pid uts; do readlink /proc/self/ns/$n; done'
         sh -c "$ns" > host
         compare() { while read -r here && read -r there <&3; do [ $here = $there ] && echo "${here%:*} is the same" || echo "${here%:*} is another"; done < $1 3< $2; }
-        $run --rm --pid host --ipc host --uts host --network host $i sh -c "$ns" > shared 2> warnings; compare host shared
-        $run -d --name everyday --network none --ipc shareable $i sleep 1000 > /dev/null
+        $wired --rm --pid host --ipc host --uts host --network host $i sh -c "$ns" > shared 2> warnings; compare host shared
+        $run -d --name everyday --ipc shareable $i sleep 1000 > /dev/null
         $e exec everyday sh -c "$ns" > first; compare host first
-        $run --rm --pid container:everyday --ipc container:everyday --network container:everyday $i sh -c "$ns" > second 2>> warnings; compare first second
+        $wired --rm --pid container:everyday --ipc container:everyday --network container:everyday $i sh -c "$ns" > second 2>> warnings; compare first second
         gone"#,
         &["net is the same", "pid is another"],
     ),
     operation(
         "a network of its own",
         r#"
-        $run -d --name everyday -p 127.0.0.1:8080:80 $i sleep 1000 > /dev/null
+        $wired -d --name everyday -p 127.0.0.1:8080:80 $i sleep 1000 > /dev/null
         $e exec everyday sh -c 'ls /sys/class/net; cat /sys/class/net/*/operstate; ip route show default | wc -l'
         gateway=$(of everyday '.NetworkSettings.Gateway'); [ -n "$gateway" ] || gateway=$(of everyday 'range .NetworkSettings.Networks}}{{.Gateway}}{{end')
         address=$(of everyday '.NetworkSettings.IPAddress'); [ -n "$address" ] || address=$(of everyday 'range .NetworkSettings.Networks}}{{.IPAddress}}{{end')
@@ -214,9 +214,9 @@ pub(super) const TABLE: &[Operation] = &[
         # conmon learns of it too late as often as not, whatever the runtime.
         [ $e = podman ] || of everyday .State.OOMKilled
         $e rm everyday > /dev/null
-        try $run --rm --pids-limit 30 $i sh -c 'for n in 0 1 2 3 4 5 6 7 8 9; do for m in 0 1 2 3; do sleep 9 & done; done; echo more than allowed' 2> /dev/null
-        try $run --rm --ulimit fsize=1000 $i sh -c 'head -c 2000 /dev/zero > /tmp/f' 2> /dev/null"#,
-        &["= 137", "= 2"],
+        try $run --rm --pids-limit 30 --ulimit fsize=1000 $i sh -c 'head -c 2000 /dev/zero > /tmp/f; echo "= $?, $(stat -c %s /tmp/f)"
+            for n in 0 1 2 3 4 5 6 7 8 9; do for m in 0 1 2 3; do sleep 9 & done; done; echo more than allowed' 2> /dev/null"#,
+        &["= 137", "= 153, 1000", "= 2"],
     ),
     operation(
         "volumes",
@@ -241,8 +241,7 @@ pub(super) const TABLE: &[Operation] = &[
         "a large environment, and many arguments",
         r#"
         for n in $(seq 38); do echo V$n=$(head -c 50000 /dev/zero | tr '\0' x); done > env
-        $run --rm --env-file env $i sh -c 'env | wc -c > /tmp/n; read n < /tmp/n; [ $n -gt 1900000 ] && echo all of it'
-        $run --rm $i sh -c 'echo $#' sh $(seq 2000)"#,
+        $run --rm --env-file env $i sh -c 'env | wc -c > /tmp/n; read n < /tmp/n; [ $n -gt 1900000 ] && echo all of it; echo $#' sh $(seq 2000)"#,
         &["all of it", "2000"],
     ),
     operation(
@@ -287,10 +286,10 @@ pub(super) const TABLE: &[Operation] = &[
         "devices that are there already",
         r#"
         mkdir $m/nodes; mknod $m/nodes/there c 1 3
-        $run --rm --device $m/nodes/there:/dev/nodes/there -v $m/nodes:/dev/nodes $i ls -l /dev/nodes 2>&1 | grep -c there
-        $run --rm --device /dev/null:/dev/twice --device /dev/zero:/dev/twice $i sh -c 'ls /dev/twice'
+        $run --rm --device $m/nodes/there:/dev/nodes/there -v $m/nodes:/dev/nodes --device /dev/null:/dev/twice --device /dev/zero:/dev/twice \
+            $i ls -l /dev/nodes /dev/twice 2>&1 | grep -oE 'there$|/dev/twice$'
         $run --rm --privileged -v /dev/input:/dev/input $i ls /dev/input | wc -l"#,
-        &["1", "/dev/twice"],
+        &["there", "/dev/twice"],
     ),
     operation(
         "whoever is not root, and the standard streams",
@@ -339,7 +338,7 @@ pub(super) const TABLE: &[Operation] = &[
         "a pod",
         r#"
         $e pod create --name everyday --infra=false > /dev/null
-        $run -d --pod everyday --name first --network none $i sleep 1000 > /dev/null; $e exec first echo in the pod
+        $run -d --pod everyday --name first $i sleep 1000 > /dev/null; $e exec first echo in the pod
         $e pod stop -t 0 everyday > /dev/null 2>&1; of first .State.Status; $e pod rm -f everyday > /dev/null"#,
         &["in the pod", "exited"],
     )

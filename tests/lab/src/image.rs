@@ -59,6 +59,8 @@ impl Tools {
     fn program(&self, name: &str) -> Command {
         let libraries = self.root.join("usr/lib/x86_64-linux-gnu");
         let mut command = Command::new(self.root.join("lib64/ld-linux-x86-64.so.2"));
+        // What QEMU has translated is found by way of tables of tens of MiB. In huge pages that takes a tenth less of all its time.
+        command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
         // libpulse keeps a library of its own in a folder of its own.
         let path = format!("{0}:{0}/pulseaudio", libraries.display());
         command.args(["--library-path", &path]).arg(self.root.join("usr/bin").join(name));
