@@ -4,16 +4,18 @@ use lab::Lab;
 use serde_json::Value;
 
 use crate::holder::{assert_free, functions, gc, status, vlans, with};
-use crate::host::prepared;
+use crate::host::{leave, prepared, state};
 
 const FIRST: &str = "0000:01:10.0";
 const SECOND: &str = "0000:01:10.2";
 const CLAIM: &str = "/run/runvf/claims/0000:01:10.0.json";
 
-fn host() -> Lab {
+/// A host, and its state.
+fn host() -> (Lab, String) {
     let lab = prepared();
     functions(&lab);
-    lab
+    let before = state(&lab);
+    (lab, before)
 }
 
 fn ok(lab: &Lab, script: &str) {
@@ -33,7 +35,7 @@ fn on_first(vlan: u64) -> Vec<(u64, bool, String)> {
 
 #[test]
 fn late_and_double_releases_change_nothing() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a; end a; detach a; holder b 22; attach b");
     let before = theirs(&lab, "b", 22);
     assert_eq!(before.0, on_first(22), "the VF that a had");
@@ -48,6 +50,7 @@ fn late_and_double_releases_change_nothing() {
 
     ok(&lab, "end b; detach b; detach b");
     assert_free(&lab, "after b");
+    leave(lab, &untouched);
 }
 
 /// The lock of the first PF is somebody's until `unlock`; `waiting` is when a hook has come to it.
@@ -64,7 +67,7 @@ waiting() { SECONDS=0
 /// Whoever had to wait for a PF looks again for those who died meanwhile.
 #[test]
 fn the_vf_of_one_who_died_during_a_wait_is_not_missed() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "for n in 1 2 3; do holder h$n 1$n; attach h$n; done");
     assert_eq!(vlans(&lab).len(), 3, "no VF is free");
     ok(
@@ -77,12 +80,13 @@ fn the_vf_of_one_who_died_during_a_wait_is_not_missed() {
     assert!(on.contains(&(20, SECOND.to_owned())), "{on:?}");
     ok(&lab, "for name in h1 h3 late; do end $name; detach $name; done");
     assert_free(&lab, "after all");
+    leave(lab, &untouched);
 }
 
 /// A name that a dead container's VF has in a namespace that outlived it is waited for, if that VF's PF is busy.
 #[test]
 fn the_name_of_one_who_died_is_free_again() {
-    let lab = host();
+    let (lab, untouched) = host();
     let in_its_place = "nsenter -n -t $(cat /tmp/a.pid) sleep 100000 < /dev/null &> /dev/null & echo $! > /tmp/b.pid
         until [ $(readlink /proc/$!/ns/net) = $(readlink /proc/$(cat /tmp/a.pid)/ns/net) ]; do :; done
         sed \"s/\\\"pid\\\":[0-9]*/\\\"pid\\\":$!/; s/\\\"id\\\":\\\"a\\\"/\\\"id\\\":\\\"b\\\"/; s/\\\"11\\\"/\\\"22\\\"/\" /tmp/a.state > /tmp/b.state";
@@ -95,12 +99,13 @@ fn the_name_of_one_who_died_is_free_again() {
     assert_eq!(theirs(&lab, "b", 22).0, on_first(22));
     ok(&lab, "end b; detach b");
     assert_free(&lab, "after b");
+    leave(lab, &untouched);
 }
 
 /// A VF that its container had lost, and that was then given to another driver, is not torn from it.
 #[test]
 fn a_lost_vf_that_somebody_took_is_left_to_them() {
-    let lab = host();
+    let (lab, untouched) = host();
     let device = format!("/sys/bus/pci/devices/{FIRST}");
     ok(&lab, "holder a 11; attach a");
     lab.ok(&format!(
@@ -116,25 +121,27 @@ fn a_lost_vf_that_somebody_took_is_left_to_them() {
         .unwrap();
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
     assert_free(&lab, "after it was given back");
+    leave(lab, &untouched);
 }
 
 /// A macvlan that another tool keeps on a VF would go on seeing the tenant's frames.
 #[test]
 fn a_vf_under_another_interface_is_not_taken() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "ip link add link enp1s0v0 name over0 type macvlan; holder a 11; attach a");
     assert_eq!(vlans(&lab), [(11, true, SECOND.to_owned())]);
     let (state, reason) = status(&lab, FIRST);
     assert!(state != "free" && reason.contains("another interface stands on"), "{state} {reason}");
     ok(&lab, "end a; detach a; ip link del over0");
     assert_free(&lab, "after both");
+    leave(lab, &untouched);
 }
 
 /// An interface that came home is enslaved by its name, by whatever configures the host's network. The VF is its dead container's all
 /// the same: it is still on that one's VLAN.
 #[test]
 fn a_vf_that_came_home_into_a_bridge_is_taken_back() {
-    let lab = host();
+    let (lab, untouched) = host();
     let home = format!("ls /sys/bus/pci/devices/{FIRST}/net");
     ok(
         &lab,
@@ -144,19 +151,21 @@ fn a_vf_that_came_home_into_a_bridge_is_taken_back() {
         ),
     );
     assert_free(&lab, "after detach");
+    leave(lab, &untouched);
 }
 
 /// What a `delete` that was killed between the container and its VF left, the engine's next one gives back.
 #[test]
 fn a_delete_of_what_is_gone_gives_its_vf_back() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a; end a; runvf delete --force a");
     assert_free(&lab, "after a delete");
+    leave(lab, &untouched);
 }
 
 #[test]
 fn an_old_claim_over_a_free_vf_is_taken_back() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
     let old = lab.pull(CLAIM).unwrap();
     ok(&lab, "end a; detach a");
@@ -164,11 +173,12 @@ fn an_old_claim_over_a_free_vf_is_taken_back() {
     assert_eq!(status(&lab, FIRST).0, "attached");
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
     assert_free(&lab, "after gc");
+    leave(lab, &untouched);
 }
 
 #[test]
 fn an_old_claim_over_a_living_one_takes_nothing_from_its_owner() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
     let old = lab.pull(CLAIM).unwrap();
     ok(&lab, "end a; detach a; holder b 22; attach b");
@@ -187,12 +197,13 @@ fn an_old_claim_over_a_living_one_takes_nothing_from_its_owner() {
     ok(&lab, "end b; detach b");
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
     assert_free(&lab, "after b");
+    leave(lab, &untouched);
 }
 
 /// A record of another nonce is another claim, and yet names who has the VF: it is nobody's to take before that one has ended.
 #[test]
 fn a_claim_of_another_nonce_is_kept_while_its_container_lives() {
-    let lab = host();
+    let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
     let before = theirs(&lab, "a", 11);
     assert_eq!(before.0, on_first(11));
@@ -208,6 +219,7 @@ fn a_claim_of_another_nonce_is_kept_while_its_container_lives() {
     ok(&lab, "end a; end b; detach b");
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
     assert_free(&lab, "after a");
+    leave(lab, &untouched);
 }
 
 /// What may stand in a claim's place, and how it gets there.
@@ -224,7 +236,7 @@ const NO_CLAIMS: [(&str, &str); 8] = [
 
 #[test]
 fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
-    let lab = host();
+    let (lab, untouched) = host();
     for (kind, make) in NO_CLAIMS {
         ok(&lab, "holder a 11; attach a");
         let before = theirs(&lab, "a", 11);
@@ -256,6 +268,7 @@ fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
         assert_eq!(repaired.expect(kind).text(), "clean", "{kind}");
         assert_free(&lab, kind);
     }
+    leave(lab, &untouched);
 }
 
 /// How others use the first VF, and how they end it.
@@ -291,7 +304,7 @@ const OTHERS: [(&str, &str, &str); 7] = [
 /// Then nothing is left to be cleaned, and the file keeps nobody from anything but the same address.
 #[test]
 fn what_is_no_claim_of_a_vf_that_vanished_is_removed_by_a_repair() {
-    let lab = host();
+    let (lab, _) = host();
     lab.ok("mkdir -p -m 700 /run/runvf/claims; echo 0 > /sys/class/net/pf0/device/sriov_numvfs; cd /run/runvf/claims
          mkdir -p 0000:01:10.0.json/folder; echo '{' > 0000:01:10.2.json; echo '{' > /tmp/other.json")
         .unwrap();
@@ -307,7 +320,7 @@ fn what_is_no_claim_of_a_vf_that_vanished_is_removed_by_a_repair() {
 
 #[test]
 fn what_others_use_is_never_claimed() {
-    let lab = host();
+    let (lab, untouched) = host();
     for (kind, begin, end) in OTHERS {
         let names = format!("dev=enp1s0v0; vf={FIRST}; pci=/sys/bus/pci");
         ok(&lab, &format!("{names}; {begin}"));
@@ -336,4 +349,5 @@ fn what_others_use_is_never_claimed() {
         ok(&lab, &format!("{names}; {end}"));
         assert_free(&lab, kind);
     }
+    leave(lab, &untouched);
 }

@@ -13,26 +13,55 @@ pub(crate) fn installed() -> Lab {
     Lab::with_runvf(Programs::Released).unwrap()
 }
 
-/// Hosts of [`prepared`]'s that tests have left as they found them.
-static LEFT: Mutex<Vec<Lab>> = Mutex::new(Vec::new());
-
-/// As [`installed`], with the VFs of pf0 there already and no other PF in the pool. Perhaps one that another test has left.
-pub(crate) fn prepared() -> Lab {
-    if let Some(lab) = LEFT.lock().unwrap().pop() {
-        return lab;
-    }
-    let lab = installed();
-    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
-    lab.ok("echo 3 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
-    settle(&lab, 3);
-    lab
+/// The ways in which hosts are made ready for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// [`prepared`]'s
+    ThreeVfs,
+    SevenVfs,
+    /// With the programs that can be told to fail, and two VFs.
+    Faulty,
 }
 
-/// Leaves a host of [`prepared`]'s, which is still as it was `before`, to another test. That one starts sooner: an emulated CPU
-/// runs a program the third time in a third of the time of the first. What a test may not leave are other settings.
-pub(crate) fn leave(lab: Lab, before: &str) {
+/// Hosts that tests have left as they found them.
+static LEFT: Mutex<Vec<(Kind, Lab)>> = Mutex::new(Vec::new());
+
+/// Each keeps its memory. Tests of one kind run one after the other, so these few are nearly always of the right kind.
+const MOST_LEFT: usize = 3;
+
+/// One that another test has left, or a new one.
+pub(crate) fn one_of(kind: Kind, make: impl FnOnce() -> Lab) -> Lab {
+    let mut left = LEFT.lock().unwrap();
+    let found = left.iter().position(|(of, _)| *of == kind).map(|at| left.remove(at).1);
+    drop(left);
+    found.unwrap_or_else(make)
+}
+
+/// Leaves a host, which is still as it was `before`, to another test. That one starts sooner: an emulated CPU runs a program the
+/// third time in a third of the time of the first. What a test may not leave are other settings.
+pub(crate) fn leave_one_of(kind: Kind, lab: Lab, before: &str) {
     assert_untouched(&lab, before);
-    LEFT.lock().unwrap().push(lab);
+    let mut left = LEFT.lock().unwrap();
+    let oldest = (left.len() >= MOST_LEFT).then(|| left.remove(0));
+    left.push((kind, lab));
+    drop(left);
+    drop(oldest);
+}
+
+/// As [`installed`], with the VFs of pf0 there already and no other PF in the pool.
+pub(crate) fn prepared() -> Lab {
+    one_of(Kind::ThreeVfs, || {
+        let lab = installed();
+        configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
+        lab.ok("echo 3 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+        settle(&lab, 3);
+        lab
+    })
+}
+
+/// [`leave_one_of`] those.
+pub(crate) fn leave(lab: Lab, before: &str) {
+    leave_one_of(Kind::ThreeVfs, lab, before);
 }
 
 pub(crate) fn configure(lab: &Lab, text: &str) {

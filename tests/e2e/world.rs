@@ -7,21 +7,32 @@ use lab::traffic::Traffic;
 
 use crate::engine::{Engine, IMAGE, start};
 use crate::holder::{assert_free, functions, gc, status, vlans};
-use crate::host::{configure, installed, prepared, settle};
+use crate::host::{
+    Kind, configure, installed, leave, leave_one_of, one_of, prepared, settle, state,
+};
 
 const SENSOR_VF: &str = "0000:01:10.0";
 const SLEEPER_VF: &str = "0000:01:10.2";
 const SOON: Duration = Duration::from_secs(60);
 const CAPTURING: &str = "[ -s /var/log/sensor/mon0.pcap ]";
 
-/// A host whose pf0 has all its VFs.
-fn host() -> Lab {
-    let lab = installed();
-    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
-    lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
-    settle(&lab, 7);
-    functions(&lab);
-    lab
+/// A host whose pf0 has all its VFs, and the host's state.
+fn host() -> (Lab, String) {
+    let lab = one_of(Kind::SevenVfs, || {
+        let lab = installed();
+        configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
+        lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+        settle(&lab, 7);
+        functions(&lab);
+        lab
+    });
+    lab.ok("rm -rf /var/log/sensor /var/log/runvf/audit*").unwrap();
+    let before = state(&lab);
+    (lab, before)
+}
+
+fn leave_as(lab: Lab, before: &str) {
+    leave_one_of(Kind::SevenVfs, lab, before);
 }
 
 /// tcpdump on VLAN 100, writing to `/var/log/sensor`. It ends by itself when its interface goes.
@@ -78,7 +89,7 @@ fn assert_sensor_sees(lab: &Lab) {
 
 #[test]
 fn vfs_are_destroyed_and_made_again() {
-    let lab = host();
+    let (lab, untouched) = host();
     sensor_and_sleeper(&lab);
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
     wait_for_failure(&lab, "sensor");
@@ -94,13 +105,14 @@ fn vfs_are_destroyed_and_made_again() {
     sleeper_is_stopped(&lab);
     assert_eq!(vlans(&lab), found, "the third container keeps its own");
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 /// A VF has the address of one that was destroyed, and another tool has given it away: the container has lost its own, and this one is not
 /// touched.
 #[test]
 fn a_vf_that_was_made_again_is_another_s() {
-    let lab = host();
+    let (lab, untouched) = host();
     start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
@@ -134,11 +146,12 @@ fn a_vf_that_was_made_again_is_another_s() {
         .unwrap();
     lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
     assert_free(&lab, "after the other's end");
+    leave_as(lab, &untouched);
 }
 
 #[test]
 fn the_pf_loses_its_driver_and_gets_it_back() {
-    let lab = host();
+    let (lab, _) = host();
     sensor_and_sleeper(&lab);
     lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/unbind; ! ls /sys/class/net/pf0").unwrap();
     wait_for_failure(&lab, "sensor");
@@ -166,7 +179,7 @@ fn the_pf_loses_its_driver_and_gets_it_back() {
 
 #[test]
 fn the_pf_goes_down_and_up() {
-    let lab = host();
+    let (lab, untouched) = host();
     sensor(&lab);
     assert_sensor_sees(&lab);
     lab.ok("ip link set pf0 down").unwrap();
@@ -179,11 +192,12 @@ fn the_pf_goes_down_and_up() {
     assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
     assert_sensor_sees(&lab);
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 #[test]
 fn the_vf_loses_its_driver() {
-    let lab = host();
+    let (lab, untouched) = host();
     sensor_and_sleeper(&lab);
     lab.ok(&format!(
         "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
@@ -192,12 +206,14 @@ fn the_vf_loses_its_driver() {
     wait_for_failure(&lab, "sensor");
     sleeper_is_stopped(&lab);
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 #[test]
 fn the_namespace_loses_its_name_and_then_its_process() {
     let lab = prepared();
     functions(&lab);
+    let untouched = state(&lab);
     let create = "bundle=/var/lib/runvf-bundles/tcpdump; mkdir -p /tmp/b; ip netns add rented
         jq \".root.path = \\\"$bundle/rootfs\\\" |
             (.linux.namespaces[] | select(.type == \\\"network\\\")).path = \\\"/run/netns/rented\\\"\" \
@@ -215,6 +231,7 @@ fn the_namespace_loses_its_name_and_then_its_process() {
         lab.ok(end).unwrap();
         assert_free(&lab, end);
     }
+    leave(lab, &untouched);
 }
 
 /// Two containers in a namespace that outlives both, as of a pod: each gives back its own VF and no other, though the processes in
@@ -223,6 +240,7 @@ fn the_namespace_loses_its_name_and_then_its_process() {
 fn a_namespace_outlives_its_containers() {
     let lab = prepared();
     functions(&lab);
+    let untouched = state(&lab);
     lab.ok("ip netns add rented; bundle=/var/lib/runvf-bundles/tcpdump
         for n in 1 2 3; do
             mkdir /tmp/c$n; name=mon$((n % 2)); jq \".root.path = \\\"$bundle/rootfs\\\" | .process.args = [\\\"sleep\\\", \\\"1000\\\"] |
@@ -245,8 +263,12 @@ fn a_namespace_outlives_its_containers() {
     lab.ok("kill -9 $(cat /tmp/pid1); while kill -0 $(cat /tmp/pid1); do :; done 2>/dev/null; ip -n rented link show mon1").unwrap();
     start(3);
     assert_eq!(vlans(&lab), [on(300, SENSOR_VF), on(200, SLEEPER_VF)]);
-    lab.ok("for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented").unwrap();
+    lab.ok(
+        "for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented; rm -r /tmp/c[123]",
+    )
+    .unwrap();
     assert_free(&lab, "after all were deleted");
+    leave(lab, &untouched);
 }
 
 /// Docker's own daemon, killed; systemd starts it anew.
@@ -258,17 +280,18 @@ fn dockerd_dies(lab: &Lab) {
 
 #[test]
 fn dockerd_dies_and_stops_its_containers_when_it_is_back() {
-    let lab = host();
+    let (lab, untouched) = host();
     sensor(&lab);
     dockerd_dies(&lab);
     lab.wait_until(SOON, "docker inspect -f '{{.State.Running}}' sensor | grep -qx false").unwrap();
     assert_free(&lab, "when Docker calls it ended");
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 #[test]
 fn dockerd_dies_and_finds_its_sensors_alive() {
-    let lab = host();
+    let (lab, _) = host();
     lab.ok("jq '.[\"live-restore\"] = true' /etc/docker/daemon.json > /tmp/daemon.json
             cp /tmp/daemon.json /etc/docker/daemon.json; systemctl reload docker
             docker info -f '{{.LiveRestoreEnabled}}' | grep -qx true")
@@ -283,7 +306,7 @@ fn dockerd_dies_and_finds_its_sensors_alive() {
 
 #[test]
 fn the_host_is_reset() {
-    let mut lab = host();
+    let (mut lab, _) = host();
     sensor_and_sleeper(&lab);
     // The image's file system has no journal; what Docker has not written yet is not the question here.
     lab.ok("sync").unwrap();
@@ -303,7 +326,7 @@ fn the_host_is_reset() {
 /// A container may hand its interface on to a namespace of its own. It is the container's still, and comes back with it.
 #[test]
 fn a_container_hides_its_vf_in_a_namespace_of_its_own() {
-    let lab = host();
+    let (lab, untouched) = host();
     let hide = "unshare -n sleep 100000 & until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ]; do :; done
         ip link set mon0 netns $!; touch /tmp/hidden; wait";
     lab.ok(&format!(
@@ -316,12 +339,13 @@ fn a_container_hides_its_vf_in_a_namespace_of_its_own() {
     assert_eq!(gc(&lab), []);
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 /// The same, without a process in it: a descriptor holds it.
 #[test]
 fn a_container_hides_its_vf_behind_a_descriptor() {
-    let lab = host();
+    let (lab, untouched) = host();
     let hide = "unshare -n sleep 100000 &
         until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ]; do :; done
         exec 9< /proc/$!/ns/net; ip link set mon0 netns $!; kill -9 $!; wait || true; touch /tmp/hidden; exec sleep 100000";
@@ -339,12 +363,13 @@ fn a_container_hides_its_vf_behind_a_descriptor() {
     assert_eq!(gc(&lab), []);
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
 
 /// By hand, say, on the wrong VF. What the sensor sees then is another tenant's.
 #[test]
 fn somebody_changes_vlan_and_trust_under_a_sensor() {
-    let lab = host();
+    let (lab, untouched) = host();
     sensor(&lab);
     lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
     let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
@@ -365,4 +390,5 @@ fn somebody_changes_vlan_and_trust_under_a_sensor() {
     }
     assert!(audited.stdout.contains(what), "{audited}");
     all_removed(&lab);
+    leave_as(lab, &untouched);
 }
