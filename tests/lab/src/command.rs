@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
 
@@ -58,7 +59,11 @@ impl From<RawOutput> for Output {
     }
 }
 
-/// Runs `command` with `input` on its standard input, and kills it after `limit`.
+/// How long a command's output is waited for after the command's own end.
+const REST: Duration = Duration::from_secs(1);
+
+/// Runs `command` with `input` on its standard input, and kills it after `limit`. It is not done as long as anybody has its output open:
+/// for one that goes over a shared connection that is ssh's master, which lives on when the command is killed.
 pub(crate) fn run(
     mut command: Command,
     input: Vec<u8>,
@@ -74,6 +79,7 @@ pub(crate) fn run(
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
+    let deadline = Instant::now() + limit;
     feed(&mut child, input);
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
@@ -85,10 +91,11 @@ pub(crate) fn run(
         let _ = child.kill();
         let _ = child.wait();
     }
-    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    let until = deadline.max(Instant::now() + REST);
+    let ((stdout, whole), (stderr, also)) = (collect(&stdout, until), collect(&stderr, until));
     match ended {
-        Ok(Some(status)) => Ok(RawOutput { status: code(status), stdout, stderr }),
-        Ok(None) => {
+        Ok(Some(status)) if whole && also => Ok(RawOutput { status: code(status), stdout, stderr }),
+        Ok(_) => {
             let so_far = Output::from(RawOutput { status: -1, stdout, stderr }).to_string();
             Err(Error::Timeout { what: what.to_owned(), after: limit, so_far })
         }
@@ -111,18 +118,41 @@ fn feed(child: &mut Child, input: Vec<u8>) {
     }
 }
 
-fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<io::Result<Vec<u8>>> {
+fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            pipe.read_to_end(&mut bytes)?;
+        let Some(mut pipe) = pipe else { return };
+        loop {
+            let mut bytes = vec![0; 64 << 10];
+            let read = match pipe.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(count) => {
+                    bytes.truncate(count);
+                    Ok(bytes)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let last = read.is_err();
+            // Nobody waits any more, or there is no more.
+            if sender.send(read).is_err() || last {
+                return;
+            }
         }
-        Ok(bytes)
-    })
+    });
+    receiver
 }
 
-fn collect(reader: JoinHandle<io::Result<Vec<u8>>>) -> Vec<u8> {
-    reader.join().ok().and_then(io::Result::ok).unwrap_or_default()
+/// What came, and whether that is all.
+fn collect(chunks: &Receiver<io::Result<Vec<u8>>>, until: Instant) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    loop {
+        match chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Ok(bytes)) => all.extend(bytes),
+            Err(RecvTimeoutError::Disconnected) => return (all, true),
+            Ok(Err(_)) | Err(RecvTimeoutError::Timeout) => return (all, false),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,5 +182,15 @@ mod tests {
             error.contains("exec sleep 60: not done") && error.contains("stdout: early"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn who_else_has_the_output_open_is_not_waited_for_longer() {
+        for script in ["sleep 60 & echo early", "sleep 60 & echo early; exec sleep 60"] {
+            let began = Instant::now();
+            let error = sh(script, b"", Duration::from_millis(300)).err().unwrap().to_string();
+            assert!(error.contains("not done") && error.contains("stdout: early"), "{error}");
+            assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        }
     }
 }
