@@ -27,6 +27,7 @@ fn look(lab: &Lab) -> (Value, Value, String) {
 #[test]
 fn every_item_is_as_it_was_before() {
     let lab = prepared();
+    let untouched = state(&lab);
     lab.ok("ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450
          ethtool -K enp1s0v0 tso off
          ip link set pf0 vf 0 max_tx_rate 100 spoofchk off")
@@ -48,6 +49,11 @@ fn every_item_is_as_it_was_before() {
         assert_eq!(look(&lab), before, "{engine:?}");
         lab.ok("! ip link show | grep -E 'evil|02:66:66'").unwrap();
     }
+    lab.ok("ip link set pf0 vf 0 max_tx_rate 0 spoofchk on; echo 0 > /sys/class/net/pf0/device/sriov_numvfs
+            echo 3 > /sys/class/net/pf0/device/sriov_numvfs")
+        .unwrap();
+    settle(&lab, 3);
+    leave(lab, &untouched);
 }
 
 /// An XDP program that passes everything, kept at a path.
@@ -64,6 +70,7 @@ const XDP: &str = r#"perl -e '
 fn programs_and_queues_of_a_container_go_with_it() {
     let lab = prepared();
     let queues = "tc qdisc show dev enp1s0v0; ip -d link show enp1s0v0 | grep -c xdp";
+    let untouched = state(&lab);
     let before = lab.sh(queues).unwrap().stdout;
     start(&lab, Engine::PodmanHooks, "sensor", "--annotation io.runvf.vlan=100");
     let inside = "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' sensor)";
@@ -85,6 +92,7 @@ fn programs_and_queues_of_a_container_go_with_it() {
     assert_clean(&lab, 0, "enp1s0v0");
     assert_eq!(lab.sh(queues).unwrap().stdout, before);
     lab.ok(&format!("podman rm -f -t 0 sensor; ! {inside} ip link show mon0")).unwrap();
+    leave(lab, &untouched);
 }
 
 /// Its driver does not take the VF back, so it cannot be known clean.
@@ -153,7 +161,10 @@ fn network_managers_are_kept_off_configured_vfs() {
     let lab = prepared();
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
     lab.install_network_rules().unwrap();
-    lab.ok("udevadm control --reload
+    // An operator's who wants all that comes.
+    let all = "[Match]\nDriver=igbvf\n[Network]\nLinkLocalAddressing=ipv6\n";
+    lab.write("/etc/systemd/network/90-all.network", all).unwrap();
+    lab.ok("udevadm control --reload; systemctl start systemd-networkd
          echo 2 > /sys/class/net/pf0/device/sriov_numvfs
          echo 2 > /sys/class/net/pf1/device/sriov_numvfs")
         .unwrap();
@@ -178,6 +189,12 @@ fn network_managers_are_kept_off_configured_vfs() {
     assert!(name.text().starts_with("eth"), "the kernel's name: {name}");
     let theirs = properties("pf1");
     assert!(!theirs.contains("RUNVF") && !theirs.contains("NM_UNMANAGED"), "{theirs}");
+    let managed = |name: &str, how: &str| {
+        let shown = format!("networkctl status --no-pager {name} | grep -q '{how}'");
+        lab.wait_until(Duration::from_secs(20), &shown).unwrap();
+    };
+    managed("$(ls /sys/class/net/pf1/device/virtfn0/net)", "Network File: .*/90-all.network");
+    managed(name.text(), "State: off (unmanaged)");
 
     let output = run(
         &lab,

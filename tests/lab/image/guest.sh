@@ -28,9 +28,9 @@ mmdebstrap --quiet --variant=minbase \
     --customize-hook='echo "127.0.0.1 localhost runvf-lab" > "$1/etc/hosts"' \
     --customize-hook='chroot "$1" passwd -d root' \
     --customize-hook="install -D -m 600 '$key' \"\$1/root/.ssh/authorized_keys\"" \
-    --customize-hook='chroot "$1" systemctl enable lab-ports.service systemd-networkd.service ssh.service docker.service' \
+    --customize-hook='chroot "$1" systemctl enable lab-ports.service ssh.service docker.service' \
     --customize-hook='chroot "$1" systemctl disable apt-daily.timer apt-daily-upgrade.timer' \
-    --customize-hook='chroot "$1" systemctl mask systemd-networkd-wait-online.service e2scrub_reap.service fstrim.timer' \
+    --customize-hook='chroot "$1" systemctl mask e2scrub_reap.service fstrim.timer' \
     trixie "$root"
 
 cp "$root"/boot/vmlinuz-* "$dest/vmlinuz"

@@ -23,7 +23,7 @@ use crate::guest::Lab;
 
 pub type Mac = [u8; 6];
 
-/// Well below what an emulated igb receives without loss, see `lab_selftest`.
+/// Well below what an emulated igb receives without loss, see `e2e/lab_selftest.rs`.
 const FRAMES_PER_SECOND: u32 = 500;
 
 /// What kind of frame, which is to say: to whom.

@@ -87,7 +87,7 @@ fn prepare(lab: &Lab) -> Result<()> {
 
 fn take(lab: &Lab, group: &Group) -> Result<Turns> {
     lab.write("/tmp/group.json", serde_json::json!(group).to_string())?;
-    let output = lab.ok_within(GROUP, "bench-guest < /tmp/group.json")?;
+    let output = lab.ok_within(GROUP, "env -u GOGC bench-guest < /tmp/group.json")?;
     serde_json::from_str(&output.stdout).map_err(|source| Error::Json {
         command: "bench-guest".into(),
         output,
@@ -97,7 +97,7 @@ fn take(lab: &Lab, group: &Group) -> Result<Turns> {
 
 fn contention(lab: &Lab) -> Result<String> {
     lab.write("/tmp/contention.sh", include_str!("contention.sh"))?;
-    Ok(lab.ok_within(GROUP, "bash /tmp/contention.sh")?.stdout)
+    Ok(lab.ok_within(GROUP, "env -u GOGC bash /tmp/contention.sh")?.stdout)
 }
 
 fn machine(lab: &Lab) -> Result<String> {
