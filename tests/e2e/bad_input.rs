@@ -3,7 +3,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, run};
-use crate::host::{assert_untouched, configure, leave, prepared, state};
+use crate::host::{assert_untouched, configure, leave, prepared, settle, state};
 
 /// Runs a container that must be refused: with the engine's own exit code, with `expected` on one line of what the person sees,
 /// and with the host as it was `before`.
@@ -85,6 +85,8 @@ fn bad_input_under_podman_with_runvf() {
     lab.ok("ip link set pf0 down").unwrap();
     let told = "PF pf0 is down; `ip link set pf0 up`";
     refused(&lab, &state(&lab), engine, "--annotation io.runvf.vlan=100", told);
+    lab.ok("ip link set pf0 up").unwrap();
+    leave(lab, &before);
 }
 
 /// The host's side, through every engine: nothing of it is the container's fault, and the line must say so.
@@ -92,6 +94,7 @@ fn hosts(engine: Engine) {
     const ASKS: &str = "--annotation io.runvf.vlan=100";
     let pool = |pf: &str| format!("[[pool]]\nname = \"sensors\"\npfs = [\"{pf}\"]\n");
     let lab = prepared();
+    let before = state(&lab);
 
     lab.ok("ip link set pf0 down").unwrap();
     refused(&lab, &state(&lab), engine, ASKS, "PF pf0 is down; `ip link set pf0 up`");
@@ -159,6 +162,9 @@ fn hosts(engine: Engine) {
         ASKS,
         "VF 0000:01:10.0: its driver brought up no network interface within 10 s; look for 0000:01:10.0 in `dmesg`",
     );
+    lab.ok("rm /etc/modprobe.d/no-igbvf.conf; modprobe igbvf").unwrap();
+    settle(&lab, 3);
+    leave(lab, &before);
 }
 
 #[test]

@@ -154,7 +154,6 @@ fn watch(lab: &Lab) -> Duration {
 #[test]
 fn three_hundred_cycles_with_kills_leave_nothing() {
     let lab = installed();
-    let _both = lab.use_both_cpus().unwrap();
     functions(&lab);
     lab.write("/tmp/soak/functions", SOAK).unwrap();
     lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")

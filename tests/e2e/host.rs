@@ -38,7 +38,7 @@ pub(crate) fn one_of(kind: Kind, make: impl FnOnce() -> Lab) -> Lab {
 }
 
 /// Leaves a host, which is still as it was `before`, to another test. That one starts sooner: an emulated CPU runs a program the
-/// third time in a third of the time of the first. What a test may not leave are other settings.
+/// third time in a third of the time of the first. What a test may not leave are other settings, except for [`CONFIG`].
 pub(crate) fn leave_one_of(kind: Kind, lab: Lab, before: &str) {
     assert_untouched(&lab, before);
     let mut left = LEFT.lock().unwrap();
@@ -50,13 +50,14 @@ pub(crate) fn leave_one_of(kind: Kind, lab: Lab, before: &str) {
 
 /// As [`installed`], with the VFs of pf0 there already and no other PF in the pool.
 pub(crate) fn prepared() -> Lab {
-    one_of(Kind::ThreeVfs, || {
+    let lab = one_of(Kind::ThreeVfs, || {
         let lab = installed();
-        configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
         lab.ok("echo 3 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
         settle(&lab, 3);
         lab
-    })
+    });
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
+    lab
 }
 
 /// [`leave_one_of`] those.
@@ -102,12 +103,14 @@ pub(crate) fn state(lab: &Lab) -> String {
              /^[0-9]+: (pf|enp|eth|mon|tap|dev)/ {
                  sub(/^[0-9]+: /, ""); sub(/ qdisc .*/, ""); sub(/NO-CARRIER,/, ""); sub(/,LOWER_UP/, ""); name = $1; print }
              /^ +vf [0-9]/ { sub(/link\/ether [0-9a-f:]+ /, ""); print name, $0 }' | sort
-         cd /sys/class/net; cat pf*/device/sriov_numvfs
-         cat pf*/device/virtfn*/uevent 2> /dev/null | grep -E '^(DRIVER|PCI_SLOT_NAME)=' || true
-         find /run/runvf/claims /run/runvf/containers /run/netns -mindepth 1 -maxdepth 1 2> /dev/null || true
+         cd /sys/class/net
+         grep -shE '^([0-9]+$|DRIVER=|PCI_SLOT_NAME=)' pf*/device/sriov_numvfs pf*/device/virtfn*/uevent || [ $? = 2 ]
+         find /run/runvf/claims /run/runvf/containers /run/netns /var/lib/docker/containers /var/lib/containers/storage/overlay-containers \
+             -mindepth 1 -maxdepth 1 \( ! -path '/var/*' -o -type d \) 2> /dev/null || true
          (readlink /proc/[0-9]*/ns/net || true) | sort -u | wc -l
-         cat /proc/[0-9]*/comm 2> /dev/null | grep -xE 'podman|conmon|containerd-shim|runvf|runc|crun' | sort || true
-         find /var/lib/docker/containers /var/lib/containers/storage/overlay-containers -mindepth 1 -maxdepth 1 -type d"#,
+         declare -A there
+         for file in /proc/[0-9]*/comm; do ! read -r name < $file || there[$name]=$((${there[$name]:-0} + 1)); done 2> /dev/null
+         for name in podman conmon containerd-shim runvf runc crun; do echo $name: ${there[$name]:-0}; done"#,
     )
     .unwrap()
     .stdout

@@ -59,6 +59,7 @@ fn gc_takes_back_what_nobody_else_does() {
 #[test]
 fn what_is_no_claim_keeps_its_vf_out_of_use_and_is_shown() {
     let lab = prepared();
+    let before = state(&lab);
     lab.ok("mkdir -p -m 700 /run/runvf/claims; echo '{' > /run/runvf/claims/0000:01:10.0.json")
         .unwrap();
     let output = run(
@@ -70,5 +71,6 @@ fn what_is_no_claim_keeps_its_vf_out_of_use_and_is_shown() {
     assert_eq!(output.status, 0, "{output}");
     lab.ok("runvfctl status | grep -q 'unreadable'; runvfctl status | grep -q 'is not a claim: EOF while parsing'")
         .unwrap();
-    lab.ok("test -e /run/runvf/claims/0000:01:10.0.json").unwrap();
+    lab.ok("rm /run/runvf/claims/0000:01:10.0.json").unwrap();
+    leave(lab, &before);
 }

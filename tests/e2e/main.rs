@@ -37,6 +37,8 @@ mod isolation;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod lab_selftest;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod masses;

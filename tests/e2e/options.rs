@@ -93,6 +93,7 @@ fn a_vf_that_lost_its_driver_has_one_afterwards() {
 #[test]
 fn a_vf_that_somebody_uses_is_never_claimed() {
     let lab = prepared();
+    let before = state(&lab);
     lab.ok("ip link set enp1s0v0 up; ip netns add other; ip link set enp1s0v1 netns other")
         .unwrap();
     let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", "true");
@@ -108,12 +109,17 @@ fn a_vf_that_somebody_uses_is_never_claimed() {
         "{output}"
     );
     assert_eq!(output.status, Engine::PodmanHooks.refusal());
+    lab.ok("for vf in 0 2; do ip link set enp1s0v$vf down; done
+            ip -n other link set enp1s0v1 netns 1; ip netns del other")
+        .unwrap();
+    leave(lab, &before);
 }
 
 /// A PF that somebody holds (for minutes, if it makes its VFs) does not keep a container from the next PF of its pool.
 #[test]
 fn a_busy_pf_is_passed_over() {
     let lab = prepared();
+    let before = state(&lab);
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\"]\nvfs = 2\n");
     lab.ok("mkdir -p -m 700 /run/runvf/locks
          flock /run/runvf/locks/0000:01:00.0.lock sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /tmp/holder
@@ -125,4 +131,6 @@ fn a_busy_pf_is_passed_over() {
     lab.ok("pkill -P $(cat /tmp/holder) sleep").unwrap();
     let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", where_to);
     assert_eq!(output.text(), "0000:01:00.0", "{output}");
+    lab.ok("echo 0 > /sys/class/net/pf1/device/sriov_numvfs").unwrap();
+    leave(lab, &before);
 }

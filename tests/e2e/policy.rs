@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::engine::{Engine, run};
 use crate::holder::{assert_free, functions, vlans, with};
-use crate::host::{assert_untouched, configure, installed, prepared, state};
+use crate::host::{assert_untouched, configure, installed, leave, prepared, state};
 
 /// Longer than any interface's own name may be.
 const ALTNAME: &str = "mirror-of-the-first-rack";
@@ -74,6 +74,7 @@ fn forget(lab: &Lab) {
 #[test]
 fn a_tenant_gets_what_is_its_own_and_nothing_else() {
     let lab = prepared();
+    let untouched = state(&lab);
     functions(&lab);
     lab.ok(&format!("ip link property add dev pf0 altname {ALTNAME}")).unwrap();
     configure(&lab, &(pools([ALTNAME, "pf1"]) + TENANTS));
@@ -110,6 +111,9 @@ fn a_tenant_gets_what_is_its_own_and_nothing_else() {
     let shown = lab.ok("runvfctl status").unwrap();
     let theirs = shown.stdout.lines().find(|line| line.contains("bravo")).unwrap();
     assert!(theirs.contains(" attached ") && theirs.ends_with('Z'), "{shown}");
+    lab.ok(&with(&format!("end b; detach b; ip link property del dev pf0 altname {ALTNAME}")))
+        .unwrap();
+    leave(lab, &untouched);
 }
 
 fn assert_told(output: &Output, engine: Engine, told: &str) {
@@ -167,6 +171,7 @@ fn a_quota_holds_whoever_comes_at_once() {
 #[test]
 fn what_cannot_be_put_on_record() {
     let lab = prepared();
+    let untouched = state(&lab);
     functions(&lab);
     lab.ok(&with("holder a 100; holder b 200; attach a")).unwrap();
     forget(&lab);
@@ -181,12 +186,17 @@ fn what_cannot_be_put_on_record() {
     let released = lab.ok(&with("end a; detach a")).unwrap();
     assert!(released.stderr.contains("is clean: cannot put on record in"), "{released}");
     assert_free(&lab, "released without a record");
-    lab.ok("[ -z \"$(ls -A /tmp/elsewhere)\" ]").unwrap();
+    lab.ok(&with(
+        "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; rm -d /tmp/elsewhere; end b",
+    ))
+    .unwrap();
+    leave(lab, &untouched);
 }
 
 #[test]
 fn what_a_configuration_is_checked_for() {
     let lab = prepared();
+    let untouched = state(&lab);
     let check = |told: &str| {
         let output = lab.sh("runvfctl config check").unwrap();
         assert_eq!((output.status, output.stderr.as_str()), (1, told), "{output}");
@@ -210,4 +220,7 @@ fn what_a_configuration_is_checked_for() {
         "runvfctl: /etc/runvf/config.toml: somebody other than root may replace it, by way of /etc/runvf; \
          `chown root:root /etc/runvf && chmod go-w /etc/runvf`\n",
     );
+    lab.ok(&format!("chmod 755 /etc/runvf; ip link property del dev pf0 altname {ALTNAME}"))
+        .unwrap();
+    leave(lab, &untouched);
 }

@@ -305,7 +305,7 @@ fn dockerd_dies_and_finds_its_sensors_alive() {
 }
 
 #[test]
-fn the_host_is_reset() {
+fn a_host_is_reset_under_its_sensors() {
     let (mut lab, _) = host();
     sensor_and_sleeper(&lab);
     // The image's file system has no journal; what Docker has not written yet is not the question here.

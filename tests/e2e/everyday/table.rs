@@ -210,9 +210,11 @@ pub(super) const TABLE: &[Operation] = &[
     operation(
         "limits that bite",
         r#"
-        $run --name everyday --memory 24m --memory-swap 24m $i tail /dev/zero > /dev/null 2>&1; echo "= $?"
-        # conmon learns of it too late as often as not, whatever the runtime.
-        [ $e = podman ] || of everyday .State.OOMKilled
+        $run -d --name everyday --memory 24m --memory-swap 24m -v $m:/m $i sh -c 'until [ -e /m/go ]; do sleep 0.1; done; exec tail /dev/zero' > /dev/null
+        # containerd begins to look for it once the container runs, and the word of it may come after the container's end. conmon learns of
+        # it too late as often as not. Both whatever the runtime.
+        touch go; echo "= $($e wait everyday)"
+        [ $e = podman ] || until_ says everyday .State.OOMKilled true
         $e rm everyday > /dev/null
         try $run --rm --pids-limit 30 --ulimit fsize=1000 $i sh -c 'head -c 2000 /dev/zero > /tmp/f; echo "= $?, $(stat -c %s /tmp/f)"
             for n in 0 1 2 3 4 5 6 7 8 9; do for m in 0 1 2 3; do sleep 9 & done; done; echo more than allowed' 2> /dev/null"#,
