@@ -109,8 +109,8 @@ pub(crate) fn run(verb: Verb, engine: Engine, options: &Options) -> Result<Strin
     if plan.changes.is_empty() {
         let known = if verb == Verb::Install { "already installed" } else { "not installed" };
         plan.lines.push(format!("{known}: nothing to change"));
-        if verb == Verb::Install && root.is_host() && geteuid().is_root() {
-            engine.confirm(&root, options, &mut plan)?;
+        if root.is_host() && geteuid().is_root() {
+            engine.confirm(&root, verb, options, &mut plan)?;
         }
     } else {
         act(&root, verb, engine, options, &mut plan)?;
@@ -210,13 +210,17 @@ impl Engine {
     }
 
     /// Its files say what they should: makes sure that it has taken them.
-    fn confirm(self, root: &Root, options: &Options, plan: &mut Plan) -> Result<(), Error> {
+    fn confirm(
+        self,
+        root: &Root,
+        verb: Verb,
+        options: &Options,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
         match self {
-            Self::Docker => docker::confirm(root, plan),
-            Self::Podman => podman::settle(root, Verb::Install),
-            Self::Containerd if options.restart => {
-                containerd::settle(root, Verb::Install, options, plan)
-            }
+            Self::Docker => docker::confirm(root, verb, plan),
+            Self::Podman => podman::settle(root, verb),
+            Self::Containerd if options.restart => containerd::settle(root, verb, options, plan),
             Self::Crio if options.restart => crio::settle(options, plan),
             Self::Containerd | Self::Crio => Ok(()),
         }
@@ -356,6 +360,13 @@ mod tests {
             let was = daemon_json::DaemonJson { path: &path, text };
             fs::write(&path, was.explicit(default).unwrap()).unwrap();
             run(Verb::Uninstall, Engine::Docker, &options).unwrap();
+            assert_eq!(files(folder.path()), before);
+
+            // Or before it, when the file is what it was.
+            run(Verb::Install, Engine::Docker, &options).unwrap();
+            text.map_or_else(|| fs::remove_file(&path), |text| fs::write(&path, text)).unwrap();
+            let said = run(Verb::Uninstall, Engine::Docker, &options).unwrap();
+            assert_eq!(said, "docker: /etc/docker/daemon.json is as it was before\n");
             assert_eq!(files(folder.path()), before);
         }
     }

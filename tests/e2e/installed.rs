@@ -63,6 +63,11 @@ fn docker_gets_a_runtime_and_gives_it_back() {
 
     let said = lab.json("runvfctl uninstall docker --json").unwrap();
     assert_eq!(said["engine"], "docker", "{said}");
+    assert_eq!((files(&lab), runtimes(&lab)), (before.clone(), known.clone()));
+    // Killed when the file was as before, and dockerd had not heard of it yet.
+    let again = "runvfctl install docker; rm /etc/docker/daemon.json; runvfctl uninstall docker";
+    let said = lab.ok(again).unwrap();
+    assert!(said.text().ends_with("docker: reloaded; it has forgotten runvf now"), "{said}");
     assert_eq!((files(&lab), runtimes(&lab)), (before, known));
     // A reload, and no restart.
     assert_eq!(lab.ok("docker inspect -f '{{.State.Running}}' bystander").unwrap().text(), "true");
@@ -94,6 +99,9 @@ fn a_daemon_json_written_by_hand_survives_and_so_does_its_default_runtime() {
     lab.ok(&format!("docker run --rm {IMAGE} true")).unwrap();
 
     lab.ok("runvfctl uninstall docker").unwrap();
+    assert_eq!((files(&lab), runtimes(&lab)), (before.clone(), known.clone()));
+    lab.ok("runvfctl install docker --default; cat /etc/docker/daemon.json.runvf-backup > /srv/daemon.json; runvfctl uninstall docker")
+        .unwrap();
     assert_eq!((files(&lab), runtimes(&lab)), (before, known));
     assert_eq!(lab.pull(DAEMON_JSON).unwrap(), written.as_bytes());
 }

@@ -96,6 +96,8 @@ fn uninstall(root: &Root, file: DaemonJson<'_>, before: Option<Before>) -> Resul
             (_, false) => format!("took runtime {NAME} out of {path}"),
         });
         plan.changes.push(change);
+    } else if exact {
+        plan.lines.push(format!("{path} is as it was before"));
     }
     if let Some(before) = before {
         if let Some(backup) = before.record.backup.as_ref().filter(|_| !exact) {
@@ -113,7 +115,8 @@ fn is_ours_alone(file: DaemonJson<'_>, before: &Before) -> bool {
     let earlier = DaemonJson { text: before.text.as_deref(), ..file };
     let is_that = |text: Result<String, Error>| text.ok().as_deref() == file.text;
     earlier.has_runvf().is_ok_and(|had| !had)
-        && (is_that(earlier.with_runvf(before.record.default))
+        && (earlier.text == file.text
+            || is_that(earlier.with_runvf(before.record.default))
             || [false, true].into_iter().any(|default| is_that(earlier.explicit(default))))
 }
 
@@ -146,41 +149,58 @@ pub(super) fn validate(root: &Root, plan: &Plan) -> Result<(), Error> {
 pub(super) fn settle(root: &Root, verb: Verb, plan: &mut Plan) -> Result<(), Error> {
     let dockerd = Dockerd::find(root, true)?;
     let Some(change) = plan.changes.iter().find(|change| change.path == dockerd.config) else {
-        return Ok(());
+        return confirm(root, verb, plan);
     };
     if dockerd.pid.is_none() {
         plan.notes.push("dockerd does not run; it reads that file when it starts".to_owned());
         return Ok(());
     }
-    let path = root.target(&dockerd.config);
-    if verb == Verb::Uninstall {
-        let file = DaemonJson { path: &dockerd.config, text: change.new.as_deref() };
-        let had = DaemonJson { text: change.old.as_deref(), ..file };
-        let explicit = file.explicit(had.default_runtime()?.is_some())?;
-        replace::write(&path, Some(&explicit), &path)?;
-    }
-    reload(&dockerd)?;
-    let known = verb == Verb::Install;
-    comes_to_know(known)?;
-    if verb == Verb::Uninstall {
-        replace::write(&path, change.new.as_deref(), &path)?;
-    }
-    plan.lines
-        .push(format!("reloaded; it {} {NAME} now", if known { "knows" } else { "has forgotten" }));
+    let had = DaemonJson { path: &dockerd.config, text: change.old.as_deref() };
+    tell(root, &dockerd, verb, had.default_runtime()?.is_some(), change.new.as_deref())?;
+    plan.lines.push(told(verb));
     Ok(())
 }
 
-/// The file says it already. Somebody else wrote it, or whoever installed did not wait.
-pub(super) fn confirm(root: &Root, plan: &mut Plan) -> Result<(), Error> {
+/// The file says it already. Somebody else wrote it, or whoever installed or uninstalled was interrupted.
+pub(super) fn confirm(root: &Root, verb: Verb, plan: &mut Plan) -> Result<(), Error> {
     let dockerd = Dockerd::find(root, true)?;
-    // What cannot be asked is not told either.
-    if dockerd.pid.is_none() || knows_runvf().unwrap_or(true) {
+    let wanted = verb == Verb::Install;
+    // What cannot be asked is not told either; and its command line is not ours.
+    if dockerd.pid.is_none()
+        || knows_runvf().unwrap_or(wanted) == wanted
+        || (!wanted && dockerd.is_started_with_any_runvf())
+    {
         return Ok(());
     }
-    reload(&dockerd)?;
-    comes_to_know(true)?;
-    plan.lines.push(format!("reloaded; it knows {NAME} now"));
+    let text = root.read(&dockerd.config)?;
+    tell(root, &dockerd, verb, !wanted && has_it_as_default()?, text.as_deref())?;
+    plan.lines.push(told(verb));
     Ok(())
+}
+
+fn told(verb: Verb) -> String {
+    let known = if verb == Verb::Install { "knows" } else { "has forgotten" };
+    format!("reloaded; it {known} {NAME} now")
+}
+
+/// Has dockerd read its file, which has this text. `default` is whether it knows a default runtime by what the file was before.
+fn tell(
+    root: &Root,
+    dockerd: &Dockerd,
+    verb: Verb,
+    default: bool,
+    text: Option<&str>,
+) -> Result<(), Error> {
+    let path = root.target(&dockerd.config);
+    if verb == Verb::Install {
+        reload(dockerd)?;
+        return comes_to_know(true);
+    }
+    let explicit = DaemonJson { path: &dockerd.config, text }.explicit(default)?;
+    replace::write(&path, Some(&explicit), &path)?;
+    let taken = reload(dockerd).and_then(|()| comes_to_know(false));
+    replace::write(&path, text, &path)?;
+    taken
 }
 
 fn comes_to_know(known: bool) -> Result<(), Error> {
@@ -210,6 +230,11 @@ pub(super) fn knows_runvf() -> Result<bool, Error> {
     let text = program::ok(&["docker", "info", "-f", "{{json .Runtimes}}"], ANSWER)?;
     let runtimes: Value = serde_json::from_str(&text).unwrap_or_default();
     Ok(runtimes.get(NAME).is_some())
+}
+
+fn has_it_as_default() -> Result<bool, Error> {
+    let name = program::ok(&["docker", "info", "-f", "{{.DefaultRuntime}}"], ANSWER)?;
+    Ok(name.trim() == NAME)
 }
 
 pub(super) fn revert(root: &Root) {

@@ -80,6 +80,11 @@ impl Dockerd {
         self.started.iter().any(|started| started.values(&["--add-runtime"]).contains(&&*ours))
     }
 
+    pub(super) fn is_started_with_any_runvf(&self) -> bool {
+        let named = |value: &&str| value.split('=').next() == Some(NAME);
+        self.started.iter().any(|started| started.values(&["--add-runtime"]).iter().any(named))
+    }
+
     /// dockerd does not start if a key is in its command line and in its file, and all of `--add-runtime` is one key.
     pub(super) fn can_take(&self, default: bool) -> Result<(), Error> {
         for (option, key, wanted) in
