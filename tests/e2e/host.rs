@@ -93,7 +93,7 @@ fn vlan(vf: &Value) -> Option<u64> {
 }
 
 /// Everything that a refused or ended container must leave as it was: links with their names, flags and MTU (not the carrier,
-/// which is the wire's), VF settings and drivers, claims, namespaces, containers. Two of these compare equal or show what differs.
+/// which is the wire's), VF settings and drivers, claims, namespaces, containers, sensors' folders. Two of these compare equal or show what differs.
 pub(crate) fn state(lab: &Lab) -> String {
     // Few processes: each costs an emulated CPU more than what it does. And no engine's, which cost it most: what they keep of
     // each container are folders. Podman removes its own when all else is gone; its last helper may live on for a moment.
@@ -105,7 +105,8 @@ pub(crate) fn state(lab: &Lab) -> String {
              /^ +vf [0-9]/ { sub(/link\/ether [0-9a-f:]+ /, ""); print name, $0 }' | sort
          cd /sys/class/net
          grep -shE '^([0-9]+$|DRIVER=|PCI_SLOT_NAME=)' pf*/device/sriov_numvfs pf*/device/virtfn*/uevent || [ $? = 2 ]
-         find /run/runvf/claims /run/runvf/containers /run/netns /var/lib/docker/containers /var/lib/containers/storage/overlay-containers \
+         find /run/runvf/claims /run/runvf/containers /run/netns /var/log/runvf /var/lib/docker/containers \
+             /var/lib/containers/storage/overlay-containers \
              -mindepth 1 -maxdepth 1 \( ! -path '/var/*' -o -type d \) 2> /dev/null || true
          (readlink /proc/[0-9]*/ns/net || true) | sort -u | wc -l
          declare -A there

@@ -68,7 +68,7 @@ fn audit(lab: &Lab, options: &str) -> Vec<(String, u64, String, String)> {
 }
 
 fn forget(lab: &Lab) {
-    lab.ok("rm -rf /var/log/runvf").unwrap();
+    lab.ok("rm -f /var/log/runvf/audit*").unwrap();
 }
 
 #[test]
@@ -175,7 +175,10 @@ fn what_cannot_be_put_on_record() {
     functions(&lab);
     lab.ok(&with("holder a 100; holder b 200; attach a")).unwrap();
     forget(&lab);
-    lab.ok("mkdir /tmp/elsewhere; ln -s /tmp/elsewhere /var/log/runvf").unwrap();
+    lab.ok(
+        "mkdir /tmp/elsewhere; mv /var/log/runvf /tmp/kept; ln -s /tmp/elsewhere /var/log/runvf",
+    )
+    .unwrap();
 
     let refused = lab.sh(&with("attach b")).unwrap();
     assert_eq!(refused.status, 1, "{refused}");
@@ -187,7 +190,7 @@ fn what_cannot_be_put_on_record() {
     assert!(released.stderr.contains("is clean: cannot put on record in"), "{released}");
     assert_free(&lab, "released without a record");
     lab.ok(&with(
-        "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; rm -d /tmp/elsewhere; end b",
+        "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; mv /tmp/kept /var/log/runvf; rm -d /tmp/elsewhere; end b",
     ))
     .unwrap();
     leave(lab, &untouched);
