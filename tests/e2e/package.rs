@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use lab::Lab;
@@ -57,6 +58,41 @@ fn walk(lab: &Lab) {
     assert_eq!(sensors.count(), 2, "{shown}");
     lab.ok("docker rm -f $(docker ps -q); podman rm -fa").unwrap();
     lab.wait_until(Duration::from_secs(30), "[ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
+}
+
+/// Who builds for himself gets the same files, and is rid of them but for what is his own.
+#[test]
+fn what_make_installs_it_uninstalls() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |goal: &str| {
+        let mut make = Command::new("make");
+        make.args(["-s", "-C", "..", goal, &format!("DESTDIR={}", folder.path().display())]);
+        // The one that may have started this has nothing to say to it.
+        let made = make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    let files = || {
+        let found = Command::new("find")
+            .arg(folder.path())
+            .args(["!", "-type", "d", "-printf", "/%P\n"])
+            .output();
+        String::from_utf8(found.unwrap().stdout).unwrap()
+    };
+    make("install");
+    let there = files();
+    for file in [
+        "/usr/bin/runvf\n",
+        "/usr/libexec/runvf/runvf-hook\n",
+        "/man1/runvfctl-status.1\n",
+        "/fish/vendor_completions.d/runvf.fish\n",
+    ] {
+        assert!(there.contains(file), "{file} in {there}");
+    }
+    let config = folder.path().join("etc/runvf");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), "pool = []\n").unwrap();
+    make("uninstall");
+    assert_eq!(files(), "/etc/runvf/config.toml\n");
 }
 
 #[test]
