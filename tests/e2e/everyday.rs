@@ -114,7 +114,9 @@ fn differences(lab: &Lab, column: &Column, reference: &mut Reference) -> Vec<Str
     for operation in TABLE.iter().filter(|operation| column.has(operation)) {
         let began = Instant::now();
         let mut wrong = judge(operation, column.transcript(lab, operation), reference);
-        let none = format!("! find {} -mindepth 1 -type d | grep -q .", column.containers());
+        // A folder that is elsewhere would be an empty one.
+        let none =
+            format!("cd {} && ! find . -mindepth 1 -type d | grep -q .", column.containers());
         if lab.wait_until(Duration::from_secs(5), &none).is_err() {
             let left = lab.ok(&format!("{0} ps -a; {0} rm -f $({0} ps -aq)", column.engine));
             wrong = Some(format!("it leaves {}\n{}", left.unwrap(), wrong.unwrap_or_default()));
