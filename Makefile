@@ -6,8 +6,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PREFIX ?= /usr
 DESTDIR ?=
+DOC = $(DESTDIR)/usr/share/doc/runvf
 FUZZ_SECONDS ?= 600
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -25,7 +25,7 @@ TARGET = target
 
 .PHONY: build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
 build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
-	@tests/workshop run make $@ FUZZ_SECONDS=$(FUZZ_SECONDS)
+	@tests/workshop run make $@ FUZZ_SECONDS=$(FUZZ_SECONDS) $(if $(RUNVF_LABS),RUNVF_LABS=$(RUNVF_LABS))
 
 else
 
@@ -111,36 +111,41 @@ fmt: deps ## format the code
 endif
 
 .PHONY: install
-install: ## install what `make build` built (PREFIX, DESTDIR)
-	install -D -m 755 $(BUILT)/runvf $(DESTDIR)$(PREFIX)/bin/runvf
-	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)$(PREFIX)/bin/runvfctl
-	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)$(PREFIX)/libexec/runvf/runvf-hook
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d packaging/hooks.d/*.json
+# Under /usr and nowhere else: units, rules and hooks name the programs by their paths, and engines look there.
+install: ## install what `make build` built (DESTDIR)
+	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
+	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
+	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
+	install -D -m 644 -t $(DESTDIR)/usr/share/containers/oci/hooks.d packaging/hooks.d/*.json
 	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-runvf.rules
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
-	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/udev/70-runvf.rules
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
+	mkdir -p $(DESTDIR)/usr/share/man/man1 $(DESTDIR)/usr/share/bash-completion/completions \
+	    $(DESTDIR)/usr/share/zsh/vendor-completions $(DESTDIR)/usr/share/fish/vendor_completions.d
 	for program in runvf runvfctl; do \
-	    $(BUILT)/$$program man $(DESTDIR)$(PREFIX)/share/man/man1 && \
-	    $(BUILT)/$$program completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program && \
-	    $(BUILT)/$$program completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program && \
-	    $(BUILT)/$$program completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
+	    $(BUILT)/$$program man $(DESTDIR)/usr/share/man/man1 && \
+	    $(BUILT)/$$program completion bash > $(DESTDIR)/usr/share/bash-completion/completions/$$program && \
+	    $(BUILT)/$$program completion zsh > $(DESTDIR)/usr/share/zsh/vendor-completions/_$$program && \
+	    $(BUILT)/$$program completion fish > $(DESTDIR)/usr/share/fish/vendor_completions.d/$$program.fish || exit; \
 	done
 	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
+	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md LICENSE
+	install -D -m 644 -t $(DOC)/docs docs/*.md
+	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
+	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
 
 .PHONY: uninstall
 uninstall: ## remove it again; /etc/runvf and /var/log/runvf stay
-	rm -f $(DESTDIR)$(PREFIX)/bin/runvf $(DESTDIR)$(PREFIX)/bin/runvfctl
-	rm -f $(DESTDIR)$(PREFIX)/share/containers/oci/hooks.d/runvf-{attach,detach}.json
+	rm -f $(DESTDIR)/usr/bin/runvf $(DESTDIR)/usr/bin/runvfctl
+	rm -f $(DESTDIR)/usr/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
-	rm -f $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-runvf.rules
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
+	rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-runvf.rules
+	rm -f $(DESTDIR)/usr/lib/systemd/network/00-runvf.{link,network}
+	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
 	rm -f $(DESTDIR)/etc/logrotate.d/runvf
-	rm -rf $(DESTDIR)$(PREFIX)/libexec/runvf
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/{runvf,runvfctl}{,-*}.1
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/{runvf,runvfctl}
-	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_{runvf,runvfctl}
-	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/{runvf,runvfctl}.fish
+	rm -rf $(DESTDIR)/usr/libexec/runvf $(DOC)
+	rm -f $(DESTDIR)/usr/share/man/man1/{runvf,runvfctl}{,-*}.1
+	rm -f $(DESTDIR)/usr/share/bash-completion/completions/{runvf,runvfctl}
+	rm -f $(DESTDIR)/usr/share/zsh/vendor-completions/_{runvf,runvfctl}
+	rm -f $(DESTDIR)/usr/share/fish/vendor_completions.d/{runvf,runvfctl}.fish

@@ -88,7 +88,7 @@ fn keep(path: &Path) -> Result<Option<PathBuf>, Error> {
 }
 
 const HEAD: &str = "\
-# Which PFs there are to take VFs from. Every key: docs/config.md.
+# Which PFs there are to take VFs from. Every key: /usr/share/doc/runvf/docs/config.md.
 #
 # A pool is a set of PFs that see the same traffic. Take out the PFs that get no mirrored traffic, and make a pool of its own
 # for each mirror session; with several pools, a container names one by `io.runvf.pool=NAME`.
@@ -96,7 +96,7 @@ const HEAD: &str = "\
 
 const TAIL: &str = "\
 # driver = \"i40e\"           # take no PF that has another driver
-# carrier = \"ignore\"        # start sensors although the link is down
+# carrier = \"ignore\"        # start sensors although there is no carrier
 # scrub = \"flr\"             # clean a VF with a function-level reset as well
 # on_loss = \"keep\"          # a container whose VF vanishes is not stopped
 # promisc = \"best-effort\"   # start sensors although the driver may show them nothing of others

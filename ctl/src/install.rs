@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write its configuration even if the engine is not on this machine
+    /// Write its configuration even if the engine is not on this machine, or over a file of runvf's name that has something else in it
     #[arg(long)]
     force: bool,
     /// Restart containerd or CRI-O, which read their configuration only at their start

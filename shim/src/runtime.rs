@@ -56,7 +56,7 @@ impl Runtime {
         let wrong = |problem: String| Error::BadRuntime {
             path: path.to_owned(),
             problem,
-            hint: "see docs/config.md".to_owned(),
+            hint: vf::MANUAL.to_owned(),
         };
         let runtime: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);

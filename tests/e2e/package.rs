@@ -60,6 +60,20 @@ fn walk(lab: &Lab) {
     lab.wait_until(Duration::from_secs(30), "[ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
 }
 
+/// Of the documents among these files: what they name and is not there.
+fn dead_links(root: &Path, files: &str) -> Vec<String> {
+    let mut dead = Vec::new();
+    for document in files.lines().filter(|file| file.ends_with(".md")) {
+        let path = root.join(document.trim_start_matches('/'));
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let local = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        let gone = local.filter(|link| !path.parent().unwrap().join(link).exists());
+        dead.extend(gone.map(|link| format!("{document}: {link}")));
+    }
+    dead
+}
+
 /// Who builds for himself gets the same files, and is rid of them but for what is his own.
 #[test]
 fn what_make_installs_it_uninstalls() {
@@ -85,9 +99,14 @@ fn what_make_installs_it_uninstalls() {
         "/usr/libexec/runvf/runvf-hook\n",
         "/man1/runvfctl-status.1\n",
         "/fish/vendor_completions.d/runvf.fish\n",
+        "/zsh/vendor-completions/_runvfctl\n",
+        // Where messages send their readers.
+        "/usr/share/doc/runvf/docs/config.md\n",
+        "/usr/share/doc/runvf/bundles/suricata/root/etc/suricata/rules/local.rules\n",
     ] {
         assert!(there.contains(file), "{file} in {there}");
     }
+    assert_eq!(dead_links(folder.path(), &there), [""; 0]);
     let config = folder.path().join("etc/runvf");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("config.toml"), "pool = []\n").unwrap();

@@ -14,6 +14,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+pub use self::parse::MANUAL;
 pub use self::trust::folders_are_roots;
 pub use self::vlans::VlanRange;
 pub(crate) use self::vlans::list;

@@ -247,7 +247,10 @@ impl Error {
             Self::NoCarrier { .. } => "check the PF's cable; `carrier = \"ignore\"` in the pool \
                  starts sensors without a link"
                 .to_owned(),
-            Self::BadClaim { .. } => "`runvfctl repair` cleans a VF whose claim is unreadable".to_owned(),
+            Self::BadClaim { path, .. } => {
+                let vf = path.file_stem().unwrap_or_default().to_string_lossy();
+                format!("`runvfctl repair {vf}` cleans that VF")
+            }
             Self::Audit { .. } => "nobody gets a VF without a record: make room there, or put right who may write to it".to_owned(),
             Self::NoVf { .. } | Self::NoClaim { .. } => "see `runvfctl status`".to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),

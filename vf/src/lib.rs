@@ -57,8 +57,8 @@ pub use attach::{Grant, authorise, check_attached};
 pub use audit::{Audit, Entry, Event, audit, refuse};
 pub use claim::{Claim, State};
 pub use config::{
-    Carrier, Config, OnLoss, Pool, Profile, Promisc, Scrub, Tenant, VlanRange, folders_are_roots,
-    manages,
+    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Scrub, Tenant, VlanRange,
+    folders_are_roots, manages,
 };
 pub use counters::{Counted, Counter};
 pub use doctor::{Finding, Severity, doctor};

@@ -47,7 +47,7 @@ fn runtime() -> Finding {
         Ok(None) => Finding::ok(CHECK, "/etc/runvf/runtime.toml is fine, or not there"),
         Ok(Some(problem)) => match problem.split_once("; ") {
             Some((problem, mend)) => Finding::failure(CHECK, problem, mend),
-            None => Finding::failure(CHECK, problem, "see docs/config.md"),
+            None => Finding::failure(CHECK, problem, vf::MANUAL),
         },
         Err(error) => Finding::unknown(CHECK, error.line()),
     }

@@ -69,7 +69,7 @@ impl<'a> ConfigToml<'a> {
         }
         Err(self.problem(
             "it is of version 1, which has no place for runvf".to_owned(),
-            "`containerd config migrate` prints it in a newer one",
+            "begin it with `version = 2` and write the plugins' names in full; containerd 2 prints it so with `containerd config migrate`",
         ))
     }
 

@@ -10,7 +10,8 @@ use super::defaults::{self, Wrong};
 use crate::Error;
 use crate::spelling::did_you_mean;
 
-pub(super) const MANUAL: &str = "see docs/config.md";
+/// Where `make install` and the package put it.
+pub const MANUAL: &str = "see /usr/share/doc/runvf/docs/config.md";
 
 /// A value of the file: of the `index`-th `[[table]]` the value of `key`, or the `item`-th in that.
 #[derive(Debug, Clone, Copy)]

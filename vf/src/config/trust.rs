@@ -27,7 +27,7 @@ pub(super) fn read(host: &Host) -> Result<String, Error> {
     };
     let metadata = file.metadata().map_err(&failed)?;
     if !metadata.is_file() {
-        return Err(wrong(path, "it is not a file".to_owned(), "see docs/config.md".to_owned()));
+        return Err(wrong(path, "it is not a file".to_owned(), super::parse::MANUAL.to_owned()));
     }
     if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
         let hint = format!("`chown root:root {0} && chmod 644 {0}`", path.display());

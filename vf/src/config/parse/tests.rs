@@ -110,9 +110,9 @@ fn what_is_wrong_with_a_pool_is_told_with_its_line() {
         ),
         (
             "[[pool]]\nname = 1\n",
-            "line 2: invalid type: integer `1`, expected a string; see docs/config.md",
+            "line 2: invalid type: integer `1`, expected a string; see /usr/share/doc/runvf/docs/config.md",
         ),
-        ("", "it names no pool; see docs/config.md"),
+        ("", "it names no pool; see /usr/share/doc/runvf/docs/config.md"),
         (
             "pool = [{ name = \"a\", pfs = [] }]",
             "line 1: pool `a` names no PF; name one as `ip -br link` shows it, as in `pfs = [\"enp1s0f0\"]`",
@@ -148,7 +148,10 @@ fn what_is_wrong_with_a_pool_is_told_with_its_line() {
 #[test]
 fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
     for (tenants, expected) in [
-        ("[[tenant]]\nvlans = [1]\n", "line 7: missing field `name`; see docs/config.md"),
+        (
+            "[[tenant]]\nvlans = [1]\n",
+            "line 7: missing field `name`; see /usr/share/doc/runvf/docs/config.md",
+        ),
         (
             "[[tenant]]\nname = \"acme\"\nvlan = [1]\n",
             "line 9: unknown field `vlan`; did you mean `vlans`?",
@@ -164,12 +167,12 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1, 4095]\n",
             "line 9: invalid value: integer `4095`, expected a VLAN from 1 to 4094, or a range as in \"200-299\"; \
-             see docs/config.md",
+             see /usr/share/doc/runvf/docs/config.md",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [\n\"20-10\"]\n",
             "line 10: invalid value: string \"20-10\", expected a VLAN from 1 to 4094, or a range as in \"200-299\"; \
-             see docs/config.md",
+             see /usr/share/doc/runvf/docs/config.md",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\nmax = 0\n",
