@@ -149,6 +149,43 @@ fn a_vf_that_was_made_again_is_another_s() {
     leave_as(lab, &untouched);
 }
 
+/// The same, by somebody who lives nowhere: a namespace that has a name and no process, as a router's in the kernel.
+#[test]
+fn a_vf_that_was_made_again_is_in_a_namespace_without_processes() {
+    let (lab, untouched) = host();
+    start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
+        .unwrap();
+    settle(&lab, 7);
+    lab.ok(&format!(
+        "ip netns add router; ip link set $(ls /sys/bus/pci/devices/{SENSOR_VF}/net) netns router
+         ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on"
+    ))
+    .unwrap();
+    let theirs = "ip netns exec router ip -j -d link show | jq 'map(del(.stats64))'";
+    let before = lab.ok(theirs).unwrap().stdout;
+    for _ in 0..2 {
+        let done = gc(&lab);
+        assert!(
+            matches!(&done[..], [(vf, outcome, _)] if vf == SENSOR_VF && ["lost", "left"].contains(&outcome.as_str())),
+            "{done:?}"
+        );
+        assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
+        assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+        wait_for_failure(&lab, "sleeper");
+    }
+    assert_eq!(status(&lab, SENSOR_VF).0, "lost");
+    lab.ok("docker rm -f sleeper").unwrap();
+    assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
+    assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+
+    lab.ok("ip netns del router; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")
+        .unwrap();
+    lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
+    assert_free(&lab, "after the other's end");
+    leave_as(lab, &untouched);
+}
+
 #[test]
 fn the_pf_loses_its_driver_and_gets_it_back() {
     let (lab, _) = host();

@@ -50,6 +50,7 @@ mod status;
 mod survey;
 mod udev;
 mod whereabouts;
+mod whose;
 
 use std::path::{Path, PathBuf};
 

@@ -12,9 +12,10 @@ use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, PfLock, lock_pf_within};
 use crate::plan::{Settings, tampered};
-use crate::release::{DYING, Outcome, Released, release_locked, somebody_elses, strangers};
+use crate::release::{DYING, Outcome, Released, release_locked};
 use crate::scrub::{disarm_again, is_where_it_was};
 use crate::whereabouts::{Whereabouts, find};
+use crate::whose::{somebody_elses, strangers};
 use crate::{Error, Host};
 
 /// Releases every VF whose container, or whose half-done attach or release, has ended without doing so. Safe beside
@@ -200,12 +201,10 @@ fn set_back(
 /// untagged LAN would be seen.
 fn cut_off(sysfs: &Sysfs, claim: &Claim) {
     let away = find(sysfs, &claim.vf, claim.netns.id);
-    let (Ok(Whereabouts::Away { cookie, name, processes }), Some(driver)) =
-        (away, sysfs.driver(&claim.vf))
-    else {
+    let (Ok(Whereabouts::Away(away)), Some(driver)) = (away, sysfs.driver(&claim.vf)) else {
         return;
     };
-    let others = strangers(claim, cookie, &name, &processes);
+    let others = strangers(sysfs, claim, &away);
     if !matches!(others, Ok(None)) || is_where_it_was(sysfs, claim).is_err() {
         return;
     }
@@ -222,9 +221,7 @@ fn loss(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     }
     Ok(match find(sysfs, &claim.vf, claim.netns.id)? {
         // Wherever the container has put it, it is the container's. But a VF that was made again is theirs who took it.
-        Whereabouts::Away { cookie, name, processes } => {
-            strangers(claim, cookie, &name, &processes)?
-        }
+        Whereabouts::Away(away) => strangers(sysfs, claim, &away)?,
         Whereabouts::Home => Some("its interface came back to the host".to_owned()),
         Whereabouts::Nowhere => Some("its interface is gone".to_owned()),
     })

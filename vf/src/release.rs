@@ -7,15 +7,11 @@ use std::time::{Duration, Instant};
 use crate::audit::{self, Entry, Event};
 use crate::claim::{Claim, Claims, State};
 use crate::config::Scrub;
-use crate::configure::{pf_of, read};
-use crate::driver::driver;
-use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::lock::{PATIENCE, lock_pf_within};
-use crate::plan::tampered;
-use crate::process::{ProcessId, boot_id, is_with};
-use crate::scrub::{disarm, is_where_it_was, scrub};
-use crate::whereabouts::{Whereabouts, find};
+use crate::process::ProcessId;
+use crate::scrub::{disarm, scrub};
+use crate::whose::somebody_elses;
 use crate::{Error, Host, fault};
 
 /// What became of one VF.
@@ -84,7 +80,7 @@ impl Released {
 
 /// How long a container's processes may take to die. They have been killed before anybody asks for its VFs.
 pub(crate) const DYING: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Takes back every VF of a container. To be called when it is gone; for a container that has none, or has been released
 /// already, nothing happens. What goes wrong with one VF is that one's outcome and does not keep the others.
@@ -214,78 +210,6 @@ pub(crate) fn give_back(
             Ok(Outcome::Quarantined(reason))
         }
     }
-}
-
-/// Whether another than the claim's container works with the VF: then the claim is wrong (restored from a copy, say), the
-/// container handed its interface on to somebody who outlives it, or the VF was lost and somebody took it.
-pub(crate) fn somebody_elses(
-    sysfs: &Sysfs,
-    claim: &Claim,
-    dying: Duration,
-) -> Result<Option<String>, Error> {
-    if let Some(why) = taken_at_home(sysfs, claim)? {
-        return Ok(Some(why));
-    }
-    let deadline = Instant::now() + dying;
-    loop {
-        let Whereabouts::Away { cookie, name, processes } = find(sysfs, &claim.vf, claim.netns.id)?
-        else {
-            return Ok(None);
-        };
-        match strangers(claim, cookie, &name, &processes)? {
-            None => return Ok(None),
-            Some(why) if Instant::now() >= deadline => return Ok(Some(why)),
-            Some(_) => thread::sleep(LOOK),
-        }
-    }
-}
-
-/// Of a network namespace in which a claim's VF is: whether those who live there are others than its container. That is so neither in the
-/// namespace into which the VF was moved, nor in one that the container has moved it on to, nor where nobody lives.
-pub(crate) fn strangers(
-    claim: &Claim,
-    cookie: u64,
-    name: &str,
-    processes: &[i32],
-) -> Result<Option<String>, Error> {
-    if cookie == claim.netns.cookie && claim.boot_id == boot_id()? {
-        return Ok(None);
-    }
-    let mut alive = processes.iter().copied().filter(|pid| ProcessId::of(*pid).is_some());
-    let Some(pid) = alive.next() else { return Ok(None) };
-    let init = claim.init;
-    if init.is_alive() && std::iter::once(pid).chain(alive).any(|pid| is_with(init.pid, pid)) {
-        return Ok(None);
-    }
-    Ok(Some(format!(
-        "its interface `{name}` is in the network namespace of process {pid}, which is not its container's"
-    )))
-}
-
-/// A driver that runvf would not have bound (vfio), or an interface that somebody in the host's namespace made part of something.
-/// One that is merely up or has an address says nothing: a network manager does that to whatever comes home. Nor does a master, as long
-/// as the PF has what the claim wants: nobody has taken this VF but in the way in which things that come home are taken.
-fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
-    if let Some(bound) = sysfs.driver(&claim.vf) {
-        let usual = driver(sysfs.driver(&claim.pf).as_deref()).vf;
-        let ours = usual == Some(bound.as_str()) || claim.before.driver.as_ref() == Some(&bound);
-        // Where nobody knows the usual one, whatever an attach has bound is.
-        if !ours && (usual.is_some() || claim.before.driver.is_some()) {
-            return Ok(Some(format!("it has the driver {bound} now")));
-        }
-    }
-    let Some((name, ifindex)) = sysfs.netdevs(&claim.vf).into_iter().next() else {
-        return Ok(None);
-    };
-    let netlink = Netlink::open()?;
-    if !netlink.link(ifindex)?.is_some_and(|link| link.master) {
-        return Ok(None);
-    }
-    let armed = is_where_it_was(sysfs, claim)
-        .and_then(|()| read(&netlink, &pf_of(sysfs, claim)?, claim))
-        .is_ok_and(|have| tampered(&have, &claim.want).is_none());
-    let ours = armed && !matches!(claim.state, State::Lost { .. });
-    Ok((!ours).then(|| format!("its interface `{name}` has a master in the host")))
 }
 
 #[cfg(test)]

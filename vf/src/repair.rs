@@ -13,7 +13,8 @@ use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::lock::lock_pf;
 use crate::process::{ProcessId, boot_id};
-use crate::release::{DYING, Outcome, Released, give_back, somebody_elses};
+use crate::release::{DYING, Outcome, Released, give_back};
+use crate::whose::somebody_elses;
 use crate::{Error, Host};
 
 /// Cleans a VF that is in quarantine, whose claim cannot be read, or that has no claim: function-level reset where it has one,

@@ -2,14 +2,19 @@
 //!
 //! By PCI address (`IFLA_PARENT_DEV_NAME`), since a container may have renamed it and moved it on.
 
+mod mounted;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
+use self::mounted::mounted;
 use crate::Error;
+use crate::error::errno_of;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsId, cookie};
 use crate::kernel::sysfs::Sysfs;
@@ -18,20 +23,27 @@ use crate::kernel::sysfs::Sysfs;
 pub(crate) enum Whereabouts {
     /// In the host's namespace.
     Home,
-    Away {
-        /// Of the namespace: see [`crate::kernel::netns::cookie`].
-        cookie: u64,
-        /// Of its interface, there.
-        name: String,
-        processes: Vec<i32>,
-    },
+    Away(Away),
     /// It has no netdev, or one in a namespace that nothing reaches any more: that namespace is being taken down.
     Nowhere,
 }
 
+/// In another one.
+#[derive(Debug)]
+pub(crate) struct Away {
+    /// Of the namespace: see [`crate::kernel::netns::cookie`].
+    pub(crate) cookie: u64,
+    /// Of its interface, there.
+    pub(crate) name: String,
+    /// Who lives there.
+    pub(crate) processes: Vec<i32>,
+    /// Who lives elsewhere and keeps it open, if that is how it was found.
+    pub(crate) holders: Vec<i32>,
+}
+
 /// # Errors
-/// When a namespace cannot be looked into and the netdev is in no other: "not there" may cost a container its life, and must not
-/// come from an error.
+/// When something that may keep a namespace cannot be looked at, or a namespace not be looked into, and the netdev is in no other:
+/// "not there" may cost a container its life, and must not come from an error.
 pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabouts, Error> {
     if !sysfs.surely_netdevs(vf)?.is_empty() {
         return Ok(Whereabouts::Home);
@@ -40,23 +52,35 @@ pub(crate) fn find(sysfs: &Sysfs, vf: &str, likely: NetnsId) -> Result<Whereabou
         return Ok(Whereabouts::Nowhere);
     }
     let mut search = Search::new(vf, likely)?;
-    if let Some(away) = search.among(of_processes()) {
-        return Ok(away);
-    }
     // Each looks at more files than the one before, and is asked only if that one did not know the VF.
-    if let Some(away) = search.among(of_mounts()).or_else(|| search.among(of_descriptors())) {
-        return Ok(away);
+    for ask in [Search::of_processes, Search::of_mounts, Search::of_descriptors, Search::of_threads]
+    {
+        let namespaces = ask(&mut search);
+        if let Some(away) = search.among(namespaces) {
+            return Ok(Whereabouts::Away(away));
+        }
     }
-    search.end()
+    search.unseen.map_or(Ok(Whereabouts::Nowhere), Err)
 }
 
 struct Search {
     vf: String,
     likely: NetnsId,
     looked: BTreeSet<NetnsId>,
-    /// Why one could not be looked into.
+    /// Why something could not be looked at or into.
     unseen: Option<Error>,
 }
+
+/// What keeps a namespace alive.
+#[derive(Default)]
+struct Keepers {
+    processes: Vec<i32>,
+    holders: Vec<i32>,
+    /// Where it can be opened, apart from the processes.
+    places: Vec<PathBuf>,
+}
+
+type Namespaces = BTreeMap<NetnsId, Keepers>;
 
 impl Search {
     fn new(vf: &str, likely: NetnsId) -> Result<Self, Error> {
@@ -65,7 +89,7 @@ impl Search {
     }
 
     /// In those in which it has not been looked for yet.
-    fn among(&mut self, namespaces: Namespaces) -> Option<Whereabouts> {
+    fn among(&mut self, namespaces: Namespaces) -> Option<Away> {
         let mut all: Vec<_> = namespaces.into_iter().collect();
         // Where it should be, first.
         all.sort_by_key(|(id, _)| *id != self.likely);
@@ -73,42 +97,143 @@ impl Search {
             if self.looked.contains(&id) {
                 continue;
             }
-            let Some(netns) = keepers.open(id) else { continue };
+            let Some(netns) = self.open(&keepers, id) else { continue };
             self.looked.insert(id);
             match netns.inside(|| Ok((Netlink::open()?.link_of(&self.vf)?, cookie()?))) {
                 Ok((Some(link), cookie)) => {
-                    let name = link.name;
-                    return Some(Whereabouts::Away { cookie, name, processes: keepers.processes });
+                    let Keepers { processes, holders, .. } = keepers;
+                    return Some(Away { cookie, name: link.name, processes, holders });
                 }
                 Ok((None, _)) => {}
-                Err(error) => drop(self.unseen.get_or_insert(error)),
+                Err(error) => self.missed(error),
             }
         }
         None
     }
 
-    /// It is in none.
-    fn end(self) -> Result<Whereabouts, Error> {
-        self.unseen.map_or(Ok(Whereabouts::Nowhere), Err)
+    /// By the first that has not gone meanwhile.
+    fn open(&mut self, keepers: &Keepers, id: NetnsId) -> Option<Netns> {
+        let processes = keepers.processes.iter().map(|pid| of(*pid, "ns/net"));
+        for path in processes.chain(keepers.places.iter().cloned()) {
+            match Netns::open(&path) {
+                Ok(netns) if netns.id == id => return Some(netns),
+                Err(error) if self.id(&path) == Some(id) => self.missed(error),
+                // Something else is there by now, or nothing.
+                _ => {}
+            }
+        }
+        None
     }
-}
 
-/// What keeps a namespace alive.
-#[derive(Default)]
-struct Keepers {
-    processes: Vec<i32>,
-    /// Where it can be opened, apart from those.
-    places: Vec<PathBuf>,
-}
+    fn missed(&mut self, error: Error) {
+        self.unseen.get_or_insert(error);
+    }
 
-type Namespaces = BTreeMap<NetnsId, Keepers>;
+    /// An error that tells of the file says that there is nothing to be found: it has gone, or has a name that no namespace has. Only
+    /// what tells of us leaves it unknown.
+    fn known<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
+        let error = match read {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        if let Some(Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) = errno_of(&error) {
+            self.missed(Error::file("look at", path)(error));
+        }
+        None
+    }
 
-impl Keepers {
-    /// By the first of them that has not gone meanwhile.
-    fn open(&self, id: NetnsId) -> Option<Netns> {
-        let processes = self.processes.iter().map(|pid| of(*pid, "ns/net"));
-        let mut paths = processes.chain(self.places.iter().cloned());
-        paths.find_map(|path| Netns::open(&path).ok().filter(|netns| netns.id == id))
+    fn id(&mut self, path: &Path) -> Option<NetnsId> {
+        let metadata = self.known(path, fs::metadata(path))?;
+        Some(NetnsId { dev: metadata.dev(), ino: metadata.ino() })
+    }
+
+    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
+        self.known(folder, list()).unwrap_or_default()
+    }
+
+    fn processes(&mut self) -> Vec<i32> {
+        self.entries(Path::new("/proc")).iter().filter_map(|path| number(path)).collect()
+    }
+
+    fn of_processes(&mut self) -> Namespaces {
+        let mut found = Namespaces::new();
+        for pid in self.processes() {
+            if let Some(id) = self.id(&of(pid, "ns/net")) {
+                found.entry(id).or_default().processes.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Mounted in our own mount namespace, as `ip netns` does it. What a container has mounted is not looked for: the way there leads
+    /// through file systems of its choice, and one that does not answer (FUSE) would keep us for ever, with a PF's lock held.
+    fn of_mounts(&mut self) -> Namespaces {
+        let path = Path::new("/proc/self/mountinfo");
+        let text = self.known(path, fs::read(path)).unwrap_or_default();
+        let mut found = Namespaces::new();
+        for place in mounted(&text) {
+            if let Some(id) = self.id(&place) {
+                found.entry(id).or_default().places.push(place);
+            }
+        }
+        found
+    }
+
+    /// Held open by somebody other than us.
+    fn of_descriptors(&mut self) -> Namespaces {
+        let mut found = Namespaces::new();
+        let own = std::process::id();
+        for pid in self.processes().into_iter().filter(|pid| u32::try_from(*pid) != Ok(own)) {
+            self.held(pid, &of(pid, "fd"), &mut found);
+        }
+        found
+    }
+
+    fn held(&mut self, pid: i32, folder: &Path, found: &mut Namespaces) {
+        // Told apart by their names: to ask what is behind a descriptor may mean to ask a server that does not answer.
+        for place in self.entries(folder) {
+            let named = self.known(&place, fs::read_link(&place)).unwrap_or_default();
+            if !named.to_string_lossy().starts_with("net:[") {
+                continue;
+            }
+            // It may be something else by now, which only this knows to tell safely.
+            match Netns::open(&place) {
+                Ok(netns) => {
+                    let keepers = found.entry(netns.id).or_default();
+                    keepers.holders.push(pid);
+                    keepers.places.push(place);
+                }
+                Err(error) if fs::read_link(&place).is_ok_and(|now| now == named) => {
+                    self.missed(error)
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A thread may have entered a namespace alone; and of a process whose first thread has ended, only the others tell where it lives and
+    /// what it has open.
+    fn of_threads(&mut self) -> Namespaces {
+        let mut found = Namespaces::new();
+        for pid in self.processes() {
+            let headless = self.id(&of(pid, "ns/net")).is_none();
+            for thread in self.entries(&of(pid, "task")) {
+                if number(&thread) == Some(pid) {
+                    continue;
+                }
+                let place = thread.join("ns/net");
+                if let Some(id) = self.id(&place) {
+                    let keepers = found.entry(id).or_default();
+                    keepers.processes.push(pid);
+                    keepers.places.push(place);
+                }
+                if headless {
+                    self.held(pid, &thread.join("fd"), &mut found);
+                }
+            }
+        }
+        found
     }
 }
 
@@ -116,117 +241,66 @@ fn of(pid: i32, what: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{what}"))
 }
 
-fn processes() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// `None` for what has gone meanwhile.
-fn id(path: &Path) -> Option<NetnsId> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(NetnsId { dev: metadata.dev(), ino: metadata.ino() })
-}
-
-fn of_processes() -> Namespaces {
-    let mut found = Namespaces::new();
-    for pid in processes() {
-        if let Some(id) = id(&of(pid, "ns/net")) {
-            found.entry(id).or_default().processes.push(pid);
-        }
-    }
-    found
-}
-
-/// Mounted in our own mount namespace, as `ip netns` does it. What a container has mounted is not looked for: the way there leads
-/// through file systems of its choice, and one that does not answer (FUSE) would keep us for ever, with a PF's lock held.
-fn of_mounts() -> Namespaces {
-    let mut found = Namespaces::new();
-    for place in mounted(&fs::read("/proc/self/mountinfo").unwrap_or_default()) {
-        if let Some(id) = id(&place) {
-            found.entry(id).or_default().places.push(place);
-        }
-    }
-    found
-}
-
-/// Where namespaces are mounted (`proc_pid_mountinfo(5)`: fields 4, 5 and, after the dash, 9).
-fn mounted(text: &[u8]) -> Vec<PathBuf> {
-    let places = text.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let (root, place) = (fields.nth(3)?, fields.next()?);
-        let of_net = root.starts_with(b"net:") && fields.any(|field| field == b"nsfs");
-        of_net.then(|| PathBuf::from(OsString::from_vec(unescaped(place))))
-    });
-    places.collect()
-}
-
-/// Blanks, line ends and backslashes are octal there (`show_mountinfo`, `fs/proc_namespace.c`).
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = (*first == b'\\').then(|| after.get(..3)).flatten();
-        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
-}
-
-/// Held open by somebody other than us.
-fn of_descriptors() -> Namespaces {
-    let mut found = Namespaces::new();
-    let own = std::process::id();
-    for pid in processes().filter(|pid| u32::try_from(*pid) != Ok(own)) {
-        // Told apart by their names: to ask what is behind a descriptor may mean to ask a server that does not answer.
-        let open = fs::read_dir(of(pid, "fd")).into_iter().flatten().filter_map(Result::ok);
-        for place in open.map(|entry| entry.path()) {
-            let named = fs::read_link(&place).unwrap_or_default();
-            if !named.to_string_lossy().starts_with("net:[") {
-                continue;
-            }
-            // It may be something else by now, which only this knows to tell safely.
-            if let Ok(netns) = Netns::open(&place) {
-                found.entry(netns.id).or_default().places.push(place);
-            }
-        }
-    }
-    found
+fn number(path: &Path) -> Option<i32> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
     use super::*;
 
-    #[test]
-    fn mounted_namespaces_are_told_from_other_mounts() {
-        let text = b"22 1 0:21 / /proc rw - proc proc rw
-30 22 0:4 net:[4026532270] /run/netns/a rw shared:9 - nsfs nsfs rw
-31 22 0:4 mnt:[4026532271] /run/mnt rw - nsfs nsfs rw
-32 22 0:5 net: /tmp/x rw - tmpfs tmpfs rw
-33 22 0:4 net:[4026532272] /a\\040b\\134c rw - nsfs nsfs rw
-broken
-";
-        assert_eq!(mounted(text), [Path::new("/run/netns/a"), Path::new("/a b\\c")]);
+    fn search() -> Search {
+        Search::new("0000:01:10.0", NetnsId::own().unwrap()).unwrap()
     }
 
     #[test]
-    fn a_path_is_read_as_it_was_before_the_kernel_wrote_it() {
-        for (written, read) in [
-            (&b"/a\\040b"[..], &b"/a b"[..]),
-            (b"/a\\", b"/a\\"),
-            (b"/a\\09x", b"/a\\09x"),
-            (b"/\\777", b"/\\777"),
-        ] {
-            assert_eq!(unescaped(written), read);
+    fn what_cannot_be_looked_at_is_not_taken_for_absent() {
+        let missed = |errno: i32| {
+            let mut search = search();
+            let failed = Err::<(), _>(io::Error::from_raw_os_error(errno));
+            assert!(search.known(Path::new("/proc/1/ns/net"), failed).is_none());
+            search.unseen.is_some()
+        };
+        for errno in [nix::libc::ENOMEM, nix::libc::EMFILE] {
+            assert!(missed(errno), "{errno}");
+        }
+        // A process that goes at that moment may not be looked at (`proc_ns_get_link`, `fs/proc/namespaces.c`); and a container may open
+        // what is too deep to have a name.
+        for errno in [nix::libc::ENOENT, nix::libc::EACCES, nix::libc::ENAMETOOLONG] {
+            assert!(!missed(errno), "{errno}");
+        }
+        let mut search = search();
+        let here = NetnsId::own().unwrap();
+        let keepers =
+            Keepers { places: vec![PathBuf::from("/proc/self/maps")], ..Keepers::default() };
+        assert!(search.open(&keepers, here).is_none() && search.unseen.is_none());
+    }
+
+    mod in_a_netns {
+        use super::*;
+
+        #[test]
+        fn a_thread_that_has_entered_one_alone_is_found() {
+            let (tell, told) = channel();
+            let (end, ended) = channel::<()>();
+            let thread = thread::spawn(move || {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                tell.send(NetnsId::own().unwrap()).unwrap();
+                let _ = ended.recv();
+            });
+            let there = told.recv().unwrap();
+            let mut search = search();
+            assert!(!search.of_processes().contains_key(&there));
+            let found = search.of_threads();
+            let own = i32::try_from(std::process::id()).unwrap();
+            assert_eq!(found[&there].processes, [own]);
+            assert_eq!(search.open(&found[&there], there).unwrap().id, there);
+            assert!(search.unseen.is_none(), "{:?}", search.unseen);
+            drop(end);
+            thread.join().unwrap();
         }
     }
 }
