@@ -309,6 +309,41 @@ fn what_cannot_be_set_back_is_lost() {
     seen[1].assert_all_clean();
 }
 
+/// Whoever lives on in the namespace of a VF that could not be cleaned sees neither what the VF was for nor, without its VLAN, the
+/// untagged LAN.
+#[test]
+fn a_vf_in_quarantine_is_taken_from_who_lives_on() {
+    let lab = with_vfs();
+    let before = state(&lab);
+    let inside = "nsenter -n -t $(< /tmp/a.pid) ip -o link show mon0 2>&1";
+    let release = |nth: u32| {
+        format!(
+            "holder a; hook attach a 11; RUNVF_FAULT=unbind:{nth}:error timeout 100 runvfctl release --force 0000:01:10.0; {inside}"
+        )
+    };
+    let put_right = "end a; timeout 100 runvfctl repair";
+
+    let seen =
+        Seen::after(&lab, &[&release(1), put_right], "the driver is taken at the second try");
+    assert_eq!(seen[0].state().as_deref(), Some("quarantined"), "{}", seen[0].case);
+    assert!(seen[0].text.contains("does not exist"), "{}", seen[0].case);
+    assert_eq!(seen[0].dirty().count(), 0, "{}", seen[0].case);
+    seen[1].assert_all_clean();
+
+    let gc = format!("timeout 100 runvfctl gc; {inside}");
+    let seen = Seen::after(&lab, &[&release(0), &gc, put_right], "the driver cannot be taken");
+    assert_eq!(seen[0].state().as_deref(), Some("quarantined"), "{}", seen[0].case);
+    assert!(seen[0].text.contains("PROMISC"), "{}", seen[0].case);
+    let left: Vec<_> =
+        seen[0].dirty().map(|vf| (&vf["vlan_list"][0]["vlan"], &vf["trust"])).collect();
+    assert_eq!(left, [(&11.into(), &false.into())], "{}", seen[0].case);
+    assert_eq!(seen[1].state().as_deref(), Some("quarantined"), "{}", seen[1].case);
+    assert!(seen[1].text.contains("does not exist"), "{}", seen[1].case);
+    assert_eq!(seen[1].dirty().count(), 0, "{}", seen[1].case);
+    seen[2].assert_all_clean();
+    leave_one_of(Kind::Faulty, lab, &before);
+}
+
 /// As a PF is after a boot.
 const UNREADY: &str =
     "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; ip link set pf0 down promisc off";

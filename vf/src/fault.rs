@@ -4,7 +4,7 @@
 //! change to a claim) has one right before it, so "killed after this step" is "killed at the next point". The feature
 //! `fault-points` compiles them in; a program that is installed has none.
 //!
-//! - `RUNVF_FAULT=NAME:N:kill`: SIGKILL at the N-th passing of the point, counted from 1.
+//! - `RUNVF_FAULT=NAME:N:kill`: SIGKILL at the N-th passing of the point, counted from 1; 0: at each.
 //! - `RUNVF_FAULT=NAME:N:error`: the step is not taken and fails with EIO.
 //! - `RUNVF_FAULT=NAME:N:busy`: with EBUSY.
 //! - `RUNVF_FAULT_LOG=FILE`: the name of each point that is passed is appended as a line.
@@ -44,7 +44,11 @@ mod armed {
         let Ok(fault) = env::var("RUNVF_FAULT") else { return Ok(()) };
         let parts: Vec<&str> = fault.split(':').collect();
         let [at, nth, how] = parts[..] else { return Ok(()) };
-        if at != name || nth.parse() != Ok(PASSED.fetch_add(1, Ordering::SeqCst) + 1) {
+        if at != name {
+            return Ok(());
+        }
+        let passed = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
+        if ![Ok(passed), Ok(0)].contains(&nth.parse()) {
             return Ok(());
         }
         match how {

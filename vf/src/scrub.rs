@@ -30,10 +30,12 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
     }
     is_where_it_was(sysfs, claim)?;
     let netlink = Netlink::open()?;
-    let worn = read(&netlink, &pf_of(sysfs, claim)?, claim)?.mac;
+    // Whatever keeps it from being read, the container loses the VF.
+    let worn = pf_of(sysfs, claim).and_then(|pf| read(&netlink, &pf, claim));
     if let Some(driver) = sysfs.driver(&claim.vf) {
         sysfs.unbind(&claim.vf, &driver)?;
     }
+    let worn = worn?.mac;
     if claim.before.driver_override.is_none()
         && let Some(usual) = driver(sysfs.driver(&claim.pf).as_deref()).vf
         && sysfs.driver_override(&claim.vf).as_deref() == Some(usual)
@@ -176,7 +178,23 @@ pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
         return Some("what it had, for its PF is gone".to_owned());
     };
     let vlan = Change::Vlan { vlan: 0, qos: 0, proto: crate::VlanProto::Dot1Q };
-    for change in [vlan, Change::Trust(false), Change::LinkState(LinkState::Disable)] {
+    let taken = match sysfs.driver(&claim.vf) {
+        // It may be up in a namespace that lives on.
+        Some(driver) if sysfs.netdevs(&claim.vf).is_empty() => {
+            match sysfs.unbind(&claim.vf, &driver) {
+                Err(Error::Timeout { .. }) => {
+                    return Some("what it had, for its driver hangs".to_owned());
+                }
+                unbound => unbound.is_ok(),
+            }
+        }
+        _ => true,
+    };
+    // Without its VLAN, one that could not be taken away would see the untagged LAN.
+    for change in [Change::LinkState(LinkState::Disable), Change::Trust(false)]
+        .into_iter()
+        .chain(taken.then_some(vlan))
+    {
         // Each on its own, because one that fails must not keep the next.
         let _ = set(&netlink, &pf, claim, &[change]);
     }

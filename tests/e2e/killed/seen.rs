@@ -97,7 +97,7 @@ impl Seen {
         states.into_iter().next()
     }
 
-    fn dirty(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn dirty(&self) -> impl Iterator<Item = &Value> {
         let vlan = |vf: &Value| vf["vlan_list"][0]["vlan"].as_u64().unwrap_or(0);
         self.vfs.iter().filter(move |vf| vlan(vf) != 0 || vf["trust"] == true)
     }
