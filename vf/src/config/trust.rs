@@ -35,7 +35,12 @@ pub(super) fn read(host: &Host) -> Result<String, Error> {
     }
     folders_are_roots(path)?;
     let mut text = String::with_capacity(metadata.len().min(LARGEST) as usize + 1);
-    file.take(LARGEST).read_to_string(&mut text).map_err(&failed)?;
+    file.take(LARGEST + 1).read_to_string(&mut text).map_err(&failed)?;
+    // A part of it might say less of who may have what than the whole.
+    if text.len() as u64 > LARGEST {
+        let problem = format!("it is larger than {} KiB", LARGEST >> 10);
+        return Err(wrong(path, problem, super::parse::MANUAL.to_owned()));
+    }
     Ok(text)
 }
 
@@ -159,5 +164,19 @@ mod tests {
         assert!(read(&host).unwrap_err().line().contains(": it is not a file; "));
         fs::remove_file(&host.config).unwrap();
         assert!(matches!(read(&host), Err(Error::NoConfig { .. })));
+    }
+
+    /// What is behind the cut might be the tenants, and without any, anybody may have any VLAN.
+    #[test]
+    fn a_file_that_is_too_large_is_not_read_in_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = host(folder.path());
+        fs::create_dir_all(host.config.parent().unwrap()).unwrap();
+        let whole = |comments: u64| "#\n".repeat(usize::try_from(comments).unwrap());
+        fs::write(&host.config, whole(LARGEST / 2)).unwrap();
+        assert_eq!(read(&host).unwrap().len() as u64, LARGEST);
+        fs::write(&host.config, whole(LARGEST / 2) + "[[tenant]]\n").unwrap();
+        let line = read(&host).unwrap_err().line();
+        assert!(line.contains("it is larger than 1024 KiB; "), "{line}");
     }
 }
