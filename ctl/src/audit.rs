@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use clap::Args;
-use vf::{Audit, Entry, Event, Host};
+use vf::{Audit, Entry, Event, Host, VlanProto};
 
 use crate::Error;
 use crate::table::aligned;
@@ -114,7 +114,10 @@ fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
         entry.since.as_ref().unwrap_or(&entry.time).clone(),
         to,
         format!("{:?}", entry.event).to_lowercase(),
-        entry.vlan.to_string(),
+        match entry.proto {
+            VlanProto::Dot1Q => entry.vlan.to_string(),
+            other => format!("{} {other}", entry.vlan),
+        },
         or_dash(entry.vf.as_ref()),
         or_dash(entry.pf.as_ref()),
         or_dash(entry.tenant.as_ref()),

@@ -56,6 +56,16 @@ const REFUSED: [(&str, &str); 5] = [
     ),
 ];
 
+/// A container `c` of acme's in the network of `b`.
+const BESIDE_B: &str = r#"
+nsenter -n -t $(< /tmp/b.pid) sleep 100000 < /dev/null &> /dev/null &
+echo $! > /tmp/c.pid
+until [ /proc/$!/ns/net -ef /proc/$(< /tmp/b.pid)/ns/net ]; do :; done
+sed "s/\"id\":\"b\"/\"id\":\"c\"/; s/\"pid\":[0-9]*/\"pid\":$!/; s/vlan\":\"200\"/vlan.tap1\":\"100\"/" /tmp/b.state > /tmp/c.state
+attach c
+end c
+"#;
+
 /// What is on record: event, VLAN, tenant and reason of each line.
 fn audit(lab: &Lab, options: &str) -> Vec<(String, u64, String, String)> {
     let all = lab.json(&format!("runvfctl audit {options} --json")).unwrap();
@@ -105,9 +115,18 @@ fn a_tenant_gets_what_is_its_own_and_nothing_else() {
         assert_eq!(events, [("attached", ""), ("released", "")]);
     }
 
+    // Who shares b's network sees what b sees.
+    let lone = lab.sh(&with(BESIDE_B)).unwrap();
+    assert_eq!(
+        lone.stderr,
+        "runvf: the tenant of VLAN 100 may have no VF in a network namespace in which there is one that is not theirs; \
+         give it a network of its own (`--network none`), or a pod of its own; `runvfctl status` shows who has what\n"
+    );
+    assert_untouched(&lab, &before);
+
     let table = lab.ok("runvfctl audit").unwrap();
     let rows = |event: &str| table.stdout.lines().filter(|line| line.contains(event)).count();
-    assert_eq!((rows(" released "), rows(" attached "), rows(" refused ")), (1, 0, 5), "{table}");
+    assert_eq!((rows(" released "), rows(" attached "), rows(" refused ")), (1, 0, 6), "{table}");
     let shown = lab.ok("runvfctl status").unwrap();
     let theirs = shown.stdout.lines().find(|line| line.contains("bravo")).unwrap();
     assert!(theirs.contains(" attached ") && theirs.ends_with('Z'), "{shown}");

@@ -42,7 +42,8 @@ pub struct Grant {
 ///
 /// # Errors
 /// [`Error::NoConfig`], [`Error::Config`]: there is no usable configuration, or no such pool in it. [`Error::UnknownTenant`],
-/// [`Error::NotTheirVlan`], [`Error::NobodysVlan`], [`Error::TwoTenants`], [`Error::NotTheirPool`]: it does not allow this.
+/// [`Error::NotTheirVlan`], [`Error::NobodysVlan`], [`Error::TwoTenants`], [`Error::NotTheirProto`], [`Error::NotTheirPool`]: it does not
+/// allow this.
 pub fn authorise(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
     let decision = decided.map_err(|error| audit::refuse(host, &request, container, error))?;
@@ -57,8 +58,8 @@ impl Grant {
     /// runtime and by the hooks that match the same annotations.
     ///
     /// # Errors
-    /// Any but the configuration's, and [`Error::OverQuota`]. What was done has been undone; a VF that could not be cleaned is
-    /// quarantined. It is on record.
+    /// Any but the configuration's, [`Error::OverQuota`] and [`Error::OthersNetns`]. What was done has been undone; a VF that could not
+    /// be cleaned is quarantined. It is on record.
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
         self.try_attach(container).inspect_err(|error| {
             let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
@@ -92,10 +93,12 @@ impl Grant {
             }
             looked => looked?,
         };
-        // Asked again, with the tenant's lock held, for each VF: this is for a container that would get only a part of what it
-        // asks for, or have VFs made on a PF for nothing.
+        // Both are asked again for each VF, the one with the tenant's lock held, the other with a claim on disk: this is for a container
+        // that would get only a part of what it asks for, or have VFs made on a PF for nothing.
         if let Some(party) = &self.party {
-            party.admit(&attach.claims.readable()?, missing.len())?;
+            let claims = attach.claims.readable()?;
+            party.admit(&claims, missing.len())?;
+            party.admit_to(netns, &claims)?;
         }
         audit::expect_record(&self.host)?;
         let undo = Undo { attach: &attach, done: false };
@@ -208,6 +211,10 @@ impl<'a> Attach<'a> {
         interface: &Interface,
         pool: &Pool,
     ) -> Result<(), Error> {
+        // Of two tenants that come to one namespace at a time, each has its claim on disk before it looks for the other's.
+        if let Some(party) = &self.grant.party {
+            party.admit_to(claim.netns, &self.claims.readable()?)?;
+        }
         let lock = self.still_ours(&claim)?;
         self.netlink.move_to(ifindex, self.netns.as_fd(), &interface.name).map_err(|source| {
             Error::Link {

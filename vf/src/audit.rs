@@ -20,7 +20,7 @@ pub use self::read::{Audit, audit};
 
 use crate::claim::{Claim, PROBE, State};
 use crate::process::boot_id;
-use crate::{Error, Host, Interface, Request, fault};
+use crate::{Error, Host, Interface, Request, VlanProto, fault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +49,9 @@ pub struct Entry {
     pub time: String,
     pub event: Event,
     pub vlan: u32,
+    /// Written only if it is not the usual one.
+    #[serde(default, skip_serializing_if = "VlanProto::is_usual")]
+    pub proto: VlanProto,
     /// PCI address. `None`, as for all below: nobody knows, or there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vf: Option<String>,
@@ -87,6 +90,7 @@ impl Entry {
             time: now(),
             event,
             vlan: claim.want.vlan,
+            proto: claim.want.proto,
             vf: Some(claim.vf.clone()),
             pf: Some(claim.pf_name.clone()),
             tenant: claim.tenant.clone(),
@@ -154,6 +158,7 @@ pub(crate) fn refused<'a>(
             time: now(),
             event: Event::Refused,
             vlan: interface.vlan.into(),
+            proto: interface.proto,
             vf: None,
             pf: None,
             tenant: tenant.map(str::to_owned),

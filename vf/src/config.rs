@@ -22,7 +22,7 @@ pub(crate) use self::vlans::list;
 use self::parse::Place;
 use crate::inventory::{Pf, pci_named};
 use crate::kernel::sysfs::Sysfs;
-use crate::{Error, Host};
+use crate::{Error, Host, VlanProto};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +43,9 @@ pub struct Config {
 pub struct Tenant {
     pub name: String,
     pub vlans: Vec<VlanRange>,
+    /// What tags them: 100 of the one is another network than 100 of the other.
+    #[serde(default)]
+    pub proto: VlanProto,
     /// The names of the pools whose VFs it may have. `None`: of all.
     pub pools: Option<Vec<String>>,
     /// The most VFs that it may have at once. `None`: as many as there are.

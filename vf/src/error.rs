@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::VlanProto;
 use crate::busy::is_busy;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +30,14 @@ pub enum Error {
     NobodysVlan { vlan: u16 },
     #[error("VLAN {first} and VLAN {second} are not of one tenant")]
     TwoTenants { first: u16, second: u16 },
+    #[error("{who} asks for VLAN {vlan} of {proto}, but its VLANs are of {allowed}")]
+    NotTheirProto { who: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
     #[error("{who} asks for pool `{pool}`, but may use {allowed} only")]
     NotTheirPool { who: String, pool: String, allowed: String },
     #[error("{who} asks for {asked} more VF{}, but has {held} of at most {max}", if *.asked == 1 { "" } else { "s" })]
     OverQuota { who: String, asked: usize, held: usize, quarantined: usize, max: usize },
+    #[error("{who} may have no VF in a network namespace in which there is one that is not theirs")]
+    OthersNetns { who: String },
 
     #[error("the container uses the host's network, and a VF must never be moved there")]
     HostNetwork,
@@ -185,6 +190,7 @@ impl Error {
                 format!("ask for another, or have {vlan} added to the tenant in /etc/runvf/config.toml")
             }
             Self::TwoTenants { .. } => "a container has one tenant: ask for them in two".to_owned(),
+            Self::NotTheirProto { allowed, .. } => format!("ask for it with `io.runvf.proto={allowed}`"),
             Self::NotTheirPool { .. } => "correct `io.runvf.pool`".to_owned(),
             Self::OverQuota { quarantined: 0, .. } => {
                 "stop one of its containers, or raise `max` in /etc/runvf/config.toml".to_owned()
@@ -192,6 +198,9 @@ impl Error {
             Self::OverQuota { quarantined, .. } => format!(
                 "{quarantined} of them in quarantine, which `runvfctl repair` may clean; or stop one of its containers"
             ),
+            Self::OthersNetns { .. } => {
+                "give it a network of its own (`--network none`), or a pod of its own; `runvfctl status` shows who has what".to_owned()
+            }
             Self::HostNetwork => "run it without `--network host`".to_owned(),
             Self::NameTaken { .. } => {
                 "ask for another name with `io.runvf.vlan.<name>=<vlan>`".to_owned()

@@ -119,10 +119,6 @@ impl fmt::Display for Change {
                 write!(formatter, "VLAN {vlan}")
             }
             Self::Vlan { vlan, qos, proto } => {
-                let proto = match proto {
-                    VlanProto::Dot1Q => "802.1q",
-                    VlanProto::Dot1Ad => "802.1ad",
-                };
                 write!(formatter, "VLAN {vlan} qos {qos} proto {proto}")
             }
             Self::Trust(on) => write!(formatter, "trust {}", on_off(on)),

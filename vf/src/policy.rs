@@ -10,6 +10,8 @@ use std::path::Path;
 
 use crate::claim::{Claim, State};
 use crate::config::{Config, Pool, Tenant, list, names, only};
+use crate::kernel::netns::NetnsRecord;
+use crate::process::boot_id;
 use crate::{Error, Interface, Request};
 
 /// What the configuration makes of a request.
@@ -29,8 +31,8 @@ pub(crate) struct Party {
 }
 
 /// # Errors
-/// [`Error::UnknownTenant`], [`Error::NotTheirVlan`], [`Error::NobodysVlan`], [`Error::TwoTenants`], [`Error::NotTheirPool`];
-/// [`Error::Config`] when there is no such pool, or several and none is named. `path` is the configuration's.
+/// [`Error::UnknownTenant`], [`Error::NotTheirVlan`], [`Error::NobodysVlan`], [`Error::TwoTenants`],
+/// [`Error::NotTheirProto`], [`Error::NotTheirPool`]; [`Error::Config`] when there is no such pool, or several and none is named. `path` is the configuration's.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
     let tenant = match config.tenants.as_slice() {
         [] => None,
@@ -64,7 +66,12 @@ fn party(tenants: &[Tenant], request: &Request) -> Result<Party, Error> {
         }
     };
     match request.interfaces.iter().find(|interface| !tenant.owns(interface.vlan)) {
-        None => Ok(Party { tenant: tenant.clone(), who }),
+        None => match request.interfaces.iter().find(|other| other.proto != tenant.proto) {
+            None => Ok(Party { tenant: tenant.clone(), who }),
+            Some(Interface { vlan, proto, .. }) => {
+                Err(Error::NotTheirProto { who, vlan: *vlan, proto: *proto, allowed: tenant.proto })
+            }
+        },
         Some(Interface { vlan, .. }) if request.tenant.is_some() => Err(Error::NotTheirVlan {
             tenant: tenant.name.clone(),
             vlan: *vlan,
@@ -113,6 +120,20 @@ impl Party {
             quarantined: held.iter().filter(in_quarantine).count(),
             max,
         })
+    }
+
+    /// Whether the tenant may have a VF in a network namespace: whoever is in it sees what all VFs in it see, so it has one tenant,
+    /// as a container has. Here, too, every state of a claim counts.
+    ///
+    /// # Errors
+    /// [`Error::OthersNetns`].
+    pub(crate) fn admit_to(&self, netns: NetnsRecord, claims: &[Claim]) -> Result<(), Error> {
+        let boot = boot_id()?;
+        let there = |claim: &&Claim| claim.netns.cookie == netns.cookie && claim.boot_id == boot;
+        match claims.iter().filter(there).all(|claim| self.has(claim)) {
+            true => Ok(()),
+            false => Err(Error::OthersNetns { who: self.who.clone() }),
+        }
     }
 
     /// By the name on record, or by its VLAN: the claim may be older than the configuration, and then name nobody.

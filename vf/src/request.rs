@@ -4,6 +4,7 @@
 //! no caller ever sees half a request. Nothing here looks at the machine.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::spelling::nearest;
@@ -51,12 +52,30 @@ pub struct Interface {
 }
 
 /// The tag's EtherType.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum VlanProto {
+    #[default]
     #[serde(rename = "802.1q")]
     Dot1Q,
     #[serde(rename = "802.1ad")]
     Dot1Ad,
+}
+
+impl VlanProto {
+    // As serde asks.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for VlanProto {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Dot1Q => "802.1q",
+            Self::Dot1Ad => "802.1ad",
+        })
+    }
 }
 
 impl Request {

@@ -7,6 +7,7 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
         time: day(time),
         event,
         vlan: 100,
+        proto: vf::VlanProto::Dot1Q,
         vf: claimed.then(|| "0000:01:10.0".to_owned()),
         pf: claimed.then(|| "pf0".to_owned()),
         tenant: Some("acme".to_owned()),

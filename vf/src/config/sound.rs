@@ -23,7 +23,7 @@ impl Config {
     }
 
     fn tenant_is_sound(&self, index: usize) -> Result<(), Fault> {
-        let Tenant { name, vlans, pools, max } = &self.tenants[index];
+        let Tenant { name, vlans, pools, max, .. } = &self.tenants[index];
         let wrong = |key, problem: &str, hint: &str| {
             Err(Place::new("tenant", index, key).fault(problem.to_owned(), hint))
         };

@@ -7,6 +7,7 @@ pool = [{ name = "east", pfs = ["x"] }, { name = "west", pfs = ["y"] }]
 tenant = [
     { name = "acme", vlans = ["100-109", 300], pools = ["east"] },
     { name = "bravo", vlans = [200], max = 2 },
+    { name = "civic", vlans = [400], proto = "802.1ad", pools = ["west"] },
 ]"#;
 const ONE_POOL: &str = r#"pool = [{ name = "east", pfs = ["x"] }]"#;
 
@@ -23,6 +24,7 @@ fn decided(config: &str, annotations: &[(&str, &str)]) -> Result<(Option<String>
 const VLAN: &str = "io.runvf.vlan";
 const TENANT: &str = "io.runvf.tenant";
 const POOL: &str = "io.runvf.pool";
+const PROTO: &str = "io.runvf.proto";
 
 #[test]
 fn what_is_allowed() {
@@ -33,6 +35,7 @@ fn what_is_allowed() {
         (TENANTS, &[(VLAN, "300"), (TENANT, "acme")], Some("acme"), "east"),
         (TENANTS, &[(VLAN, "109"), (POOL, "east")], Some("acme"), "east"),
         (TENANTS, &[(VLAN, "200"), (POOL, "west")], Some("bravo"), "west"),
+        (TENANTS, &[(VLAN, "400"), (PROTO, "802.1ad")], Some("civic"), "west"),
         (TENANTS, &[(VLAN, "100"), ("io.runvf.vlan.tap1", "300")], Some("acme"), "east, east"),
     ] {
         let expected = Ok((tenant.map(str::to_owned), pools.to_owned()));
@@ -72,6 +75,16 @@ fn what_is_refused_and_how_it_is_told() {
         (
             &[(VLAN, "100"), ("io.runvf.vlan.tap1", "200")],
             "VLAN 100 and VLAN 200 are not of one tenant; a container has one tenant: ask for them in two",
+        ),
+        (
+            &[(VLAN, "100"), (PROTO, "802.1ad")],
+            "the tenant of VLAN 100 asks for VLAN 100 of 802.1ad, but its VLANs are of 802.1q; \
+             ask for it with `io.runvf.proto=802.1q`",
+        ),
+        (
+            &[(VLAN, "400"), (TENANT, "civic")],
+            "tenant `civic` asks for VLAN 400 of 802.1q, but its VLANs are of 802.1ad; \
+             ask for it with `io.runvf.proto=802.1ad`",
         ),
         (
             &[(VLAN, "100"), (TENANT, "acme"), (POOL, "west")],
@@ -154,4 +167,42 @@ fn a_quota_that_is_used_up_is_told_without_a_name_that_was_not_named() {
         "tenant `bravo` asks for 1 more VF, but has 2 of at most 2; \
          1 of them in quarantine, which `runvfctl repair` may clean; or stop one of its containers"
     );
+}
+
+#[test]
+fn a_network_namespace_is_one_tenants() {
+    let here = NetnsRecord { cookie: 7, ..held(None, 0, State::Attached).netns };
+    let boot = boot_id().unwrap();
+    let there = |tenant: Option<&str>, vlan: u32, state: State| Claim {
+        netns: here,
+        boot_id: boot.clone(),
+        ..held(tenant, vlan, state)
+    };
+    let refused = Err(
+        "tenant `bravo` may have no VF in a network namespace in which there is one that is not theirs; \
+        give it a network of its own (`--network none`), or a pod of its own; `runvfctl status` shows who has what",
+    );
+    let quarantined = State::Quarantined { reason: String::new() };
+    for (claims, expected) in [
+        (vec![], Ok(())),
+        (
+            vec![there(Some("bravo"), 200, State::Attached), there(None, 200, State::Claiming)],
+            Ok(()),
+        ),
+        (
+            vec![
+                there(Some("bravo"), 200, State::Attached),
+                there(Some("acme"), 100, State::Claiming),
+            ],
+            refused,
+        ),
+        (vec![there(None, 100, State::Attached)], refused),
+        (vec![there(Some("acme"), 100, quarantined)], refused),
+        // Another namespace, or the same number at another boot.
+        (vec![held(Some("acme"), 100, State::Attached)], Ok(())),
+        (vec![Claim { boot_id: "b".into(), ..there(Some("acme"), 100, State::Attached) }], Ok(())),
+    ] {
+        let admitted = bravo(true).admit_to(here, &claims).map_err(|error| error.line());
+        assert_eq!(admitted, expected.map_err(str::to_owned), "{claims:?}");
+    }
 }

@@ -134,7 +134,13 @@ mod tests {
 
     fn tenant(vlans: &str) -> Tenant {
         let vlans = vec![vlans.parse().unwrap()];
-        Tenant { name: "acme".into(), vlans, pools: None, max: None }
+        Tenant {
+            name: "acme".into(),
+            vlans,
+            proto: crate::VlanProto::Dot1Q,
+            pools: None,
+            max: None,
+        }
     }
 
     #[test]
