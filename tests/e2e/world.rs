@@ -109,9 +109,8 @@ fn vfs_are_destroyed_and_made_again() {
 }
 
 /// A VF has the address of one that was destroyed, and another tool has given it away: the container has lost its own, and this one is not
-/// touched.
-#[test]
-fn a_vf_that_was_made_again_is_another_s() {
+/// touched. `give` puts the interface `$dev` where `inside` runs a command, and `end` is the end of that.
+fn made_again_for_another(give: &str, inside: &str, end: &str) {
     let (lab, untouched) = host();
     start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
@@ -119,71 +118,52 @@ fn a_vf_that_was_made_again_is_another_s() {
         .unwrap();
     settle(&lab, 7);
     lab.ok(&format!(
-        "systemd-run --quiet --unit other unshare -n sleep 100000
-         until [ \"$(readlink /proc/$(systemctl show -P MainPID other)/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.05; done
-         ip link set $(ls /sys/bus/pci/devices/{SENSOR_VF}/net) netns $(systemctl show -P MainPID other)
+        "dev=$(ls /sys/bus/pci/devices/{SENSOR_VF}/net); {give}
          ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on"
     ))
     .unwrap();
-    let theirs = "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show | jq 'map(del(.stats64))'";
-    let before = lab.ok(theirs).unwrap().stdout;
+    let theirs = format!("{inside} ip -j -d link show | jq 'map(del(.stats64))'");
+    let before = lab.ok(&theirs).unwrap().stdout;
+    let assert_theirs = || {
+        assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
+        assert_eq!(lab.ok(&theirs).unwrap().stdout, before);
+    };
     for _ in 0..2 {
         let done = gc(&lab);
-        assert!(
-            matches!(&done[..], [(vf, outcome, _)] if vf == SENSOR_VF && outcome != "clean"),
-            "{done:?}"
-        );
-        assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
-        assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+        let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
+        assert!(vf == SENSOR_VF && ["lost", "left"].contains(&outcome.as_str()), "{done:?}");
+        assert_theirs();
         wait_for_failure(&lab, "sleeper");
     }
     assert_eq!(status(&lab, SENSOR_VF).0, "lost");
     lab.ok("docker rm -f sleeper").unwrap();
-    assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
-    assert_eq!(lab.ok(theirs).unwrap().stdout, before);
+    assert_theirs();
 
-    lab.ok("systemctl stop other; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")
-        .unwrap();
+    lab.ok(&format!("{end}; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")).unwrap();
     lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
     assert_free(&lab, "after the other's end");
     leave_as(lab, &untouched);
 }
 
-/// The same, by somebody who lives nowhere: a namespace that has a name and no process, as a router's in the kernel.
+#[test]
+fn a_vf_that_was_made_again_is_another_s() {
+    made_again_for_another(
+        "systemd-run --quiet --unit other unshare -n sleep 100000
+         until [ \"$(readlink /proc/$(systemctl show -P MainPID other)/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.05; done
+         ip link set $dev netns $(systemctl show -P MainPID other)",
+        "nsenter -n -t $(systemctl show -P MainPID other)",
+        "systemctl stop other",
+    );
+}
+
+/// By somebody who lives nowhere: a namespace that has a name and no process, as a router's in the kernel.
 #[test]
 fn a_vf_that_was_made_again_is_in_a_namespace_without_processes() {
-    let (lab, untouched) = host();
-    start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
-    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
-        .unwrap();
-    settle(&lab, 7);
-    lab.ok(&format!(
-        "ip netns add router; ip link set $(ls /sys/bus/pci/devices/{SENSOR_VF}/net) netns router
-         ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on"
-    ))
-    .unwrap();
-    let theirs = "ip netns exec router ip -j -d link show | jq 'map(del(.stats64))'";
-    let before = lab.ok(theirs).unwrap().stdout;
-    for _ in 0..2 {
-        let done = gc(&lab);
-        assert!(
-            matches!(&done[..], [(vf, outcome, _)] if vf == SENSOR_VF && ["lost", "left"].contains(&outcome.as_str())),
-            "{done:?}"
-        );
-        assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
-        assert_eq!(lab.ok(theirs).unwrap().stdout, before);
-        wait_for_failure(&lab, "sleeper");
-    }
-    assert_eq!(status(&lab, SENSOR_VF).0, "lost");
-    lab.ok("docker rm -f sleeper").unwrap();
-    assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
-    assert_eq!(lab.ok(theirs).unwrap().stdout, before);
-
-    lab.ok("ip netns del router; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")
-        .unwrap();
-    lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
-    assert_free(&lab, "after the other's end");
-    leave_as(lab, &untouched);
+    made_again_for_another(
+        "ip netns add router; ip link set $dev netns router",
+        "ip netns exec router",
+        "ip netns del router",
+    );
 }
 
 #[test]
