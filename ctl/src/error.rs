@@ -16,6 +16,8 @@ pub(crate) enum Error {
     Conflict { problem: String, hint: String },
     #[error("{}: {problem}", .path.display())]
     Content { path: PathBuf, problem: String, hint: String },
+    #[error("no VF is claimed for {target}")]
+    NoClaim { target: String },
     #[error("only root may change {engine}'s configuration")]
     NotRoot { engine: &'static str },
 
@@ -48,6 +50,7 @@ impl Error {
             | Self::Conflict { hint, .. }
             | Self::Content { hint, .. }
             | Self::NotTaken { hint, .. } => Some(hint.clone()),
+            Self::NoClaim { .. } => Some("see `runvfctl status`".to_owned()),
             Self::NotRoot { .. } => {
                 Some("run it as root; a rootless engine cannot move a VF".to_owned())
             }

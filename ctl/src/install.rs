@@ -5,6 +5,7 @@
 
 mod change;
 mod containerd;
+mod containerd_dump;
 mod containerd_imports;
 mod containerd_toml;
 mod crio;
@@ -15,6 +16,7 @@ mod dockerd;
 mod hostile;
 mod json;
 mod podman;
+mod podman_hooks;
 mod processes;
 mod program;
 mod record;
@@ -273,7 +275,7 @@ mod tests {
     fn with(path: &str, text: Option<&str>) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         if let Some(text) = text {
-            let path = Root::new(folder.path()).at(path);
+            let path = Root::new(folder.path()).at(path).unwrap();
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
@@ -334,7 +336,7 @@ mod tests {
             "docker: added runtime runvf to /etc/docker/daemon.json (backup /etc/docker/daemon.json.runvf-backup)\n\
              docker: made runvf the default runtime in /etc/docker/daemon.json (it was \"crun\")\n"
         );
-        let path = Root::new(folder.path()).at(DAEMON_JSON);
+        let path = Root::new(folder.path()).at(DAEMON_JSON).unwrap();
         let edited = fs::read_to_string(&path).unwrap().replacen('{', "{\"debug\": true, ", 1);
         fs::write(&path, edited).unwrap();
         let said = run(Verb::Uninstall, Engine::Docker, &options).unwrap();
@@ -356,7 +358,7 @@ mod tests {
             let before = files(folder.path());
             let options = options(folder.path()).with_default(default);
             run(Verb::Install, Engine::Docker, &options).unwrap();
-            let path = Root::new(folder.path()).at(DAEMON_JSON);
+            let path = Root::new(folder.path()).at(DAEMON_JSON).unwrap();
             let was = daemon_json::DaemonJson { path: &path, text };
             fs::write(&path, was.explicit(default).unwrap()).unwrap();
             run(Verb::Uninstall, Engine::Docker, &options).unwrap();

@@ -9,6 +9,7 @@ mod install;
 mod manages;
 mod manual;
 mod probe;
+mod release;
 mod released;
 mod setup;
 mod status;
@@ -44,7 +45,7 @@ enum Command {
     },
     /// Take back the VFs of a container that is gone
     Release {
-        /// A container's id, or the PCI address of a VF
+        /// A container's id, or how it begins if no other does, or the PCI address of a VF
         target: String,
         /// Even from a container that runs: it loses the VF (PCI address only)
         #[arg(long)]
@@ -110,7 +111,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let host = Host::default();
-    let command = Arguments::parse().command;
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(usage(&error));
+        }
+    };
     if let Command::Manages { interface } = &command {
         return manages::run(&host, interface);
     }
@@ -127,11 +134,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Of what clap prints by itself, `--help` and `--version` are no errors. An error is 64, as in sysexits.h: clap's 2 is what `doctor`
+/// and `probe` say of the machine.
+fn usage(error: &clap::Error) -> u8 {
+    if error.use_stderr() { 64 } else { 0 }
+}
+
 fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
     Ok(match command {
         Command::Status(options) => success(status::run(host, &options)?),
         Command::Gc { json } => report(&vf::gc(host)?, json),
-        Command::Release { target, force, json } => report(&release(host, &target, force)?, json),
+        Command::Release { target, force, json } => {
+            report(&release::run(host, &target, force)?, json)
+        }
         Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
         Command::Audit(options) => success(audit::run(host, &options)?),
         Command::Config { verb } => success(config::run(host, &verb)?),
@@ -167,13 +182,6 @@ fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     (released::show(all, json), code)
 }
 
-fn release(host: &Host, target: &str, force: bool) -> Result<Vec<Released>, vf::Error> {
-    match vf::is_pci_address(target) {
-        true => vf::release_vf(host, target, force).map(|one| vec![one]),
-        false => vf::release(host, target),
-    }
-}
-
 /// Of several, one that cannot be repaired does not keep the others from it.
 fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, vf::Error> {
     match vfs {
@@ -190,4 +198,23 @@ fn repair_one_of_several(host: &Host, vf: &str) -> Released {
         container: String::new(),
         outcome: Outcome::Left(error.line()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_that_is_wrong_is_no_finding() {
+        let code = |words: &[&str]| {
+            let words = ["runvfctl"].iter().chain(words);
+            usage(&Arguments::try_parse_from(words).err().unwrap())
+        };
+        for wrong in [&["doctor", "--jsn"][..], &["probe"], &["no-such"], &[]] {
+            assert_eq!(code(wrong), 64, "{wrong:?}");
+        }
+        for asked in [&["--help"][..], &["--version"], &["probe", "--help"], &["help"]] {
+            assert_eq!(code(asked), 0, "{asked:?}");
+        }
+    }
 }

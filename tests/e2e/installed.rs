@@ -156,6 +156,26 @@ fn podman_gets_its_files_and_gives_them_back() {
     refused(&refusal, "/usr/libexec/runvf/runvf-hook is not on this machine");
 }
 
+/// A hook that is not read fails no container: it starts without its VF. There is no configuration, of which the hook complains.
+#[test]
+fn podman_reads_runvfs_hooks_beside_those_of_other_folders() {
+    let lab = bare();
+    lab.write("/etc/containers/containers.conf", "[engine]\nhooks_dir = [\"/srv/hooks\"]\n")
+        .unwrap();
+    lab.ok("runvfctl install podman").unwrap();
+    let sensor = format!("podman run --rm --annotation io.runvf.vlan=100 {IMAGE} true");
+    let sensor = lab.sh(&sensor).unwrap();
+    assert!(!sensor.success() && sensor.stderr.contains("/etc/runvf/config.toml"), "{sensor}");
+    lab.ok("runvfctl uninstall podman").unwrap();
+
+    let late = "[engine]\nhooks_dir = [\"/srv/hooks\", {append = false}]\n";
+    lab.write("/etc/containers/containers.conf.d/90-late.conf", late).unwrap();
+    let before = files(&lab);
+    let why = "podman reads hooks from /srv/hooks alone and would start sensors without a VF, so every file is as it was before; name";
+    refused(&lab.sh("runvfctl install podman").unwrap(), why);
+    assert_eq!(files(&lab), before);
+}
+
 /// Debian's containerd 1.7 loses its own runtime, and all that is said of the plugin elsewhere, if another file names one.
 #[test]
 fn containerd_gets_a_runtime_beside_the_one_it_has() {

@@ -72,6 +72,7 @@ fn told(engine: Engine, now: Standing, docker: bool) -> Option<Finding> {
             "is configured and does not know runvf yet",
             "`systemctl reload docker`",
         ),
+        Standing::Unhooked { problem, mend } => Finding::failure(check, problem, mend),
         Standing::Blocked(error) => untold(error.line()),
     })
 }
@@ -129,5 +130,16 @@ mod tests {
         fs::remove_file(config).unwrap();
         fs::remove_file(folder.path().join("usr/bin/dockerd")).unwrap();
         assert_eq!(checks(), ["programs", "containerd"]);
+    }
+
+    #[test]
+    fn an_engine_that_would_start_sensors_without_a_vf_fails() {
+        let unhooked = Standing::Unhooked { problem: "reads others".to_owned(), mend: "x" };
+        let finding = told(Engine::Podman, unhooked, true).unwrap();
+        assert_eq!(finding.severity, vf::Severity::Failure);
+        assert_eq!(
+            (finding.evidence.as_str(), finding.mend.as_deref()),
+            ("reads others", Some("x"))
+        );
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::change::Change;
-use super::containerd_toml::{ConfigToml, DROP_IN, Form, drop_in, works};
+use super::containerd_dump::works;
+use super::containerd_toml::{ConfigToml, DROP_IN, Form, drop_in};
 use super::processes::started;
 use super::program::{self, ANSWER};
 use super::record::{self, Before};
@@ -93,7 +94,12 @@ fn uninstall(
     let new = match &before {
         Some(before) if exact => before.text.clone(),
         _ => {
-            let new = file.without_runvf()?;
+            let (new, keeps_runc) = file.without_runvf()?;
+            if keeps_runc {
+                plan.notes.push(
+                    "left its runtime runc: other runtimes are named now, and without it there would be no pods".to_owned(),
+                );
+            }
             // A file that is empty is not one that says only its version.
             old.map(|old| if new == file.text { old.to_owned() } else { new })
         }
@@ -176,8 +182,8 @@ pub(super) fn settle(
         let path = config.to_string_lossy();
         let dump = program::ok(&[ENGINE, "--config", &path, "config", "dump"], ANSWER)?;
         let disabled = plan.notes.iter().any(|note| note.contains("disabled_plugins"));
-        if verb == Verb::Install && !disabled {
-            works(&dump).map_err(|what| Error::NotTaken {
+        if !disabled {
+            works(&dump, verb).map_err(|what| Error::NotTaken {
                 engine: Engine::Containerd.name(),
                 what: format!("does not take this: {what}"),
                 hint: format!("see `containerd --config {path} config dump`"),

@@ -28,7 +28,7 @@ pub(super) struct ConfigToml<'a> {
 }
 
 /// The plugin that has the runtimes, in this version of the configuration.
-fn plugin(version: i64) -> &'static str {
+pub(super) fn plugin(version: i64) -> &'static str {
     if version >= 3 { "io.containerd.cri.v1.runtime" } else { "io.containerd.grpc.v1.cri" }
 }
 
@@ -49,12 +49,15 @@ fn runvf_table(version: i64) -> String {
 }
 
 /// containerd 1 forgets the runtime it has by itself as soon as any is named, and without its default one it starts no CRI.
-fn tables(version: i64, with_runc: bool) -> String {
-    let runc = format!(
+fn runc_table(version: i64) -> String {
+    format!(
         "[plugins.\"{}\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\n",
         plugin(version)
-    );
-    let runc = if with_runc { runc.as_str() } else { "" };
+    )
+}
+
+fn tables(version: i64, with_runc: bool) -> String {
+    let runc = if with_runc { runc_table(version) } else { String::new() };
     format!(
         "\n# runvf, by `runvfctl install containerd`; the rest of this file is not its\n{runc}{}",
         runvf_table(version)
@@ -90,16 +93,15 @@ impl<'a> ConfigToml<'a> {
         }
     }
 
-    /// Of whichever form it is there.
-    pub(super) fn without_runvf(self) -> Result<String, Error> {
-        let mut text = self.text.to_owned();
+    /// Of whichever form it is there. The table of runc stays if only runvf's part names the runtime that the others came to need; the
+    /// second value is whether it does.
+    pub(super) fn without_runvf(self) -> Result<(String, bool), Error> {
         let version = self.version()?;
-        for with_runc in [true, false] {
-            let tables = tables(version, with_runc);
-            for tables in [tables.replace('\n', "\r\n"), tables] {
-                text = text.replace(&tables, "");
-            }
-        }
+        let (cut, with_runc) = (self.cut(version, ""), self.cut(version, &runc_table(version)));
+        let at = |text| ConfigToml { text, ..self };
+        let keeps_runc =
+            at(&cut).lacks_its_default(version)? && !at(&with_runc).lacks_its_default(version)?;
+        let text = if keeps_runc { with_runc } else { cut };
         let rest = ConfigToml { text: &text, ..self };
         if rest.binary()?.is_some() {
             return Err(self.problem(
@@ -107,7 +109,28 @@ impl<'a> ConfigToml<'a> {
                 "take it out by hand",
             ));
         }
-        rest.without_import()
+        Ok((rest.without_import()?, keeps_runc))
+    }
+
+    /// Without runvf's tables. `runc` is what is left of them if they have one of runc.
+    fn cut(self, version: i64, runc: &str) -> String {
+        let mut text = self.text.to_owned();
+        for (with_runc, left) in [(true, runc), (false, "")] {
+            let tables = tables(version, with_runc);
+            for newline in ["\r\n", "\n"] {
+                let [tables, left] = [&tables, left].map(|text| text.replace('\n', newline));
+                text = text.replace(&tables, &left);
+            }
+        }
+        text
+    }
+
+    /// Whether runtimes are named, and the one that containerd uses by default is not among them.
+    fn lacks_its_default(self, version: i64) -> Result<bool, Error> {
+        let parsed = self.parsed()?;
+        let all = runtimes(parsed.as_item(), plugin(version)).and_then(Item::as_table_like);
+        let default = default_runtime(parsed.as_item(), plugin(version)).unwrap_or("runc");
+        Ok(all.is_some_and(|all| !all.is_empty() && !all.contains_key(default)))
     }
 
     /// Whether pods can be had of this containerd at all.
@@ -195,30 +218,12 @@ impl<'a> ConfigToml<'a> {
 }
 
 /// The runtimes of a plugin, in the user's file or in what containerd made of it.
-fn runtimes<'a>(root: &'a Item, plugin: &str) -> Option<&'a Item> {
+pub(super) fn runtimes<'a>(root: &'a Item, plugin: &str) -> Option<&'a Item> {
     root.get("plugins")?.get(plugin)?.get("containerd")?.get("runtimes")
 }
 
-/// Whether containerd, by what it dumped, has runvf and the runtime that it uses by default.
-pub(super) fn works(dump: &str) -> Result<(), String> {
-    let parsed = Document::parse(dump).map_err(|error| error.message().to_owned())?;
-    let root = parsed.as_item();
-    let Some((plugin, runtimes)) =
-        [3, 2].into_iter().find_map(|v| Some((plugin(v), runtimes(root, plugin(v))?)))
-    else {
-        return Err("it has no CRI plugin".to_owned());
-    };
-    let runvf = runtimes.get(NAME).and_then(|runvf| runvf.get("options")?.get("BinaryName"));
-    if runvf.and_then(Item::as_str) != Some(RUNTIME) {
-        return Err(format!("it has no runtime {NAME} then"));
-    }
-    let default = root["plugins"][plugin]["containerd"].get("default_runtime_name");
-    match default.and_then(Item::as_str) {
-        Some(default) if runtimes.get(default).is_none() => {
-            Err(format!("it loses its default runtime {default}"))
-        }
-        _ => Ok(()),
-    }
+pub(super) fn default_runtime<'a>(root: &'a Item, plugin: &str) -> Option<&'a str> {
+    root.get("plugins")?.get(plugin)?.get("containerd")?.get("default_runtime_name")?.as_str()
 }
 
 #[cfg(test)]
@@ -244,7 +249,11 @@ mod tests {
                 let with = file(text).with_runvf(form).unwrap();
                 assert_eq!(file(&with).with_runvf(form).unwrap(), with, "once more");
                 assert!(file(&with).has_runvf(form).unwrap(), "{with}");
-                assert_eq!(file(&with).without_runvf().unwrap(), text, "{with}");
+                assert_eq!(
+                    file(&with).without_runvf().unwrap(),
+                    (text.to_owned(), false),
+                    "{with}"
+                );
             }
         }
     }
@@ -266,6 +275,30 @@ mod tests {
     }
 
     #[test]
+    fn runc_stays_where_a_runtime_that_was_added_since_needs_it() {
+        const KATA: &str = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.kata]\n";
+        const DEFAULT: &str =
+            "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = ";
+        let runc = runc_table(2);
+        for newline in ["\n", "\r\n"] {
+            let own = format!("version = 2{newline}");
+            let with = file(&own).with_runvf(Form::Tables).unwrap() + KATA;
+            let (left, keeps) = file(&with).without_runvf().unwrap();
+            assert_eq!(left, format!("{own}{}{KATA}", runc.replace('\n', newline)));
+            assert!(keeps);
+            // It is the user's from now on.
+            let again = file(&left).with_runvf(Form::Tables).unwrap();
+            assert_eq!(again.matches("runtimes.runc]").count(), 1);
+            assert_eq!(file(&again).without_runvf().unwrap(), (left, false));
+        }
+        for default in ["\"kata\"", "\"another\""] {
+            let own = format!("version = 2\n{DEFAULT}{default}\n");
+            let with = file(&own).with_runvf(Form::Tables).unwrap() + KATA;
+            assert_eq!(file(&with).without_runvf().unwrap(), (own + KATA, false), "{default}");
+        }
+    }
+
+    #[test]
     fn what_is_in_the_way_is_said() {
         let line = |text: &str| file(text).with_runvf(Form::Tables).unwrap_err().line();
         assert_eq!(
@@ -277,25 +310,5 @@ mod tests {
         assert!(line(braces).contains("written in braces"));
         let other = tables(2, false).replace(RUNTIME, "/opt/runvf");
         assert!(line(&format!("version = 2\n{other}")).contains("with the program /opt/runvf"));
-    }
-
-    #[test]
-    fn a_dump_without_runvf_or_without_its_default_runtime_does_not_work() {
-        let dump = |names: [&str; 2]| {
-            let table = "plugins.\"io.containerd.grpc.v1.cri\".containerd";
-            let runtimes: String = names
-                .iter()
-                .map(|name| {
-                    format!("[{table}.runtimes.{name}.options]\nBinaryName = \"/usr/bin/{name}\"\n")
-                })
-                .collect();
-            format!("[{table}]\ndefault_runtime_name = \"runc\"\n{runtimes}")
-        };
-        assert_eq!(works(&dump(["runc", "runvf"])), Ok(()));
-        assert_eq!(
-            works(&dump(["kata", "runvf"])).unwrap_err(),
-            "it loses its default runtime runc"
-        );
-        assert_eq!(works(&dump(["runc", "kata"])).unwrap_err(), "it has no runtime runvf then");
     }
 }

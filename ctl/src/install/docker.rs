@@ -191,7 +191,7 @@ fn tell(
     default: bool,
     text: Option<&str>,
 ) -> Result<(), Error> {
-    let path = root.target(&dockerd.config);
+    let path = root.at(&dockerd.config)?;
     if verb == Verb::Install {
         reload(dockerd)?;
         return comes_to_know(true);

@@ -3,17 +3,18 @@
 use super::change::Change;
 use super::program::{self, ANSWER};
 use super::root::Root;
-use super::{Engine, NAME, Options, Plan, RUNTIME, Verb, installed};
+use super::{Engine, NAME, Options, Plan, RUNTIME, Verb, installed, podman_hooks};
 use crate::error::Error;
 
 /// What the hooks run.
 pub(super) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
 
-const FILES: [(&str, &str); 3] = [
-    (
-        "/etc/containers/containers.conf.d/50-runvf.conf",
-        include_str!("../../../packaging/containers.conf.d/50-runvf.conf"),
-    ),
+pub(super) const CONFIG: (&str, &str) = (
+    "/etc/containers/containers.conf.d/50-runvf.conf",
+    include_str!("../../../packaging/containers.conf.d/50-runvf.conf"),
+);
+
+pub(super) const HOOKS: [(&str, &str); 2] = [
     (
         "/usr/share/containers/oci/hooks.d/runvf-attach.json",
         include_str!("../../../packaging/hooks.d/runvf-attach.json"),
@@ -32,7 +33,7 @@ pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, E
             hint: "install Podman first; --force writes its configuration anyway".to_owned(),
         });
     }
-    own_files(root, verb, options.force, &FILES)
+    own_files(root, verb, options.force, &[CONFIG, HOOKS[0], HOOKS[1]])
 }
 
 /// Files that are wholly ours: made, or removed if they are still what was made.
@@ -79,12 +80,13 @@ pub(super) fn settle(root: &Root, verb: Verb) -> Result<(), Error> {
     }
     let ask = ["podman", "--runtime", NAME, "info", "--format", "{{.Host.OCIRuntime.Path}}"];
     let said = program::run(&ask, ANSWER)?;
-    if said.success && said.stdout.trim() == RUNTIME {
+    let (what, hint) = if !said.success || said.stdout.trim() != RUNTIME {
+        let what = format!("does not know {NAME}: {}", said.last_line());
+        (what, "another containers.conf may name it, too")
+    } else if let Some(problem) = podman_hooks::problem(root)? {
+        (problem, podman_hooks::MEND)
+    } else {
         return Ok(());
-    }
-    Err(Error::NotTaken {
-        engine: Engine::Podman.name(),
-        what: format!("does not know {NAME}: {}", said.last_line()),
-        hint: "another containers.conf may name it, too".to_owned(),
-    })
+    };
+    Err(Error::NotTaken { engine: Engine::Podman.name(), what, hint: hint.to_owned() })
 }

@@ -48,13 +48,18 @@ pub(crate) fn started(root: &Root, program: &str, unit: &str) -> Vec<Started> {
 
 /// Those of this machine. One in a container (Docker in Docker) is seen in `/proc`, too, but in another pid namespace.
 fn processes(root: &Root, program: &str) -> Vec<Started> {
-    let namespace = |pid: &str| fs::read_link(root.at(format!("/proc/{pid}/ns/pid"))).ok();
+    // It is a link that leads nowhere.
+    let namespace = |pid: &str| {
+        let folder = root.at(format!("/proc/{pid}/ns")).ok()?;
+        fs::read_link(folder.join("pid")).ok()
+    };
     let ours = namespace("self");
     let mut found = Vec::new();
-    for entry in fs::read_dir(root.at("/proc")).into_iter().flatten().flatten() {
+    for entry in root.entries("/proc") {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(pid) = name.parse::<i32>() else { continue };
-        let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+        let line = root.at(format!("/proc/{name}/cmdline")).ok();
+        let Some(line) = line.and_then(|path| fs::read(path).ok()) else { continue };
         let words: Vec<String> = line
             .split(|byte| *byte == 0)
             .map(|word| String::from_utf8_lossy(word).into_owned())
@@ -83,7 +88,7 @@ fn unit_commands(root: &Root, program: &str, unit: &str) -> Vec<Started> {
     let mut dropins = Vec::new();
     for base in FOLDERS.map(folder) {
         let folder = format!("{base}.d");
-        for entry in fs::read_dir(root.at(&folder)).into_iter().flatten().flatten() {
+        for entry in root.entries(&folder) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(".conf") {
                 dropins.push((name.clone(), format!("{folder}/{name}")));
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
 
     fn write(root: &Root, path: &str, text: &str) {
-        let path = root.at(path);
+        let path = root.at(path).unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }

@@ -41,9 +41,9 @@ impl Drop for Undo {
 pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Undo, Error> {
     let mut undo = Undo::default();
     for change in changes {
-        let path = root.target(&change.path);
+        let path = root.at(&change.path)?;
         make_folders(path.parent().unwrap_or(Path::new("/")), &mut undo.made)?;
-        let like = change.like.as_ref().map_or_else(|| path.clone(), |like| root.at(like));
+        let like = change.like.as_ref().map_or_else(|| Ok(path.clone()), |like| root.at(like))?;
         undo.files.push((path.clone(), change.old.clone(), Owner::of(&path)));
         write(&path, change.new.as_deref(), &like)?;
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn changed(root: &Root, name: &str, old: Option<&str>, new: Option<&str>) -> Change {
-        let path = root.at(name);
+        let path = root.at(name).unwrap();
         if let Some(old) = old {
             write(&path, Some(old), &path).unwrap();
         }
@@ -150,7 +150,7 @@ mod tests {
             changed(&root, "/b", Some("gone"), None),
             changed(&root, "/deep/er/c", None, Some("made")),
         ];
-        fs::set_permissions(root.at("/b"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(folder.path().join("b"), fs::Permissions::from_mode(0o600)).unwrap();
         let undo = apply(&root, &changes).unwrap();
         assert_eq!(names(folder.path()), ["a", "deep"]);
         assert_eq!(root.read("/deep/er/c").unwrap().unwrap(), "made");
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["a", "b"]);
         assert_eq!(root.read("/a").unwrap().unwrap(), "old");
         assert_eq!(root.read("/b").unwrap().unwrap(), "gone");
-        assert_eq!(fs::metadata(root.at("/b")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(folder.path().join("b")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -166,12 +166,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
         let mut change = changed(&root, "/a", Some("old"), Some("new"));
-        fs::set_permissions(root.at("/a"), fs::Permissions::from_mode(0o600)).unwrap();
-        std::os::unix::fs::symlink("a", root.at("/link")).unwrap();
+        fs::set_permissions(folder.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
         change.path = "/link".into();
         apply(&root, &[change]).unwrap().keep();
-        assert!(root.at("/link").is_symlink());
+        assert!(folder.path().join("link").is_symlink());
         assert_eq!(root.read("/a").unwrap().unwrap(), "new");
-        assert_eq!(fs::metadata(root.at("/a")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(folder.path().join("a")).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_linked_folder_leads_nowhere_outside_the_root() {
+        let (folder, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = Root::new(folder.path());
+        std::os::unix::fs::symlink(host.path(), folder.path().join("etc")).unwrap();
+        let change = changed(&root, "/etc/docker/daemon.json", None, Some("new"));
+        apply(&root, &[change]).unwrap().keep();
+        assert_eq!(names(host.path()), [""; 0]);
+        assert_eq!(root.read("/etc/docker/daemon.json").unwrap().unwrap(), "new");
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::program::{self, ANSWER};
 use super::root::Root;
-use super::{Engine, NAME, Options, RUNTIME, Verb, docker, installed};
+use super::{Engine, NAME, Options, RUNTIME, Verb, docker, installed, podman_hooks};
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -18,6 +19,11 @@ pub(crate) enum Standing {
     Untold(Vec<PathBuf>),
     /// The files say it, and the running engine does not know it.
     Unheard,
+    /// It knows runvf and does not read its hooks.
+    Unhooked {
+        problem: String,
+        mend: &'static str,
+    },
     /// Something is in the way of installing.
     Blocked(Error),
 }
@@ -49,7 +55,17 @@ pub(crate) fn standing(engine: Engine, root: &Path) -> Standing {
         {
             Standing::Unheard
         }
+        // Podman reads other files for other users.
+        Ok(_) if engine == Engine::Podman && root.is_host() && geteuid().is_root() => hooks(&root),
         Ok(_) => Standing::Ready,
+    }
+}
+
+fn hooks(root: &Root) -> Standing {
+    match podman_hooks::problem(root) {
+        Ok(None) => Standing::Ready,
+        Ok(Some(problem)) => Standing::Unhooked { problem, mend: podman_hooks::MEND },
+        Err(error) => Standing::Blocked(error),
     }
 }
 
@@ -104,7 +120,7 @@ mod tests {
     use super::*;
 
     fn at(folder: &Path, path: &str, text: &str) {
-        let path = Root::new(folder).at(path);
+        let path = Root::new(folder).at(path).unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
