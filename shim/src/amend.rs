@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use libcontainer::oci_spec::runtime::{Linux, LinuxDevice, LinuxNamespaceType, Spec};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use serde_json::json;
@@ -121,16 +122,15 @@ impl Stage {
         symlink(format!("/proc/self/fd/{}", reading.as_raw_fd()), &file).map_err(failed)?;
         symlink(&own, &link).map_err(failed)?;
         symlink(bundle, &goal).map_err(failed)?;
-        let writer = thread::spawn({
-            let link = link.clone();
-            move || {
-                let (mut writing, mut dismissed) = (File::from(writing), File::from(dismissed));
-                // If nobody reads, there is nobody to be told.
-                let _ = writing.write_all(&text).and_then(|()| fs::rename(goal, link));
-                drop(writing);
-                let _ = dismissed.read(&mut [0]);
-            }
-        });
+        let write = move || {
+            let (mut writing, mut dismissed) = (File::from(writing), File::from(dismissed));
+            // If nobody reads, there is nobody to be told.
+            let _ = writing.write_all(&text).and_then(|()| fs::rename(goal, link));
+            drop(writing);
+            let _ = dismissed.read(&mut [0]);
+        };
+        let none = |_| Error::kernel("start a thread for the spec")(Errno::EAGAIN);
+        let writer = thread::Builder::new().spawn(write).map_err(none)?;
         Ok(Self { folder, reading: Some(reading), dismiss: dismiss.into(), writer: Some(writer) })
     }
 

@@ -18,6 +18,11 @@ use crate::container::Container;
 use crate::error::Error;
 use crate::signal;
 
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// `YoukiConfig::save`
+const CONFIGURATION: &str = "youki_config.json";
+
 /// As long as runc waits for a killed container (`delete.go`, `killContainer`).
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,11 +61,47 @@ pub(crate) fn sweep(container: &Container) -> Result<(), Error> {
             _ => Ok(()),
         };
     }
+    kill_at_once(container);
     match manager(container) {
         Ok(manager) => sweep_with(container.id(), &manager),
-        // No configuration, so no process was ever put there.
-        Err(_) => Ok(()),
+        // Without a configuration no process was ever put there.
+        Err(_) if !container.library.root.join(CONFIGURATION).exists() => Ok(()),
+        // systemd may not answer. Where the processes are is known without it.
+        Err(unknown) => match own(container) {
+            Some(cgroup) => sweep_all(container.id(), || listed(cgroup), || {}),
+            None => Err(unknown),
+        },
     }
+}
+
+/// All that are in it and below, those that are forked meanwhile too (`cgroup.kill`, Linux 5.14). Whoever forks faster than a list is
+/// read escapes from the list.
+pub(crate) fn kill_at_once(container: &Container) {
+    if let Some(cgroup) = own(container) {
+        // Where there is no such file, the list must do.
+        let _ = fs::write(Path::new(ROOT).join(cgroup).join("cgroup.kill"), "1");
+    }
+}
+
+/// The container's cgroup of version 2, unless whoever asks is in it.
+fn own(container: &Container) -> Option<&Path> {
+    let ours = unified(Pid::this().as_raw());
+    let cgroup = container.record.cgroup.as_deref()?;
+    (!ours.is_some_and(|ours| ours.starts_with(cgroup))).then_some(cgroup)
+}
+
+/// The processes of a cgroup of version 2, and of those below it.
+fn listed(cgroup: &Path) -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(ROOT).join(cgroup)];
+    while let Some(folder) = folders.pop() {
+        let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        found.extend(text.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
+        let below = fs::read_dir(&folder).into_iter().flatten().flatten();
+        folders.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    found.retain(|pid| pid.as_raw() > 0);
+    found
 }
 
 /// The same for a container of which nothing but its configuration can be read, and removes the cgroup. Who made that is not in it, and
@@ -81,9 +122,13 @@ pub(crate) fn sweep_folder(folder: &Path, id: &str) -> Result<(), Error> {
 }
 
 fn sweep_with(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
+    sweep_all(id, || pids(manager), || thaw_if_needed(manager))
+}
+
+fn sweep_all(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let pids = pids(manager);
+        let pids = list();
         if pids.is_empty() {
             return Ok(());
         }
@@ -95,7 +140,7 @@ fn sweep_with(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
             // ESRCH: gone already. Anything else shows at the deadline.
             let _ = signal::send(pid, libc::SIGKILL);
         }
-        thaw_if_needed(manager);
+        thaw();
         sleep(Duration::from_millis(10));
     }
 }
@@ -112,7 +157,7 @@ pub(crate) fn thaw_if_needed(manager: &AnyCgroupManager) {
 /// kills all that is in it and below when the container ends; the root's device filter would be the host's. (runc refuses a cgroup with
 /// processes from 1.2 on, and warns before.)
 pub(crate) fn unfit(path: &Path) -> Option<String> {
-    unfit_below(Path::new("/sys/fs/cgroup"), path)
+    unfit_below(Path::new(ROOT), path)
 }
 
 fn unfit_below(root: &Path, path: &Path) -> Option<String> {

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,19 @@ use crate::signal;
 /// As long as a container that is deleted has.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Those of whoever became runvf (`collector & exec runvf run sensor`).
+static OTHERS: OnceLock<Vec<Pid>> = OnceLock::new();
+
+/// To be called before anything is started.
+pub(crate) fn note_others() {
+    OTHERS.get_or_init(|| of(Pid::this()));
+}
+
 /// And their cgroups, if nobody else is in them.
 pub(crate) fn end(id: &str) -> Result<(), Error> {
-    end_all(id, &of(Pid::this()))
+    let mut children = of(Pid::this());
+    children.retain(|child| !OTHERS.get().is_some_and(|others| others.contains(child)));
+    end_all(id, &children)
 }
 
 fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {

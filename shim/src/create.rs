@@ -36,6 +36,7 @@ use crate::runtime::Runtime;
 use crate::streams;
 use crate::symlinks;
 use crate::tmpfs;
+use crate::trace;
 
 const NO_CGROUP: &str = "the container is in no cgroup of version 2";
 
@@ -46,6 +47,7 @@ pub(crate) fn create(
     log: &Log,
 ) -> Result<Container, Error> {
     let id = options.id.as_str();
+    children::note_others();
     let folder = container::folder(global, id)?;
     if folder.exists() {
         return Err(Error::Exists { id: id.to_owned() });
@@ -92,7 +94,8 @@ fn finish(
 ) -> Result<Record, Error> {
     let id = library.id();
     let pid = library.pid().map_or(0, |pid| pid.as_raw());
-    let gone = || Error::InitGone { id: id.to_owned(), pid };
+    // Its seccomp profile may not even let it wait for the start, and then only libcontainer's own words tell.
+    let gone = || Error::InitGone { id: id.to_owned(), pid, why: trace::first_error() };
     let record = Record::new(root_of(spec, bundle), pid, !options.no_new_keyring);
     let mut record = record.ok_or_else(gone)?;
     record.save(&library.root)?;

@@ -47,8 +47,8 @@ pub(crate) enum Error {
     NotStopped { id: String, status: &'static str },
     #[error("processes of container {id} outlived SIGKILL by {seconds} s")]
     Unkillable { id: String, seconds: u64 },
-    #[error("process {pid} of container {id} went away while it was being created")]
-    InitGone { id: String, pid: i32 },
+    #[error("process {pid} of container {id} went away while it was being created{}", in_brackets(.why))]
+    InitGone { id: String, pid: i32, why: Option<String> },
 
     #[error("{}: {problem}; {hint}", .path.display())]
     BadRuntime { path: PathBuf, problem: String, hint: String },

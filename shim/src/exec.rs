@@ -4,13 +4,15 @@
 
 use std::fs::File;
 use std::io::{BufReader, Write as _};
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libcontainer::container::ContainerStatus;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
 use libcontainer::syscall::syscall::SyscallType;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
@@ -124,7 +126,7 @@ fn build(
         .as_tenant()
         // The terminal is ours to make, in the foreground too: libcontainer makes none there.
         .with_detach(true)
-        .with_process(Some(file.path()))
+        .with_process(Some(path_of(&file)))
         .with_ignore_paused(options.ignore_paused)
         .build()
         .map_err(|source| Error::inside("exec in", id, source))?;
@@ -142,14 +144,20 @@ pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
         .map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
-fn process_file(process: &Process) -> Result<tempfile::NamedTempFile, Error> {
+/// In memory: whatever kills us, a process's environment is not left lying about.
+fn process_file(process: &Process) -> Result<File, Error> {
+    let failed = Error::kernel("make a file in memory for the process");
     let mut file =
-        tempfile::NamedTempFile::new().map_err(Error::file("write to", std::env::temp_dir()))?;
-    let path = file.path().to_owned();
+        File::from(memfd_create(c"runvf-process", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
+    let path = path_of(&file);
     let text = serde_json::to_vec(process);
     let text = text.map_err(|source| Error::Json { path: path.clone(), source })?;
     file.write_all(&text).map_err(Error::file("write", path))?;
     Ok(file)
+}
+
+fn path_of(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn process_from_flags(spec: &Spec, options: &cli::Exec) -> Result<Process, Error> {

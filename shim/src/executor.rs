@@ -10,6 +10,7 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor as Workload, ExecutorError, ExecutorValidationError};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{AccessFlags, execv, faccessat};
 
 use crate::descriptors::Descriptors;
@@ -54,11 +55,18 @@ impl Workload for Executor {
         if let Some(filter) = &self.filter {
             filter.apply().map_err(ExecutorError::Other)?;
         }
+        heed_pipes().map_err(|errno| ExecutorError::Other(text(errno)))?;
         let Err(errno) = execv(&program, &arguments);
         let text = format!("exec {}: {}", path.display(), text(errno));
         eprintln!("{text}");
         Err(ExecutorError::Other(text))
     }
+}
+
+/// Rust's programs ignore SIGPIPE, and so would whatever they become: `yes | head` would not end, and no shell may change that.
+fn heed_pipes() -> Result<(), Errno> {
+    // SAFETY: no handler is installed, and none was.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
 }
 
 fn find(spec: &Spec) -> Result<(PathBuf, Vec<String>), String> {

@@ -16,6 +16,9 @@ pub(crate) fn kill(global: &Global, options: &cli::Kill) -> Result<(), Error> {
     let number = signal::parse(&options.signal)?;
     let container = Container::load(global, &options.id)?;
     if options.all {
+        if number == libc::SIGKILL {
+            cgroup::kill_at_once(&container);
+        }
         // The processes of a stopped container too: that is what engines use it for.
         let manager = cgroup::manager(&container)?;
         for pid in cgroup::pids(&manager) {

@@ -36,15 +36,19 @@ pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
     let namespace = File::open(&path).map_err(Error::file("open", &path))?;
     // A thread of its own, since only one that ends is surely out of there again.
     thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let work = || {
             let enter = Error::kernel("enter the container's mount namespace");
             unshare(CloneFlags::CLONE_FS)
                 .and_then(|()| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS))
                 .map_err(enter)?;
             all.iter().try_for_each(|(destination, how)| one(destination, *how))
-        });
-        let panicked = || Error::kernel("set the propagation of mounts")(Errno::EIO);
-        worker.join().unwrap_or_else(|_| Err(panicked()))
+        };
+        let failed = Error::kernel("set the propagation of mounts");
+        match thread::Builder::new().spawn_scoped(scope, work) {
+            Ok(worker) => worker.join().unwrap_or_else(|_| Err(failed(Errno::EIO))),
+            // There is no thread to be had.
+            Err(_) => Err(failed(Errno::EAGAIN)),
+        }
     })
 }
 

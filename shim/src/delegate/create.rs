@@ -105,7 +105,7 @@ impl Creation<'_> {
 
     fn pid(&self) -> Result<i32, Error> {
         let id = &self.options.id;
-        let unknown = || Error::InitGone { id: id.clone(), pid: 0 };
+        let unknown = || Error::InitGone { id: id.clone(), pid: 0, why: None };
         if let Some(path) = &self.options.pid_file {
             let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
             return text.trim().parse().map_err(|_| unknown());

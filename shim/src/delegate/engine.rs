@@ -84,7 +84,7 @@ impl Engine {
         let state: serde_json::Value = serde_json::from_slice(&self.ask(root, &["state"], id)?)
             .map_err(|source| Error::Json { path: format!("the state of {id}").into(), source })?;
         let pid = state["pid"].as_i64().and_then(|pid| pid.try_into().ok());
-        pid.ok_or_else(|| Error::InitGone { id: id.to_owned(), pid: 0 })
+        pid.ok_or_else(|| Error::InitGone { id: id.to_owned(), pid: 0, why: None })
     }
 
     /// The exit code of a child, for our own.

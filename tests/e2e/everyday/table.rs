@@ -77,7 +77,7 @@ pub(super) const TABLE: &[Operation] = &[
         r#"
         $wired --rm $i sh -c 'exec 2>&1
             id; cd /proc/self; cat status > /tmp/s
-            while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp:|Seccomp_filters:|Groups:) echo $key $value;; esac; done < /tmp/s
+            while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp:|Seccomp_filters:|Groups:|SigIgn:|SigBlk:) echo $key $value;; esac; done < /tmp/s
             cat attr/current oom_score_adj limits
             while read -r _ at kind flags _; do case $at in /|/etc/*) ;; *) echo $at $kind $flags;; esac; done < mounts | sort
             for f in /dev/*; do [ -L $f ] && echo $f $(readlink $f) || stat -c "%n %F %a %t %T %u %g" $f; done
@@ -85,7 +85,13 @@ pub(super) const TABLE: &[Operation] = &[
             cat /proc/kcore /proc/timer_list | wc -c; ls /proc/acpi /sys/firmware | wc -l
             chmod 777 /proc/self/attr 2> /dev/null || echo refused
             for n in cgroup ipc mnt net pid user uts; do [ -e ns/$n ] && echo $n; done'"#,
-        &["uid=0(root) gid=0(root) groups=0(root)", "NoNewPrivs: 0", "Seccomp: 2", "refused"],
+        &[
+            "uid=0(root) gid=0(root) groups=0(root)",
+            "NoNewPrivs: 0",
+            "Seccomp: 2",
+            "SigIgn: 0000000000000000",
+            "refused",
+        ],
     ),
     operation(
         "what a container is confined to, by options",
