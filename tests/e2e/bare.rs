@@ -89,6 +89,37 @@ fn a_container_whose_vf_was_taken_away_does_not_start() {
     leave(lab, &before);
 }
 
+/// Between `create` and `start` there may be days, and other tools.
+#[test]
+fn a_container_whose_vf_was_changed_does_not_start() {
+    let lab = prepared();
+    let before = state(&lab);
+    let inside = "nsenter -n -t $(cat /tmp/pid) ip link set mon0";
+    let missing = "container sensor has no VF for `mon0`; ";
+    for (change, why) in [
+        ("ip link set pf0 vf 0 vlan 300".to_owned(), "VLAN 100 was set, but VLAN 300 reads back; "),
+        (
+            "ip link set pf0 vf 0 trust off".to_owned(),
+            "trust on was set, but trust off reads back; ",
+        ),
+        (format!("{inside} promisc off"), missing),
+        (format!("{inside} down"), missing),
+    ] {
+        lab.ok(&format!(
+            "mkdir -p /var/log/sensor; runvf create --bundle {BUNDLE} --pid-file /tmp/pid sensor </dev/null >/dev/null 2>&1
+             {change}"
+        ))
+        .unwrap();
+        let output = lab.sh("runvf start sensor").unwrap();
+        assert!(output.status == 1 && output.stderr.contains(why), "{change}: {output}");
+        assert_eq!(lab.json("runvf state sensor").unwrap()["status"], "created", "{change}");
+        lab.ok("runvf delete --force sensor").unwrap();
+        crate::host::settle(&lab, 3);
+        assert_clean(&lab, 0, "enp1s0v0");
+    }
+    leave(lab, &before);
+}
+
 /// Nothing says any more what the container was; its processes must not live on with a VF that nobody looks after.
 #[test]
 fn a_container_with_a_damaged_state_is_removed_whole() {
@@ -210,5 +241,103 @@ fn what_a_bundle_does_not_say_is_as_with_runc() {
     assert_eq!(told[1], format!("{}\n1\n1", told[0]));
     assert!(told[0].starts_with("4000\n5000\n"), "{}", told[0]);
     assert!(told[0].contains("1024\n2048"), "{}", told[0]);
+    leave(lab, &before);
+}
+
+/// A container without mounts and annotations, as `of FILTER` for jq makes it in `/tmp/d`, under runc and under runvf.
+fn with_both(lab: &lab::Lab, script: &str) -> [String; 2] {
+    ["runc", "runvf"].map(|runtime| {
+        let script = format!(
+            r#"mkdir -p /tmp/d; cd /tmp/d; r={runtime}; bundle=/var/lib/runvf-bundles/tcpdump
+            of() {{ jq ".root.path = \"$bundle/rootfs\" | .process.terminal = false | .annotations = {{}} | .mounts |= map(select(.type != \"bind\"))
+                | .process.args = [\"sleep\", \"1000\"] | .linux.cgroupsPath = \"/told\" | $1" $bundle/config.json > config.json; }}
+            {script}
+            cd /; rm -rf /tmp/d"#
+        );
+        lab.ok(&script).unwrap().text().to_owned()
+    })
+}
+
+/// A pipe without a reader ends who writes to it, and nothing of that is blocked or ignored.
+#[test]
+fn a_process_has_the_signals_of_one_that_runc_starts() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = with_both(
+        &lab,
+        r#"grep='grep -e ^SigBlk -e ^SigIgn /proc/self/status'
+        of ".process.args = [\"sh\", \"-c\", \"{ yes 2> /dev/null; echo \$? >&2; } | head -n 1; $grep\"]"
+        $r run --bundle . said < /dev/null 2>&1
+        of .; $r run -d --bundle . told < /dev/null > /dev/null 2>&1; $r exec told $grep; $r delete --force told"#,
+    );
+    assert_eq!(told[0], told[1]);
+    assert!(told[0].starts_with("y\n141\n"), "{}", told[0]);
+    leave(lab, &before);
+}
+
+/// A `pause` that was killed has frozen it and not said so.
+#[test]
+fn what_is_frozen_can_be_resumed() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = with_both(
+        &lab,
+        "of .; $r run -d --bundle . told < /dev/null > /dev/null 2>&1; freeze=/sys/fs/cgroup/told/cgroup.freeze
+         echo 1 > $freeze; $r resume told; cat $freeze; $r resume told 2> /dev/null || echo refused; $r delete --force told",
+    );
+    assert_eq!(told, ["0\nrefused", "0\nrefused"]);
+    leave(lab, &before);
+}
+
+/// Without a pid namespace of its own nothing ends with the first process, and each of these is gone before it can be found.
+#[test]
+fn a_container_that_forks_without_end_is_removed() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = with_both(
+        &lab,
+        r#"of '.linux.namespaces |= map(select(.type != "pid")) | .process.args = ["/usr/bin/perl", "-e", "fork and exit while 1"]
+            | .mounts += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]}]'
+        $r run -d --bundle . told < /dev/null > /dev/null 2>&1; cat /sys/fs/cgroup/told/cgroup.procs | wc -l
+        $r delete --force told && echo removed; pgrep -x perl || echo gone
+        [ ! -e /sys/fs/cgroup/told ] || { echo 1 > /sys/fs/cgroup/told/cgroup.kill; sleep 1; rmdir /sys/fs/cgroup/told; }"#,
+    );
+    assert_eq!(told, ["1\nremoved\ngone", "1\nremoved\ngone"]);
+    leave(lab, &before);
+}
+
+/// Whoever becomes a runtime may have had children before.
+#[test]
+fn a_create_that_fails_spares_who_was_there_before() {
+    let lab = prepared();
+    let before = state(&lab);
+    let told = with_both(
+        &lab,
+        r#"of '.process.args = ["/no/such/program"]'
+        bash -c "sleep 1000 < /dev/null &> /dev/null & echo \$! > other; exec $r run --bundle . told" < /dev/null 2> /dev/null || echo failed
+        kill $(< other) && echo spared"#,
+    );
+    assert_eq!(told, ["failed\nspared", "failed\nspared"]);
+    leave(lab, &before);
+}
+
+/// systemd knows where the processes are, and does not say.
+#[test]
+fn a_container_is_removed_without_systemd() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok(
+        r#"mkdir -p /tmp/d; cd /tmp/d; bundle=/var/lib/runvf-bundles/tcpdump
+        jq ".root.path = \"$bundle/rootfs\" | .annotations = {} | .mounts |= map(select(.type != \"bind\")) | .process.args = [\"sleep\", \"1000\"]
+            | .linux.cgroupsPath = \"system.slice:runvf:deaf\"" $bundle/config.json > config.json
+        runvf --systemd-cgroup run -d --pid-file pid --bundle . deaf < /dev/null > /dev/null 2>&1
+        # Nor is there a folder for what is only on the way.
+        TMPDIR=/no/such runvf exec deaf true
+        for bus in /run/systemd/private /run/dbus/system_bus_socket; do mount --bind /dev/null $bus; done
+        runvf delete --force deaf; code=$?; [ ! -e /proc/$(cat pid)/ns/net ]; gone=$?
+        umount /run/systemd/private /run/dbus/system_bus_socket; systemctl stop runvf-deaf.scope 2> /dev/null || true
+        cd /; rm -rf /tmp/d; [ $code$gone = 00 ]"#,
+    )
+    .unwrap();
     leave(lab, &before);
 }

@@ -2,7 +2,7 @@
 //!
 //! The programs are built with fault points (`vf/src/fault.rs`). Each procedure is run once to learn which points it passes,
 //! then once for each point and each way to fail. A point at which nothing has changed since the last one (a read) is failed
-//! but not killed at.
+//! but not killed at; and at one where the kernel is asked to do something, it says once that it did and does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use lab::{Lab, Programs};
 
-use crate::host::{Kind, configure, leave_one_of, one_of, settle, state};
+use crate::host::{Kind, configure, leave, leave_one_of, one_of, prepared, settle, state};
 
 mod seen;
 
@@ -36,7 +36,7 @@ const CREATION: Procedure = Procedure {
     name: "attach on a PF without VFs or drivers for them",
     prepare: "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; holder a",
     run: ATTACHED,
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     // Making VFs takes seconds, and the rest is an attach like any other.
     only: &["lock", "numvfs", "sysfs-wait", "claim-create", "driver-override", "probe"],
     leaves: Some("attached"),
@@ -45,7 +45,7 @@ const ATTACH: Procedure = Procedure {
     name: "attach",
     prepare: "holder a",
     run: ATTACHED,
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     only: &[],
     leaves: Some("attached"),
 };
@@ -54,7 +54,7 @@ const PAIR: Procedure = Procedure {
     name: "attach of two VFs",
     prepare: "holder a; more=',\"io.runvf.vlan.tap1\":\"12\"'",
     run: "hook attach a 11 && nsenter -n -t $(cat /tmp/a.pid) ip link show tap1 | grep -q PROMISC; code=$?; more=; (exit $code)",
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     only: &["claim-create", "vf-set", "claim-replace", "move"],
     leaves: Some("attached"),
 };
@@ -62,7 +62,7 @@ const DETACH: Procedure = Procedure {
     name: "detach",
     prepare: "holder a; hook attach a 11 && end a",
     run: "hook detach a 11",
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     only: &[],
     leaves: None,
 };
@@ -78,7 +78,7 @@ const REPAIR: Procedure = Procedure {
     name: "repair",
     prepare: "holder a; hook attach a 11 && end a; RUNVF_FAULT=probe:1:error hook detach a 11",
     run: "timeout 100 runvfctl repair",
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     only: &[],
     leaves: None,
 };
@@ -97,19 +97,18 @@ const LOSS: Procedure = Procedure {
     name: "gc of a container whose VF is gone",
     prepare: "holder a; hook attach a 11 && echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind",
     run: "timeout 100 runvfctl gc",
-    ways: &["kill", "error"],
+    ways: &["kill", "error", "lie"],
     only: &[],
     leaves: Some("lost"),
 };
 
+/// A tenant with a bound has one lock more.
+const CONFIGURED: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n\
+    [[tenant]]\nname = \"all\"\nvlans = [\"1-4094\"]\nmax = 2\n";
+
 fn faulty_host() -> Lab {
     let lab = Lab::with_runvf(Programs::WithFaultPoints).unwrap();
-    // A tenant with a bound has one lock more.
-    configure(
-        &lab,
-        "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nscrub = \"flr\"\n\
-         [[tenant]]\nname = \"all\"\nvlans = [\"1-4094\"]\nmax = 2\n",
-    );
+    configure(&lab, CONFIGURED);
     lab.write("/tmp/functions", FUNCTIONS).unwrap();
     // Or the first attach would wait for it, and pass points that no other does.
     lab.ok("modprobe igbvf").unwrap();
@@ -189,16 +188,32 @@ const PUT_RIGHT: &str = "end a; end b; runvfctl gc
 const ANOTHER: &str = "holder b; hook attach b 22; echo \"b: $?\"
     nsenter -n -t $(cat /tmp/b.pid) ip link show mon0 | grep -q PROMISC && echo 'b sees'";
 
+/// What a `gc` that was broken has not done the next one does.
+const GC_AGAIN: &str = "timeout 100 runvfctl gc
+    for i in $(seq 500); do [ -e /proc/$(< /tmp/a.pid)/ns/net ] || break; sleep 0.01; done
+    [ ! -e /proc/$(< /tmp/a.pid)/ns/net ] || echo 'a lives on'";
+
 /// Runs a procedure to each of its points and breaks it there.
 fn break_everywhere(lab: &Lab, procedure: &Procedure) {
     let points = trace(lab, procedure);
     assert!(points.len() >= 4, "{}: only {points:?}", procedure.name);
+    let lies = points_at(&KERNELS);
     let mut broken = BTreeMap::new();
     let wanted = |point: &str| procedure.only.is_empty() || procedure.only.contains(&point);
     for (point, count) in points.iter().filter(|(point, _)| wanted(point)) {
         let reads = point.starts_with("read-");
-        for nth in 1..=if reads { 1 } else { *count } {
-            for how in procedure.ways.iter().filter(|how| !reads || **how == "error") {
+        let passings: BTreeSet<usize> = match reads && point != "read-vfs" {
+            // Most of them wait for something.
+            true => [1, *count].into(),
+            false => (1..=*count).collect(),
+        };
+        for nth in passings {
+            let fits = |how: &&&str| match **how {
+                "kill" => !reads,
+                "lie" => !reads && lies.contains(point),
+                _ => true,
+            };
+            for how in procedure.ways.iter().filter(fits) {
                 let broken = broken.entry(how).or_insert(0);
                 *broken += 1;
                 // Every other time the next to come is not the operator but another container.
@@ -214,9 +229,12 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     let broken = format!(
         "{prepare}; export RUNVF_FAULT={fault}; {run}; echo \"ended with $?\"; unset RUNVF_FAULT"
     );
-    let scripts = [broken.as_str(), ANOTHER, PUT_RIGHT];
-    let scripts = if another { &scripts[..] } else { &[scripts[0], scripts[2]] };
-    let (seen, settings) = Seen::after_with_settings(lab, scripts, &format!("{name}, {fault}"));
+    let loses = *leaves == Some("lost");
+    let mut scripts = vec![broken.as_str()];
+    scripts.extend(loses.then_some(GC_AGAIN));
+    scripts.extend(another.then_some(ANOTHER));
+    scripts.push(PUT_RIGHT);
+    let (seen, settings) = Seen::after_with_settings(lab, &scripts, &format!("{name}, {fault}"));
     if fault.ends_with("kill") {
         // 128 + SIGKILL, of the program or of the `timeout` around it.
         assert!(seen[0].text.contains("ended with 137"), "{}", seen[0].case);
@@ -226,10 +244,15 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
         assert!(seen[0].text.contains("ended with 0"), "an engine must go on: {}", seen[0].case);
     }
     seen.iter().for_each(Seen::assert_nothing_dirty_is_free);
-    if another {
-        seen[1].assert_another_attached();
+    if loses {
+        assert!(!seen[1].text.contains("a lives on"), "{}", seen[1].case);
+    } else {
+        seen.iter().for_each(Seen::assert_rightfully_attached);
     }
     let last = &seen[seen.len() - 1];
+    if another {
+        seen[seen.len() - 2].assert_another_attached();
+    }
     last.assert_gc_was_enough();
     last.assert_all_clean();
     // A repair without a readable claim knows nothing of what was before; and where VFs are made anew, nobody had set anything.
@@ -344,6 +367,68 @@ fn a_vf_in_quarantine_is_taken_from_who_lives_on() {
     leave_one_of(Kind::Faulty, lab, &before);
 }
 
+/// The kernel, or a card, that says yes and does nothing: what it was asked for is read back, and neither a container nor the next one
+/// gets a VF that is not as it should be.
+#[test]
+fn what_was_only_said_to_be_done_is_not_believed() {
+    let lab = with_vfs();
+    let before = state(&lab);
+    let told = |seen: &Seen, what: &str| assert!(seen.text.contains(what), "{}", seen.case);
+    let put_right = "end a; timeout 100 runvfctl gc; timeout 100 runvfctl repair; udevadm settle";
+
+    // Or it would be missed for its carrier first.
+    configure(&lab, &CONFIGURED.replace("[[tenant]]", "carrier = \"ignore\"\n[[tenant]]"));
+    for (fault, what) in [
+        ("vf-set:0:lie", "VLAN 11 was set, but VLAN 0 reads back"),
+        ("flags:0:lie", "`mon0` is not up and promiscuous inside the container"),
+    ] {
+        // Without a MAC, or that would be missed first.
+        let attach = format!(
+            "holder a; echo '{{\"id\":\"a\",\"pid\":'$(< /tmp/a.pid)',\"annotations\":{{\"io.runvf.vlan\":\"11\"}}}}' |
+             RUNVF_FAULT={fault} timeout 100 /usr/libexec/runvf/runvf-hook attach; echo \"ended with $?\""
+        );
+        let seen = Seen::after(&lab, &[&attach, put_right], &format!("attach, {fault}"));
+        told(&seen[0], "ended with 1");
+        told(&seen[0], what);
+        seen.iter().for_each(Seen::assert_all_clean);
+    }
+    configure(&lab, CONFIGURED);
+
+    // What is left on a VF in quarantine the next `gc` takes from it.
+    for (fault, what, left) in [
+        ("vf-set:0:lie", "it still has VLAN 11, trust on", 1),
+        ("unbind:0:lie", "is still bound to its driver", 0),
+    ] {
+        let detach =
+            format!("holder a; hook attach a 11 && end a; RUNVF_FAULT={fault} hook detach a 11");
+        let gc = "timeout 100 runvfctl gc";
+        let seen = Seen::after(&lab, &[&detach, gc, put_right], &format!("detach, {fault}"));
+        told(&seen[0], what);
+        assert_eq!(seen[0].dirty().count(), left, "{}", seen[0].case);
+        for seen in &seen[..2] {
+            assert_eq!(seen.state().as_deref(), Some("quarantined"), "{}", seen.case);
+        }
+        assert_eq!(seen[1].dirty().count(), 0, "{}", seen[1].case);
+        seen[2].assert_all_clean();
+    }
+    leave_one_of(Kind::Faulty, lab, &before);
+}
+
+/// For tests alone: nobody shall be able to have an installed program leave a step out.
+#[test]
+fn what_is_installed_has_no_points() {
+    let programs = "/usr/bin/runvf /usr/bin/runvfctl /usr/libexec/runvf/runvf-hook";
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok(&format!("! grep -l RUNVF_FAULT {programs}")).unwrap();
+    leave(lab, &before);
+    let lab = with_vfs();
+    let before = state(&lab);
+    let with = lab.ok(&format!("grep -l RUNVF_FAULT {programs} | wc -l")).unwrap();
+    assert_eq!(with.text(), "3");
+    leave_one_of(Kind::Faulty, lab, &before);
+}
+
 /// As a PF is after a boot.
 const UNREADY: &str =
     "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; ip link set pf0 down promisc off";
@@ -389,9 +474,7 @@ fn setup_broken_at_every_step() {
 /// Points in the code that none of these tests meets would be steps that nobody has tried to break.
 #[test]
 fn no_point_is_left_out() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vf/src");
-    let mut known = BTreeSet::new();
-    collect_points(&source, &mut known);
+    let known = points_at(&[&KERNELS[..], &["fault::point(\"", ".look(\"", ".ask(\""]].concat());
     assert!(known.len() > 20, "{known:?}");
     let lab = with_vfs();
     let mut met = BTreeSet::new();
@@ -401,24 +484,38 @@ fn no_point_is_left_out() {
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
     met.extend(trace(&lab, &CREATION).into_keys());
     lab.ok(UNREADY).unwrap();
+    met.extend(traced(&lab, "runvfctl setup").into_keys());
     // Its tenant has every VLAN, so that none is spare.
-    for command in ["setup", "doctor", "probe pf0 --vlan 4001 --other 4002"] {
-        met.extend(traced(&lab, &format!("runvfctl {command}")).into_keys());
-    }
-    // Drivers that have a flag which matters are not here; the tests of `setup` turn one of igb's.
-    met.insert("read-private-flags".to_owned());
+    met.extend(traced(&lab, "runvfctl probe pf0 --vlan 4001 --other 4002").into_keys());
+    // It changes nothing; what it asks for that others do not tells only of the card.
+    let doctors = traced(&lab, "runvfctl doctor").into_keys();
+    met.extend(doctors.filter(|point| point.starts_with("read-")));
+    // Drivers that have a flag which matters are not here, nor rules for udev; the tests of `setup` turn a flag of igb's, and have them.
+    met.extend(["read-private-flags", "uevent"].map(str::to_owned));
     let missed: Vec<_> = known.difference(&met).collect();
     assert!(missed.is_empty(), "met by no test: {missed:?}");
 }
 
-fn collect_points(folder: &Path, known: &mut BTreeSet<String>) {
+/// What stands before the name of a point at which the kernel may lie.
+const KERNELS: [&str; 3] = ["write_until(\"", ".change(\"", "call(\""];
+
+/// The names of the points that follow one of `calls` in the code.
+fn points_at(calls: &[&str]) -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    collect_points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../vf/src"), calls, &mut known);
+    known
+}
+
+fn collect_points(folder: &Path, calls: &[&str], known: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect_points(&path, known);
+            collect_points(&path, calls, known);
         } else if !path.ends_with("fault.rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for call in ["fault::point(\"", ".wait(\"", ".change(\"", "call(\""] {
+            // Where a line was too long, too.
+            let text = text.lines().map(str::trim_start).collect::<String>();
+            for call in calls {
                 let names = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
                 known.extend(names.map(str::to_owned));
             }

@@ -6,7 +6,7 @@ use lab::Lab;
 use serde_json::Value;
 
 use crate::engine::{ALL, Engine, run, start};
-use crate::host::{assert_clean, leave, prepared, settle, state, vf};
+use crate::host::{assert_clean, leave, on_vlans, prepared, settle, state, vf};
 
 /// The netdev and the PF's side of VF 0, without what is the wire's or chosen anew at each bind.
 fn look(lab: &Lab) -> (Value, Value, String) {
@@ -136,6 +136,43 @@ fn what_cannot_be_cleaned_is_kept_out_of_use_until_it_is_repaired() {
         let repaired = lab.json(both).unwrap();
         assert_eq!(repaired[0]["outcome"], "left", "{repaired}");
         assert_eq!(repaired[1]["outcome"], "clean", "{repaired}");
+        settle(&lab, 3);
+        assert_clean(&lab, 0, "enp1s0v0");
+    }
+    leave(lab, &before);
+}
+
+/// Nobody reads the file by which the driver is asked to leave the VF. Nothing more is asked of it then, and whoever waits for it keeps
+/// the PF's lock; but no engine waits.
+#[test]
+fn a_driver_that_hangs_keeps_no_container() {
+    let lab = prepared();
+    let before = state(&lab);
+    let unbind = "/sys/bus/pci/drivers/igbvf/unbind";
+    let lock = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+    lab.ok("mkfifo /tmp/hangs").unwrap();
+    for engine in [Engine::Docker, Engine::PodmanHooks] {
+        start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
+        lab.ok(&format!("mount --bind /tmp/hangs {unbind}")).unwrap();
+        lab.ok(&format!("timeout 100 {} rm -f sensor", engine.program())).unwrap();
+        assert_eq!(lab.ok(&format!("{} ps -aq", engine.program())).unwrap().text(), "");
+        // Docker has not waited for it.
+        lab.wait_until(Duration::from_secs(60), "timeout 10 runvfctl status | grep quarantined")
+            .unwrap();
+        let shown = || lab.json("timeout 10 runvfctl status --json").unwrap()[0]["vfs"][0].clone();
+        let quarantined = shown();
+        let reason = quarantined["reason"].as_str().unwrap();
+        assert!(reason.starts_with(&format!("writing {unbind} ")), "{engine:?}: {quarantined}");
+        assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "nothing more was asked of the driver");
+        lab.ok(&format!("! {lock}")).unwrap();
+
+        lab.ok(&format!("timeout 20 cat /tmp/hangs > /tmp/written; umount {unbind}")).unwrap();
+        assert_eq!(lab.ok("cat /tmp/written").unwrap().text(), "0000:01:10.0");
+        lab.wait_until(Duration::from_secs(20), lock).unwrap();
+        lab.ok("runvfctl gc").unwrap();
+        assert_eq!(on_vlans(&lab, "pf0"), []);
+        assert_eq!(shown()["state"], "quarantined", "{engine:?}");
+        lab.ok("runvfctl repair 0000:01:10.0").unwrap();
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
     }

@@ -29,6 +29,11 @@ look() {  # MARK
     done
     for file in /sys/class/net/pf0/device/virtfn*/driver_override; do
         [ ! -e $file ] || value=$(< $file); [ "$value" = '(null)' ] || echo $value; done
+    echo $1; for file in /run/runvf/claims/0*.json; do
+        [ -e $file ] || continue
+        [[ $(< $file) =~ '"state": "attached"'.*'"interface": "'([a-z0-9]+)'"'.*'"init": {'[^}]*'"pid": '([0-9]+) ]] || continue
+        [ -e /proc/${BASH_REMATCH[2]}/ns/net ] || continue
+        nsenter -n -t ${BASH_REMATCH[2]} ip -j link show ${BASH_REMATCH[1]} || echo '[]'; done 2>/dev/null
 }
 "#;
 
@@ -42,6 +47,8 @@ pub(super) struct Seen {
     taken: Vec<String>,
     /// Of each VF that has a driver, the flags of its interface at home; and drivers that VFs are set aside for.
     pub(super) flags: Vec<String>,
+    /// The interfaces of those claims that say "attached" of a process which lives.
+    inside: Vec<Value>,
 }
 
 impl Seen {
@@ -71,18 +78,22 @@ impl Seen {
         let case = format!("{case}\n{output}");
         let see = |part: &[&str]| {
             let link: Value = serde_json::from_str(part[1]).expect(&case);
-            let claims = serde_json::Deserializer::from_str(part[2]).into_iter();
+            let all = |part: &str| {
+                let all = serde_json::Deserializer::from_str(part).into_iter();
+                all.map(|one| one.expect(&case)).collect()
+            };
             Self {
                 case: case.clone(),
                 text: part[0].to_owned(),
                 vfs: link[0]["vfinfo_list"].as_array().cloned().unwrap_or_default(),
-                claims: claims.map(Result::unwrap).collect(),
+                claims: all(part[2]),
                 taken: part[3].split_whitespace().map(str::to_owned).collect(),
                 flags: part[4].split_whitespace().map(str::to_owned).collect(),
+                inside: all(part[5]),
             }
         };
         let (after_all, steps) = parts.split_last().unwrap();
-        (steps.chunks_exact(5).map(see).collect(), after_all.trim().to_owned())
+        (steps.chunks_exact(6).map(see).collect(), after_all.trim().to_owned())
     }
 
     /// The state that all claims are in, or of one that tells more of it the key.
@@ -108,6 +119,20 @@ impl Seen {
             let file = ["0000:01:10.0.json", "0000:01:10.2.json"][usize::from(vf["vf"] == 1)];
             let claimed = self.taken.iter().any(|taken| taken == file);
             assert!(claimed, "nobody claims {vf} after {}", self.case);
+        }
+    }
+
+    /// "Attached" is written down last: whoever reads it finds the VF on its VLAN, trusted, and up and promiscuous where it belongs.
+    pub(super) fn assert_rightfully_attached(&self) {
+        for claim in self.claims.iter().filter(|claim| claim["state"] == "attached") {
+            let vf = self.vfs.iter().find(|vf| vf["vf"] == claim["index"]).expect(&self.case);
+            let have = (&vf["vlan_list"][0]["vlan"], &vf["trust"]);
+            assert_eq!(have, (&claim["want"]["vlan"], &true.into()), "{}", self.case);
+        }
+        for links in &self.inside {
+            let flags = links[0]["flags"].as_array().expect(&self.case);
+            let both = ["UP", "PROMISC"].iter().all(|flag| flags.contains(&(*flag).into()));
+            assert!(both, "{}", self.case);
         }
     }
 

@@ -83,7 +83,7 @@ impl Sysfs {
     /// When the interface is gone.
     pub(crate) fn announce(&self, pci: &str, netdev: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("net").join(netdev).join("uevent");
-        write_until(&path, "change", DRIVER, || false)
+        write_until("uevent", &path, "change", DRIVER, || false)
     }
 
     /// The VFs of a PF: index and PCI address. Counts links rather than reading `sriov_numvfs`, which takes the PF's device
@@ -174,8 +174,7 @@ impl Sysfs {
 
     pub(crate) fn unbind(&self, pci: &str, driver: &str) -> Result<(), Error> {
         let path = self.0.join("bus/pci/drivers").join(driver).join("unbind");
-        fault::point("unbind").map_err(Error::errno("write", &path))?;
-        write_until(&path, pci, DRIVER, || self.driver(pci).is_none())?;
+        write_until("unbind", &path, pci, DRIVER, || self.driver(pci).is_none())?;
         match self.driver(pci) {
             None => Ok(()),
             Some(_) => {
@@ -198,8 +197,7 @@ impl Sysfs {
     /// Says which driver alone may have a device; a line without a name says that any may.
     pub(crate) fn name_driver(&self, pci: &str, driver: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("driver_override");
-        fault::point("driver-override").map_err(Error::errno("write", &path))?;
-        write_until(&path, driver, DRIVER, || false)
+        write_until("driver-override", &path, driver, DRIVER, || false)
     }
 
     /// A driver that is not loaded yet is no error to the kernel, and once it is loaded it takes only what it may bind by itself:
@@ -208,8 +206,7 @@ impl Sysfs {
         let path = self.0.join("bus/pci/drivers_probe");
         let deadline = Instant::now() + LOADING;
         loop {
-            fault::point("probe").map_err(Error::errno("write", &path))?;
-            write_until(&path, pci, DRIVER, || self.driver(pci).is_some())?;
+            write_until("probe", &path, pci, DRIVER, || self.driver(pci).is_some())?;
             if !wait || self.driver(pci).is_some() || Instant::now() >= deadline {
                 return Ok(());
             }
@@ -232,22 +229,21 @@ impl Sysfs {
     /// Function-level reset. The VF must have no driver that would be surprised by it.
     pub(crate) fn flr(&self, pci: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("reset");
-        fault::point("flr").map_err(Error::errno("write", &path))?;
-        write_until(&path, "1", DRIVER, || false)
+        write_until("flr", &path, "1", DRIVER, || false)
     }
 
     /// Makes VFs on a PF that has none. The kernel refuses to change one count into another (`sriov_numvfs_store`,
     /// `drivers/pci/pci-sysfs.c`), so that a process which was faster keeps its VFs.
     pub(crate) fn set_numvfs(&self, pf: &str, count: usize) -> Result<(), Error> {
         let path = self.pci_device(pf).join("sriov_numvfs");
-        fault::point("numvfs").map_err(Error::errno("write", &path))?;
         // The count that is there already is no change to the kernel.
-        write_until(&path, &count.to_string(), NUMVFS, || false)
+        write_until("numvfs", &path, &count.to_string(), NUMVFS, || false)
     }
 }
 
-/// Binding takes 0.1 s on igb; iavf waits seconds for a PF that is busy.
-const DRIVER: Duration = Duration::from_secs(30);
+/// Binding takes 0.1 s on igb; iavf waits seconds for a PF that is busy. Docker gives a `delete` 30 s (moby `daemon/monitor.go`), in which
+/// what came of it is to be on record.
+const DRIVER: Duration = Duration::from_secs(25);
 const LOADING: Duration = Duration::from_secs(10);
 /// 64 VFs take 22 s on i40e, and i40e has been seen to hang for ever.
 const NUMVFS: Duration = Duration::from_secs(120);
@@ -272,22 +268,29 @@ fn read_number(path: &Path) -> Option<u64> {
 
 /// As [`write_bounded`], and again if its child was killed, as anybody can be: unless what it was to do is done.
 fn write_until(
+    point: &'static str,
     path: &Path,
     text: &str,
     bound: Duration,
     done: impl Fn() -> bool,
 ) -> Result<(), Error> {
-    for _ in 0..2 {
+    if fault::lie(point).map_err(Error::errno("write", path))? {
+        return Ok(());
+    }
+    let mut again = 2;
+    loop {
         match write_bounded(path, text, bound) {
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Error::File { source, .. })
+                if again > 0 && source.kind() == io::ErrorKind::UnexpectedEof =>
+            {
                 if done() {
                     return Ok(());
                 }
+                again -= 1;
             }
             other => return other,
         }
     }
-    write_bounded(path, text, bound)
 }
 
 /// Writes in a child process and waits for it no longer than `bound`: a driver that hangs leaves the writer unkillable,
@@ -399,7 +402,7 @@ mod tests {
         let fifo = path.clone();
         let writing = thread::spawn(move || {
             tell.send(nix::unistd::gettid()).unwrap();
-            write_until(&fifo, "7", Duration::from_secs(20), || false)
+            write_until("probe", &fifo, "7", Duration::from_secs(20), || false)
         });
         let thread_id = told.recv().unwrap();
         let first = loop {
