@@ -3,6 +3,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, run};
+use crate::holder::{functions, with};
 use crate::host::{assert_untouched, configure, leave, prepared, settle, state};
 
 /// Runs a container that must be refused: with the engine's own exit code, with `expected` on one line of what the person sees,
@@ -225,5 +226,20 @@ fn a_state_that_is_none_is_refused_by_the_hook() {
             "{stdin}: {output}"
         );
     }
+    leave(lab, &before);
+}
+
+/// Whoever starts containers is at the limit of its tasks.
+#[test]
+fn a_host_without_a_thread_to_spare_says_so() {
+    let lab = prepared();
+    functions(&lab);
+    let before = state(&lab);
+    let alone = "mkdir /sys/fs/cgroup/few; echo 1 > /sys/fs/cgroup/few/pids.max; holder a 11
+        (echo $BASHPID > /sys/fs/cgroup/few/cgroup.procs; exec $hook attach < /tmp/a.state)
+        code=$?; end a; rmdir /sys/fs/cgroup/few; exit $code";
+    let refused = lab.sh(&with(alone)).unwrap();
+    let told = "runvf: cannot enter a network namespace: EAGAIN: ";
+    assert!(refused.status == 1 && refused.stderr.starts_with(told), "{refused}");
     leave(lab, &before);
 }

@@ -25,13 +25,14 @@ const SOAK: &str = r#"
 source /tmp/functions
 bundle=/var/lib/runvf-bundles/tcpdump
 image=runvf/tcpdump
-look='cat /sys/class/net/mon0/carrier'
+# To be told from what never ran, a process without it says 0.
+look='cat /sys/class/net/mon0/carrier 2> /dev/null || echo 0'
 cd /tmp/soak
 
-# Each is one container from its beginning to its end, and prints what its process saw: 1, or nothing if it never ran.
-docker() { timeout 300 /usr/bin/docker run --rm --network none --runtime runvf --annotation io.runvf.vlan=$vlan --name $name $image $look; }
-podman_hooks() { timeout 300 podman run --rm --network none --annotation io.runvf.vlan=$vlan --name $name $image $look; }
-podman_runtime() { timeout 300 podman --runtime /usr/bin/runvf run --rm --network none --annotation io.runvf.vlan=$vlan --name $name $image $look; }
+# Each is one container from its beginning to its end, and prints what its process saw: 1, or nothing if it never came to that.
+docker() { timeout 300 /usr/bin/docker run --rm --network none --runtime runvf --annotation io.runvf.vlan=$vlan --name $name $image sh -c "$look"; }
+podman_hooks() { timeout 300 podman run --rm --network none --annotation io.runvf.vlan=$vlan --name $name $image sh -c "$look"; }
+podman_runtime() { timeout 300 podman --runtime /usr/bin/runvf run --rm --network none --annotation io.runvf.vlan=$vlan --name $name $image sh -c "$look"; }
 spec() { mkdir -p $name; sed "s/@vlan@/$vlan/" $1.json > $name/config.json; }
 bare_run() { spec run; timeout 120 runvf run --bundle $name $name < /dev/null; }
 bare_create() {
@@ -52,7 +53,7 @@ hooks() {
 more_hooks() { hooks; }
 # As $look, from outside.
 seen() { nsenter -n -t $(cat $1) ip link show mon0 | grep -c LOWER_UP; }
-for how in 'run:["cat", "/sys/class/net/mon0/carrier"]' 'create:["sleep", "1000"]'; do
+for how in "run:[\"sh\", \"-c\", \"$look\"]" 'create:["sleep", "1000"]'; do
     jq ".annotations[\"io.runvf.vlan\"] = \"@vlan@\" | .root.path = \"$bundle/rootfs\" | .process.args = ${how#*:}" \
         $bundle/config.json > ${how%%:*}.json
 done
@@ -82,15 +83,17 @@ ended() {
 # One for every five containers that end, however long they take: by the clock, a slow machine would kill all of Docker's.
 killer() {  # SEED
     RANDOM=$1
-    # By name first: a shim is nearly always there, a hook hardly ever. And some names more often, or hardly a container of Docker's would live.
-    local names=(runvf runvf runvf runvf-hook runvf-hook conmon conmon containerd-shim) name victims next=0
+    # Each once, and then by chance; some more often, or hardly a container of Docker's would live.
+    local first=(containerd-shim conmon runvf-hook runvf) names=(runvf runvf runvf runvf-hook runvf-hook conmon conmon containerd-shim)
+    local name= victims next=0 tries kills=0
     while [ ! -e finished ]; do
+        # A name is kept until there is one: a shim is nearly always there, a hook or a conmon hardly ever.
+        [ "$name" ] || { name=${first[kills]:-${names[RANDOM % ${#names[@]}]}} tries=0; }
         sleep 0.$((RANDOM % 5))
         [ $(ended) -lt $next ] && continue
-        name=${names[RANDOM % ${#names[@]}]}
         victims=($(pgrep -x $name))
-        [ ${#victims[@]} = 0 ] && continue
-        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5))
+        [ ${#victims[@]} = 0 ] && { [ $((tries += 1)) -lt 100 ] || name=; continue; }
+        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5)) kills=$((kills + 1)) name=
     done 2> /dev/null
 }
 soak() {  # SEED WORKER:COUNT…
@@ -209,6 +212,10 @@ fn three_hundred_cycles_with_kills_leave_nothing() {
     assert_free(&lab, &format!("RUNVF_SEED={seed}"));
     let killed = lab.ok("wc -l < /tmp/soak/killed").unwrap();
     assert!(killed.text().parse::<u32>().unwrap() > 20, "only {killed}");
+    // Both of ours, and somebody on each engine's side.
+    for name in ["runvf", "runvf-hook", "conmon", "containerd-shim"] {
+        lab.ok(&format!("grep -qx {name} /tmp/soak/killed")).expect(name);
+    }
     for (worker, count) in WORKERS {
         let done = lab.sh(&format!("wc -l < /tmp/soak/{worker}.done")).unwrap();
         let done: usize = done.text().parse().unwrap_or(0);

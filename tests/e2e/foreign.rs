@@ -42,7 +42,10 @@ fn late_and_double_releases_change_nothing() {
     let claim = lab.pull(CLAIM).unwrap();
 
     ok(&lab, "detach a; detach a");
-    let refused = lab.sh("runvfctl release a; runvfctl release 0000:01:10.0").unwrap();
+    let none = lab.sh("runvfctl release a").unwrap();
+    let said = "runvfctl: no VF is claimed for a; see `runvfctl status`\n";
+    assert_eq!((none.status, none.stderr.as_str()), (1, said), "{none}");
+    let refused = lab.sh("runvfctl release 0000:01:10.0").unwrap();
     assert_eq!(refused.status, 3, "{refused}");
     assert_eq!(gc(&lab), []);
     assert_eq!(theirs(&lab, "b", 22), before);

@@ -126,10 +126,17 @@ fn a_tenant_gets_what_is_its_own_and_nothing_else() {
         )
     );
     assert_untouched(&lab, &before);
+    // And who cannot be told whose that network is is not let in either.
+    let claim = "/run/runvf/claims/0000:01:10.0.json";
+    let lost = format!("mv {claim} /tmp/claim; echo > {claim}; {BESIDE_B}\nmv /tmp/claim {claim}");
+    let lone = lab.sh(&with(&lost)).unwrap();
+    let told = format!("runvf: {claim} is not a claim: ");
+    assert!(lone.stderr.starts_with(&told), "{lone}");
+    assert_untouched(&lab, &before);
 
     let table = lab.ok("runvfctl audit").unwrap();
     let rows = |event: &str| table.stdout.lines().filter(|line| line.contains(event)).count();
-    assert_eq!((rows(" released "), rows(" attached "), rows(" refused ")), (1, 0, 6), "{table}");
+    assert_eq!((rows(" released "), rows(" attached "), rows(" refused ")), (1, 0, 7), "{table}");
     let shown = lab.ok("runvfctl status").unwrap();
     let theirs = shown.stdout.lines().find(|line| line.contains("bravo")).unwrap();
     assert!(theirs.contains(" attached ") && theirs.ends_with('Z'), "{shown}");

@@ -109,8 +109,8 @@ fn vfs_are_destroyed_and_made_again() {
 }
 
 /// A VF has the address of one that was destroyed, and another tool has given it away: the container has lost its own, and this one is not
-/// touched. `give` puts the interface `$dev` where `inside` runs a command, and `end` is the end of that.
-fn made_again_for_another(give: &str, inside: &str, end: &str) {
+/// touched. `give` puts the interface `$dev` where `look` shows it, and `end` is the end of that.
+fn made_again_for_another(give: &str, look: &str, end: &str) {
     let (lab, untouched) = host();
     start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
     assert_eq!(vlans(&lab), [on(200, SENSOR_VF)]);
@@ -122,7 +122,7 @@ fn made_again_for_another(give: &str, inside: &str, end: &str) {
          ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on"
     ))
     .unwrap();
-    let theirs = format!("{inside} ip -j -d link show | jq 'map(del(.stats64))'");
+    let theirs = format!("{look} | jq 'map(del(.stats64))'");
     let before = lab.ok(&theirs).unwrap().stdout;
     let assert_theirs = || {
         assert_eq!(vlans(&lab), [on(300, SENSOR_VF)]);
@@ -140,7 +140,8 @@ fn made_again_for_another(give: &str, inside: &str, end: &str) {
     assert_theirs();
 
     lab.ok(&format!("{end}; ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off")).unwrap();
-    lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net; runvfctl gc")).unwrap();
+    lab.wait_until(SOON, &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net && runvfctl gc"))
+        .unwrap();
     assert_free(&lab, "after the other's end");
     leave_as(lab, &untouched);
 }
@@ -151,7 +152,7 @@ fn a_vf_that_was_made_again_is_another_s() {
         "systemd-run --quiet --unit other unshare -n sleep 100000
          until [ \"$(readlink /proc/$(systemctl show -P MainPID other)/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.05; done
          ip link set $dev netns $(systemctl show -P MainPID other)",
-        "nsenter -n -t $(systemctl show -P MainPID other)",
+        "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show",
         "systemctl stop other",
     );
 }
@@ -161,8 +162,19 @@ fn a_vf_that_was_made_again_is_another_s() {
 fn a_vf_that_was_made_again_is_in_a_namespace_without_processes() {
     made_again_for_another(
         "ip netns add router; ip link set $dev netns router",
-        "ip netns exec router",
+        "ip netns exec router ip -j -d link show",
         "ip netns del router",
+    );
+}
+
+/// By the host, on a VLAN of its own.
+#[test]
+fn a_vf_that_was_made_again_is_the_host_s() {
+    let home = format!("$(ls /sys/bus/pci/devices/{SENSOR_VF}/net)");
+    made_again_for_another(
+        "ip link set $dev up; ip addr add 10.9.9.9/24 dev $dev; until ip link show $dev | grep -q LOWER_UP; do sleep 0.1; done",
+        &format!("ip -j -d link show {home}"),
+        &format!("ip addr flush dev {home}; ip link set {home} down"),
     );
 }
 

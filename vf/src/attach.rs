@@ -200,6 +200,12 @@ impl<'a> Attach<'a> {
                 return Err(Error::NameTaken { interface: name.clone() });
             }
         }
+        // A VF that is here already may be another tenant's, and only its claim says so.
+        if self.grant.party.is_some() {
+            for parent in links.iter().filter_map(|link| link.parent.as_deref()) {
+                self.claims.get(parent)?;
+            }
+        }
         Ok(NetnsRecord { id: self.netns.id, cookie })
     }
 

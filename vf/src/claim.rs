@@ -88,6 +88,7 @@ impl State {
     }
 }
 
+/// A container outlives an upgrade of runvf, so that a field which is added has a `#[serde(default)]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -447,6 +448,16 @@ pub(crate) mod tests {
         claims.create(&attached).unwrap();
         claims.advance(&mut attached, State::Attached).unwrap_err();
         assert_eq!(claims.get(VF).unwrap().unwrap().state, State::Claiming);
+    }
+
+    #[test]
+    fn a_claim_of_the_first_version_is_read() {
+        for text in [
+            include_str!("../../tests/corpus/seeds/claim/attached.json"),
+            include_str!("../../tests/corpus/seeds/claim/quarantined.json"),
+        ] {
+            serde_json::from_str::<Claim>(text).unwrap();
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::Error;
 use crate::busy::{BUSY, while_busy};
 use crate::claim::Claim;
+use crate::driver::driver;
 use crate::error::Netlink as Failure;
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
@@ -63,6 +64,20 @@ pub(crate) fn set(
         let (vf, pf, what) = (claim.vf.clone(), pf.name.clone(), phrase(wanted));
         Error::SetVf { vf, pf, what, source }
     })
+}
+
+/// Takes the driver from a VF, and returns when the PF is through with the reset that comes of it.
+///
+/// # Errors
+/// As [`Sysfs::unbind`].
+pub(crate) fn unbind(sysfs: &Sysfs, pf: &str, vf: &str, bound: &str) -> Result<(), Error> {
+    sysfs.unbind(vf, bound)?;
+    await_reset(sysfs, pf);
+    Ok(())
+}
+
+pub(crate) fn await_reset(sysfs: &Sysfs, pf: &str) {
+    thread::sleep(driver(sysfs.driver(pf).as_deref()).reset());
 }
 
 /// Whether the PF still says of the claim's VF what the claim wants.

@@ -1,5 +1,7 @@
 //! What is known of PF drivers. Facts from the drivers' sources, Linux 6.12 (`drivers/net/ethernet`).
 
+use std::time::Duration;
+
 use crate::VlanProto;
 
 /// The private flag of i40e and ice (`Documentation/networking/device_drivers/ethernet/intel/{i40e,ice}.rst`).
@@ -53,7 +55,7 @@ pub(crate) enum PromiscBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dot1ad {
     Never,
-    /// In a mode of the card or with a firmware that has it: ice in double VLAN mode, bnxt with the capability.
+    /// In a mode of the card that has it: ice in double VLAN mode.
     Perhaps,
 }
 
@@ -78,7 +80,8 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
             wire_only: true,
             ..known("mlx5_core", true, PromiscBy::Trust, Never, Drops::Interface)
         },
-        Some("bnxt_en") => known("bnxt_en", true, PromiscBy::Trust, Perhaps, Drops::Interface),
+        // With a firmware for it, it takes 802.1ad, and tells of 802.1Q (`bnxt_get_vf_config`).
+        Some("bnxt_en") => known("bnxt_en", true, PromiscBy::Trust, Never, Drops::Interface),
         // Nobody knows: the careful way is right for all.
         _ => Driver {
             vf: None,
@@ -91,7 +94,18 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
     }
 }
 
+/// How long a PF may be at a reset that a VF asked for when its driver left it, or that is an FLR: neither waits for it (`iavf_remove`).
+/// i40e takes up to 330 ms by its own waits (`i40e_reset_vf`). Until then it may refuse a change with EINVAL (`i40e_validate_vf`); or it
+/// notes a new trust, which reads back then, and has no other reset that would make it true, unless it is Linux 6.16 or a stable kernel
+/// since June 2025. How far it is cannot be seen from outside.
+const RESET: Duration = Duration::from_millis(350);
+
 impl Driver {
+    /// How long to wait after a VF's driver was taken from it, or after its FLR, before its PF is asked for anything.
+    pub(crate) fn reset(&self) -> Duration {
+        if self.quiet { Duration::ZERO } else { RESET }
+    }
+
     pub(crate) fn takes(&self, proto: VlanProto) -> bool {
         proto == VlanProto::Dot1Q || self.dot1ad == Dot1ad::Perhaps
     }
@@ -106,6 +120,10 @@ mod tests {
         assert!(!driver(None).quiet && !driver(Some("new")).quiet);
         assert_eq!(driver(Some("i40e")).vf, Some("iavf"));
         assert!(driver(Some("igb")).quiet);
+        for name in ["i40e", "ice", "ixgbe", "new"] {
+            assert!(driver(Some(name)).reset() > Duration::from_millis(330), "{name}");
+        }
+        assert_eq!(driver(Some("igb")).reset(), Duration::ZERO);
     }
 
     #[test]
@@ -116,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_a_driver_that_never_can_refuses_a_protocol() {
-        for (name, expected) in [("igb", false), ("i40e", false), ("ice", true), ("new", true)] {
+        for (name, expected) in [("igb", false), ("bnxt_en", false), ("ice", true), ("new", true)] {
             assert_eq!(driver(Some(name)).takes(VlanProto::Dot1Ad), expected, "{name}");
             assert!(driver(Some(name)).takes(VlanProto::Dot1Q));
         }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -71,10 +72,14 @@ impl Netdev {
     }
 
     fn complete(link: &Link) -> Result<Self, Errno> {
-        match ethtool::features(&link.name) {
-            Ok(features) => Ok(Self::of(link, features)),
-            Err(Errno::EOPNOTSUPP) => Ok(Self::of(link, Vec::new())),
-            Err(errno) => Err(errno),
+        let features = match ethtool::features(&link.name) {
+            Err(Errno::EOPNOTSUPP) => Vec::new(),
+            features => features?,
+        };
+        match is_named(link) {
+            true => Ok(Self::of(link, features)),
+            // They may be another's.
+            false => Err(Errno::ENODEV),
         }
     }
 
@@ -144,7 +149,9 @@ pub(crate) fn verify(
         match difference(&link, &have, before, given, &udevs_names(ifindex)) {
             None => return Ok(()),
             Some(OFFLOADS) if Instant::now() < deadline => {
-                let _ = ethtool::set_features(&link.name, &before.features);
+                if is_named(&link) {
+                    let _ = ethtool::set_features(&link.name, &before.features);
+                }
             }
             // udev gives other names before it says that it did.
             Some(ALTNAME) if Instant::now() < deadline => {}
@@ -152,6 +159,11 @@ pub(crate) fn verify(
         }
         thread::sleep(LOOK);
     }
+}
+
+/// Whether the name still is this interface's, and not one that udev has given to another meanwhile.
+fn is_named(link: &Link) -> bool {
+    if_nametoindex(link.name.as_str()).is_ok_and(|ifindex| ifindex == link.ifindex)
 }
 
 const LOOK: Duration = Duration::from_millis(5);

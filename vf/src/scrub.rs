@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::attach::wait_for_netdev;
 use crate::claim::{Before, Claim};
 use crate::config::Scrub;
-use crate::configure::{converge, pf_of, read, set};
+use crate::configure::{await_reset, converge, pf_of, read, set, unbind};
 use crate::driver::driver;
 use crate::inventory::Pf;
 use crate::kernel::netlink::Netlink;
@@ -33,7 +33,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
     // Whatever keeps it from being read, the container loses the VF.
     let worn = pf_of(sysfs, claim).and_then(|pf| read(&netlink, &pf, claim));
     if let Some(driver) = sysfs.driver(&claim.vf) {
-        sysfs.unbind(&claim.vf, &driver)?;
+        unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
     }
     let worn = worn?.mac;
     if claim.before.driver_override.is_none()
@@ -45,6 +45,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
     }
     if how == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
+        await_reset(sysfs, &claim.pf);
     }
     let pf = pf_of(sysfs, claim)?;
     take_address_back(&netlink, &pf, claim, worn);
@@ -98,10 +99,15 @@ fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
     Ok(ifindex)
 }
 
-/// What a free VF looks like, whoever had it. Its address is the driver's business.
+/// What a free VF looks like, whoever had it. Its address is the driver's business. A link that an operator keeps up whatever the wire
+/// does stays so; one that is down may be what a quarantine has left.
 fn clean(claim: &Claim) -> Settings {
-    let Settings { spoof_check, min_rate, max_rate, .. } = claim.before.settings;
-    Settings { spoof_check, min_rate, max_rate, ..Settings::default() }
+    let Settings { spoof_check, min_rate, max_rate, link_state, .. } = claim.before.settings;
+    let link_state = match link_state {
+        LinkState::Enable => LinkState::Enable,
+        _ => LinkState::Auto,
+    };
+    Settings { spoof_check, min_rate, max_rate, link_state, ..Settings::default() }
 }
 
 /// Every setting of the PF's side, those included that some drivers do not have: such a one has not changed.
@@ -181,7 +187,7 @@ pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
     let taken = match sysfs.driver(&claim.vf) {
         // It may be up in a namespace that lives on.
         Some(driver) if sysfs.netdevs(&claim.vf).is_empty() => {
-            match sysfs.unbind(&claim.vf, &driver) {
+            match unbind(sysfs, &claim.pf, &claim.vf, &driver) {
                 Err(Error::Timeout { .. }) => {
                     return Some("what it had, for its driver hangs".to_owned());
                 }
@@ -207,4 +213,24 @@ pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
         .map(|change| change.as_in(&have).to_string())
         .collect();
     (!left.is_empty()).then(|| left.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::claim;
+
+    #[test]
+    fn a_clean_vf_has_what_its_operator_set_and_nothing_of_a_quarantine() {
+        let clean_after = |link_state| {
+            let mut claim = claim("0000:01:10.0", "n");
+            claim.before.settings =
+                Settings { vlan: 7, trust: true, max_rate: 50, link_state, ..claim.want };
+            clean(&claim)
+        };
+        let kept = clean_after(LinkState::Enable);
+        assert_eq!((kept.vlan, kept.trust, kept.max_rate), (0, false, 50));
+        assert_eq!(kept.link_state, LinkState::Enable);
+        assert_eq!(clean_after(LinkState::Disable).link_state, LinkState::Auto);
+    }
 }

@@ -73,9 +73,9 @@ pub(crate) fn strangers(
     }))
 }
 
-/// A driver that runvf would not have bound (vfio), or an interface that somebody in the host's namespace made part of something.
-/// One that is merely up or has an address says nothing: a network manager does that to whatever comes home. Nor does a master, as long
-/// as the PF has what the claim wants: nobody has taken this VF but in the way in which things that come home are taken.
+/// A driver that runvf would not have bound (vfio), or an interface that somebody in the host's namespace made part of something or uses
+/// on another VLAN. One that is merely up or has an address says nothing: a network manager does that to whatever comes home. Nor does a
+/// master, as long as the PF has what the claim wants: nobody has taken this VF but in the way in which things that come home are taken.
 fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     if let Some(bound) = sysfs.driver(&claim.vf) {
         let usual = driver(sysfs.driver(&claim.pf).as_deref()).vf;
@@ -89,12 +89,19 @@ fn taken_at_home(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> 
         return Ok(None);
     };
     let netlink = Netlink::open()?;
-    if !netlink.link(ifindex)?.is_some_and(|link| link.master) {
+    let Some(link) = netlink.link(ifindex)?.filter(|link| link.master || link.flags.up) else {
         return Ok(None);
-    }
-    let armed = is_where_it_was(sysfs, claim)
+    };
+    let have = is_where_it_was(sysfs, claim)
         .and_then(|()| read(&netlink, &pf_of(sysfs, claim)?, claim))
-        .is_ok_and(|have| tampered(&have, &claim.want).is_none());
-    let ours = armed && !matches!(claim.state, State::Lost { .. });
+        .ok();
+    // Neither the claim's nor what a cleaning leaves.
+    let others = have.filter(|have| have.vlan != 0 && have.vlan != claim.want.vlan);
+    if let (true, Some(have)) = (link.flags.up, others) {
+        let vlan = have.vlan;
+        return Ok(Some(format!("its interface `{name}` is up in the host, on VLAN {vlan}")));
+    }
+    let armed = have.is_some_and(|have| tampered(&have, &claim.want).is_none());
+    let ours = !link.master || armed && !matches!(claim.state, State::Lost { .. });
     Ok((!ours).then(|| format!("its interface `{name}` has a master in the host")))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Attach;
 use crate::claim::{Before, Claim, Claims, State};
 use crate::config::{Pool, Scrub};
-use crate::configure::{converge_from, read};
+use crate::configure::{converge_from, read, unbind};
 use crate::creation::{LOOK, NETDEV, create_vfs};
 use crate::driver::driver;
 use crate::inventory::{FreeVf, FreeVfs, Pf, Taken};
@@ -204,7 +204,7 @@ pub(crate) fn configure(
     // (igb: "Reload the VF driver").
     let have = match &vf.driver {
         Some(driver) if assigned || !(known.quiet || right) => {
-            sysfs.unbind(&vf.pci, driver)?;
+            unbind(sysfs, &pf.pci, &vf.pci, driver)?;
             read(netlink, pf, claim)?
         }
         // A moment ago.

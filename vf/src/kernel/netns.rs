@@ -14,6 +14,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
+use crate::error::errno_of;
 use crate::kernel::netlink::{Flags, Netlink};
 use crate::{Error, fault};
 
@@ -100,15 +101,12 @@ impl Netns {
 
     /// A new one. It has no process and no name, so that it is gone with whoever holds it, and its interfaces are the host's again.
     pub(crate) fn create() -> Result<Self, Error> {
-        let failed = |source| Error::Kernel { action: "make a network namespace", source };
-        thread::scope(|scope| {
-            let maker = scope.spawn(|| {
-                fault::point("make-netns")
-                    .and_then(|()| unshare(CloneFlags::CLONE_NEWNET))
-                    .map_err(failed)?;
-                Self::own()
-            });
-            maker.join().unwrap_or(Err(failed(Errno::EIO)))
+        let action = "make a network namespace";
+        apart(action, || {
+            fault::point("make-netns")
+                .and_then(|()| unshare(CloneFlags::CLONE_NEWNET))
+                .map_err(|source| Error::Kernel { action, source })?;
+            Self::own()
         })
     }
 
@@ -127,22 +125,27 @@ impl Netns {
         work: impl FnOnce() -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
         let namespace = self.file.as_fd();
-        thread::scope(|scope| {
-            let worker = scope.spawn(move || {
-                fault::point("enter-netns")
-                    .and_then(|()| setns(namespace, CloneFlags::CLONE_NEWNET))
-                    .map_err(|source| Error::Kernel {
-                        action: "enter a network namespace",
-                        source,
-                    })?;
-                work()
-            });
-            worker.join().unwrap_or(Err(Error::Kernel {
-                action: "work in a network namespace",
-                source: Errno::EIO,
-            }))
+        let action = "enter a network namespace";
+        apart(action, move || {
+            fault::point("enter-netns")
+                .and_then(|()| setns(namespace, CloneFlags::CLONE_NEWNET))
+                .map_err(|source| Error::Kernel { action, source })?;
+            work()
         })
     }
+}
+
+/// Does the work on a thread of its own. There may be none to be had: `action` is what cannot be done then.
+fn apart<T: Send>(
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    let failed = |source| Error::Kernel { action, source };
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().spawn_scoped(scope, work);
+        let worker = worker.map_err(|error| failed(errno_of(&error).unwrap_or(Errno::EAGAIN)))?;
+        worker.join().unwrap_or(Err(failed(Errno::EIO)))
+    })
 }
 
 impl AsFd for Netns {

@@ -219,15 +219,22 @@ impl<'a> Stage<'a> {
     fn bring_up(&self) -> Result<Option<String>, Error> {
         let (netns, pool) = (&self.netns, &self.pool);
         let results: Vec<Result<(), Error>> = thread::scope(|scope| {
+            let broken = |source| Error::Kernel { action: "bring VFs up", source };
             let all: Vec<_> = self
                 .players
                 .iter()
                 .map(|Player { claim, interface, .. }| {
-                    scope.spawn(move || netns.inside(|| set_up(claim, interface, pool)))
+                    let work = move || netns.inside(|| set_up(claim, interface, pool));
+                    thread::Builder::new().spawn_scoped(scope, work)
                 })
                 .collect();
-            let broken = || Error::Kernel { action: "bring VFs up", source: Errno::EIO };
-            all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err(broken()))).collect()
+            all.into_iter()
+                .map(|one| match one {
+                    Ok(one) => one.join().unwrap_or_else(|_| Err(broken(Errno::EIO))),
+                    // There is no thread to be had.
+                    Err(_) => Err(broken(Errno::EAGAIN)),
+                })
+                .collect()
         });
         for result in results {
             match result {
