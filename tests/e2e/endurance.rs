@@ -92,7 +92,7 @@ killer() {  # SEED
         sleep 0.$((RANDOM % 5))
         [ $(ended) -lt $next ] && continue
         victims=($(pgrep -x $name))
-        [ ${#victims[@]} = 0 ] && { [ $((tries += 1)) -lt 100 ] || name=; continue; }
+        [ ${#victims[@]} = 0 ] && { [ $((tries += 1)) -lt $((kills < 4 ? 100 : 15)) ] || name=; continue; }
         kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5)) kills=$((kills + 1)) name=
     done 2> /dev/null
 }
