@@ -83,17 +83,17 @@ ended() {
 # One for every five containers that end, however long they take: by the clock, a slow machine would kill all of Docker's.
 killer() {  # SEED
     RANDOM=$1
-    # Each once, and then by chance; some more often, or hardly a container of Docker's would live.
+    # Each once, and then by chance: a shim is nearly always there, a hook or a conmon hardly ever. And some names more often, or hardly a
+    # container of Docker's would live.
     local first=(containerd-shim conmon runvf-hook runvf) names=(runvf runvf runvf runvf-hook runvf-hook conmon conmon containerd-shim)
-    local name= victims next=0 tries kills=0
+    local name victims next=0 kills=0
     while [ ! -e finished ]; do
-        # A name is kept until there is one: a shim is nearly always there, a hook or a conmon hardly ever.
-        [ "$name" ] || { name=${first[kills]:-${names[RANDOM % ${#names[@]}]}} tries=0; }
         sleep 0.$((RANDOM % 5))
         [ $(ended) -lt $next ] && continue
+        name=${first[kills]:-${names[RANDOM % ${#names[@]}]}}
         victims=($(pgrep -x $name))
-        [ ${#victims[@]} = 0 ] && { [ $((tries += 1)) -lt $((kills < 4 ? 100 : 15)) ] || name=; continue; }
-        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5)) kills=$((kills + 1)) name=
+        [ ${#victims[@]} = 0 ] && continue
+        kill -9 ${victims[RANDOM % ${#victims[@]}]} && echo $name >> killed && next=$(($(ended) + 5)) kills=$((kills + 1))
     done 2> /dev/null
 }
 soak() {  # SEED WORKER:COUNT…
