@@ -20,7 +20,7 @@ pub(crate) enum Verb {
 pub(crate) fn run(host: &Host, verb: &Verb) -> Result<String, Error> {
     Ok(match verb {
         Verb::Check => {
-            Config::check(host)?;
+            vf::check_config(host)?;
             format!("{} is fine\n", host.config.display())
         }
         Verb::Show { json: true } => {

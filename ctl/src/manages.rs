@@ -7,7 +7,7 @@ use vf::Host;
 
 /// No configuration, or one that cannot be read: nothing is ours, and nothing is said. udev shows no output anyway.
 pub(crate) fn run(host: &Host, interface: &str) -> ExitCode {
-    match vf::manages(host, interface) {
+    match vf::is_managed(host, interface) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) | Err(_) => ExitCode::FAILURE,
     }

@@ -8,7 +8,7 @@ use crate::state::State;
 pub(crate) fn run(state: &State) -> Result<(), Error> {
     let Some(request) = state.request()? else { return Ok(()) };
     let pid = state.pid.filter(|pid| *pid > 0).ok_or_else(|| Error::NoProcess(state.id.clone()))?;
-    let grant = vf::authorise(&Host::default(), request, &state.id)?;
+    let grant = vf::authorize(&Host::default(), request, &state.id)?;
     grant.attach(&Container { id: state.id.clone(), pid })?;
     Ok(())
 }

@@ -56,9 +56,9 @@ pub(crate) fn grant(
         Netns::New => false,
     };
     if hosts {
-        return Err(vf::refuse(&host, &request, id, vf::Error::HostNetwork).into());
+        return Err(vf::refuse(&host, &request, id, vf::LifecycleError::HostNetwork.into()).into());
     }
-    Ok(Some(vf::authorise(&host, request, id)?))
+    Ok(Some(vf::authorize(&host, request, id)?))
 }
 
 pub(crate) fn check(request: &vf::Request, id: &str, pid: i32) -> Result<(), Error> {
