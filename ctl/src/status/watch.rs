@@ -39,7 +39,7 @@ pub(super) fn every(
 }
 
 fn failed(source: Errno) -> Error {
-    Error::Kernel { action: "wait for a signal", source }
+    Error::Kernel(vf::KernelError::Call { action: "wait for a signal", source })
 }
 
 /// Becomes readable with either signal, which from now on does nothing else.
