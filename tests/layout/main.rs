@@ -1,13 +1,16 @@
-//! The layout of the code: files import each other in no cycle, and the rooms of a crate import only downward.
+//! The layout of the code: files import each other in no cycle, the rooms of a crate import only downward, and no file or function is
+//! too long.
 //!
 //! Imports are read from the text: `use` declarations and paths that begin with `crate`, `super` or `self`. Tests are left out,
 //! because a test imports the file that it tests.
 
+mod size;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use size::too_long;
 use source::{Source, crate_sources};
 
 /// The crates, and their rooms from the top down. A file beside the rooms belongs to none of them.
@@ -103,4 +106,11 @@ fn rooms_import_only_downward() {
         }
     }
     assert!(upward.is_empty(), "imports upward:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let sources = CRATES.iter().flat_map(|(folder, _)| crate_sources(&project().join(folder)));
+    let found: Vec<String> = sources.flat_map(|source| too_long(&source)).collect();
+    assert!(found.is_empty(), "too long:\n{}", found.join("\n"));
 }

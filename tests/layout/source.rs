@@ -8,7 +8,6 @@ pub(crate) struct Source {
     pub(crate) file: PathBuf,
     /// Its module path; empty for `lib.rs` and `main.rs`.
     pub(crate) module: Vec<String>,
-    /// Its text without comments and tests.
     text: String,
 }
 
@@ -31,7 +30,9 @@ pub(crate) fn crate_sources(folder: &Path) -> Vec<Source> {
         let text = fs::read_to_string(&file).unwrap_or_default();
         Source { module: module(&file), text: code(&text), file }
     });
-    sources.filter(|source| !source.module.iter().any(|name| TESTS.contains(&name.as_str()))).collect()
+    sources
+        .filter(|source| !source.module.iter().any(|name| TESTS.contains(&name.as_str())))
+        .collect()
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -60,6 +61,11 @@ fn code(text: &str) -> String {
 }
 
 impl Source {
+    /// The text without comments and tests.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Every module path in the file, from the crate's root.
     pub(crate) fn paths(&self) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
@@ -90,7 +96,9 @@ impl Source {
             "crate" => Vec::new(),
             "super" => self.module.split_last()?.1.to_vec(),
             // A child module of this file.
-            first => [self.module.clone(), vec![first.trim_start_matches("r#").to_owned()]].concat(),
+            first => {
+                [self.module.clone(), vec![first.trim_start_matches("r#").to_owned()]].concat()
+            }
         };
         for name in names {
             match name {
@@ -108,7 +116,9 @@ impl Source {
 fn use_tree(statement: &str) -> Option<String> {
     let start = statement.rfind("use ")?;
     let before = statement[..start].trim_end();
-    let begins = before.is_empty() || before.ends_with(['}', ']', ')', '{', '\n']) || before.ends_with("pub");
+    let begins = before.is_empty()
+        || before.ends_with(['}', ']', ')', '{', '\n'])
+        || before.ends_with("pub");
     begins.then(|| statement[start + 4..].split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
