@@ -8,32 +8,25 @@
 //! ```
 //!
 //! [`Lab::restore`] builds the image when it is not there or its inputs changed (minutes, see
-//! [`image`]), then brings back a booted, settled guest in about a second. Nothing a test does
+//! [`build`]), then brings back a booted, settled guest in about a second. Nothing a test does
 //! outlives its `Lab`.
 //!
 //! The guest has three PFs, `pf0` to `pf2`, all up and promiscuous and without VFs, and on each
 //! PF's wire a mirror port, `mirror0` to `mirror2`: whatever is sent on `mirrorN` arrives at `pfN`.
 //! [`traffic`] makes and judges it.
 
-mod booting;
+pub mod background;
+pub mod bench_protocol;
+pub mod build;
 mod cache;
 mod command;
 mod error;
-mod files;
 mod guest;
-mod hardware;
-pub mod image;
-mod machine;
-mod places;
-mod provision;
-mod qmp;
+mod qemu;
 mod runvf;
-mod ssh;
-pub mod standing;
 pub mod traffic;
-pub mod turns;
 
 pub use command::Output;
 pub use error::{Error, Result};
-pub use guest::Lab;
+pub use guest::lab::Lab;
 pub use runvf::{BothCpus, Programs, built};

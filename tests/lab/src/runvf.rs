@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::build::image;
 use crate::cache::{Cache, Inputs};
 use crate::command::Output;
 use crate::error::Result;
-use crate::guest::Lab;
-use crate::image;
+use crate::guest::lab::Lab;
 
 /// One pool of all the lab's PFs, which does for whoever does not care which one it is.
 const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\n";

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use lab::standing;
+use lab::background;
 
 /// An SR-IOV host in QEMU: three igb PFs, Docker, Podman and the sensors.
 #[derive(Parser)]
@@ -49,17 +49,17 @@ fn main() -> ExitCode {
 
 fn act(verb: Verb) -> lab::Result<ExitCode> {
     match verb {
-        Verb::Build => println!("{}", lab::image::ensure()?.display()),
-        Verb::Up { detach: false } => standing::serve()?,
+        Verb::Build => println!("{}", lab::build::ensure()?.display()),
+        Verb::Up { detach: false } => background::serve()?,
         Verb::Up { detach: true } => {
-            standing::ensure(server()?)?;
+            background::ensure(server()?)?;
         }
         Verb::Shell => return terminal("", true),
         Verb::Run { command } => {
             return terminal(&command.join(" "), std::io::stdin().is_terminal());
         }
-        Verb::Down => println!("{}", if standing::stop()? { "ended" } else { "was not running" }),
-        Verb::Status => match standing::find()? {
+        Verb::Down => println!("{}", if background::stop()? { "ended" } else { "was not running" }),
+        Verb::Status => match background::find()? {
             Some(up) => {
                 println!("running, process {}, transcript {}", up.pid, up.transcript.display())
             }
@@ -70,8 +70,8 @@ fn act(verb: Verb) -> lab::Result<ExitCode> {
 }
 
 fn terminal(script: &str, tty: bool) -> lab::Result<ExitCode> {
-    let up = standing::ensure(server()?)?;
-    let status = standing::terminal(&up.control, script, tty)
+    let up = background::ensure(server()?)?;
+    let status = background::terminal(&up.control, script, tty)
         .status()
         .map_err(|source| lab::Error::Spawn { program: "ssh".into(), source })?;
     Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(255)).unwrap_or(255)))

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Traffic;
+use super::flow::Traffic;
 use crate::error::Result;
-use crate::guest::{Lab, quote};
+use crate::guest::lab::{Lab, quote};
 
 /// From the last frame sent to its arrival in a capture file; an emulated NIC on a busy host takes
 /// its time.

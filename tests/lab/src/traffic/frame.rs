@@ -5,7 +5,7 @@ use std::time::Duration;
 use etherparse::{PacketBuilder, VlanId};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 
-use super::{Class, Flow, Mac, Traffic};
+use super::flow::{Class, Flow, Mac, Traffic};
 use crate::error::{Error, Result};
 
 /// Locally administered, so that no NIC has them.

@@ -6,8 +6,8 @@ use std::fmt;
 use etherparse::SlicedPacket;
 use pcap_file::pcap::PcapReader;
 
+use super::flow::{Class, Flow, Traffic};
 use super::frame::{Mark, mark};
-use super::{Class, Flow, Traffic};
 use crate::error::{Error, Result};
 
 /// What a capture holds of one [`Traffic`]. The lists name flows and numbers, for a person to read.

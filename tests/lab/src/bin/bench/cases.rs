@@ -1,6 +1,6 @@
 //! What is compared with what. Cases of one group take turns.
 
-use lab::turns::{Case, Floor, Group, Timed};
+use lab::bench_protocol::{Case, Floor, Group, Timed};
 
 pub(crate) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
 

@@ -3,8 +3,9 @@
 //! Times of an emulated CPU say nothing by themselves; their ratios are what is told. docs/performance.md has the method.
 
 mod cases;
-mod figures;
+
 mod report;
+mod statistics;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,11 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use lab::turns::{Group, Turns};
+use lab::bench_protocol::{Group, Turns};
 use lab::{Error, Lab, Result};
 
-use crate::figures::Figures;
 use crate::report::Report;
+use crate::statistics::Figures;
 use crate::targets::{Sizes, targets};
 
 const GROUP: Duration = Duration::from_secs(1800);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::figures::Figures;
+use crate::statistics::Figures;
 use crate::targets::Target;
 
 pub(crate) struct Report {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::figures::Figures;
+use crate::statistics::Figures;
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {

@@ -1,8 +1,8 @@
 //! The half of `make bench` that runs in the guest: a group of cases on stdin, how each turn went on stdout.
 
-mod claim;
-mod floor;
-mod message;
+mod fake_host;
+mod kernel_floor;
+mod netlink;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
-use lab::turns::{Case, Group, Timed, Turn, Turns};
+use lab::bench_protocol::{Case, Group, Timed, Turn, Turns};
 use nix::libc;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 fn act() -> Result<()> {
     let group: Group = serde_json::from_reader(io::stdin().lock())?;
-    let mut trees = claim::Trees::default();
+    let mut trees = fake_host::Trees::default();
     let mut turns = Turns::from_iter(group.cases.iter().map(|case| (case.name.clone(), vec![])));
     for round in 0..group.warm_up + group.turns {
         for case in &group.cases {
@@ -42,19 +42,20 @@ fn act() -> Result<()> {
     Ok(serde_json::to_writer(io::stdout().lock(), &BTreeMap::from_iter(turns))?)
 }
 
-fn turn(case: &Case, trees: &mut claim::Trees) -> Result<Turn> {
+fn turn(case: &Case, trees: &mut fake_host::Trees) -> Result<Turn> {
     script(&case.before)?;
     let turn = match &case.timed {
         Timed::Command { argv, stdin } => command(argv, stdin.as_deref())?,
         Timed::Floor(floor) => {
-            let floor = floor::Ready::new(floor)?;
+            let floor = kernel_floor::Ready::new(floor)?;
             timed(|| floor.perform())?
         }
         Timed::Floors { floors, at_once } => {
-            let floors: Vec<_> = floors.iter().map(floor::Ready::new).collect::<Result<_>>()?;
+            let floors: Vec<_> =
+                floors.iter().map(kernel_floor::Ready::new).collect::<Result<_>>()?;
             timed(|| match at_once {
-                true => floor::all_at_once(&floors),
-                false => floors.iter().try_for_each(floor::Ready::perform),
+                true => kernel_floor::all_at_once(&floors),
+                false => floors.iter().try_for_each(kernel_floor::Ready::perform),
             })?
         }
         Timed::Claim { vfs, claimed } => {

@@ -13,11 +13,13 @@ use nix::sys::signal::{self, SigSet, Signal};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::build::image;
 use crate::cache::{Cache, lock, try_lock};
 use crate::command;
 use crate::error::{Error, Result, at};
-use crate::guest::Lab;
-use crate::{image, machine, ssh};
+use crate::guest::lab::Lab;
+use crate::guest::ssh;
+use crate::qemu::machine;
 
 const UP: Duration = Duration::from_secs(60);
 const DOWN: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::machine::Machine;
+use crate::qemu::machine::Machine;
 
 /// What the guest's kernel prints when a CPU's timer does not fire any more (`kernel/rcu/tree_stall.h`).
 ///

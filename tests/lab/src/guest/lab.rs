@@ -5,15 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::booting::{ATTEMPT, Booting};
+use crate::build::image::{self, Image, Tools};
 use crate::cache::Cache;
 use crate::command::{Output, RawOutput};
 use crate::error::{Error, Result};
-use crate::hardware::{Memory, Parts};
-use crate::image::{self, Image, Tools};
-use crate::machine::Machine;
-use crate::places::{Places, places};
-use crate::ssh::Ssh;
+use crate::guest::boot_wait::{ATTEMPT, Booting};
+use crate::guest::paths::{Places, places};
+use crate::guest::ssh::Ssh;
+use crate::qemu::hardware::{Memory, Parts};
+use crate::qemu::machine::Machine;
 
 const COMMAND: Duration = Duration::from_secs(120);
 const RESUMED: Duration = Duration::from_secs(30);

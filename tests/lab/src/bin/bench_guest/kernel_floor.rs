@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::thread;
 
-use lab::turns::Floor;
+use lab::bench_protocol::Floor;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 
 use crate::Result;
-use crate::message::{Kernel, Message};
+use crate::netlink::{Kernel, Message};
 
 // `include/uapi/linux/if_link.h`
 const IFLA_IFNAME: u16 = 3;

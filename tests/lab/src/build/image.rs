@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
 
+use crate::build::provision;
 use crate::cache::{Cache, Inputs};
 use crate::command;
 use crate::error::{Error, Result, at};
-use crate::guest::Lab;
-use crate::hardware::{self, Memory, Parts};
-use crate::machine;
-use crate::provision;
+use crate::guest::lab::Lab;
+use crate::qemu::hardware::{self, Memory, Parts};
+use crate::qemu::machine;
 
 /// The sensors of `bundles/` that the guest has as images `runvf/NAME` and as OCI bundles.
 pub const SENSORS: [&str; 2] = ["tcpdump", "suricata"];

@@ -1,6 +1,6 @@
 //! Turns → what is told of them.
 
-use lab::turns::Turn;
+use lab::bench_protocol::Turn;
 use serde::Serialize;
 
 /// Milliseconds, and KiB.

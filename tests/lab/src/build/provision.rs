@@ -6,12 +6,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::build::image::{Image, SENSORS};
 use crate::cache::Cache;
 use crate::command;
 use crate::error::{Error, Result, at};
-use crate::guest::Lab;
-use crate::hardware::Parts;
-use crate::image::{Image, SENSORS};
+use crate::guest::lab::Lab;
+use crate::qemu::hardware::Parts;
 
 const BOOT: Duration = Duration::from_secs(300);
 const PROVISION: Duration = Duration::from_secs(600);

@@ -13,10 +13,10 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::build::image::Tools;
 use crate::error::{Error, Result, at};
-use crate::hardware::{Memory, Parts, arguments};
-use crate::image::Tools;
-use crate::qmp::Qmp;
+use crate::qemu::hardware::{Memory, Parts, arguments};
+use crate::qemu::qmp::Qmp;
 
 const START: Duration = Duration::from_secs(20);
 

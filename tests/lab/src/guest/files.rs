@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result, at};
-use crate::guest::{Lab, quote};
+use crate::guest::lab::{Lab, quote};
 
 /// Enough for the largest sensor image through an emulated CPU.
 const TRANSFER: Duration = Duration::from_secs(300);

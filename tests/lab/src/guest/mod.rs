@@ -1,0 +1,7 @@
+//! One guest: how to reach it, its commands and its files.
+
+mod boot_wait;
+mod files;
+pub(crate) mod lab;
+mod paths;
+pub(crate) mod ssh;
