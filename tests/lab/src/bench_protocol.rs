@@ -1,13 +1,14 @@
-//! What `make bench` has the guest do: cases that take turns, and how long each took every time.
+//! The JSON that `bench` sends to `bench-guest`, and the JSON of its answer.
 //!
-//! A turn of one case is followed by a turn of the next, so that whatever else the machine does meets all of them alike; what
-//! is compared is medians of the same run.
+//! `bench` sends a group of cases. `bench-guest` runs a turn of each case, then the next turn of
+//! each, so that other load on the machine affects all cases alike. Medians of the same run are
+//! compared.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One case: shell scripts around what is timed. All state between the three is in files.
+/// One case: the timed work, with scripts before and after it. Files pass state between the three.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Case {
     pub name: String,
@@ -23,26 +24,28 @@ pub struct Case {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timed {
-    /// From before fork(2) to after wait4(2). Anything but exit status 0 ends the run.
+    /// A command, timed from before fork(2) to after wait4(2). An exit status other than 0 ends the
+    /// run.
     Command {
         argv: Vec<String>,
-        /// A file; `None`: `/dev/null`.
+        /// A file, or `None` for `/dev/null`.
         stdin: Option<String>,
     },
-    /// What the kernel must do for an attach, by a process that is there already.
+    /// The kernel's part of an attach, issued by a process that is already running.
     Floor(Floor),
-    /// The same for several, each by a thread of its own or one after the other.
-    Floors { floors: Vec<Floor>, at_once: bool },
-    /// A VF is chosen among `vfs` of a made-up `/sys`, claimed and given up again.
+    /// Several floors: each in its own thread if `concurrent`, otherwise one after another.
+    Floors { floors: Vec<Floor>, concurrent: bool },
+    /// Choosing one of `vfs` VFs of a fake `/sys`, claiming it and removing the claim.
     Claim { vfs: u32, claimed: u32 },
 }
 
+/// The parameters of a floor: what the kernel alone must do to attach a VF.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Floor {
     pub pf: String,
     pub index: u32,
     pub vlan: u32,
-    /// A file with the pid of a process in the namespace to go to.
+    /// A file with the pid of a process in the target network namespace.
     pub pid: String,
     pub name: String,
 }
@@ -50,20 +53,22 @@ pub struct Floor {
 /// Cases that take turns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
-    /// Turns of each case that count.
+    /// Measured turns of each case.
     pub turns: u32,
-    /// Turns before those: an emulated CPU translates a program the first times that it runs it.
+    /// Turns before the measured ones, because an emulated CPU translates a program the first times
+    /// that it runs.
     pub warm_up: u32,
     pub cases: Vec<Case>,
 }
 
-/// How one turn went.
+/// The measurements of one turn.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Turn {
     pub nanoseconds: u64,
-    /// KiB: the largest resident set of any process that it was (`ru_maxrss`, getrusage(2)). 0: it was no process.
+    /// The largest resident set of any process of the turn, in KiB (`ru_maxrss`, getrusage(2)), or
+    /// 0 if the turn started no process.
     pub peak: u64,
 }
 
-/// The turns of each case.
+/// The measured turns of each case.
 pub type Turns = BTreeMap<String, Vec<Turn>>;

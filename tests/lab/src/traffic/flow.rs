@@ -1,25 +1,29 @@
-//! What is sent: flows of frames, each of one class on one VLAN.
+//! The flows of a test: frames of one class on one VLAN.
 
 use std::fmt;
-use std::time::Duration;
-
-use crate::error::Result;
-use crate::guest::lab::Lab;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub type Mac = [u8; 6];
 
-/// Well below what an emulated igb receives without loss, see `e2e/lab_selftest.rs`.
-const FRAMES_PER_SECOND: u32 = 500;
+/// Parses a MAC address as `ip` prints it, such as `02:00:00:00:00:01`.
+pub fn mac(text: &str) -> Option<Mac> {
+    let mut bytes = text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16));
+    let mut mac = [0; 6];
+    for byte in &mut mac {
+        *byte = bytes.next()?.ok()?;
+    }
+    bytes.next().is_none().then_some(mac)
+}
 
-/// What kind of frame, which is to say: to whom.
+/// The receiver and the contents of a frame.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     Broadcast,
-    /// To a station that is there, such as a VF's own address.
+    /// To an existing station, such as the MAC address of a VF.
     Unicast(Mac),
-    /// To a station nobody has: what only a promiscuous port gets.
+    /// To a station that does not exist; only a promiscuous port receives it.
     UnknownUnicast,
-    /// A broadcast with this text in it, for a sensor's rule to find.
+    /// A broadcast with this text in the payload, for a rule of a sensor.
     Pattern(String),
 }
 
@@ -36,7 +40,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// `count` frames of one class on one VLAN; `None` is untagged.
+/// `count` frames of one class on one VLAN, or untagged frames if `vlan` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     pub vlan: Option<u16>,
@@ -53,9 +57,10 @@ impl fmt::Display for Flow {
     }
 }
 
+/// A list of flows that are sent together.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    /// Tells this traffic from an earlier one that a capture may still hold.
+    /// Distinguishes these frames from the frames of earlier traffic in the same capture.
     pub(super) run: u32,
     pub(super) flows: Vec<Flow>,
 }
@@ -68,19 +73,21 @@ impl Default for Traffic {
 
 impl Traffic {
     pub fn new() -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
         static RUNS: AtomicU32 = AtomicU32::new(1);
         Self { run: RUNS.fetch_add(1, Ordering::Relaxed), flows: Vec::new() }
     }
 
+    /// Adds a flow.
     #[must_use]
     pub fn send(mut self, vlan: Option<u16>, class: Class, count: u32) -> Self {
         self.flows.push(Flow { vlan, class, count });
         self
     }
 
-    /// Every class on every VLAN, with each of `stations` as a unicast receiver. The lab's NIC takes
-    /// a unicast to a VF's own address to that VF alone: on any other VLAN nobody gets it.
+    /// Adds flows of broadcast, unknown unicast, and unicast to each of `stations`, on each VLAN.
+    ///
+    /// The 82576 delivers a unicast to the MAC address of a VF only to that VF. If that VF is on
+    /// another VLAN, no VF receives the frame.
     #[must_use]
     pub fn send_all(mut self, vlans: &[Option<u16>], stations: &[Mac], count: u32) -> Self {
         for &vlan in vlans {
@@ -97,21 +104,7 @@ impl Traffic {
         &self.flows
     }
 
-    /// Sends it all on `mirror`, one of the guest's `mirrorN`; returns when the last frame has been
-    /// sent.
-    pub fn play(&self, lab: &Lab, mirror: &str) -> Result<()> {
-        let path = format!("/run/traffic-{}.pcap", self.run);
-        lab.write(&path, self.pcap()?)?;
-        let sent: u32 = self.flows.iter().map(|flow| flow.count).sum();
-        let limit = Duration::from_secs(60 + u64::from(sent / FRAMES_PER_SECOND) * 2);
-        lab.ok_within(
-            limit,
-            &format!("tcpreplay --quiet --pps {FRAMES_PER_SECOND} -i {mirror} {path}; rm {path}"),
-        )
-        .map(drop)
-    }
-
-    /// The VLANs used, each once, in order of appearance.
+    /// The VLANs of the flows, each once, in order of appearance.
     pub(super) fn vlans(&self) -> Vec<Option<u16>> {
         let mut vlans = Vec::new();
         for flow in &self.flows {
@@ -121,14 +114,4 @@ impl Traffic {
         }
         vlans
     }
-}
-
-/// Parses `02:00:00:00:00:01`, as `ip` prints it.
-pub fn mac(text: &str) -> Option<Mac> {
-    let mut bytes = text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16));
-    let mut mac = [0; 6];
-    for byte in &mut mac {
-        *byte = bytes.next()?.ok()?;
-    }
-    bytes.next().is_none().then_some(mac)
 }

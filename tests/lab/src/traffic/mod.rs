@@ -1,16 +1,16 @@
-//! Frames whose arrival can be judged to the last one.
+//! Test traffic with an exact check of its delivery.
 //!
-//! A [`Traffic`] says what is sent: so many frames of a class on a VLAN. Each frame carries, in
-//! clear text, the run, its flow and its number, so a capture tells exactly what is missing,
-//! doubled, still tagged or somebody else's.
+//! A [`Traffic`] is a list of flows: a number of frames of one class on one VLAN. Each frame
+//! carries its run, flow and number as text, so a capture shows exactly which frames are missing,
+//! duplicate, still tagged or foreign.
 //!
-//! After all of them, one *end mark* goes out on every VLAN used. Frames do not overtake each other
-//! on a wire, so a capture that has its VLAN's end mark has everything that will come; nobody has
-//! to guess how long to wait.
+//! After the flows, one *end mark* is sent on each VLAN. Frames on a wire keep their order, so a
+//! capture with the end mark of its VLAN is complete, and a test needs no guess at a delay.
 
 mod capture;
 mod flow;
 mod frame;
+mod replay;
 mod verdict;
 
 pub use capture::Capture;
