@@ -56,7 +56,7 @@ awk -v rtnl="$rtnl" -v took=$((${ended/./} - ${began/./})) -v before="$before" -
     END {
         split(before, was, " "); split(after, is, " ")
         for (i = 2; i <= 9; i++) { all += is[i] - was[i]; if (i == 5 || i == 6) idle += is[i] - was[i] }
-        printf "21 concurrent attaches took %.2f s, and %.2f s in total: %.2f s waiting for rtnl_mutex (%d times), %.2f s for other locks (%d times)\n",
+        printf "21 concurrent attaches took %.2f s (%.2f s summed over all attaches): %.2f s waiting for rtnl_mutex (%d times), %.2f s for other locks (%d times)\n",
             took / 1e6, total / 1e6, waited["rtnl"], times["rtnl"], waited["other"], times["other"]
         printf "CPUs busy: %d %%\n", 100 * (all - idle) / all
     }' /tmp/took /tmp/locks
