@@ -62,8 +62,14 @@ undo_all() {
 
 # Waits until the VF's netdev is in the host netns and udev has processed it.
 settled() { until [ -e /sys/bus/pci/devices/$vf/net/enp1s0v0 ]; do sleep 0.01; done; udevadm settle; }
-# Checks that all VFs are clean and free, and waits as `settled`.
-clean() { [ -z "$(ls /run/runvf/claims)" ] && ! ip link show pf0 | grep -qE 'vf .*(vlan|trust on)'; settled; }
+# Waits as `settled`, and fails if a claim exists or a VF of pf0 is not clean.
+clean() {
+    settled
+    if [ -n "$(ls /run/runvf/claims)" ] || ip link show pf0 | grep -E 'vf .*(vlan|trust on)'; then
+        echo "a VF was not released"
+        return 1
+    fi
+}
 
 # Selects the engine that makes runvf's containers.
 engine() { echo "engine = \"$1\"" > /etc/runvf/runtime.toml; }
