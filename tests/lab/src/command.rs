@@ -11,12 +11,12 @@ use wait_timeout::ChildExt;
 use crate::error::{Error, Result};
 use crate::output::{Output, RawOutput};
 
-/// How long [`run`] reads output after the command itself ended.
+/// Minimum time to read the output after the command itself ended.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs `command` with `input` on its standard input, and kills it after `timeout`.
 ///
-/// The call also waits until every process has closed the command's output. A client of a shared
+/// Until the timeout, it also waits for every process to close the output. A client of a shared
 /// ssh connection shares its output with ssh's master process, which survives the client.
 pub(crate) fn run(
     mut command: Command,
