@@ -11,7 +11,7 @@ use crate::engine::{Engine, IMAGE, run};
 
 /// `tests/run` packs both: the version of Cargo.toml, and one after it. `make deb` leaves the first where README.md has it.
 fn push(lab: &Lab) {
-    let package = |name: &str, goal: &str| (lab::built().join(name), goal.to_owned(), 0o644);
+    let package = |name: &str, goal: &str| (lab::target_dir().join(name), goal.to_owned(), 0o644);
     lab.push_tree(vec![
         package("one.deb", "/root/target/runvf_one.deb"),
         package("two.deb", "/tmp/two.deb"),
