@@ -1,7 +1,7 @@
 # runvf: `make help` lists what there is.
 #
 # Everything runs as root: the lab unpacks Debian packages, and a part of the tests makes network namespaces. A machine
-# without cargo 1.88 or newer gets a Debian 13 root with one (tests/workshop), and the same targets run inside it.
+# without cargo 1.89 or newer gets a Debian 13 root with one (tests/workshop), and the same targets run inside it.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
