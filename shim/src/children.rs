@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::cgroup;
+use crate::cgroup_path;
 use crate::error::Error;
 use crate::signal;
 
@@ -37,7 +37,8 @@ pub(crate) fn end(id: &str) -> Result<(), Error> {
 }
 
 fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {
-    let cgroups: Vec<_> = children.iter().filter_map(|pid| cgroup::unified(pid.as_raw())).collect();
+    let cgroups: Vec<_> =
+        children.iter().filter_map(|pid| cgroup_path::unified(pid.as_raw())).collect();
     for child in children {
         // Nobody else has its number as long as we have not waited for it.
         let _ = signal::send(*child, libc::SIGKILL);

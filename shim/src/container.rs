@@ -12,6 +12,7 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup_path;
 use crate::cli::Global;
 use crate::error::Error;
 
@@ -90,7 +91,7 @@ fn yes() -> bool {
 
 impl Record {
     pub(crate) fn new(rootfs: PathBuf, pid: i32, keyring: bool) -> Option<Self> {
-        let cgroup = crate::cgroup::unified(pid);
+        let cgroup = cgroup_path::unified(pid);
         let init_started = started(pid)?;
         Some(Self { rootfs, init_started, cgroup, keyring, finished: false, resources: None })
     }

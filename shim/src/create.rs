@@ -12,14 +12,14 @@ use libcontainer::syscall::syscall::SyscallType;
 
 use crate::amend::{self, Stage};
 use crate::aside::Aside;
-use crate::cgroup;
+use crate::cgroup_path;
 use crate::children;
 use crate::cli::{self, Global};
 use crate::container::{self, Container, Record};
 use crate::cpuset;
 use crate::delete;
 use crate::devices;
-use crate::error::{Error, line};
+use crate::error::Error;
 use crate::executor::Executor;
 use crate::groups;
 use crate::hooks;
@@ -131,7 +131,7 @@ fn finish(
 fn without_processes(id: &str, first: Error) -> Error {
     match children::end(id) {
         Ok(()) => first,
-        Err(then) => Error::Twice { first: Box::new(first), then: line(&then) },
+        Err(then) => first.followed_by(&then),
     }
 }
 
@@ -144,7 +144,7 @@ fn undo(library: Library, granted: bool, first: Error, log: &Log) -> Error {
     }
     match removed {
         Ok(()) => first,
-        Err(then) => Error::Twice { first: Box::new(first), then: line(&then) },
+        Err(then) => first.followed_by(&then),
     }
 }
 
@@ -210,7 +210,7 @@ fn failed_build(
         return Error::Exists { id };
     }
     let forked = matches!(source, LibcontainerError::CreateContainerError(_));
-    let error = without_processes(&id, Error::inside("create", &id, source));
+    let error = without_processes(&id, Error::inside("create", &id, trace::first_error(), source));
     if forked {
         let mut state = State::new(&id, ContainerStatus::Stopped, None, bundle.to_owned());
         state.annotations.clone_from(spec.annotations());
@@ -218,7 +218,7 @@ fn failed_build(
     }
     match container::folder(global, &options.id).and_then(|folder| delete::remove_folder(&folder)) {
         Ok(()) => error,
-        Err(then) => Error::Twice { first: Box::new(error), then: line(&then) },
+        Err(then) => error.followed_by(&then),
     }
 }
 
@@ -264,7 +264,7 @@ fn load_spec(bundle: &Path, global: &Global) -> Result<Spec, Error> {
         });
     }
     if !global.systemd_cgroup
-        && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup::unfit)
+        && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::unfit)
     {
         return Err(bad(&problem));
     }
@@ -298,6 +298,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::error::line;
 
     fn refused(change: impl FnOnce(&mut Value)) -> Option<String> {
         let mut spec = json!({

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod create;
+mod delete;
 mod engine;
 #[cfg(test)]
 mod hostile;
@@ -20,7 +21,7 @@ use create::Creation;
 use engine::Engine;
 use record::Record;
 
-use crate::cli::{self, Arguments, Command, Global};
+use crate::cli::{Arguments, Command, Global};
 use crate::container;
 use crate::error::{self, Error};
 use crate::log::Log;
@@ -97,54 +98,11 @@ impl Delegate {
                 Err(engine.replace_us(line::typed()))
             }
             Command::Restore(options) => restore::restore(&engine, global, options, runtime),
-            Command::Delete(options) => delete(&engine, record.as_ref(), global, options, log),
+            Command::Delete(options) => {
+                delete::delete(&engine, record.as_ref(), global, options, log)
+            }
             _ => Err(engine.replace_us(line::typed())),
         }
-    }
-}
-
-/// The engine first, the VFs after it. They are released too if the engine fails because there is no such container.
-fn delete(
-    engine: &Engine,
-    record: Option<&Record>,
-    global: &Global,
-    options: &cli::Delete,
-    log: &Log,
-) -> Result<ExitCode, Error> {
-    let id = options.id.as_str();
-    let status = engine.run(line::typed())?;
-    if status.success() || is_gone(engine, global, id) {
-        forget(record, global, id, log);
-    }
-    engine.code(status, "delete")
-}
-
-/// For a container that runvf itself has had made and does not want any more.
-fn end(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
-    let gone = engine.ask(global.root.as_deref(), &["delete", "--force"], id).map(drop);
-    if gone.is_ok() || is_gone(engine, global, id) {
-        forget(None, global, id, log);
-    }
-    gone
-}
-
-/// What there is beside the engine's own. Without a record nothing says that there were no VFs, and asking is a no-op then.
-fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
-    if !matches!(record.map(Record::request), Some(Ok(None))) {
-        network::release(id, log);
-    }
-    if let Err(error) = Record::remove(global, id) {
-        log.warn(&error::line(&error));
-    }
-}
-
-/// By its engine's word, which is runc's or crun's. A `state` that fails otherwise must not cost a living container its VFs.
-fn is_gone(engine: &Engine, global: &Global, id: &str) -> bool {
-    match engine.ask(global.root.as_deref(), &["state"], id) {
-        Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
-            .iter()
-            .any(|text| problem.contains(text)),
-        _ => false,
     }
 }
 

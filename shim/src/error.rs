@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use libcontainer::error::LibcontainerError;
 use nix::errno::Errno;
 
+/// Named in hints; `runtime.rs` reads it.
+pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{problem}")]
@@ -55,18 +58,15 @@ pub(crate) enum Error {
     #[error(
         "the container asks for no VF, and {} has `require_annotation = true`; add `--annotation io.runvf.vlan=<1-4094>` \
          (Docker drops annotations silently when its API is older than 1.43)",
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     NoAnnotation,
-    #[error(
-        "engine {engine} is not there; install it, or name another in {}",
-        crate::runtime::FILE
-    )]
+    #[error("engine {engine} is not there; install it, or name another in {}", RUNTIME_TOML)]
     NoEngine { engine: String },
     #[error(
         "engine {} is runvf itself; name the runtime that shall make the containers in {}",
         .program.display(),
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     EngineIsRunvf { program: PathBuf },
     #[error("{} {command}: {problem}", .program.display())]
@@ -83,7 +83,7 @@ pub(crate) enum Error {
     #[error(
         "runvf's own engine cannot {command}: libcontainer restores no containers; \
          with `engine = \"runc\"` in {} containers made from then on can be",
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     NoCheckpoint { command: &'static str },
     #[error("container {id} asks for a VF, which no checkpoint has in it; create a new one")]
@@ -117,7 +117,7 @@ pub(crate) enum Error {
     #[error(
         "what the container mounts from closed folders cannot be handed in: the root of its user namespace may not enter {}; \
          open that folder, or have `engine = \"runc\"` in {}",
-        .folder.display(), crate::runtime::FILE
+        .folder.display(), RUNTIME_TOML
     )]
     OutOfReach { folder: PathBuf },
 
@@ -153,17 +153,27 @@ impl Error {
         move |source| Self::Kernel { action, source }
     }
 
-    /// For `create` and `exec`, whose causes are in the events of `trace.rs`.
-    pub(crate) fn inside(action: &'static str, id: &str, source: LibcontainerError) -> Self {
+    /// For `create` and `exec`. `first`: the first error that libcontainer logged, `trace.rs`.
+    pub(crate) fn inside(
+        action: &'static str,
+        id: &str,
+        first: Option<String>,
+        source: LibcontainerError,
+    ) -> Self {
         let id = id.to_owned();
         // A failed hook is told twice, and the event names the stage.
         let whole = |problem: &String| {
             problem.starts_with("failed to run ") || line(&source).contains(problem)
         };
-        match crate::trace::first_error() {
+        match first {
             Some(problem) if whole(&problem) => Self::Inside { action, id, problem },
             detail => Self::Library { action, id, detail, source: Box::new(source) },
         }
+    }
+
+    /// Adds what failed while the consequences of this error were undone.
+    pub(crate) fn followed_by(self, then: &Self) -> Self {
+        Self::Twice { first: Box::new(self), then: line(then) }
     }
 
     pub(crate) fn library(

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libcgroups::common::DEFAULT_CGROUP_ROOT;
 use serde_json::{Map, Value, json};
@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::cli::{self, Global};
 use crate::container::Container;
 use crate::error::Error;
-use crate::list::print;
 use crate::oom::Watch;
+use crate::stdout::print;
 
 /// Until the container ends, or once with `--stats`.
 pub(crate) fn events(global: &Global, options: &cli::Events) -> Result<(), Error> {
@@ -171,31 +171,6 @@ impl Files {
     }
 }
 
-/// As Go writes one: `5s`, `100ms`, `1m30s`.
-pub(crate) fn duration(typed: &str) -> Result<Duration, String> {
-    let problem = || "not a duration, such as 5s, 100ms or 1m30s".to_owned();
-    let mut total = Duration::ZERO;
-    let mut rest = typed;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(problem)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| problem())?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let seconds = match &rest[..letters] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" => 1e-6,
-            _ => return Err(problem()),
-        };
-        total += Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())?;
-        rest = &rest[letters..];
-    }
-    // Else it would be a loop without a rest.
-    if total.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(total) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,15 +214,5 @@ mod tests {
             (&data["pids"]["current"], &data["cpu"]["usage"]["total"]),
             (&0.into(), &0.into())
         );
-    }
-
-    #[test]
-    fn durations_are_gos() {
-        for (typed, expected) in [("5s", 5000), ("100ms", 100), ("1m30s", 90000), ("0.5s", 500)] {
-            assert_eq!(duration(typed), Ok(Duration::from_millis(expected)), "{typed}");
-        }
-        for typed in ["", "5", "0s", "s", "-1s", "5x"] {
-            assert!(duration(typed).is_err(), "{typed}");
-        }
     }
 }

@@ -30,6 +30,7 @@ use crate::leftovers;
 use crate::rlimits;
 use crate::streams;
 use crate::terminal::Console;
+use crate::trace;
 use crate::unsaid;
 
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
@@ -129,7 +130,7 @@ fn build(
         .with_process(Some(path_of(&file)))
         .with_ignore_paused(options.ignore_paused)
         .build()
-        .map_err(|source| Error::inside("exec in", id, source))?;
+        .map_err(|source| Error::inside("exec in", id, trace::first_error(), source))?;
     Ok(Pid::from_raw(pid.as_raw()))
 }
 

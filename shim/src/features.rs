@@ -3,11 +3,10 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::SPEC;
 use crate::error::Error;
 use crate::runtime::Runtime;
-
-/// The newest runtime-spec that libcontainer follows as a whole; of 1.3 it has net devices and memory policies.
-const SPEC: &str = "1.2.0";
+use crate::stdout;
 
 const HOOKS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -43,25 +42,18 @@ const OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
-/// Docker's parser wants `name version X` and `commit:` (moby `daemon/info_unix.go`, `parseRuntimeVersion`).
-pub(crate) fn version() -> String {
-    // It is all that `docker info` shows of the default runtime.
-    let commit = option_env!("RUNVF_COMMIT").unwrap_or(env!("CARGO_PKG_VERSION"));
-    format!("version {}\ncommit: {commit}\nspec: {SPEC}", env!("CARGO_PKG_VERSION"))
-}
-
 /// Who makes the containers, if libcontainer does not. The line must not have "version" in it.
 pub(crate) fn print_engine() {
     let runtime = Runtime::load().unwrap_or_default();
     if let Some(engine) = runtime.engine() {
         // Nobody is left to be told that stdout is closed.
-        let _ = crate::list::print(&format!("engine: {engine}"));
+        let _ = stdout::print(&format!("engine: {engine}"));
     }
 }
 
 pub(crate) fn print() -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&features());
-    crate::list::print(&text.map_err(|source| Error::Json { path: "features".into(), source })?)
+    stdout::print(&text.map_err(|source| Error::Json { path: "features".into(), source })?)
 }
 
 fn features() -> Value {
@@ -88,14 +80,6 @@ fn features() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_what_docker_parses() {
-        let printed = format!("runvf {}", version());
-        let lines: Vec<&str> = printed.lines().collect();
-        assert_eq!(lines[0], format!("runvf version {}", env!("CARGO_PKG_VERSION")));
-        assert!(lines[1].starts_with("commit: ") && lines[2] == "spec: 1.2.0");
-    }
 
     #[test]
     fn the_features_are_those_of_the_spec() {

@@ -1,7 +1,6 @@
 //! `state` and `list`, in runc's shapes (`libcontainer/state_linux.go`, `list.go`).
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,6 +8,7 @@ use serde::Serialize;
 use crate::cli::{self, Format, Global};
 use crate::container::{self, Container};
 use crate::error::Error;
+use crate::stdout::print;
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,10 +115,6 @@ fn row(state: &State) -> [String; 6] {
         state.created.as_str().unwrap_or_default().to_owned(),
         state.owner.clone(),
     ]
-}
-
-pub(crate) fn print(text: &str) -> Result<(), Error> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(|source| Error::Stdout { source })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod amend;
 mod aside;
 mod cgroup;
+mod cgroup_path;
 mod children;
 mod cli;
 mod container;
@@ -50,6 +51,7 @@ mod seal;
 mod signal;
 mod spec;
 mod start;
+mod stdout;
 mod streams;
 mod symlinks;
 mod terminal;
@@ -61,6 +63,7 @@ mod update;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use cli::{Arguments, Command};
 use error::Error;
 use log::Log;
@@ -69,7 +72,7 @@ use runtime::Runtime;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(usage) => return cli::refuse(&usage),
+        Err(usage) => return refuse(&usage),
     };
     let log = match Log::open(&arguments.global) {
         Ok(log) => log,
@@ -80,6 +83,29 @@ fn main() -> ExitCode {
         log.fail(&error);
         failure
     })
+}
+
+/// Help and version go to stdout; a wrong command line is an error like any other, in the log too.
+fn refuse(usage: &clap::Error) -> ExitCode {
+    if matches!(usage.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nobody is left to be told that stdout is closed.
+        let _ = usage.print();
+        if usage.kind() == ErrorKind::DisplayVersion {
+            features::print_engine();
+        }
+        return ExitCode::SUCCESS;
+    }
+    let text = usage.to_string();
+    let problem = first_paragraph(&text);
+    let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
+    log.fail(&delegate::try_unknown().unwrap_or(Error::Usage { problem }))
+}
+
+/// What clap says before it goes on to tips and usage.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
@@ -132,4 +158,19 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Completion { .. } | Command::Man { .. } => Ok(()),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_one_line() {
+        let usage = Arguments::try_parse_from(["runvf", "create", "--nonsense", "x"])
+            .expect_err("must be refused");
+        assert_eq!(first_paragraph(&usage.to_string()), "unexpected argument '--nonsense' found");
+        let usage = Arguments::try_parse_from(["runvf", "--rootless", "true", "list"])
+            .expect_err("must be refused");
+        assert!(first_paragraph(&usage.to_string()).contains("runvf runs as root only"));
+    }
 }

@@ -6,7 +6,7 @@ use crate::cgroup;
 use crate::cli::{self, Format, Global};
 use crate::container::Container;
 use crate::error::Error;
-use crate::list::print;
+use crate::stdout::print;
 
 pub(crate) fn ps(global: &Global, options: &cli::Ps) -> Result<(), Error> {
     let container = Container::load(global, &options.id)?;

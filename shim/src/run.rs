@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use crate::cli::{self, Global};
 use crate::create;
 use crate::delete;
-use crate::error::{Error, line};
+use crate::error::Error;
 use crate::foreground;
 use crate::log::Log;
 use crate::runtime::Runtime;
@@ -35,7 +35,7 @@ pub(crate) fn run(
     match (result, delete::delete(global, &gone, log)) {
         (result, Ok(())) => result,
         (Ok(_), Err(then)) => Err(then),
-        (Err(first), Err(then)) => Err(Error::Twice { first: Box::new(first), then: line(&then) }),
+        (Err(first), Err(then)) => Err(first.followed_by(&then)),
     }
 }
 

@@ -10,9 +10,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::Error;
-
-pub(crate) const FILE: &str = "/etc/runvf/runtime.toml";
+use crate::error::{Error, RUNTIME_TOML};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,7 +23,7 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     pub(crate) fn load() -> Result<Self, Error> {
-        Self::read(Path::new(FILE))
+        Self::read(Path::new(RUNTIME_TOML))
     }
 
     /// The runtime that makes the containers, a name or a path; `None`: libcontainer does.

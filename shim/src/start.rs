@@ -6,7 +6,7 @@ use libcontainer::error::LibcontainerError;
 use crate::cgroup;
 use crate::cli::Global;
 use crate::container::Container;
-use crate::error::{Error, line};
+use crate::error::Error;
 use crate::network;
 
 pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
@@ -38,6 +38,6 @@ fn after_poststart(container: &Container, source: LibcontainerError) -> Error {
     let first = Error::library("run the poststart hooks of", container.id())(source);
     match cgroup::sweep(container) {
         Ok(()) => first,
-        Err(then) => Error::Twice { first: Box::new(first), then: line(&then) },
+        Err(then) => first.followed_by(&then),
     }
 }

@@ -192,29 +192,6 @@ fn is_sound(resources: &LinuxResources) -> Result<(), Error> {
     }
 }
 
-/// As Docker's: a number of bytes, or of k, m, g or t, with or without `b` or `ib`; -1 is no limit.
-pub(crate) fn bytes(typed: &str) -> Result<i64, String> {
-    let lower = typed.trim().to_ascii_lowercase();
-    if lower == "-1" {
-        return Ok(-1);
-    }
-    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(end);
-    let unit = unit.trim_start();
-    let unit = unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit);
-    let shift = match unit {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
-        _ => return Err("not a size, such as 1048576 or 64m".to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| "not a size, such as 1048576 or 64m")?;
-    Ok((number * (1_i64 << shift) as f64) as i64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,17 +229,5 @@ mod tests {
         assert_eq!((memory.limit(), memory.swap()), (Some(-1), Some(-1)));
         let merged = merge(&old, &resources(r#"{"memory": {"limit": 300}}"#));
         assert!(is_sound(&merged).is_err() && is_sound(&old).is_ok());
-    }
-
-    #[test]
-    fn sizes() {
-        for (typed, expected) in
-            [("4096", 4096), ("64m", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("-1", -1)]
-        {
-            assert_eq!(bytes(typed), Ok(expected), "{typed}");
-        }
-        for typed in ["", "m", "64x", "-2", "1 2"] {
-            assert!(bytes(typed).is_err(), "{typed}");
-        }
     }
 }

@@ -8,11 +8,12 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
+use super::delete::end;
 use super::engine::Engine;
+use super::line;
 use super::record::Record;
-use super::{end, line};
 use crate::cli::{self, Global};
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::foreground;
 use crate::log::Log;
 use crate::network;
@@ -140,7 +141,7 @@ impl Creation<'_> {
         }
         match end(&self.engine, self.global, &self.options.id, self.log) {
             Ok(()) => first,
-            Err(then) => Error::Twice { first: Box::new(first), then: error::line(&then) },
+            Err(then) => first.followed_by(&then),
         }
     }
 }
