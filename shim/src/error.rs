@@ -54,7 +54,7 @@ pub(crate) enum Error {
     InitGone { id: String, pid: i32, why: Option<String> },
 
     #[error("{}: {problem}; {hint}", .path.display())]
-    BadRuntime { path: PathBuf, problem: String, hint: String },
+    BadConfig { path: PathBuf, problem: String, hint: String },
     #[error(
         "the container asks for no VF, and {} has `require_annotation = true`; add `--annotation io.runvf.vlan=<1-4094>` \
          (Docker drops annotations silently when its API is older than 1.43)",

@@ -5,69 +5,33 @@
 //! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it. With an `engine` in
 //! `runtime.toml` the host's own runtime takes libcontainer's place (`delegate.rs`).
 
-mod amend;
-mod aside;
-mod cgroup;
-mod cgroup_path;
-mod children;
 mod cli;
+mod commands;
+mod config;
 mod container;
-mod cpuset;
-mod create;
-mod delegate;
-mod delete;
-mod descriptors;
-mod devices;
+mod engine;
 mod error;
-mod events;
-mod exec;
-mod executor;
-mod features;
-mod filter;
-mod foreground;
-mod groups;
-mod hooks;
 #[cfg(test)]
 mod hostile;
-mod identity;
-mod keyring;
-mod kill;
-mod leftovers;
-mod links;
-mod list;
+mod libcontainer;
 mod log;
-mod manual;
-mod network;
-mod oom;
-mod pause;
-mod processes;
-mod propagation;
-mod reach;
-mod rlimits;
-mod rootfs;
-mod run;
-mod runtime;
 mod seal;
-mod signal;
-mod spec;
-mod start;
-mod stdout;
-mod streams;
-mod symlinks;
-mod terminal;
-mod tmpfs;
-mod trace;
-mod unsaid;
-mod update;
+mod tty;
+mod vf;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use cli::{Arguments, Command};
-use error::Error;
-use log::Log;
-use runtime::Runtime;
+
+use crate::cli::{Arguments, Command};
+use crate::commands::{
+    create, delete, events, exec, features, kill, list, manual, pause, ps, run, spec, start, update,
+};
+use crate::config::Config;
+use crate::error::Error;
+use crate::libcontainer::errors;
+use crate::log::Log;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -98,7 +62,7 @@ fn refuse(usage: &clap::Error) -> ExitCode {
     let text = usage.to_string();
     let problem = first_paragraph(&text);
     let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
-    log.fail(&delegate::try_unknown().unwrap_or(Error::Usage { problem }))
+    log.fail(&engine::try_unknown().unwrap_or(Error::Usage { problem }))
 }
 
 /// What clap says before it goes on to tips and usage.
@@ -115,17 +79,17 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Man { folder } => return manual::write(folder),
         _ => {}
     }
-    let runtime = match Runtime::load() {
+    let config = match Config::load() {
         Err(error) if arguments.command.of_new().is_some() => return Err(error),
         // What it says matters for new containers. The others must stay manageable.
         Err(error) => {
             log.warn(&error::line(&error));
-            Runtime::default()
+            Config::default()
         }
-        Ok(runtime) => runtime,
+        Ok(config) => config,
     };
-    if let Some(delegate) = delegate::of(&arguments, &runtime, log)? {
-        return delegate.perform(&arguments, &runtime, log);
+    if let Some(delegate) = engine::select(&arguments, &config, log)? {
+        return delegate.perform(&arguments, &config, log);
     }
     let Arguments { global, command } = arguments;
     if command.enters_a_container() {
@@ -135,11 +99,11 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         // host's root's, proc(5). execve(2) takes it back. runc does the same (`nsexec.c`).
         nix::sys::prctl::set_dumpable(false).map_err(Error::kernel("hide this process"))?;
     }
-    trace::install(log, global.debug)?;
+    errors::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, &runtime, log).map(drop),
+        Command::Create(options) => create::create(&global, &options, &config, log).map(drop),
         Command::Start(options) => start::start(&global, &options.id),
-        Command::Run(options) => return run::run(&global, &options, &runtime, log),
+        Command::Run(options) => return run::run(&global, &options, &config, log),
         Command::Exec(options) => return exec::exec(&global, &options),
         Command::State(options) => list::state(&global, &options.id),
         Command::List(options) => list::list(&global, &options),
@@ -147,7 +111,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Delete(options) => delete::delete(&global, &options, log),
         Command::Pause(options) => pause::pause(&global, &options.id),
         Command::Resume(options) => pause::resume(&global, &options.id),
-        Command::Ps(options) => processes::ps(&global, &options),
+        Command::Ps(options) => ps::ps(&global, &options),
         Command::Update(options) => update::update(&global, &options),
         Command::Events(options) => events::events(&global, &options),
         Command::Checkpoint(_) => Err(Error::NoCheckpoint { command: "checkpoint" }),
