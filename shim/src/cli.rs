@@ -188,7 +188,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) keep: bool,
     /// As always: runvf adopts no processes of a container
-    // With another engine it does, since it is not that one's parent; see `delegate/create.rs`.
+    // With another engine it does, since it is not that one's parent; see `engine/create.rs`.
     #[arg(long)]
     no_subreaper: bool,
 }

@@ -3,6 +3,7 @@
 mod atomic_write;
 pub(crate) mod cgroup;
 pub(crate) mod cgroup_path;
+pub(crate) mod cgroup_stats;
 pub(crate) mod oom;
 mod record;
 pub(crate) mod signal;
@@ -10,4 +11,4 @@ mod state;
 
 pub(crate) use atomic_write::write_atomically;
 pub(crate) use record::Record;
-pub(crate) use state::{Container, folder, is_ours, status_name};
+pub(crate) use state::{Container, folder, is_ours, remove_folder, status_name};

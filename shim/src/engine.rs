@@ -31,7 +31,7 @@ use crate::vf::check_vfs;
 /// What a container's VFs depend on. Such a command must be understood, or it is not done.
 const OURS: [&str; 5] = ["create", "run", "restore", "start", "delete"];
 
-pub(crate) struct Delegate {
+pub(crate) struct Delegated {
     engine: Engine,
     record: Option<Record>,
 }
@@ -41,11 +41,11 @@ pub(crate) fn select(
     Arguments { global, command }: &Arguments,
     config: &Config,
     log: &Log,
-) -> Result<Option<Delegate>, Error> {
+) -> Result<Option<Delegated>, Error> {
     if let Some(id) = command.of_existing() {
         match Record::find(global, id) {
             Ok(Some(record)) => {
-                return Ok(Some(Delegate { engine: record.engine(), record: Some(record) }));
+                return Ok(Some(Delegated { engine: record.engine(), record: Some(record) }));
             }
             Ok(None) => {}
             // Written in part when the machine died. The engine of today is a guess, and better than none.
@@ -60,7 +60,7 @@ pub(crate) fn select(
         is_free(global, id)?;
     }
     let Some(name) = config.engine() else { return Ok(None) };
-    Ok(Some(Delegate { engine: Engine::find(name)?, record: None }))
+    Ok(Some(Delegated { engine: Engine::find(name)?, record: None }))
 }
 
 /// For a command line that runvf does not understand: perhaps the engine does. Returns if there is none, or if it cannot be.
@@ -77,7 +77,7 @@ pub(crate) fn try_unknown() -> Option<Error> {
     }
 }
 
-impl Delegate {
+impl Delegated {
     pub(crate) fn perform(
         self,
         Arguments { global, command }: &Arguments,

@@ -2,7 +2,7 @@
 //! `source`, which [`line`] prints.
 //!
 //! Some texts are an interface: containerd and moby match on "does not exist" and "container not running"
-//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `executor.rs`.
+//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `libcontainer/executor.rs`.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use libcontainer::error::LibcontainerError;
 use nix::errno::Errno;
 
-/// Named in hints; `runtime.rs` reads it.
+/// Named in hints; `config.rs` reads it.
 pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +153,7 @@ impl Error {
         move |source| Self::Kernel { action, source }
     }
 
-    /// For `create` and `exec`. `first`: the first error that libcontainer logged, `trace.rs`.
+    /// For `create` and `exec`. `first`: the first error that libcontainer logged, `libcontainer/errors.rs`.
     pub(crate) fn inside(
         action: &'static str,
         id: &str,

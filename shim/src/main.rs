@@ -3,7 +3,11 @@
 //! libcontainer makes the container, the crate `vf` gives it its VFs, and this crate holds the two together: the command
 //! line that engines expect of a runtime (runc's), the order of the steps, and what an engine is told when one fails.
 //! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it. With an `engine` in
-//! `runtime.toml` the host's own runtime takes libcontainer's place (`delegate.rs`).
+//! `runtime.toml` the host's own runtime takes libcontainer's place (`engine.rs`).
+//!
+//! A module imports only from those to the right of it:
+//! `main` → `commands` → `libcontainer` → `tty` → `container` → `vf` → `config`, `log` → `cli`, `error`.
+//! `engine` is beside `commands` and `libcontainer`: it needs neither of them. `seal` needs `error` alone.
 
 mod cli;
 mod commands;
@@ -88,8 +92,8 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         }
         Ok(config) => config,
     };
-    if let Some(delegate) = engine::select(&arguments, &config, log)? {
-        return delegate.perform(&arguments, &config, log);
+    if let Some(delegated) = engine::select(&arguments, &config, log)? {
+        return delegated.perform(&arguments, &config, log);
     }
     let Arguments { global, command } = arguments;
     if command.enters_a_container() {

@@ -1,9 +1,6 @@
 //! `delete`: the container goes first, its VFs after it, and whatever fails of that which the engine cannot mend is a
 //! warning. A container that cannot be removed is worse for the operator than a VF in quarantine.
 
-use std::fs;
-use std::path::Path;
-
 use libcontainer::container::ContainerStatus;
 
 use crate::cli::{self, Global};
@@ -33,7 +30,7 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
             if let Err(alive @ Error::Unkillable { .. }) = cgroup::kill_by_config(&folder, id) {
                 return Err(alive);
             }
-            remove_folder(&folder)?;
+            container::remove_folder(&folder)?;
             release_vfs(id, log);
             if options.force { Ok(()) } else { Err(Error::NoContainer { id: id.to_owned() }) }
         }
@@ -46,7 +43,7 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
                 Err(unknown) => log.warn(&line(&unknown)),
                 Ok(()) => {}
             }
-            remove_folder(&folder)?;
+            container::remove_folder(&folder)?;
             release_vfs(id, log);
             Ok(())
         }
@@ -66,7 +63,7 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
     cgroup::kill_and_wait(&container)?;
     let config = container.library.spec().ok();
     if let Some(mut bare) = config.clone() {
-        // libcontainer must not run them: see `hooks.rs`.
+        // libcontainer must not run them: see `poststop.rs`.
         bare.hooks = None;
         bare.save(&container.library.root)
             .map_err(|error| Error::library("delete", &id)(error.into()))?;
@@ -80,14 +77,5 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
         log.warn(&format!("container {id}: {}", line(&error)));
     }
     poststop::run(config.as_ref().and_then(|config| config.hooks.as_ref()), &state, log);
-    remove_folder(&container.library.root)
-}
-
-pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove", folder)(error))
-        }
-        _ => Ok(()),
-    }
+    container::remove_folder(&container.library.root)
 }

@@ -3,33 +3,17 @@
 //! changed by the flags.
 
 use std::fs::File;
-use std::io::{BufReader, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::io::BufReader;
+use std::path::Path;
 use std::process::ExitCode;
 
 use libcontainer::container::ContainerStatus;
-use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
-use libcontainer::syscall::syscall::SyscallType;
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::Pid;
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
-use rustix::io::Errno;
 
 use crate::cli::{self, Global};
 use crate::container::{self, Container};
 use crate::error::Error;
-use crate::libcontainer::errors;
-use crate::libcontainer::exec_leftovers;
-use crate::libcontainer::executor::Executor;
-use crate::libcontainer::groups;
-use crate::libcontainer::identity::{self, Identity};
-use crate::libcontainer::keyring;
-use crate::libcontainer::process_defaults;
-use crate::libcontainer::rlimits;
-use crate::libcontainer::seccomp::SeccompFilter;
-use crate::libcontainer::stdio;
+use crate::libcontainer::{process_defaults, tenant};
 use crate::tty::foreground;
 use crate::tty::terminal::Console;
 
@@ -37,31 +21,17 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
     let container = Container::load(global, &options.id)?;
     may_exec(&container, options.ignore_paused)?;
     let spec = spec_of(&container)?;
-    let mut process = match &options.process {
+    let process = match &options.process {
         Some(path) => read_process(path)?,
         None => process_from_flags(&spec, options)?,
     };
-    if let Some(pid) = container.init() {
-        process =
-            process_defaults::for_exec(process, &spec, Path::new(&format!("/proc/{pid}/root")));
-    }
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
-    has_folder(&container, process.cwd())?;
-    let filter = SeccompFilter::of(&spec, &mut process)?;
-    own_streams(&container, &process)?;
-    // After the filter, which asks for a capability until it is on.
-    let identity = Identity::of(&container, &mut process)?;
-    let executor = Executor::for_exec(filter, identity);
-    if container.record.keyring {
-        keyring::join(&options.id)?;
-    }
-    groups::clear()?;
-    rlimits::raise_hard_limits(Some(&process))?;
-    let names = exec_leftovers::SocketNames::keep(&container.library.root);
-    let built = build(global, options, &process, console.socket().as_deref(), executor);
-    names.remove();
-    let pid = built?;
+    let (process, executor) = tenant::adapt(&container, &spec, process)?;
+    let keyring = container.record.keyring.then_some(options.id.as_str());
+    crate::libcontainer::prepare_fork(keyring, Some(&process))?;
+    let socket = console.socket();
+    let pid = tenant::build(global, options, &container, &process, socket.as_deref(), executor)?;
     if let Some(path) = &options.pid_file {
         container::write_atomically(path, pid.to_string().as_bytes())?;
     }
@@ -83,58 +53,6 @@ fn may_exec(container: &Container, ignore_paused: bool) -> Result<(), Error> {
     Err(Error::CannotExec { id: container.id().to_owned(), why })
 }
 
-/// libcontainer says of a working directory that is not there no more than `ENOENT`, and Podman turns "no such file or directory"
-/// into exit code 127.
-fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
-    let Some(pid) = container.init() else { return Ok(()) };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // What else may be wrong shows when the process goes there.
-    let Ok(root) = open(format!("/proc/{pid}/root"), flags, Mode::empty()) else { return Ok(()) };
-    match openat2(root, cwd, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Err(Errno::NOENT) => {
-            Err(Error::NoFolder { id: container.id().to_owned(), cwd: cwd.to_owned() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// At a terminal it is the process's own that it gets, and not ours.
-fn own_streams(container: &Container, process: &Process) -> Result<(), Error> {
-    match (container.init(), process.terminal()) {
-        (None, _) | (_, Some(true)) => Ok(()),
-        (Some(pid), _) => {
-            let owner =
-                identity::host_id(container.id(), pid.as_raw(), "user", process.user().uid())?;
-            stdio::set_owner("self", owner)
-        }
-    }
-}
-
-fn build(
-    global: &Global,
-    options: &cli::Exec,
-    process: &Process,
-    socket: Option<&Path>,
-    executor: Executor,
-) -> Result<Pid, Error> {
-    let id = options.id.as_str();
-    let file = process_file(process)?;
-    let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(global.root())
-        .map_err(Error::library("exec in", id))?
-        .with_executor(executor)
-        .with_console_socket(socket)
-        .with_preserved_fds(options.preserve_fds.into())
-        .as_tenant()
-        // The terminal is ours to make, in the foreground too: libcontainer makes none there.
-        .with_detach(true)
-        .with_process(Some(path_of(&file)))
-        .with_ignore_paused(options.ignore_paused)
-        .build()
-        .map_err(|source| Error::inside("exec in", id, errors::first_error(), source))?;
-    Ok(Pid::from_raw(pid.as_raw()))
-}
-
 fn spec_of(container: &Container) -> Result<Spec, Error> {
     let path = container.library.bundle().join("config.json");
     Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
@@ -144,22 +62,6 @@ pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
     let file = File::open(path).map_err(Error::file("open", path))?;
     serde_json::from_reader(BufReader::new(file))
         .map_err(|source| Error::Json { path: path.to_owned(), source })
-}
-
-/// In memory: whatever kills us, a process's environment is not left lying about.
-fn process_file(process: &Process) -> Result<File, Error> {
-    let failed = Error::kernel("make a file in memory for the process");
-    let mut file =
-        File::from(memfd_create(c"runvf-process", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
-    let path = path_of(&file);
-    let text = serde_json::to_vec(process);
-    let text = text.map_err(|source| Error::Json { path: path.clone(), source })?;
-    file.write_all(&text).map_err(Error::file("write", path))?;
-    Ok(file)
-}
-
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn process_from_flags(spec: &Spec, options: &cli::Exec) -> Result<Process, Error> {

@@ -8,17 +8,14 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use libcgroups::common::{CgroupManager as _, ControllerOpt, DEFAULT_CGROUP_ROOT};
-use libcgroups::v2::manager::Manager as Unified;
 use libcontainer::oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec,
 };
 
 use crate::cli::{self, Global};
 use crate::container::Container;
-use crate::container::cgroup;
 use crate::error::Error;
-use crate::libcontainer::cpuset;
+use crate::libcontainer::cgroup_resources;
 
 pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error> {
     let mut container = Container::load(global, &options.id)?;
@@ -32,9 +29,9 @@ pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error
     let before = resources(&container)?;
     let after = merge(&before, &changes);
     is_sound(&after)?;
-    if let Err(error) = apply(&container, &after) {
+    if let Err(error) = cgroup_resources::apply(&container, &after) {
         // Some may have been written. What was right before is so again, or what fails now says nothing new.
-        let _ = apply(&container, &before);
+        let _ = cgroup_resources::apply(&container, &before);
         return Err(error);
     }
     container.record.resources = Some(after);
@@ -51,30 +48,6 @@ fn resources(container: &Container) -> Result<LinuxResources, Error> {
         Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })?;
     let linux = spec.linux().as_ref();
     Ok(linux.and_then(|linux| linux.resources().clone()).unwrap_or_default())
-}
-
-fn apply(container: &Container, resources: &LinuxResources) -> Result<(), Error> {
-    let id = container.id();
-    let failed = |source| Error::Limits { id: id.to_owned(), source };
-    let options = ControllerOpt {
-        resources,
-        disable_oom_killer: false,
-        oom_score_adj: None,
-        freezer_state: None,
-    };
-    let systemd = container.library.systemd();
-    let rest = if systemd { cpuset::without_cpuset(resources) } else { resources.clone() };
-    let manager = cgroup::manager(container)?;
-    let applied = manager.apply(&ControllerOpt { resources: &rest, ..options.clone() });
-    applied.map_err(|error| failed(Box::new(error)))?;
-    if let (true, Some(cgroup)) = (systemd, &container.record.cgroup) {
-        cpuset::apply(Some(resources), id, cgroup)?;
-        // systemd has no property for some of them, and libcgroups asks it for fewer still. runc writes them too.
-        let manager = Unified::new(DEFAULT_CGROUP_ROOT.into(), cgroup.clone());
-        let manager = manager.map_err(|error| failed(Box::new(error)))?;
-        manager.apply(&options).map_err(|error| failed(Box::new(error)))?;
-    }
-    Ok(())
 }
 
 pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
@@ -117,50 +90,13 @@ fn of_flags(options: &cli::Update) -> LinuxResources {
 fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
     let mut merged = old.clone();
     if let Some(new) = new.memory() {
-        let old = old.memory().unwrap_or_default();
-        let mut memory = old;
-        // An unlimited memory has unlimited swap, as with runc, unless swap is named.
-        let unlimited = (new.limit() == Some(-1)).then_some(-1);
-        memory
-            .set_limit(given(new.limit()).or(old.limit()))
-            .set_reservation(given(new.reservation()).or(old.reservation()))
-            .set_swap(given(new.swap()).or(unlimited).or(old.swap()));
-        merged.set_memory(Some(memory));
+        merged.set_memory(Some(merge_memory(old.memory().unwrap_or_default(), new)));
     }
     if let Some(new) = new.cpu() {
-        let old = old.cpu().clone().unwrap_or_default();
-        let mut cpu = old.clone();
-        let text = |new: &Option<String>, old: &Option<String>| {
-            new.clone().filter(|text| !text.is_empty()).or(old.clone())
-        };
-        cpu.set_shares(given(new.shares()).or(old.shares()))
-            .set_quota(given(new.quota()).or(old.quota()))
-            .set_period(given(new.period()).or(old.period()))
-            .set_burst(new.burst().or(old.burst()))
-            .set_idle(new.idle().or(old.idle()))
-            .set_realtime_runtime(given(new.realtime_runtime()).or(old.realtime_runtime()))
-            .set_realtime_period(given(new.realtime_period()).or(old.realtime_period()))
-            .set_cpus(text(new.cpus(), old.cpus()))
-            .set_mems(text(new.mems(), old.mems()));
-        merged.set_cpu(Some(cpu));
+        merged.set_cpu(Some(merge_cpu(&old.cpu().clone().unwrap_or_default(), new)));
     }
     if let Some(new) = new.block_io() {
-        let mut io = old.block_io().clone().unwrap_or_default();
-        let weight = given(new.weight()).or(io.weight());
-        io.set_weight(weight);
-        if let Some(devices) = new.throttle_read_bps_device() {
-            io.set_throttle_read_bps_device(Some(devices.clone()));
-        }
-        if let Some(devices) = new.throttle_write_bps_device() {
-            io.set_throttle_write_bps_device(Some(devices.clone()));
-        }
-        if let Some(devices) = new.throttle_read_iops_device() {
-            io.set_throttle_read_iops_device(Some(devices.clone()));
-        }
-        if let Some(devices) = new.throttle_write_iops_device() {
-            io.set_throttle_write_iops_device(Some(devices.clone()));
-        }
-        merged.set_block_io(Some(io));
+        merged.set_block_io(Some(merge_block_io(old.block_io().clone().unwrap_or_default(), new)));
     }
     if let Some(new) = new.pids().filter(|pids| pids.limit() != 0) {
         merged.set_pids(Some(new));
@@ -171,6 +107,52 @@ fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
         merged.set_unified(Some(unified));
     }
     merged
+}
+
+fn merge_memory(old: LinuxMemory, new: &LinuxMemory) -> LinuxMemory {
+    let mut memory = old;
+    // An unlimited memory has unlimited swap, as with runc, unless swap is named.
+    let unlimited = (new.limit() == Some(-1)).then_some(-1);
+    memory
+        .set_limit(given(new.limit()).or(old.limit()))
+        .set_reservation(given(new.reservation()).or(old.reservation()))
+        .set_swap(given(new.swap()).or(unlimited).or(old.swap()));
+    memory
+}
+
+fn merge_cpu(old: &LinuxCpu, new: &LinuxCpu) -> LinuxCpu {
+    let mut cpu = old.clone();
+    let text = |new: &Option<String>, old: &Option<String>| {
+        new.clone().filter(|text| !text.is_empty()).or(old.clone())
+    };
+    cpu.set_shares(given(new.shares()).or(old.shares()))
+        .set_quota(given(new.quota()).or(old.quota()))
+        .set_period(given(new.period()).or(old.period()))
+        .set_burst(new.burst().or(old.burst()))
+        .set_idle(new.idle().or(old.idle()))
+        .set_realtime_runtime(given(new.realtime_runtime()).or(old.realtime_runtime()))
+        .set_realtime_period(given(new.realtime_period()).or(old.realtime_period()))
+        .set_cpus(text(new.cpus(), old.cpus()))
+        .set_mems(text(new.mems(), old.mems()));
+    cpu
+}
+
+fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
+    let weight = given(new.weight()).or(io.weight());
+    io.set_weight(weight);
+    if let Some(devices) = new.throttle_read_bps_device() {
+        io.set_throttle_read_bps_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_write_bps_device() {
+        io.set_throttle_write_bps_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_read_iops_device() {
+        io.set_throttle_read_iops_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_write_iops_device() {
+        io.set_throttle_write_iops_device(Some(devices.clone()));
+    }
+    io
 }
 
 fn given<T: Default + PartialEq>(value: Option<T>) -> Option<T> {

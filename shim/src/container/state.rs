@@ -4,7 +4,8 @@
 //! system's path, which `state` prints, the cgroup and its limits, and the start time of the init process. Without the
 //! last a pid that the kernel gave to somebody else would be signalled as if it were the container's.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use libcontainer::container::{Container as Library, ContainerStatus};
 use nix::unistd::Pid;
@@ -69,6 +70,16 @@ pub(crate) fn folder(global: &Global, id: &str) -> Result<PathBuf, Error> {
         return Err(Error::BadId { id: id.chars().take(80).collect() });
     }
     Ok(global.root().join(id))
+}
+
+/// That it is not there is no error.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether libcontainer made it. Another runtime's container may be in the same root.

@@ -30,10 +30,18 @@ pub(crate) fn record_existing() {
 }
 
 /// And their cgroups, if nobody else is in them.
-pub(crate) fn kill_started(id: &str) -> Result<(), Error> {
+fn kill_started(id: &str) -> Result<(), Error> {
     let mut children = of(Pid::this());
     children.retain(|child| !OTHERS.get().is_some_and(|others| others.contains(child)));
     end_all(id, &children)
+}
+
+/// After a `create` that failed; what fails on the way is added to the error that began it.
+pub(crate) fn kill_started_after(id: &str, first: Error) -> Error {
+    match kill_started(id) {
+        Ok(()) => first,
+        Err(then) => first.followed_by(&then),
+    }
 }
 
 fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {

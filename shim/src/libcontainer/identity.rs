@@ -6,7 +6,7 @@
 //!   `NAMESPACE_TYPES`). runc enters it first. Coming from outside, the process is until then out of reach for those who are in the
 //!   container: to trace it, to read its descriptors or to send it a signal they would have to have a capability in the host's user
 //!   namespace. From then on it is not dumpable (setresuid(2)), as any process that `exec` adds.
-//! - At a terminal, for whoever is not root: the terminal is to be theirs (`streams.rs`), and only root may give it away.
+//! - At a terminal, for whoever is not root: the terminal is to be theirs (`stdio.rs`), and only root may give it away.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;

@@ -24,9 +24,9 @@ impl PrivateMountNs {
         let own = "/proc/self/ns/mnt";
         let namespace = File::open(own).map_err(Error::file("open", own))?;
         let folder = env::current_dir().map_err(Error::file("find", "."))?;
-        let aside = Self { namespace, folder };
+        let entered = Self { namespace, folder };
         unshare(CloneFlags::CLONE_NEWNS).map_err(Error::kernel("make a mount namespace"))?;
-        Ok(aside)
+        Ok(entered)
     }
 
     /// An empty file system of root's own.

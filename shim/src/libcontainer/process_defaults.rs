@@ -13,7 +13,7 @@ use std::path::Path;
 use libcontainer::oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
-use super::userns_mounts;
+use super::mount_options::is_bind;
 
 /// Far more than a file of accounts has.
 const LARGEST: u64 = 1 << 20;
@@ -24,13 +24,12 @@ const UMASK: u32 = 0o022;
 pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
     let process = spec.process().clone()?;
     let mounts = spec.mounts().iter().flatten().rev();
-    let over =
-        mounts.filter(|it| it.destination() == Path::new(PASSWD) && userns_mounts::is_bind(it));
+    let over = mounts.filter(|it| it.destination() == Path::new(PASSWD) && is_bind(it));
     let accounts = match over.filter_map(|mount| mount.source().as_deref()).next() {
         Some(source) => open(source, LOOK, Mode::empty()).ok().and_then(text),
         None => below(rootfs),
     };
-    let mut process = said(process, None, accounts);
+    let mut process = apply_defaults(process, None, accounts);
     let mut user = process.user().clone();
     user.set_umask(user.umask().or(Some(UMASK)));
     process.set_user(user);
@@ -47,10 +46,10 @@ pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Proces
     if process.rlimits().is_none() {
         process.set_rlimits(first.and_then(|first| first.rlimits().clone()));
     }
-    said(process, first.and_then(|first| first.capabilities().clone()), below(root))
+    apply_defaults(process, first.and_then(|first| first.capabilities().clone()), below(root))
 }
 
-fn said(
+fn apply_defaults(
     mut process: Process,
     capabilities: Option<LinuxCapabilities>,
     accounts: Option<String>,
@@ -134,15 +133,19 @@ mod tests {
     #[test]
     fn what_is_said_stays_and_what_is_not_is_as_with_runc() {
         let accounts = || Some("seven:x:7:7::/home/seven:".to_owned());
-        let told = |more: Value| said(process(more), None, accounts()).env().clone().unwrap();
+        let told =
+            |more: Value| apply_defaults(process(more), None, accounts()).env().clone().unwrap();
         assert_eq!(told(json!({})), ["HOME=/home/seven"]);
         assert_eq!(told(json!({ "env": ["HOME=/a", "HOME="] })), ["HOME=/home/seven"]);
         assert_eq!(told(json!({ "env": ["HOME=/a"] })), ["HOME=/a"]);
-        let none = said(process(json!({})), None, None);
+        let none = apply_defaults(process(json!({})), None, None);
         assert_eq!(none.capabilities(), &Some(no_capabilities()));
         assert_eq!(none.env().as_ref().unwrap(), &["HOME=/"]);
-        let some =
-            said(process(json!({ "capabilities": { "bounding": ["CAP_KILL"] } })), None, None);
+        let some = apply_defaults(
+            process(json!({ "capabilities": { "bounding": ["CAP_KILL"] } })),
+            None,
+            None,
+        );
         assert_ne!(some.capabilities(), &Some(no_capabilities()));
     }
 

@@ -2,7 +2,8 @@
 //! read-only, remount it with flags of their own, and so it runs; libcontainer binds it with the flags that are there, and
 //! nothing in such a container can be executed. So it is bound over itself without `noexec` before libcontainer forks.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use libcontainer::oci_spec::runtime::Spec;
 use nix::mount::MsFlags;
@@ -10,6 +11,12 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::private_mountns::{self, PrivateMountNs};
 use crate::error::Error;
+
+/// The path of a bundle's root file system.
+pub(crate) fn path_of(spec: &Spec, bundle: &Path) -> PathBuf {
+    let path = spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default();
+    fs::canonicalize(&path).unwrap_or(path)
+}
 
 /// The flags of its mount, if they forbid it.
 pub(crate) fn noexec_flags(spec: &Spec, rootfs: &Path) -> Option<FsFlags> {
@@ -19,12 +26,12 @@ pub(crate) fn noexec_flags(spec: &Spec, rootfs: &Path) -> Option<FsFlags> {
 }
 
 pub(crate) fn allow_execution(
-    aside: &PrivateMountNs,
+    mountns: &PrivateMountNs,
     rootfs: &Path,
     flags: FsFlags,
 ) -> Result<(), Error> {
-    aside.bind(rootfs, rootfs, MsFlags::MS_REC)?;
-    aside.set_flags(rootfs, kept(flags))
+    mountns.bind(rootfs, rootfs, MsFlags::MS_REC)?;
+    mountns.set_flags(rootfs, kept(flags))
 }
 
 /// The flags of a mount but `noexec`. Those of the access time stay if they are not named, mount(2).

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use libcontainer::oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Mount, Spec};
 use nix::mount::MsFlags;
 
+use super::mount_options::is_bind;
 use super::private_mountns::{self, PrivateMountNs};
 use crate::error::Error;
 
@@ -58,10 +59,10 @@ impl BindStaging {
         Ok(Some(Self { places: closed.into_iter().map(place).collect() }))
     }
 
-    pub(crate) fn fill(&self, aside: &PrivateMountNs) -> Result<(), Error> {
-        let shelf = Path::new(STAGING_DIR);
-        fs::create_dir_all(shelf).map_err(Error::file("make", shelf))?;
-        aside.mount_tmpfs(shelf, "mode=0711,size=64k")?;
+    pub(crate) fn mount(&self, mountns: &PrivateMountNs) -> Result<(), Error> {
+        let folder = Path::new(STAGING_DIR);
+        fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
+        mountns.mount_tmpfs(folder, "mode=0711,size=64k")?;
         for place in &self.places {
             // Something of the same kind, to bind it to.
             let made = match place.source.is_dir() {
@@ -69,12 +70,12 @@ impl BindStaging {
                 false => File::create_new(&place.path).map(drop),
             };
             made.map_err(Error::file("make", &place.path))?;
-            aside.bind(&place.source, &place.path, place.deep)?;
+            mountns.bind(&place.source, &place.path, place.deep)?;
         }
         Ok(())
     }
 
-    pub(crate) fn named_in(&self, spec: &Spec) -> Spec {
+    pub(crate) fn patch_spec(&self, spec: &Spec) -> Spec {
         let mut mounts = spec.mounts().clone().unwrap_or_default();
         for place in &self.places {
             mounts[place.index].set_source(Some(place.path.clone()));
@@ -83,12 +84,6 @@ impl BindStaging {
         spec.set_mounts(Some(mounts));
         spec
     }
-}
-
-pub(crate) fn is_bind(mount: &Mount) -> bool {
-    let options = mount.options().iter().flatten();
-    mount.typ().as_deref() == Some("bind")
-        || options.into_iter().any(|one| one == "bind" || one == "rbind")
 }
 
 fn depth(mount: &Mount) -> MsFlags {
@@ -160,8 +155,8 @@ mod tests {
             "linux": { "namespaces": [{ "type": namespace }, { "type": "mount" }], "uidMappings": mapping, "gidMappings": mapping },
         });
         let spec: Spec = serde_json::from_value(spec).unwrap();
-        let shelf = BindStaging::new(&spec).unwrap()?;
-        let mounts = shelf.named_in(&spec).mounts().clone().unwrap();
+        let staging = BindStaging::new(&spec).unwrap()?;
+        let mounts = staging.patch_spec(&spec).mounts().clone().unwrap();
         assert_eq!(mounts[0].source().as_deref(), Some(folder.join("nothing").as_path()));
         mounts[1].source().clone()
     }
