@@ -112,7 +112,7 @@ impl Command {
     }
 
     /// The container that the command makes.
-    pub(crate) fn of_new(&self) -> Option<&str> {
+    pub(crate) fn new_id(&self) -> Option<&str> {
         match self {
             Self::Create(options) => Some(&options.id),
             Self::Run(options) => Some(&options.create.id),
@@ -122,7 +122,7 @@ impl Command {
     }
 
     /// The container that must be there already.
-    pub(crate) fn of_existing(&self) -> Option<&str> {
+    pub(crate) fn existing_id(&self) -> Option<&str> {
         match self {
             Self::Start(options)
             | Self::State(options)
@@ -147,7 +147,7 @@ impl Command {
     }
 
     /// What runc returns when it fails itself; with `exec` that must not look like the process's own 1.
-    pub(crate) fn failure(&self) -> ExitCode {
+    pub(crate) fn failure_code(&self) -> ExitCode {
         match self {
             Self::Exec(_) => ExitCode::from(255),
             _ => ExitCode::FAILURE,

@@ -1,6 +1,7 @@
 //! A container that exists: its record, its cgroup, signals to its processes, and what the kernel killed in it.
 
 mod atomic_write;
+mod bundle;
 pub(crate) mod cgroup;
 pub(crate) mod cgroup_path;
 pub(crate) mod cgroup_stats;
@@ -10,5 +11,6 @@ pub(crate) mod signal;
 mod state;
 
 pub(crate) use atomic_write::write_atomically;
+pub(crate) use bundle::load_spec;
 pub(crate) use record::Record;
-pub(crate) use state::{Container, folder, is_ours, remove_folder, status_name};
+pub(crate) use state::{Container, folder, made_by_libcontainer, remove_folder, status_name};

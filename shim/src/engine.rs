@@ -29,7 +29,7 @@ use crate::log::Log;
 use crate::vf::check_vfs;
 
 /// What a container's VFs depend on. Such a command must be understood, or it is not done.
-const OURS: [&str; 5] = ["create", "run", "restore", "start", "delete"];
+const VF_COMMANDS: [&str; 5] = ["create", "run", "restore", "start", "delete"];
 
 pub(crate) struct Delegated {
     engine: Engine,
@@ -42,7 +42,7 @@ pub(crate) fn select(
     config: &Config,
     log: &Log,
 ) -> Result<Option<Delegated>, Error> {
-    if let Some(id) = command.of_existing() {
+    if let Some(id) = command.existing_id() {
         match Record::find(global, id) {
             Ok(Some(record)) => {
                 return Ok(Some(Delegated { engine: record.engine(), record: Some(record) }));
@@ -52,27 +52,27 @@ pub(crate) fn select(
             Err(bad) if matches!(command, Command::Delete(_)) => log.warn(&error::line(&bad)),
             Err(bad) => return Err(bad),
         }
-        if container::is_ours(global, id)? {
+        if container::made_by_libcontainer(global, id)? {
             return Ok(None);
         }
     }
-    if let Some(id) = command.of_new() {
-        is_free(global, id)?;
+    if let Some(id) = command.new_id() {
+        check_id_unused(global, id)?;
     }
     let Some(name) = config.engine() else { return Ok(None) };
     Ok(Some(Delegated { engine: Engine::find(name)?, record: None }))
 }
 
 /// For a command line that runvf does not understand: perhaps the engine does. Returns if there is none, or if it cannot be.
-pub(crate) fn try_unknown() -> Option<Error> {
+pub(crate) fn try_unknown_command() -> Option<Error> {
     let config = Config::load().ok()?;
     let name = config.engine()?;
     let line = command_line::typed();
-    if command_line::command(&line).is_none_or(|command| OURS.contains(&command)) {
+    if command_line::command(&line).is_none_or(|command| VF_COMMANDS.contains(&command)) {
         return None;
     }
     match Engine::find(name) {
-        Ok(engine) => Some(engine.replace_us(line)),
+        Ok(engine) => Some(engine.exec(line)),
         Err(error) => Some(error),
     }
 }
@@ -92,24 +92,24 @@ impl Delegated {
             Command::Start(options) => {
                 if let Some(request) = record.map(|record| record.request()).transpose()?.flatten()
                 {
-                    let pid = engine.init_of(global.root.as_deref(), &options.id)?;
+                    let pid = engine.init_pid(global.root.as_deref(), &options.id)?;
                     check_vfs(&request, &options.id, pid)?;
                 }
-                Err(engine.replace_us(command_line::typed()))
+                Err(engine.exec(command_line::typed()))
             }
             Command::Restore(options) => restore::restore(&engine, global, options, config),
             Command::Delete(options) => {
                 delete::delete(&engine, record.as_ref(), global, options, log)
             }
-            _ => Err(engine.replace_us(command_line::typed())),
+            _ => Err(engine.exec(command_line::typed())),
         }
     }
 }
 
 /// Whoever makes a container, its id must not be another's: the claims on VFs go by it.
-fn is_free(global: &Global, id: &str) -> Result<(), Error> {
+fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     let exists = || Err(Error::Exists { id: id.to_owned() });
-    if container::is_ours(global, id)? {
+    if container::made_by_libcontainer(global, id)? {
         return exists();
     }
     match Record::find(global, id) {

@@ -77,7 +77,7 @@ pub(crate) enum Error {
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
     #[error("{} {problem}", .path.display())]
-    BadRoot { path: PathBuf, problem: &'static str },
+    BadRootfs { path: PathBuf, problem: &'static str },
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(
@@ -103,7 +103,7 @@ pub(crate) enum Error {
 
     /// What libcontainer wraps four times, and engines match on.
     #[error("cannot {action} container {id}: {problem}")]
-    Inside { action: &'static str, id: String, problem: String },
+    LibraryLogged { action: &'static str, id: String, problem: String },
 
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
@@ -119,10 +119,10 @@ pub(crate) enum Error {
          open that folder, or have `engine = \"runc\"` in {}",
         .folder.display(), RUNTIME_TOML
     )]
-    OutOfReach { folder: PathBuf },
+    UnreachableMount { folder: PathBuf },
 
     #[error("cannot exec in container {id}: working directory {}: no such file or directory", .cwd.display())]
-    NoFolder { id: String, cwd: PathBuf },
+    NoWorkingDir { id: String, cwd: PathBuf },
 
     #[error("cannot change the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
@@ -131,7 +131,7 @@ pub(crate) enum Error {
     #[error("{}", .0.line())]
     Vf(Box<vf::Error>),
     #[error("{first} (and then: {then})")]
-    Twice { first: Box<Error>, then: String },
+    FollowedBy { first: Box<Error>, then: String },
 }
 
 impl From<vf::Error> for Error {
@@ -154,7 +154,7 @@ impl Error {
     }
 
     /// For `create` and `exec`. `first`: the first error that libcontainer logged, `libcontainer/errors.rs`.
-    pub(crate) fn inside(
+    pub(crate) fn library_logged(
         action: &'static str,
         id: &str,
         first: Option<String>,
@@ -166,14 +166,14 @@ impl Error {
             problem.starts_with("failed to run ") || line(&source).contains(problem)
         };
         match first {
-            Some(problem) if whole(&problem) => Self::Inside { action, id, problem },
+            Some(problem) if whole(&problem) => Self::LibraryLogged { action, id, problem },
             detail => Self::Library { action, id, detail, source: Box::new(source) },
         }
     }
 
     /// Adds what failed while the consequences of this error were undone.
     pub(crate) fn followed_by(self, then: &Self) -> Self {
-        Self::Twice { first: Box::new(self), then: line(then) }
+        Self::FollowedBy { first: Box::new(self), then: line(then) }
     }
 
     pub(crate) fn library(

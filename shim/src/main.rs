@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => return Log::default().fail(&error),
     };
-    let failure = arguments.command.failure();
+    let failure = arguments.command.failure_code();
     dispatch(arguments, &log).unwrap_or_else(|error| {
         log.fail(&error);
         failure
@@ -65,8 +65,8 @@ fn refuse(usage: &clap::Error) -> ExitCode {
     }
     let text = usage.to_string();
     let problem = first_paragraph(&text);
-    let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
-    log.fail(&engine::try_unknown().unwrap_or(Error::Usage { problem }))
+    let log = Log::open_from_args(std::env::args_os().skip(1)).unwrap_or_default();
+    log.fail(&engine::try_unknown_command().unwrap_or(Error::Usage { problem }))
 }
 
 /// What clap says before it goes on to tips and usage.
@@ -84,7 +84,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         _ => {}
     }
     let config = match Config::load() {
-        Err(error) if arguments.command.of_new().is_some() => return Err(error),
+        Err(error) if arguments.command.new_id().is_some() => return Err(error),
         // What it says matters for new containers. The others must stay manageable.
         Err(error) => {
             log.warn(&error::line(&error));

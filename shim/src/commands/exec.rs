@@ -20,7 +20,7 @@ use crate::tty::terminal::Console;
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
     may_exec(&container, options.ignore_paused)?;
-    let spec = spec_of(&container)?;
+    let spec = container::load_spec(container.library.bundle())?;
     let process = match &options.process {
         Some(path) => read_process(path)?,
         None => process_from_flags(&spec, options)?,
@@ -51,11 +51,6 @@ fn may_exec(container: &Container, ignore_paused: bool) -> Result<(), Error> {
         ContainerStatus::Created | ContainerStatus::Creating => "a not yet started",
     };
     Err(Error::CannotExec { id: container.id().to_owned(), why })
-}
-
-fn spec_of(container: &Container) -> Result<Spec, Error> {
-    let path = container.library.bundle().join("config.json");
-    Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
 }
 
 pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use libcontainer::oci_spec::runtime::Spec;
 use nix::unistd::Pid;
 
 use super::create;
@@ -11,6 +10,7 @@ use super::delete;
 use super::start;
 use crate::cli::{self, Global};
 use crate::config::Config;
+use crate::container;
 use crate::error::Error;
 use crate::log::Log;
 use crate::tty::foreground;
@@ -56,8 +56,6 @@ fn start_and_wait(
 }
 
 fn wants_terminal(bundle: &Path) -> Result<bool, Error> {
-    let path = bundle.join("config.json");
-    let spec =
-        Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })?;
+    let spec = container::load_spec(bundle)?;
     Ok(spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false))
 }

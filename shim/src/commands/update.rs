@@ -9,11 +9,11 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use libcontainer::oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec,
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources,
 };
 
 use crate::cli::{self, Global};
-use crate::container::Container;
+use crate::container::{self, Container};
 use crate::error::Error;
 use crate::libcontainer::cgroup_resources;
 
@@ -43,9 +43,7 @@ fn resources(container: &Container) -> Result<LinuxResources, Error> {
     if let Some(resources) = &container.record.resources {
         return Ok(resources.clone());
     }
-    let path = container.library.bundle().join("config.json");
-    let spec =
-        Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })?;
+    let spec = container::load_spec(container.library.bundle())?;
     let linux = spec.linux().as_ref();
     Ok(linux.and_then(|linux| linux.resources().clone()).unwrap_or_default())
 }

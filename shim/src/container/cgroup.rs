@@ -14,16 +14,16 @@ use libcontainer::error::LibcontainerError;
 use nix::libc;
 use nix::unistd::Pid;
 
-use super::cgroup_path::{self, ROOT};
+use super::cgroup_path::{self, CGROUP_ROOT};
 use super::signal;
 use super::state::Container;
 use crate::error::Error;
 
 /// `YoukiConfig::save`
-const CONFIGURATION: &str = "youki_config.json";
+const CONFIG_FILE: &str = "youki_config.json";
 
 /// As long as runc waits for a killed container (`delete.go`, `killContainer`).
-const PATIENCE: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn manager(container: &Container) -> Result<AnyCgroupManager, Error> {
     let id = container.id();
@@ -53,7 +53,7 @@ pub(crate) fn pids(manager: &AnyCgroupManager) -> Vec<Pid> {
 
 /// Kills everything in the cgroup and waits until it is gone.
 pub(crate) fn kill_and_wait(container: &Container) -> Result<(), Error> {
-    if container.was_cut_short() {
+    if container.is_incomplete() {
         // libcontainer's first state does not say whose the cgroup is, and there may be processes in it.
         return match kill_by_config(&container.library.root, container.id()) {
             Err(alive @ Error::Unkillable { .. }) => Err(alive),
@@ -64,7 +64,7 @@ pub(crate) fn kill_and_wait(container: &Container) -> Result<(), Error> {
     match manager(container) {
         Ok(manager) => sweep_with(container.id(), &manager),
         // Without a configuration no process was ever put there.
-        Err(_) if !container.library.root.join(CONFIGURATION).exists() => Ok(()),
+        Err(_) if !container.library.root.join(CONFIG_FILE).exists() => Ok(()),
         // systemd may not answer. Where the processes are is known without it.
         Err(unknown) => match own(container) {
             Some(cgroup) => sweep_all(container.id(), || listed(cgroup), || {}),
@@ -78,7 +78,7 @@ pub(crate) fn kill_and_wait(container: &Container) -> Result<(), Error> {
 pub(crate) fn kill_at_once(container: &Container) {
     if let Some(cgroup) = own(container) {
         // Where there is no such file, the list must do.
-        let _ = fs::write(Path::new(ROOT).join(cgroup).join("cgroup.kill"), "1");
+        let _ = fs::write(Path::new(CGROUP_ROOT).join(cgroup).join("cgroup.kill"), "1");
     }
 }
 
@@ -92,7 +92,7 @@ fn own(container: &Container) -> Option<&Path> {
 /// The processes of a cgroup of version 2, and of those below it.
 fn listed(cgroup: &Path) -> Vec<Pid> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(ROOT).join(cgroup)];
+    let mut folders = vec![Path::new(CGROUP_ROOT).join(cgroup)];
     while let Some(folder) = folders.pop() {
         let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         found.extend(text.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
@@ -125,7 +125,7 @@ fn sweep_with(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
 }
 
 fn sweep_all(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(), Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + KILL_TIMEOUT;
     loop {
         let pids = list();
         if pids.is_empty() {
@@ -133,7 +133,7 @@ fn sweep_all(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(
         }
         if Instant::now() > deadline {
             let id = id.to_owned();
-            return Err(Error::Unkillable { id, seconds: PATIENCE.as_secs() });
+            return Err(Error::Unkillable { id, seconds: KILL_TIMEOUT.as_secs() });
         }
         for pid in pids {
             // ESRCH: gone already. Anything else shows at the deadline.

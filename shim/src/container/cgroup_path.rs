@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// What is wrong with the cgroup that a spec names for the cgroupfs driver, if anything. libcontainer puts whatever container there, and
 /// kills all that is in it and below when the container ends; the root's device filter would be the host's. (runc refuses a cgroup with
 /// processes from 1.2 on, and warns before.)
 pub(crate) fn problem_with(path: &Path) -> Option<String> {
-    unfit_below(Path::new(ROOT), path)
+    unfit_below(Path::new(CGROUP_ROOT), path)
 }
 
 fn unfit_below(root: &Path, path: &Path) -> Option<String> {

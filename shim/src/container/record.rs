@@ -10,7 +10,7 @@ use super::atomic_write::write_atomically;
 use super::cgroup_path;
 use crate::error::Error;
 
-pub(super) const FILE: &str = "runvf.json";
+pub(super) const RECORD_FILE: &str = "runvf.json";
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -44,7 +44,7 @@ impl Record {
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(FILE);
+        let path = folder.join(RECORD_FILE);
         let text = serde_json::to_vec(self);
         let text = text.map_err(|source| Error::Json { path: path.clone(), source })?;
         write_atomically(&path, &text)
@@ -52,7 +52,7 @@ impl Record {
 
     /// `None` while the container is being created, or if that was cut short.
     pub(super) fn load(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
+        serde_json::from_slice(&fs::read(folder.join(RECORD_FILE)).ok()?).ok()
     }
 }
 

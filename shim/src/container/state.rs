@@ -53,7 +53,7 @@ impl Container {
     }
 
     /// Its create ended before libcontainer had noted an init process; there may be one.
-    pub(crate) fn was_cut_short(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.library.state.pid.is_none() && self.record == Record::default()
     }
 
@@ -83,9 +83,9 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
 }
 
 /// Whether libcontainer made it. Another runtime's container may be in the same root.
-pub(crate) fn is_ours(global: &Global, id: &str) -> Result<bool, Error> {
+pub(crate) fn made_by_libcontainer(global: &Global, id: &str) -> Result<bool, Error> {
     let folder = folder(global, id)?;
-    Ok([record::FILE, "youki_config.json"].iter().any(|file| folder.join(file).exists()))
+    Ok([record::RECORD_FILE, "youki_config.json"].iter().any(|file| folder.join(file).exists()))
 }
 
 pub(crate) fn status_name(status: ContainerStatus) -> &'static str {

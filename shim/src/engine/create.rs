@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::bundle::Bundle;
 use super::command_line;
-use super::delete::end;
+use super::delete;
 use super::program::Engine;
 use super::record::Record;
 use crate::cli::{self, Global};
@@ -37,7 +37,7 @@ impl Creation<'_> {
         let status = self.make(&bundle, grant.is_some(), command_line::typed())?;
         if !status.success() {
             // Its own log has the reason.
-            return self.engine.code(status, "create");
+            return self.engine.exit_code(status, "create");
         }
         if let Some(grant) = grant {
             self.attach(&grant).map_err(|first| self.undo(first))?;
@@ -55,10 +55,10 @@ impl Creation<'_> {
         let grant = self.grant(&bundle)?;
         let Some(grant) = grant else {
             if !options.detach && !options.keep {
-                return Err(self.engine.replace_us(command_line::typed()));
+                return Err(self.engine.exec(command_line::typed()));
             }
             let status = self.make(&bundle, false, command_line::typed())?;
-            return self.engine.code(status, "run");
+            return self.engine.exit_code(status, "run");
         };
         let socket = self.options.console_socket.as_deref();
         let console = Console::new(bundle.wants_terminal(), options.detach, socket)?;
@@ -67,12 +67,14 @@ impl Creation<'_> {
         let create = command_line::create(self.global, self.options, console.socket().as_deref());
         let status = self.make(&bundle, true, create)?;
         if !status.success() {
-            return self.engine.code(status, "create");
+            return self.engine.exit_code(status, "create");
         }
         let pid = self.attach(&grant).map_err(|first| self.undo(first))?;
         match self.start_and_wait(options, pid, console) {
             Ok(code) if options.detach || options.keep => Ok(code),
-            Ok(code) => end(&self.engine, self.global, &self.options.id, self.log).map(|()| code),
+            Ok(code) => {
+                delete::remove(&self.engine, self.global, &self.options.id, self.log).map(|()| code)
+            }
             Err(first) => Err(self.undo(first)),
         }
     }
@@ -111,7 +113,7 @@ impl Creation<'_> {
             let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
             return text.trim().parse().map_err(|_| unknown());
         }
-        self.engine.init_of(self.global.root.as_deref(), id)
+        self.engine.init_pid(self.global.root.as_deref(), id)
     }
 
     fn start_and_wait(
@@ -139,7 +141,7 @@ impl Creation<'_> {
             // There is no such process any more.
             let _ = fs::remove_file(path);
         }
-        match end(&self.engine, self.global, &self.options.id, self.log) {
+        match delete::remove(&self.engine, self.global, &self.options.id, self.log) {
             Ok(()) => first,
             Err(then) => first.followed_by(&then),
         }

@@ -23,12 +23,12 @@ pub(super) fn delete(
     if status.success() || is_gone(engine, global, id) {
         forget(record, global, id, log);
     }
-    engine.code(status, "delete")
+    engine.exit_code(status, "delete")
 }
 
 /// For a container that runvf itself has had made and does not want any more.
-pub(super) fn end(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
-    let gone = engine.ask(global.root.as_deref(), &["delete", "--force"], id).map(drop);
+pub(super) fn remove(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
+    let gone = engine.query(global.root.as_deref(), &["delete", "--force"], id).map(drop);
     if gone.is_ok() || is_gone(engine, global, id) {
         forget(None, global, id, log);
     }
@@ -47,7 +47,7 @@ fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
 
 /// By its engine's word, which is runc's or crun's. A `state` that fails otherwise must not cost a living container its VFs.
 fn is_gone(engine: &Engine, global: &Global, id: &str) -> bool {
-    match engine.ask(global.root.as_deref(), &["state"], id) {
+    match engine.query(global.root.as_deref(), &["state"], id) {
         Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
             .iter()
             .any(|text| problem.contains(text)),

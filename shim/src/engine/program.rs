@@ -13,7 +13,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::error::Error;
 
 /// Searched after PATH: what starts a runtime may have none.
-const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const FALLBACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Engine {
@@ -29,7 +29,7 @@ impl Engine {
 
     fn find_in(name: &str, path: &OsStr, myself: &Path) -> Result<Self, Error> {
         let folders: Vec<PathBuf> =
-            std::env::split_paths(path).chain(std::env::split_paths(USUAL)).collect();
+            std::env::split_paths(path).chain(std::env::split_paths(FALLBACK_PATH)).collect();
         // An absolute path joined to anything is itself.
         let mut candidates = folders.iter().map(|folder| folder.join(name));
         let program = candidates.find(|path| path.is_absolute() && is_program(path));
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Runs it in place of this process. Returns only if it cannot.
-    pub(super) fn replace_us(&self, line: impl IntoIterator<Item = OsString>) -> Error {
+    pub(super) fn exec(&self, line: impl IntoIterator<Item = OsString>) -> Error {
         Error::file("run", &self.program)(Command::new(&self.program).args(line).exec())
     }
 
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Runs one of its commands on a container and returns what it prints.
-    pub(super) fn ask(
+    pub(super) fn query(
         &self,
         root: Option<&Path>,
         command: &[&str],
@@ -80,15 +80,17 @@ impl Engine {
     }
 
     /// The pid of a container's init process, by the engine's word.
-    pub(super) fn init_of(&self, root: Option<&Path>, id: &str) -> Result<i32, Error> {
-        let state: serde_json::Value = serde_json::from_slice(&self.ask(root, &["state"], id)?)
-            .map_err(|source| Error::Json { path: format!("the state of {id}").into(), source })?;
+    pub(super) fn init_pid(&self, root: Option<&Path>, id: &str) -> Result<i32, Error> {
+        let state: serde_json::Value =
+            serde_json::from_slice(&self.query(root, &["state"], id)?).map_err(|source| {
+                Error::Json { path: format!("the state of {id}").into(), source }
+            })?;
         let pid = state["pid"].as_i64().and_then(|pid| pid.try_into().ok());
         pid.ok_or_else(|| Error::InitGone { id: id.to_owned(), pid: 0, why: None })
     }
 
     /// The exit code of a child, for our own.
-    pub(super) fn code(&self, status: ExitStatus, command: &str) -> Result<ExitCode, Error> {
+    pub(super) fn exit_code(&self, status: ExitStatus, command: &str) -> Result<ExitCode, Error> {
         match (status.code(), status.signal()) {
             (Some(code), _) => Ok(ExitCode::from(code as u8)),
             // It could not say so itself.
@@ -153,10 +155,10 @@ mod tests {
     #[test]
     fn what_an_engine_says_is_what_is_told() {
         let sh = Engine { program: "/bin/sh".into() };
-        assert_eq!(sh.ask(None, &["-c", "echo $0"], "abc").unwrap(), b"abc\n");
-        let told = line(&sh.ask(None, &["-c", "echo no >&2; exit 1"], "abc").unwrap_err());
+        assert_eq!(sh.query(None, &["-c", "echo $0"], "abc").unwrap(), b"abc\n");
+        let told = line(&sh.query(None, &["-c", "echo no >&2; exit 1"], "abc").unwrap_err());
         assert!(told.ends_with(": no"), "{told}");
         let killed = sh.run(["-c", "kill -9 $$"].map(OsString::from)).unwrap();
-        assert!(sh.code(killed, "create").is_err());
+        assert!(sh.exit_code(killed, "create").is_err());
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::vf::parse_request;
 
 /// On a tmpfs, as all that describes containers: a reboot voids them together.
-const FOLDER: &str = "/run/runvf/delegated";
+const RECORDS_DIR: &str = "/run/runvf/delegated";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -40,15 +40,15 @@ impl Record {
     }
 
     pub(super) fn find(global: &Global, id: &str) -> Result<Option<Self>, Error> {
-        Self::read(&path(Path::new(FOLDER), global, id)?)
+        Self::read(&path(Path::new(RECORDS_DIR), global, id)?)
     }
 
     pub(super) fn save(&self, global: &Global, id: &str) -> Result<(), Error> {
-        self.write(&path(Path::new(FOLDER), global, id)?)
+        self.write(&path(Path::new(RECORDS_DIR), global, id)?)
     }
 
     pub(super) fn remove(global: &Global, id: &str) -> Result<(), Error> {
-        let path = path(Path::new(FOLDER), global, id)?;
+        let path = path(Path::new(RECORDS_DIR), global, id)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::file("remove", path)(error))
@@ -86,7 +86,7 @@ impl Record {
 
     /// Whether its engine knows a container of that id.
     pub(super) fn is_alive(&self, id: &str) -> bool {
-        self.engine().ask(self.root.as_deref(), &["state"], id).is_ok()
+        self.engine().query(self.root.as_deref(), &["state"], id).is_ok()
     }
 }
 

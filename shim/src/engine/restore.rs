@@ -28,12 +28,12 @@ pub(super) fn restore(
     }
     if !options.detach {
         // It waits for the container and deletes it.
-        return Err(engine.replace_us(command_line::typed()));
+        return Err(engine.exec(command_line::typed()));
     }
     Record::new(engine, global, &bundle).save(global, id)?;
     let status = engine.run(command_line::typed());
     if !matches!(&status, Ok(status) if status.success()) {
         Record::remove(global, id)?;
     }
-    engine.code(status?, "restore")
+    engine.exit_code(status?, "restore")
 }

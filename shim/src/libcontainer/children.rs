@@ -19,20 +19,20 @@ use crate::container::signal;
 use crate::error::Error;
 
 /// As long as a container that is deleted has.
-const PATIENCE: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Those of whoever became runvf (`collector & exec runvf run sensor`).
-static OTHERS: OnceLock<Vec<Pid>> = OnceLock::new();
+static EXISTING: OnceLock<Vec<Pid>> = OnceLock::new();
 
 /// To be called before anything is started.
 pub(crate) fn record_existing() {
-    OTHERS.get_or_init(|| of(Pid::this()));
+    EXISTING.get_or_init(|| of(Pid::this()));
 }
 
 /// And their cgroups, if nobody else is in them.
 fn kill_started(id: &str) -> Result<(), Error> {
     let mut children = of(Pid::this());
-    children.retain(|child| !OTHERS.get().is_some_and(|others| others.contains(child)));
+    children.retain(|child| !EXISTING.get().is_some_and(|others| others.contains(child)));
     end_all(id, &children)
 }
 
@@ -51,11 +51,14 @@ fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {
         // Nobody else has its number as long as we have not waited for it.
         let _ = signal::send(*child, libc::SIGKILL);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + KILL_TIMEOUT;
     for child in children {
         while matches!(waitpid(*child, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
             if Instant::now() > deadline {
-                return Err(Error::Unkillable { id: id.to_owned(), seconds: PATIENCE.as_secs() });
+                return Err(Error::Unkillable {
+                    id: id.to_owned(),
+                    seconds: KILL_TIMEOUT.as_secs(),
+                });
             }
             sleep(Duration::from_millis(5));
         }

@@ -11,7 +11,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::close;
 
 /// More than libcontainer opens between here and there. The kernel gives the lowest number that is free.
-const MORE: RawFd = 64;
+const FD_MARGIN: RawFd = 64;
 
 /// The numbers that may be open in the container's process.
 #[derive(Debug, Clone, Copy)]
@@ -21,17 +21,17 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     /// Before libcontainer forks: afterwards `/proc` is whatever the container has there.
-    pub(crate) fn now() -> Self {
+    pub(crate) fn scan() -> Self {
         let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
         let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
-        Self { end: numbers.max().unwrap_or_default() + MORE }
+        Self { end: numbers.max().unwrap_or_default() + FD_MARGIN }
     }
 
     /// What the engine hands in (`--preserve-fds`) stays, and so do pipes and sockets, which lead nowhere and which libcontainer
     /// still needs, and the file in memory that errors go to.
-    pub(crate) fn close_ways_out(self) {
+    pub(crate) fn close_escapes(self) {
         for number in 3..self.end {
-            if is_way_out(number) {
+            if is_escape(number) {
                 // It was open.
                 let _ = close(number);
             }
@@ -40,7 +40,7 @@ impl Descriptors {
 }
 
 /// A folder, or a program. Of no such thing does libcontainer have need once it asks for the container's program.
-fn is_way_out(number: RawFd) -> bool {
+fn is_escape(number: RawFd) -> bool {
     // SAFETY: not -1; it is used for two questions, to which EBADF is the answer if it is not open.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     let own = fcntl(descriptor, FcntlArg::F_GETFD)
@@ -64,15 +64,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plain = File::create(folder.path().join("plain")).unwrap();
         let (reading, _writing) = std::io::pipe().unwrap();
-        let way_out = |file: &File| is_way_out(file.as_raw_fd());
+        let way_out = |file: &File| is_escape(file.as_raw_fd());
         let open = |path: &str| File::open(path).unwrap();
         assert!(way_out(&open("/")) && way_out(&open("/bin/true")));
-        assert!(!way_out(&plain) && !is_way_out(reading.as_raw_fd()));
-        assert!(!is_way_out(1_000_000));
+        assert!(!way_out(&plain) && !is_escape(reading.as_raw_fd()));
+        assert!(!is_escape(1_000_000));
         // As one is that an engine hands in.
         let preserved = open("/");
         fcntl(&preserved, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
         assert!(!way_out(&preserved));
-        assert!(Descriptors::now().end > preserved.as_raw_fd());
+        assert!(Descriptors::scan().end > preserved.as_raw_fd());
     }
 }

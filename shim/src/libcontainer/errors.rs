@@ -19,25 +19,25 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::error::Error;
 use crate::log::Log;
 
-static KEPT: OnceLock<File> = OnceLock::new();
+static ERROR_EVENTS: OnceLock<File> = OnceLock::new();
 
 /// Longer events are cut: a container's config is among them.
-const LONGEST: usize = 500;
+const MAX_EVENT_BYTES: usize = 500;
 
 pub(crate) fn install(log: &Log, debug: bool) -> Result<(), Error> {
     let memory = memfd_create(c"runvf-errors", MFdFlags::MFD_CLOEXEC)
         .map_err(Error::kernel("make a file in memory"))?;
     // Both fail only if called twice, and `main` calls once.
-    let _ = KEPT.set(File::from(memory));
+    let _ = ERROR_EVENTS.set(File::from(memory));
     let _ = tracing::subscriber::set_global_default(Events { log: debug.then(|| log.clone()) });
     Ok(())
 }
 
 /// The first error event so far, of this process and those it forked.
 pub(crate) fn first_error() -> Option<String> {
-    let mut start = [0; LONGEST];
+    let mut start = [0; MAX_EVENT_BYTES];
     // Not `read`: the writers share the file's position.
-    let length = KEPT.get()?.read_at(&mut start, 0).ok()?;
+    let length = ERROR_EVENTS.get()?.read_at(&mut start, 0).ok()?;
     let text = String::from_utf8_lossy(&start[..length]);
     let first = text.lines().next()?.trim();
     Some(first.strip_prefix("failed to initialize container process: ").unwrap_or(first).to_owned())
@@ -50,7 +50,7 @@ struct Events {
 
 impl Events {
     fn keep(text: &str) -> io::Result<()> {
-        match KEPT.get() {
+        match ERROR_EVENTS.get() {
             Some(mut file) => file.write_all(format!("{text}\n").as_bytes()),
             None => Ok(()),
         }
@@ -74,7 +74,7 @@ impl Subscriber for Events {
             .0
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
-            .take(LONGEST / 4)
+            .take(MAX_EVENT_BYTES / 4)
             .collect();
         if *event.metadata().level() == Level::ERROR {
             // Without it the error says less, and that is all.

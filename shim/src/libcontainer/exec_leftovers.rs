@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
 /// The lock is had alone for as long as it takes to read a folder, unless its holder is stopped there.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-const LOCK: &str = "exec.lock";
+const LOCK_FILE: &str = "exec.lock";
 
 /// While this is there, nobody removes such names from the folder.
 pub(crate) struct SocketNames {
@@ -28,18 +28,19 @@ pub(crate) struct SocketNames {
 }
 
 impl SocketNames {
-    pub(crate) fn keep(folder: &Path) -> Self {
+    pub(crate) fn hold(folder: &Path) -> Self {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = open(folder.join(LOCK), flags, Mode::RUSR | Mode::WUSR).ok().filter(|file| {
-            let deadline = Instant::now() + PATIENCE;
-            while flock(file, FlockOperation::NonBlockingLockShared).is_err() {
-                if Instant::now() >= deadline {
-                    return false;
+        let lock =
+            open(folder.join(LOCK_FILE), flags, Mode::RUSR | Mode::WUSR).ok().filter(|file| {
+                let deadline = Instant::now() + LOCK_TIMEOUT;
+                while flock(file, FlockOperation::NonBlockingLockShared).is_err() {
+                    if Instant::now() >= deadline {
+                        return false;
+                    }
+                    thread::sleep(Duration::from_millis(1));
                 }
-                thread::sleep(Duration::from_millis(1));
-            }
-            true
-        });
+                true
+            });
         Self { folder: folder.to_owned(), lock }
     }
 
@@ -81,10 +82,10 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let left = || fs::read_dir(folder.path()).unwrap().count() - 1;
-        let other = SocketNames::keep(folder.path());
+        let other = SocketNames::hold(folder.path());
         // As a process does that libcontainer starts.
         let inherited = other.lock.as_ref().unwrap().try_clone().unwrap();
-        SocketNames::keep(folder.path()).remove();
+        SocketNames::hold(folder.path()).remove();
         assert_eq!(left(), 4);
         other.remove();
         assert_eq!(left(), 2);
@@ -97,11 +98,11 @@ mod tests {
     #[test]
     fn a_lock_is_free_when_its_holder_fails() {
         let folder = tempfile::tempdir().unwrap();
-        let names = SocketNames::keep(folder.path());
+        let names = SocketNames::hold(folder.path());
         let inherited = names.lock.as_ref().unwrap().try_clone().unwrap();
         drop(names);
         fs::write(folder.path().join("tenant-notify-1.sock"), "").unwrap();
-        SocketNames::keep(folder.path()).remove();
+        SocketNames::hold(folder.path()).remove();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the lock");
         drop(inherited);
     }

@@ -27,18 +27,18 @@ pub(crate) struct Executor {
 
 impl Executor {
     pub(crate) fn for_create() -> Self {
-        Self { descriptors: Descriptors::now(), filter: None, identity: None }
+        Self { descriptors: Descriptors::scan(), filter: None, identity: None }
     }
 
     pub(crate) fn for_exec(filter: Option<SeccompFilter>, identity: Option<Identity>) -> Self {
-        Self { descriptors: Descriptors::now(), filter, identity }
+        Self { descriptors: Descriptors::scan(), filter, identity }
     }
 }
 
 impl Workload for Executor {
     /// libcontainer calls it in the container's process, after it went to `process.cwd` and made sure that this is inside.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        self.descriptors.close_ways_out();
+        self.descriptors.close_escapes();
         if let Some(identity) = &self.identity {
             identity.assume().map_err(ExecutorValidationError::ArgValidationError)?;
         }

@@ -84,7 +84,7 @@ fn clean_up(
         return Error::Exists { id: id.to_owned() };
     }
     let forked = matches!(source, LibcontainerError::CreateContainerError(_));
-    let error = Error::inside("create", id, errors::first_error(), source);
+    let error = Error::library_logged("create", id, errors::first_error(), source);
     let error = children::kill_started_after(id, error);
     if forked {
         let mut state = State::new(id, ContainerStatus::Stopped, None, bundle.to_owned());

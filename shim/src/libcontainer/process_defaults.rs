@@ -16,9 +16,9 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use super::mount_options::is_bind;
 
 /// Far more than a file of accounts has.
-const LARGEST: u64 = 1 << 20;
+const MAX_PASSWD_BYTES: u64 = 1 << 20;
 const PASSWD: &str = "/etc/passwd";
-const UMASK: u32 = 0o022;
+const DEFAULT_UMASK: u32 = 0o022;
 
 /// For the container's first process.
 pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
@@ -26,12 +26,12 @@ pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
     let mounts = spec.mounts().iter().flatten().rev();
     let over = mounts.filter(|it| it.destination() == Path::new(PASSWD) && is_bind(it));
     let accounts = match over.filter_map(|mount| mount.source().as_deref()).next() {
-        Some(source) => open(source, LOOK, Mode::empty()).ok().and_then(text),
+        Some(source) => open(source, LOOKUP_FLAGS, Mode::empty()).ok().and_then(text),
         None => below(rootfs),
     };
     let mut process = apply_defaults(process, None, accounts);
     let mut user = process.user().clone();
-    user.set_umask(user.umask().or(Some(UMASK)));
+    user.set_umask(user.umask().or(Some(DEFAULT_UMASK)));
     process.set_user(user);
     Some(process)
 }
@@ -80,12 +80,12 @@ fn home_in(line: &str, uid: u32) -> Option<&str> {
 
 /// An image may have anything in the place of the file. To open a device can be enough to do harm (a watchdog), and the container's own
 /// device rules do not hold for us; a FIFO would be waited for. So it is looked at first, and opened if it is a file.
-const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const LOOKUP_FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 fn below(root: &Path) -> Option<String> {
-    let root = open(root, LOOK | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let root = open(root, LOOKUP_FLAGS | OFlags::DIRECTORY, Mode::empty()).ok()?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, PASSWD, LOOK, Mode::empty(), resolve).ok().and_then(text)
+    openat2(root, PASSWD, LOOKUP_FLAGS, Mode::empty(), resolve).ok().and_then(text)
 }
 
 fn text(found: OwnedFd) -> Option<String> {
@@ -94,7 +94,7 @@ fn text(found: OwnedFd) -> Option<String> {
     }
     let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()?;
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_PASSWD_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

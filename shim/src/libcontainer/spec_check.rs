@@ -5,7 +5,7 @@ use std::path::Path;
 use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
 
 use super::mount_options::{is_bind, is_idmapped};
-use crate::container::cgroup_path;
+use crate::container::{self, cgroup_path};
 use crate::error::Error;
 
 /// Loads a bundle's `config.json`.
@@ -14,10 +14,11 @@ use crate::error::Error;
 ///
 /// It cannot be loaded, or libcontainer would not do what it says.
 pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
-    let path = bundle.join("config.json");
-    let spec = Spec::load(&path)
-        .map_err(|source| Error::Spec { path: path.clone(), source: Box::new(source) })?;
-    let bad = |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
+    let spec = container::load_spec(bundle)?;
+    let bad = |problem: &str| Error::BadSpec {
+        path: bundle.join("config.json"),
+        problem: problem.to_owned(),
+    };
     if spec.process().is_none() {
         return Err(bad("has no process"));
     }

@@ -20,7 +20,7 @@ use crate::error::Error;
 pub(crate) fn check(spec: &Spec, rootfs: &Path) -> Result<(), Error> {
     let bad = |path: &Path, problem| {
         let path = rootfs.join(path.strip_prefix("/").unwrap_or(path));
-        Err(Error::BadRoot { path, problem })
+        Err(Error::BadRootfs { path, problem })
     };
     if fs::symlink_metadata(rootfs.join("dev")).is_ok_and(|found| found.is_symlink()) {
         return bad(Path::new("dev"), "is a symlink; make it a folder");

@@ -49,7 +49,7 @@ fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
     let Ok(root) = open(format!("/proc/{pid}/root"), flags, Mode::empty()) else { return Ok(()) };
     match openat2(root, cwd, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Err(Errno::NOENT) => {
-            Err(Error::NoFolder { id: container.id().to_owned(), cwd: cwd.to_owned() })
+            Err(Error::NoWorkingDir { id: container.id().to_owned(), cwd: cwd.to_owned() })
         }
         _ => Ok(()),
     }
@@ -75,7 +75,7 @@ pub(crate) fn build(
     socket: Option<&Path>,
     executor: Executor,
 ) -> Result<Pid, Error> {
-    let names = SocketNames::keep(&container.library.root);
+    let names = SocketNames::hold(&container.library.root);
     let pid = run_builder(global, options, process, socket, executor);
     names.remove();
     pid
@@ -102,7 +102,7 @@ fn run_builder(
         .with_process(Some(path_of(&file)))
         .with_ignore_paused(options.ignore_paused)
         .build()
-        .map_err(|source| Error::inside("exec in", id, errors::first_error(), source))?;
+        .map_err(|source| Error::library_logged("exec in", id, errors::first_error(), source))?;
     Ok(Pid::from_raw(pid.as_raw()))
 }
 

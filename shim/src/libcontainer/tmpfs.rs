@@ -22,14 +22,14 @@ use safe_path::scoped_resolve;
 
 use crate::error::Error;
 
-const OPTION: &str = "tmpcopyup";
+const COPY_UP_OPTION: &str = "tmpcopyup";
 
 /// The mounts as libcontainer can make them; `None`: as they are.
 pub(crate) fn patch_mounts(spec: &Spec, rootfs: &Path) -> Option<Vec<Mount>> {
     let mut mounts = spec.mounts().clone()?;
     for mount in mounts.iter_mut().filter(|mount| mount.typ().as_deref() == Some("tmpfs")) {
         let mut options = mount.options().clone().unwrap_or_default();
-        options.retain(|option| option != OPTION);
+        options.retain(|option| option != COPY_UP_OPTION);
         if !options.iter().any(|option| option.starts_with("mode=")) {
             options.extend(mode_of(rootfs, mount.destination()));
         }
@@ -45,10 +45,10 @@ fn mode_of(rootfs: &Path, destination: &Path) -> Option<String> {
 
 fn asks(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("tmpfs")
-        && mount.options().iter().flatten().any(|one| one == OPTION)
+        && mount.options().iter().flatten().any(|one| one == COPY_UP_OPTION)
 }
 
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+const DIR_FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
 /// Copies contents, owners and modes, and no more, as runc does. Nothing of the container's runs yet, but what is in the image or in a
 /// volume above the mount may be anything, and change: either side is resolved below its own root, only the tmpfs itself is written to,
@@ -70,8 +70,8 @@ pub(crate) fn copy_up(spec: &Spec, rootfs: &Path, pid: i32) -> Result<(), Error>
 }
 
 fn below(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
-    let root = openat(CWD, root, FOLDER | OFlags::PATH, Mode::empty())?;
-    openat2(root, path, FOLDER | OFlags::RDONLY, Mode::empty(), ResolveFlags::IN_ROOT)
+    let root = openat(CWD, root, DIR_FLAGS | OFlags::PATH, Mode::empty())?;
+    openat2(root, path, DIR_FLAGS | OFlags::RDONLY, Mode::empty(), ResolveFlags::IN_ROOT)
 }
 
 /// That a folder is where a tmpfs begins, `STATX_ATTR_MOUNT_ROOT` (Linux 5.8).
@@ -107,11 +107,11 @@ fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<(), Errno> {
         FileType::Directory => {
             mkdirat(to, name, Mode::RWXU).or_else(is_there)?;
             let here = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
-            match openat2(to, name, FOLDER, Mode::empty(), here) {
+            match openat2(to, name, DIR_FLAGS, Mode::empty(), here) {
                 // A mount of its own, whose files are not the image's.
                 Err(Errno::XDEV | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                 folder => copy_all(
-                    &openat(from, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?,
+                    &openat(from, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?,
                     &folder?,
                 ),
             }
@@ -171,11 +171,14 @@ mod tests {
         assert_eq!(of("tmpfs", "/t", &["size=1m", "tmpcopyup"]).as_deref(), Some("size=1m"));
         assert_eq!(of("tmpfs", "/var", &["tmpcopyup"]).as_deref(), Some("mode=1750"));
         assert_eq!(of("tmpfs", "/var", &["mode=700"]), None);
-        assert_eq!((of("tmpfs", "/t", &["size=1m"]), of("bind", "/var", &[OPTION])), (None, None));
+        assert_eq!(
+            (of("tmpfs", "/t", &["size=1m"]), of("bind", "/var", &[COPY_UP_OPTION])),
+            (None, None)
+        );
     }
 
     fn open(path: &Path) -> OwnedFd {
-        openat(CWD, path, FOLDER, Mode::empty()).unwrap()
+        openat(CWD, path, DIR_FLAGS, Mode::empty()).unwrap()
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl BindStaging {
             return Ok(None);
         }
         if let Some(folder) = root.closed_above(Path::new(STAGING_DIR)) {
-            return Err(Error::OutOfReach { folder: folder.to_owned() });
+            return Err(Error::UnreachableMount { folder: folder.to_owned() });
         }
         let place = |(index, source, deep): (usize, PathBuf, MsFlags)| {
             let path = Path::new(STAGING_DIR).join(index.to_string());

@@ -67,7 +67,7 @@ fn ready(
     stdin: bool,
     in_use: bool,
 ) -> nix::Result<Ready> {
-    const AGAIN: u8 = 100;
+    const POLL_INTERVAL_MS: u8 = 100;
     let input = io::stdin();
     let mut all = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     let mut add = |fd| {
@@ -76,7 +76,7 @@ fn ready(
     };
     let output_at = terminal.filter(|_| in_use).map(|terminal| add(terminal.master.as_fd()));
     let input_at = terminal.filter(|_| stdin).map(|_| add(input.as_fd()));
-    let bound = if in_use { PollTimeout::NONE } else { PollTimeout::from(AGAIN) };
+    let bound = if in_use { PollTimeout::NONE } else { PollTimeout::from(POLL_INTERVAL_MS) };
     match poll(&mut all, bound) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
@@ -88,7 +88,7 @@ fn ready(
 fn pass_on(pid: Pid, number: i32, terminal: Option<&Terminal>) {
     match (number, terminal) {
         (libc::SIGCHLD, _) => {}
-        (libc::SIGWINCH, Some(terminal)) => terminal.take_size(),
+        (libc::SIGWINCH, Some(terminal)) => terminal.copy_size(),
         // ESRCH: it ended, which the next round sees.
         _ => drop(signal::send(pid, number)),
     }

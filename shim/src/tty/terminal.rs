@@ -15,7 +15,7 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use crate::error::Error;
 
 /// Long enough for a slow machine: the master is sent while the container is being made.
-const PATIENCE: u16 = 10_000;
+const CONSOLE_TIMEOUT_MS: u16 = 10_000;
 
 pub(crate) enum Console {
     None,
@@ -61,7 +61,8 @@ impl Console {
         let Self::Ours { listener, .. } = self else { return Ok(None) };
         let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         let action = "receive the terminal of the container";
-        let count = poll(&mut ready, PollTimeout::from(PATIENCE)).map_err(Error::kernel(action))?;
+        let count = poll(&mut ready, PollTimeout::from(CONSOLE_TIMEOUT_MS))
+            .map_err(Error::kernel(action))?;
         if count == 0 {
             return Err(Error::Unsupported { what: "the container sent no terminal" });
         }
@@ -103,12 +104,12 @@ impl Terminal {
             let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
         }
         let terminal = Self { master: master.into(), before };
-        terminal.take_size();
+        terminal.copy_size();
         terminal
     }
 
     /// The container's terminal gets the size of the person's.
-    pub(crate) fn take_size(&self) {
+    pub(crate) fn copy_size(&self) {
         let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: both requests read or write one `winsize`, which lives until after the calls.
         unsafe {
