@@ -65,7 +65,7 @@ mod tests {
         vec![
             one("pf0", Ok(vec![Step::Up, Step::Vfs { count: 7 }])),
             one("pf1", Ok(vec![])),
-            one("pf9", Err(Error::NoSriov { pf: "pf9".into() })),
+            one("pf9", Err(vf::NicError::NoSriov { pf: "pf9".into() }.into())),
         ]
     }
 
