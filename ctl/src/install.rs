@@ -4,11 +4,13 @@
 //! way. What is written is taken back whole if the engine does not take it.
 
 mod change;
+mod command;
 mod containerd;
 mod containerd_dump;
 mod containerd_imports;
 mod containerd_toml;
 mod crio;
+mod daemon_commands;
 mod daemon_json;
 mod docker;
 mod dockerd;
@@ -17,13 +19,11 @@ mod hostile;
 mod json;
 mod podman;
 mod podman_hooks;
-mod processes;
-mod program;
 mod record;
-mod replace;
 mod report;
 mod root;
-mod standing;
+mod state;
+mod transaction;
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ use nix::unistd::geteuid;
 use change::Change;
 use root::Root;
 
-pub(crate) use standing::{Standing, docker_api, missing_programs, runtime_problem, standing};
+pub(crate) use state::{Standing, docker_api, missing_programs, runtime_problem, standing};
 
 use crate::error::Error;
 
@@ -136,7 +136,7 @@ fn act(
     // What it takes to do this once more goes last: an engine takes its time, and whoever waits may lose patience.
     let (remembered, changes): (Vec<_>, Vec<_>) =
         plan.changes.iter().cloned().partition(Change::forgets);
-    let undo = replace::apply(root, &changes)?;
+    let undo = transaction::apply(root, &changes)?;
     if root.is_host()
         && let Err(error) = engine.settle(root, verb, options, plan)
     {
@@ -145,7 +145,7 @@ fn act(
         return Err(error);
     }
     undo.keep();
-    replace::apply(root, &remembered)?.keep();
+    transaction::apply(root, &remembered)?.keep();
     Ok(())
 }
 

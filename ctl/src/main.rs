@@ -6,7 +6,7 @@ mod doctor;
 mod error;
 mod init;
 mod install;
-mod manages;
+mod is_managed;
 mod manual;
 mod probe;
 mod release;
@@ -119,7 +119,7 @@ fn main() -> ExitCode {
         }
     };
     if let Command::Manages { interface } = &command {
-        return manages::run(&host, interface);
+        return is_managed::run(&host, interface);
     }
     match act(&host, command) {
         Ok((text, code)) => {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::change::Change;
+use super::command::{self, ANSWER};
 use super::containerd_dump::works;
 use super::containerd_toml::{ConfigToml, DROP_IN, Form, drop_in};
-use super::processes::started;
-use super::program::{self, ANSWER};
+use super::daemon_commands::started;
 use super::record::{self, Before};
 use super::root::Root;
 use super::{Engine, NAME, Options, Plan, Verb, installed};
@@ -156,7 +156,7 @@ fn merges(root: &Root, there: bool) -> Result<bool, Error> {
     if !root.is_host() || !there {
         return Ok(false);
     }
-    let said = program::ok(&[ENGINE, "--version"], ANSWER)?;
+    let said = command::ok(&[ENGINE, "--version"], ANSWER)?;
     Ok(merges_by(&said))
 }
 
@@ -180,7 +180,7 @@ pub(super) fn settle(
     let config = config(root);
     if root.has(&config) {
         let path = config.to_string_lossy();
-        let dump = program::ok(&[ENGINE, "--config", &path, "config", "dump"], ANSWER)?;
+        let dump = command::ok(&[ENGINE, "--config", &path, "config", "dump"], ANSWER)?;
         let disabled = plan.notes.iter().any(|note| note.contains("disabled_plugins"));
         if !disabled {
             works(&dump, verb).map_err(|what| Error::NotTaken {
@@ -192,7 +192,7 @@ pub(super) fn settle(
     }
     let restart = ["systemctl", "restart", "containerd.service"];
     if options.restart {
-        program::ok(&restart, RESTART)?;
+        command::ok(&restart, RESTART)?;
         plan.lines.push("restarted".to_owned());
     } else {
         plan.notes.push(format!(

@@ -1,8 +1,8 @@
 //! CRI-O: a drop-in of our own.
 
+use super::command;
+use super::daemon_commands::started;
 use super::podman::own_files;
-use super::processes::started;
-use super::program;
 use super::root::Root;
 use super::{Options, Plan, Verb, containerd, installed};
 use crate::error::Error;
@@ -30,7 +30,7 @@ pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, E
 pub(super) fn settle(options: &Options, plan: &mut Plan) -> Result<(), Error> {
     let restart = ["systemctl", "restart", "crio.service"];
     if options.restart {
-        program::ok(&restart, containerd::RESTART)?;
+        command::ok(&restart, containerd::RESTART)?;
         plan.lines.push("restarted".to_owned());
     } else {
         plan.notes.push(format!("it takes this at its next start: `{}`", restart.join(" ")));

@@ -8,12 +8,12 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::change::Change;
+use super::command::{self, ANSWER};
 use super::daemon_json::DaemonJson;
 use super::dockerd::Dockerd;
-use super::program::{self, ANSWER};
 use super::record::{self, Before};
 use super::root::Root;
-use super::{Engine, NAME, Options, Plan, Verb, replace};
+use super::{Engine, NAME, Options, Plan, Verb, transaction};
 use crate::error::Error;
 
 const ENGINE: &str = "docker";
@@ -134,7 +134,7 @@ pub(super) fn validate(root: &Root, plan: &Plan) -> Result<(), Error> {
     };
     let file = write().map_err(Error::file("write", std::env::temp_dir()))?;
     let (program, path) = (dockerd.program.to_string_lossy(), file.path().to_string_lossy());
-    let said = program::run(&[&program, "--validate", "--config-file", &path], ANSWER)?;
+    let said = command::run(&[&program, "--validate", "--config-file", &path], ANSWER)?;
     // Before Docker 23 there was no such option.
     if said.success || said.stderr.contains("unknown flag") {
         return Ok(());
@@ -197,14 +197,14 @@ fn tell(
         return comes_to_know(true);
     }
     let explicit = DaemonJson { path: &dockerd.config, text }.explicit(default)?;
-    replace::write(&path, Some(&explicit), &path)?;
+    transaction::write(&path, Some(&explicit), &path)?;
     let taken = reload(dockerd).and_then(|()| comes_to_know(false));
-    replace::write(&path, text, &path)?;
+    transaction::write(&path, text, &path)?;
     taken
 }
 
 fn comes_to_know(known: bool) -> Result<(), Error> {
-    if program::wait_until(RELOAD, || Ok(knows_runvf()? == known))? {
+    if command::wait_until(RELOAD, || Ok(knows_runvf()? == known))? {
         return Ok(());
     }
     let what = if known { "does not know runvf" } else { "still knows runvf" };
@@ -218,8 +218,8 @@ fn comes_to_know(known: bool) -> Result<(), Error> {
 /// Containers run on through a reload, and not through a restart.
 fn reload(dockerd: &Dockerd) -> Result<(), Error> {
     let active = ["systemctl", "is-active", "--quiet", "docker.service"];
-    if program::run(&active, ANSWER).is_ok_and(|said| said.success) {
-        return program::ok(&["systemctl", "reload", "docker.service"], RELOAD).map(drop);
+    if command::run(&active, ANSWER).is_ok_and(|said| said.success) {
+        return command::ok(&["systemctl", "reload", "docker.service"], RELOAD).map(drop);
     }
     let Some(pid) = dockerd.pid else { return Ok(()) };
     kill(Pid::from_raw(pid), Signal::SIGHUP)
@@ -227,13 +227,13 @@ fn reload(dockerd: &Dockerd) -> Result<(), Error> {
 }
 
 pub(super) fn knows_runvf() -> Result<bool, Error> {
-    let text = program::ok(&["docker", "info", "-f", "{{json .Runtimes}}"], ANSWER)?;
+    let text = command::ok(&["docker", "info", "-f", "{{json .Runtimes}}"], ANSWER)?;
     let runtimes: Value = serde_json::from_str(&text).unwrap_or_default();
     Ok(runtimes.get(NAME).is_some())
 }
 
 fn has_it_as_default() -> Result<bool, Error> {
-    let name = program::ok(&["docker", "info", "-f", "{{.DefaultRuntime}}"], ANSWER)?;
+    let name = command::ok(&["docker", "info", "-f", "{{.DefaultRuntime}}"], ANSWER)?;
     Ok(name.trim() == NAME)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::processes::{Started, started};
+use super::daemon_commands::{Started, started};
 use super::root::Root;
 use super::{NAME, RUNTIME, installed};
 use crate::error::Error;

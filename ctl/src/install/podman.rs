@@ -1,7 +1,7 @@
 //! Podman: files of our own in folders that it reads at every command. `make install` puts the same ones there.
 
 use super::change::Change;
-use super::program::{self, ANSWER};
+use super::command::{self, ANSWER};
 use super::root::Root;
 use super::{Engine, NAME, Options, Plan, RUNTIME, Verb, installed, podman_hooks};
 use crate::error::Error;
@@ -79,7 +79,7 @@ pub(super) fn settle(root: &Root, verb: Verb) -> Result<(), Error> {
         return Ok(());
     }
     let ask = ["podman", "--runtime", NAME, "info", "--format", "{{.Host.OCIRuntime.Path}}"];
-    let said = program::run(&ask, ANSWER)?;
+    let said = command::run(&ask, ANSWER)?;
     let (what, hint) = if !said.success || said.stdout.trim() != RUNTIME {
         let what = format!("does not know {NAME}: {}", said.last_line());
         (what, "another containers.conf may name it, too")

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::command::{self, ANSWER};
 use super::podman::HOOKS;
-use super::program::{self, ANSWER};
 use super::root::Root;
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ pub(super) const MEND: &str =
 
 /// What is wrong, if anything is.
 pub(super) fn problem(root: &Root) -> Result<Option<String>, Error> {
-    let folders = without_ours(root, &program::ok(&["podman", "--help"], ANSWER)?);
+    let folders = without_ours(root, &command::ok(&["podman", "--help"], ANSWER)?);
     Ok(folders.map(|folders| {
         format!("reads hooks from {folders} alone and would start sensors without a VF")
     }))

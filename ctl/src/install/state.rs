@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use super::program::{self, ANSWER};
+use super::command::{self, ANSWER};
 use super::root::Root;
 use super::{Engine, NAME, Options, RUNTIME, Verb, docker, installed, podman_hooks};
 use crate::error::Error;
@@ -75,7 +75,7 @@ pub(crate) fn docker_api(root: &Path) -> Option<(u32, u32)> {
         return None;
     }
     let words = ["docker", "version", "-f", "{{json .Server.APIVersion}}"];
-    let said: Value = serde_json::from_str(&program::ok(&words, ANSWER).ok()?).ok()?;
+    let said: Value = serde_json::from_str(&command::ok(&words, ANSWER).ok()?).ok()?;
     let (major, minor) = said.as_str()?.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
@@ -92,7 +92,7 @@ pub(crate) fn missing_programs(root: &Path) -> Vec<&'static str> {
 /// # Errors
 /// When the program cannot be run.
 pub(crate) fn runtime_problem() -> Result<Option<String>, Error> {
-    let said = program::run(&[RUNTIME, "features"], ANSWER)?;
+    let said = command::run(&[RUNTIME, "features"], ANSWER)?;
     let warning = said.stderr.lines().find(|line| line.contains("runtime.toml"));
     Ok(warning.map(|line| line.trim_start_matches("runvf: warning: ").to_owned()))
 }
