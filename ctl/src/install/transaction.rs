@@ -1,4 +1,4 @@
-//! Files, replaced whole and all together: either every change is made and kept, or every file is as it was.
+//! Changes several files as one transaction: all changes are kept, or every file is restored.
 
 use std::fs;
 use std::io::Write;
@@ -9,60 +9,63 @@ use super::change::Change;
 use super::root::Root;
 use crate::error::Error;
 
-/// What was done, and how to undo it. Dropping it undoes.
+/// The changes made so far. Dropping it restores every file; [`Rollback::keep`] keeps the changes.
 #[derive(Debug, Default)]
-#[must_use = "dropped, it puts every file back"]
-pub(crate) struct Undo {
-    /// Files as they were, first changed first.
+#[must_use = "dropping it restores every file"]
+pub(crate) struct Rollback {
+    /// Path, old text and old owner of each file, in the order of the changes.
     files: Vec<(PathBuf, Option<String>, Option<Owner>)>,
-    /// Folders that were made.
-    made: Vec<PathBuf>,
+    created_folders: Vec<PathBuf>,
 }
 
-impl Undo {
+impl Rollback {
     pub(crate) fn keep(mut self) {
         self.files.clear();
-        self.made.clear();
+        self.created_folders.clear();
     }
 }
 
-impl Drop for Undo {
-    /// Goes on whatever fails: nobody is left to be told, and half is better than nothing.
+impl Drop for Rollback {
+    /// Continues after an error: `drop` cannot report it, and the other files can still be
+    /// restored.
     fn drop(&mut self) {
         for (path, text, owner) in self.files.iter().rev() {
             let _ = write_as(path, text.as_deref(), *owner);
         }
-        for folder in self.made.iter().rev() {
+        for folder in self.created_folders.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Undo, Error> {
-    let mut undo = Undo::default();
+pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Rollback, Error> {
+    let mut rollback = Rollback::default();
     for change in changes {
-        let path = root.at(&change.path)?;
-        make_folders(path.parent().unwrap_or(Path::new("/")), &mut undo.made)?;
-        let like = change.like.as_ref().map_or_else(|| Ok(path.clone()), |like| root.at(like))?;
-        undo.files.push((path.clone(), change.old.clone(), Owner::of(&path)));
-        write(&path, change.new.as_deref(), &like)?;
+        let path = root.resolve(&change.path)?;
+        create_folders(path.parent().unwrap_or(Path::new("/")), &mut rollback.created_folders)?;
+        let mode_from = match &change.mode_from {
+            Some(other) => root.resolve(other)?,
+            None => path.clone(),
+        };
+        rollback.files.push((path.clone(), change.old.clone(), Owner::of(&path)));
+        write(&path, change.new.as_deref(), &mode_from)?;
     }
-    Ok(undo)
+    Ok(rollback)
 }
 
-fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), Error> {
+fn create_folders(folder: &Path, created: &mut Vec<PathBuf>) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
     if let Some(parent) = folder.parent() {
-        make_folders(parent, made)?;
+        create_folders(parent, created)?;
     }
-    fs::create_dir(folder).map_err(Error::file("make", folder))?;
-    made.push(folder.to_owned());
+    fs::create_dir(folder).map_err(Error::file("create", folder))?;
+    created.push(folder.to_owned());
     Ok(())
 }
 
-/// Whose a file is, and who else may have it.
+/// Owner and mode of a file.
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     uid: u32,
@@ -71,16 +74,17 @@ struct Owner {
 }
 
 impl Owner {
-    /// `None` if it is not there.
+    /// `None` if the file does not exist.
     fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self { uid: found.uid(), gid: found.gid(), mode: found.mode() })
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() })
     }
 }
 
-/// Whole or not at all, with the mode and the owner of the file `like`. `None` removes it.
-pub(crate) fn write(path: &Path, text: Option<&str>, like: &Path) -> Result<(), Error> {
-    write_as(path, text, Owner::of(like))
+/// Replaces a file atomically, with the mode and the owner of the file `mode_from`. `None` removes
+/// it.
+pub(crate) fn write(path: &Path, text: Option<&str>, mode_from: &Path) -> Result<(), Error> {
+    write_as(path, text, Owner::of(mode_from))
 }
 
 fn write_as(path: &Path, text: Option<&str>, owner: Option<Owner>) -> Result<(), Error> {
@@ -92,14 +96,14 @@ fn write_as(path: &Path, text: Option<&str>, owner: Option<Owner>) -> Result<(),
             _ => Ok(()),
         };
     };
-    candidate(path, text, owner)?
+    temp_file(path, text, owner)?
         .persist(path)
         .map(drop)
         .map_err(|failed| Error::file("replace", path)(failed.error))
 }
 
-/// A file beside `path` that only has to be renamed. It is gone when dropped.
-fn candidate(
+/// Writes and syncs a file beside `path`, ready to be renamed to it. It is removed when dropped.
+fn temp_file(
     path: &Path,
     text: &str,
     owner: Option<Owner>,
@@ -124,7 +128,7 @@ mod tests {
     use super::*;
 
     fn changed(root: &Root, name: &str, old: Option<&str>, new: Option<&str>) -> Change {
-        let path = root.at(name).unwrap();
+        let path = root.resolve(name).unwrap();
         if let Some(old) = old {
             write(&path, Some(old), &path).unwrap();
         }
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_undone() {
+    fn dropped_rollback_restores_every_file() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
         let changes = [
@@ -151,10 +155,10 @@ mod tests {
             changed(&root, "/deep/er/c", None, Some("made")),
         ];
         fs::set_permissions(folder.path().join("b"), fs::Permissions::from_mode(0o600)).unwrap();
-        let undo = apply(&root, &changes).unwrap();
+        let rollback = apply(&root, &changes).unwrap();
         assert_eq!(names(folder.path()), ["a", "deep"]);
         assert_eq!(root.read("/deep/er/c").unwrap().unwrap(), "made");
-        drop(undo);
+        drop(rollback);
         assert_eq!(names(folder.path()), ["a", "b"]);
         assert_eq!(root.read("/a").unwrap().unwrap(), "old");
         assert_eq!(root.read("/b").unwrap().unwrap(), "gone");
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_the_mode_of_before_and_a_link_stays_one() {
+    fn kept_change_preserves_the_mode_and_the_symlink() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
         let mut change = changed(&root, "/a", Some("old"), Some("new"));
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_linked_folder_leads_nowhere_outside_the_root() {
+    fn symlinked_folder_stays_below_the_root() {
         let (folder, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let root = Root::new(folder.path());
         std::os::unix::fs::symlink(host.path(), folder.path().join("etc")).unwrap();
