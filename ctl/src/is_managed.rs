@@ -1,11 +1,14 @@
-//! `runvfctl manages`: udev asks it, for each network interface of a VF, whether that VF is runvf's to give away. What it says yes
-//! to is kept from network managers and keeps its name.
+//! `runvfctl manages`: whether a network interface is a VF that runvf manages.
+//!
+//! udev runs it for the interface of each VF. Network managers ignore a managed VF, and it keeps
+//! its name.
 
 use std::process::ExitCode;
 
 use vf::Host;
 
-/// No configuration, or one that cannot be read: nothing is ours, and nothing is said. udev shows no output anyway.
+/// Without a readable configuration no VF is managed. Nothing is printed, because udev discards the
+/// output.
 pub(crate) fn run(host: &Host, interface: &str) -> ExitCode {
     match vf::manages(host, interface) {
         Ok(true) => ExitCode::SUCCESS,
