@@ -12,8 +12,8 @@ use crate::table::aligned;
 
 #[derive(Default, Args)]
 pub(crate) struct Options {
-    /// Show attachments that are active or ended since this time: an age (`2h`, `7days`) or a UTC
-    /// time (`2026-01-31`, `2026-01-31T12:00:00Z`)
+    /// Show only attachments that are active or ended after this time: an age (`2h`, `7days`) or a
+    /// UTC time (`2026-01-31`, `2026-01-31T12:00:00Z`)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<SystemTime>,
     /// Show only this VLAN

@@ -44,12 +44,12 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Option<PathBuf>, Error>
     // A rename onto a symlink would replace the symlink.
     let target = fs::canonicalize(path);
     let path = target.as_deref().unwrap_or(path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::file("write", path))?;
+    fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::file("write", path))?;
     file.write_all(text.as_bytes()).map_err(Error::file("write", path))?;
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))
@@ -161,11 +161,11 @@ mod tests {
     #[test]
     fn file_is_a_valid_configuration_with_and_without_its_comments() {
         let text = config(&nics());
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for text in
             [text.clone(), text.replace("\n# vfs", "\nvfs").replace("\n# carrier", "\ncarrier")]
         {
-            let file = folder.path().join("config.toml");
+            let file = dir.path().join("config.toml");
             write(&file, &text, true).unwrap();
             let host = Host { config: file, ..Host::default() };
             let loaded = vf::Config::load(&host).unwrap();
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn existing_file_is_kept_without_force() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/config.toml");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/config.toml");
         write(&path, "mine", false).unwrap();
         let line = write(&path, "other", false).unwrap_err().line();
         assert!(line.contains("already exists; use --force to replace it"), "{line}");
@@ -187,7 +187,7 @@ mod tests {
             "no temporary file is left"
         );
         // With --force it becomes a backup, and a symlink to it stays a symlink.
-        let link = folder.path().join("link.toml");
+        let link = dir.path().join("link.toml");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for (text, number) in [("mine", ""), ("other", "-2")] {
             let backup = write(&link, "other", true).unwrap().unwrap();
@@ -196,6 +196,6 @@ mod tests {
         }
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
-        assert_eq!(write(&folder.path().join("none.toml"), "new", true).unwrap(), None);
+        assert_eq!(write(&dir.path().join("none.toml"), "new", true).unwrap(), None);
     }
 }

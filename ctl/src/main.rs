@@ -38,13 +38,13 @@ struct Arguments {
 enum Command {
     /// Show all PFs and VFs, their containers and their traffic
     Status(status::Options),
-    /// Release the VFs of containers that have exited, and check the VFs of running containers
+    /// Release the VFs of exited containers, and check the VFs of running containers
     Gc {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Release the VFs of a container that has exited
+    /// Release the VFs of an exited container
     Release {
         /// A container id, a unique prefix of one, or the PCI address of a VF
         target: String,
@@ -64,8 +64,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the audit log: which container had which VLAN and VF, when, and which requests were
-    /// refused
+    /// Show which container had which VLAN and VF, and which requests were refused
     Audit(audit::Options),
     /// Check or show the configuration, /etc/runvf/config.toml
     Config {
@@ -75,7 +74,7 @@ enum Command {
     /// Same as `config check`
     #[command(hide = true)]
     Check,
-    /// Check everything that a sensor needs, and show problems with their remedies
+    /// Check everything that a sensor needs, and show a remedy for each problem
     ///
     /// Exits with 2 if a check fails, with 1 if there is only a warning, and with 0 otherwise.
     Doctor {
@@ -83,8 +82,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Test with free VFs of a PF whether a trusted VF receives all frames of its VLAN and none of
-    /// another
+    /// Test whether the trusted VFs of a PF receive their whole VLAN and nothing of another
     Probe(probe::Options),
     /// Generate a configuration for the NICs of this machine
     Init(init::Options),
@@ -92,6 +90,7 @@ enum Command {
     Setup(setup::Options),
     /// Register runvf with an engine
     Install {
+        /// The container engine
         engine: Engine,
         /// Docker: also make runvf the default runtime
         #[arg(long)]
@@ -101,6 +100,7 @@ enum Command {
     },
     /// Unregister runvf and restore the engine's configuration
     Uninstall {
+        /// The container engine
         engine: Engine,
         #[command(flatten)]
         options: Options,
@@ -112,7 +112,7 @@ enum Command {
     Completion { shell: clap_complete::Shell },
     /// Generate manual pages
     #[command(hide = true)]
-    Man { folder: PathBuf },
+    Man { dir: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -170,7 +170,7 @@ fn run(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Completion { shell } => {
             (String::new(), manual::complete(Arguments::command(), shell))
         }
-        Command::Man { folder } => (String::new(), manual::write(Arguments::command(), &folder)?),
+        Command::Man { dir } => (String::new(), manual::write(Arguments::command(), &dir)?),
         // Handled in `main`, because it prints nothing.
         Command::Manages { .. } => success(String::new()),
     })

@@ -18,8 +18,7 @@ pub(crate) fn complete(mut command: Command, shell: clap_complete::Shell) -> Exi
 }
 
 /// Writes a page for the program, and one for each of its commands.
-pub(crate) fn write(command: Command, folder: &Path) -> Result<ExitCode, Error> {
-    clap_mangen::generate_to(command, folder)
-        .map_err(Error::file("write manual pages to", folder))?;
+pub(crate) fn write(command: Command, dir: &Path) -> Result<ExitCode, Error> {
+    clap_mangen::generate_to(command, dir).map_err(Error::file("write manual pages to", dir))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn force_requires_a_pci_address() {
-        let folder = tempfile::tempdir().unwrap();
-        let [sysfs, run, config, audit] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
+        let dir = tempfile::tempdir().unwrap();
+        let [sysfs, run, config, audit] = ["a", "b", "c", "d"].map(|name| dir.path().join(name));
         let host = Host { sysfs, run, config, audit };
         let error = super::run(&host, "af1c", true).unwrap_err();
         assert!(

@@ -69,11 +69,11 @@ mod tests {
 
     #[test]
     fn only_the_log_of_podman_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("oci-log");
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("oci-log");
         replace(&log, "no").unwrap_err();
-        fs::write(folder.path().join("log.json"), "").unwrap();
-        replace(&folder.path().join("log.json"), "no").unwrap_err();
+        fs::write(dir.path().join("log.json"), "").unwrap();
+        replace(&dir.path().join("log.json"), "no").unwrap_err();
 
         fs::write(&log, "").unwrap();
         let mut held = fs::OpenOptions::new().append(true).open(&log).unwrap();
@@ -81,6 +81,6 @@ mod tests {
         held.write_all(b"{\"msg\":\"that\"}").unwrap();
         let entry: serde_json::Value = serde_json::from_slice(&fs::read(&log).unwrap()).unwrap();
         assert_eq!(entry["msg"], "say \"this\"");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn machine_without_an_engine_fails() {
-        let folder = tempfile::tempdir().unwrap();
-        let all = findings(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let all = findings(dir.path());
         let failed: Vec<_> = all.iter().map(|one| (one.check, one.evidence.as_str())).collect();
         assert_eq!(
             failed,
@@ -119,20 +119,20 @@ mod tests {
 
     #[test]
     fn containerd_of_docker_is_not_checked() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for program in ["dockerd", "containerd"] {
-            fs::create_dir_all(folder.path().join("usr/bin")).unwrap();
-            fs::write(folder.path().join("usr/bin").join(program), "").unwrap();
+            fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
+            fs::write(dir.path().join("usr/bin").join(program), "").unwrap();
         }
-        let checks = || findings(folder.path()).iter().map(|one| one.check).collect::<Vec<_>>();
+        let checks = || findings(dir.path()).iter().map(|one| one.check).collect::<Vec<_>>();
         assert_eq!(checks(), ["programs", "docker", "docker-api"]);
         // The file that docker-ce ships; install would refuse it.
-        let config = folder.path().join("etc/containerd/config.toml");
+        let config = dir.path().join("etc/containerd/config.toml");
         fs::create_dir_all(config.parent().unwrap()).unwrap();
         fs::write(&config, "disabled_plugins = [\"cri\"]\n").unwrap();
         assert_eq!(checks(), ["programs", "docker", "docker-api"]);
         fs::remove_file(config).unwrap();
-        fs::remove_file(folder.path().join("usr/bin/dockerd")).unwrap();
+        fs::remove_file(dir.path().join("usr/bin/dockerd")).unwrap();
         assert_eq!(checks(), ["programs", "containerd"]);
     }
 

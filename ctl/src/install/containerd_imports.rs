@@ -45,8 +45,8 @@ impl ConfigToml<'_> {
     pub(super) fn has_import(self) -> Result<bool, Error> {
         let parsed = self.parsed()?;
         let imports = parsed.get("imports").and_then(Item::as_array);
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let covers = |pattern: &str| matches_path(&folder.join(pattern).to_string_lossy(), DROP_IN);
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        let covers = |pattern: &str| matches_path(&dir.join(pattern).to_string_lossy(), DROP_IN);
         Ok(imports.is_some_and(|all| all.iter().filter_map(Value::as_str).any(covers)))
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Form {
 }
 
 pub(super) const DROP_IN: &str = "/etc/containerd/conf.d/50-runvf.toml";
+/// The versions of the configuration; each has another plugin for the runtimes.
+const VERSIONS: [i64; 2] = [2, 3];
 /// What install writes before its first table.
 const MARKER: &str = "\n# runvf, added by `runvfctl install containerd`\n";
 
@@ -96,19 +98,22 @@ impl<'a> ConfigToml<'a> {
     /// has added another runtime since and containerd uses runc by default; the second value is
     /// whether it stays.
     pub(super) fn without_runvf(self) -> Result<(String, bool), Error> {
-        let version = self.version()?;
-        if self.binary()?.is_some_and(|path| path != RUNTIME) {
-            return Err(self.problem(
-                format!("the runtime {NAME} was edited: it has another program"),
-                "remove it by hand",
-            ));
-        }
+        self.version()?;
         let mut keeps_runc = false;
-        let text = self.edit(|document| {
-            for plugin in [plugin(version), plugin(2), plugin(3)] {
-                keeps_runc |= remove_runtimes(document, plugin);
+        let text = match self.binary()? {
+            None => self.text.to_owned(),
+            Some(path) if path == RUNTIME => self.edit(|document| {
+                for version in VERSIONS {
+                    keeps_runc |= remove_runtimes(document, plugin(version));
+                }
+            })?,
+            Some(path) => {
+                return Err(self.problem(
+                    format!("the runtime {NAME} was edited: its program is {path}"),
+                    "remove it by hand",
+                ));
             }
-        })?;
+        };
         Ok((ConfigToml { text: &text, ..self }.without_import()?, keeps_runc))
     }
 
@@ -166,7 +171,7 @@ impl<'a> ConfigToml<'a> {
     /// The program of the runtime runvf, if there is such a runtime.
     fn binary(self) -> Result<Option<String>, Error> {
         let parsed = self.parsed()?;
-        let runvf = [2, 3]
+        let runvf = VERSIONS
             .into_iter()
             .find_map(|version| runtimes(parsed.as_item(), plugin(version))?.get(NAME));
         Ok(runvf.map(|runvf| {

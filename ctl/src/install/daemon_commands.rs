@@ -53,8 +53,8 @@ pub(crate) fn find(root: &Root, program: &str, unit: &str) -> Vec<DaemonCommand>
 fn processes(root: &Root, program: &str) -> Vec<DaemonCommand> {
     // The link is only read, not followed: its target is not a path.
     let pid_namespace = |pid: &str| {
-        let folder = root.resolve(format!("/proc/{pid}/ns")).ok()?;
-        fs::read_link(folder.join("pid")).ok()
+        let dir = root.resolve(format!("/proc/{pid}/ns")).ok()?;
+        fs::read_link(dir.join("pid")).ok()
     };
     let own_namespace = pid_namespace("self");
     let mut found = Vec::new();
@@ -86,17 +86,17 @@ fn runs_program(words: &[String], program: &str) -> bool {
 /// the unit file from the first directory that has it, then all drop-ins sorted by name. An empty
 /// `ExecStart=` clears the earlier ones.
 fn unit_commands(root: &Root, program: &str, unit: &str) -> Vec<DaemonCommand> {
-    const FOLDERS: [&str; 4] = ["/etc", "/run", "/usr/lib", "/lib"];
-    let folder = |base: &str| format!("{base}/systemd/system/{unit}");
+    const DIRS: [&str; 4] = ["/etc", "/run", "/usr/lib", "/lib"];
+    let dir = |base: &str| format!("{base}/systemd/system/{unit}");
     let mut files: Vec<String> = Vec::new();
-    files.extend(FOLDERS.map(folder).into_iter().find(|path| root.exists(path)));
+    files.extend(DIRS.map(dir).into_iter().find(|path| root.exists(path)));
     let mut dropins = Vec::new();
-    for base in FOLDERS.map(folder) {
-        let folder = format!("{base}.d");
-        for entry in root.entries(&folder) {
+    for base in DIRS.map(dir) {
+        let dir = format!("{base}.d");
+        for entry in root.entries(&dir) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(".conf") {
-                dropins.push((name.clone(), format!("{folder}/{name}")));
+                dropins.push((name.clone(), format!("{dir}/{name}")));
             }
         }
     }
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn unit_files_and_processes_are_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         write(&root, "/proc/7/cmdline", "/usr/bin/dockerd\0-H\0fd://\0--add-runtime\0a=b\0");
         write(&root, "/proc/8/cmdline", "vi\0dockerd\0");
         write(

@@ -1,7 +1,7 @@
 //! runvf's keys in dockerd's configuration file: text in, text out.
 //!
 //! The edits are made in a concrete syntax tree, so that the user's order, indentation and line
-//! ends stay.
+//! ends stay. An object in one line that gets another key is broken into several lines.
 
 use std::path::Path;
 

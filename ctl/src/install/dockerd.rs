@@ -150,18 +150,18 @@ mod tests {
     use super::*;
 
     fn with(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         for (path, text) in files {
             let path = root.resolve(path).unwrap();
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        (folder, root)
+        (dir, root)
     }
 
     fn refusal(files: &[(&str, &str)], default: bool) -> String {
-        let (_folder, root) = with(files);
+        let (_dir, root) = with(files);
         let dockerd = Dockerd::find(&root, false).unwrap();
         dockerd
             .check_supported()
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn default_runtime_in_the_command_line_prevents_only_default() {
         let process = ("/proc/7/cmdline", "/usr/bin/dockerd\0--default-runtime\0crun\0");
-        let (_folder, root) = with(&[process]);
+        let (_dir, root) = with(&[process]);
         let dockerd = Dockerd::find(&root, false).unwrap();
         assert_eq!(dockerd.config, Path::new(CONFIG));
         dockerd.check_command_line(false).unwrap();
@@ -209,10 +209,10 @@ mod tests {
             refusal(&[("/snap/bin/docker", "")], false)
                 .starts_with("Docker is installed as a snap")
         );
-        let (_folder, root) = with(&[("/snap/bin/docker", "")]);
+        let (_dir, root) = with(&[("/snap/bin/docker", "")]);
         assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new(CONFIG));
         let process = ("/proc/7/cmdline", "dockerd\0--config-file\0/srv/d.json\0");
-        let (_folder, root) = with(&[process]);
+        let (_dir, root) = with(&[process]);
         assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new("/srv/d.json"));
     }
 }

@@ -54,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drop_in_appends_the_hooks_folder() {
+    fn drop_in_appends_the_hooks_directory() {
         let parsed = Document::parse(CONFIG.1).unwrap();
-        let folders = parsed["engine"]["hooks_dir"].as_array().unwrap();
-        let (folder, option) = (folders.get(0).unwrap(), folders.get(1).unwrap());
+        let dirs = parsed["engine"]["hooks_dir"].as_array().unwrap();
+        let (dir, option) = (dirs.get(0).unwrap(), dirs.get(1).unwrap());
         assert_eq!(option.as_inline_table().unwrap()["append"].as_bool(), Some(true));
-        let folder = folder.as_str().unwrap();
-        assert!(HOOKS.iter().all(|(path, _)| Path::new(path).parent() == Some(Path::new(folder))));
-        assert!(podman_hooks::REMEDY.contains(folder));
+        let dir = dir.as_str().unwrap();
+        assert!(HOOKS.iter().all(|(path, _)| Path::new(path).parent() == Some(Path::new(dir))));
+        assert!(podman_hooks::REMEDY.contains(dir));
     }
 }

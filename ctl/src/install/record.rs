@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn edited_text_is_never_recorded_as_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         let mut undo = UndoData::new(&root, Path::new("/x"), Some("original".to_owned()));
         undo.set_written(Some("original"), "first");
         undo.set_written(Some("first"), "second");

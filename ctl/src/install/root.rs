@@ -13,8 +13,8 @@ use crate::error::Error;
 pub(crate) struct Root(PathBuf);
 
 impl Root {
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self(folder.to_owned())
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self(dir.to_owned())
     }
 
     /// Whether this is the running system, so that daemons can be contacted.
@@ -39,9 +39,9 @@ impl Root {
     }
 
     /// The entries of a directory; entries that cannot be read are skipped.
-    pub(crate) fn entries(&self, folder: &str) -> impl Iterator<Item = fs::DirEntry> {
-        let folder = self.resolve(folder).ok();
-        folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten()
+    pub(crate) fn entries(&self, dir: &str) -> impl Iterator<Item = fs::DirEntry> {
+        let dir = self.resolve(dir).ok();
+        dir.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten()
     }
 
     /// Reads a file; `None` if it does not exist.
@@ -58,7 +58,7 @@ impl Root {
     pub(crate) fn find_program(&self, program: &str) -> Option<PathBuf> {
         ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"]
             .iter()
-            .map(|folder| Path::new(folder).join(program))
+            .map(|dir| Path::new(dir).join(program))
             .find(|path| self.exists(path))
     }
 }
@@ -71,13 +71,13 @@ mod tests {
 
     #[test]
     fn symlinks_are_followed_and_stay_below_the_root() {
-        let (folder, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let root = Root::new(folder.path());
+        let (dir, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = Root::new(dir.path());
         let (file, linked) = (host.path().join("daemon.json"), host.path().join("docker"));
         fs::write(&file, "the host's").unwrap();
         fs::create_dir(&linked).unwrap();
         fs::write(linked.join("x"), "the host's").unwrap();
-        let etc = folder.path().join("etc");
+        let etc = dir.path().join("etc");
         fs::create_dir(&etc).unwrap();
         symlink(&file, etc.join("daemon.json")).unwrap();
         symlink(&linked, etc.join("docker")).unwrap();
@@ -86,13 +86,13 @@ mod tests {
         for path in ["/etc/daemon.json", "/etc/docker/x", "/etc/up/x"] {
             assert_eq!(root.read(path).unwrap(), None, "{path}");
             assert!(
-                !root.exists(path) && root.resolve(path).unwrap().starts_with(folder.path()),
+                !root.exists(path) && root.resolve(path).unwrap().starts_with(dir.path()),
                 "{path}"
             );
         }
 
         let inside = root.resolve("/etc/docker/x").unwrap();
-        assert_eq!(inside, folder.path().join(linked.strip_prefix("/").unwrap()).join("x"));
+        assert_eq!(inside, dir.path().join(linked.strip_prefix("/").unwrap()).join("x"));
         fs::create_dir_all(inside.parent().unwrap()).unwrap();
         fs::write(&inside, "its own").unwrap();
         assert_eq!(root.read("/etc/docker/x").unwrap().unwrap(), "its own");
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn symlink_to_itself_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
-        symlink("/a", folder.path().join("a")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        symlink("/a", dir.path().join("a")).unwrap();
         assert!(!root.exists("/a"));
         let line = root.read("/a").unwrap_err().line();
         assert!(line.starts_with("cannot resolve ") && line.contains("/a: "), "{line}");

@@ -99,33 +99,33 @@ mod tests {
 
     use super::*;
 
-    fn write(folder: &Path, path: &str, text: &str) {
-        let path = Root::new(folder).resolve(path).unwrap();
+    fn write(dir: &Path, path: &str, text: &str) {
+        let path = Root::new(dir).resolve(path).unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     #[test]
     fn engine_is_not_installed_not_configured_ready_or_blocked() {
-        let folder = tempfile::tempdir().unwrap();
-        let current = || format!("{:?}", state(Engine::Docker, folder.path()));
+        let dir = tempfile::tempdir().unwrap();
+        let current = || format!("{:?}", state(Engine::Docker, dir.path()));
         assert_eq!(current(), "NotInstalled");
-        write(folder.path(), "/usr/bin/dockerd", "");
+        write(dir.path(), "/usr/bin/dockerd", "");
         assert_eq!(current(), "NotConfigured([\"/etc/docker/daemon.json\"])");
         let configured = "{\"runtimes\": {\"runvf\": {\"path\": \"/usr/bin/runvf\"}}}";
-        write(folder.path(), "/etc/docker/daemon.json", configured);
+        write(dir.path(), "/etc/docker/daemon.json", configured);
         assert_eq!(current(), "Ready");
-        write(folder.path(), "/etc/docker/daemon.json", "{");
+        write(dir.path(), "/etc/docker/daemon.json", "{");
         assert!(current().starts_with("Blocked("), "{}", current());
     }
 
     #[test]
     fn edited_hook_file_is_not_configured() {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), "/usr/bin/podman", "");
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "/usr/bin/podman", "");
         let hook = "/usr/share/containers/oci/hooks.d/runvf-attach.json";
-        write(folder.path(), hook, "{}");
-        let State::NotConfigured(files) = state(Engine::Podman, folder.path()) else { panic!() };
+        write(dir.path(), hook, "{}");
+        let State::NotConfigured(files) = state(Engine::Podman, dir.path()) else { panic!() };
         assert!(files.contains(&PathBuf::from(hook)), "{files:?}");
     }
 }

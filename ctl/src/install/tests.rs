@@ -11,10 +11,10 @@ fn options(root: &Path) -> Options {
     Options { dry_run: false, json: false, force: false, restart: false, root, default: false }
 }
 
-/// Every file below a folder.
-fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+/// Every file below a directory.
+fn files(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => all.extend(files(&path)),
@@ -25,28 +25,28 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 fn with(path: &str, text: Option<&str>) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     if let Some(text) = text {
-        let path = Root::new(folder.path()).resolve(path).unwrap();
+        let path = Root::new(dir.path()).resolve(path).unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    folder
+    dir
 }
 
 /// Installs twice and uninstalls twice.
 fn install_and_uninstall_twice(engine: Engine, path: &str, text: Option<&str>, default: bool) {
-    let folder = with(path, text);
-    let before = files(folder.path());
-    let options = options(folder.path()).with_default(default);
+    let dir = with(path, text);
+    let before = files(dir.path());
+    let options = options(dir.path()).with_default(default);
     let install = || run(Action::Install, engine, &options).unwrap();
     install();
-    let installed = files(folder.path());
+    let installed = files(dir.path());
     assert_ne!(installed, before);
     assert!(install().ends_with("already installed: nothing to change\n"));
-    assert_eq!(files(folder.path()), installed);
+    assert_eq!(files(dir.path()), installed);
     run(Action::Uninstall, engine, &options).unwrap();
-    assert_eq!(files(folder.path()), before);
+    assert_eq!(files(dir.path()), before);
     let again = run(Action::Uninstall, engine, &options).unwrap();
     assert!(again.ends_with("not installed: nothing to change\n"), "{again}");
 }
@@ -70,10 +70,10 @@ fn uninstall_restores_every_byte_for_every_engine() {
 
 #[test]
 fn edit_between_two_installs_is_not_overwritten_by_the_backup() {
-    let folder = with(DAEMON_JSON, Some("{}\n"));
-    let options = options(folder.path());
+    let dir = with(DAEMON_JSON, Some("{}\n"));
+    let options = options(dir.path());
     run(Action::Install, Engine::Docker, &options).unwrap();
-    let path = Root::new(folder.path()).resolve(DAEMON_JSON).unwrap();
+    let path = Root::new(dir.path()).resolve(DAEMON_JSON).unwrap();
     let edited = fs::read_to_string(&path).unwrap().replacen('{', "{\n  \"debug\": true,", 1);
     fs::write(&path, edited).unwrap();
     run(Action::Install, Engine::Docker, &options.clone().with_default(true)).unwrap();
@@ -85,10 +85,10 @@ fn edit_between_two_installs_is_not_overwritten_by_the_backup() {
 fn containerd_file_edited_after_install_keeps_the_edit() {
     const CONFIG: &str = "/etc/containerd/config.toml";
     for original in ["# imports = []\nversion = 2\n", "# imports = []\nversion = 3\n"] {
-        let folder = with(CONFIG, Some(original));
-        let options = options(folder.path());
+        let dir = with(CONFIG, Some(original));
+        let options = options(dir.path());
         run(Action::Install, Engine::Containerd, &options).unwrap();
-        let path = Root::new(folder.path()).resolve(CONFIG).unwrap();
+        let path = Root::new(dir.path()).resolve(CONFIG).unwrap();
         let edited = fs::read_to_string(&path).unwrap() + "\n# mine\n[debug]\n";
         fs::write(&path, edited).unwrap();
         run(Action::Uninstall, Engine::Containerd, &options).unwrap();
@@ -99,28 +99,28 @@ fn containerd_file_edited_after_install_keeps_the_edit() {
 
 #[test]
 fn dry_run_prints_a_diff_and_changes_nothing() {
-    let folder = with(DAEMON_JSON, Some("{\n  \"debug\": true\n}\n"));
-    let before = files(folder.path());
-    let options = Options { dry_run: true, ..options(folder.path()) };
+    let dir = with(DAEMON_JSON, Some("{\n  \"debug\": true\n}\n"));
+    let before = files(dir.path());
+    let options = Options { dry_run: true, ..options(dir.path()) };
     assert_eq!(
         run(Action::Install, Engine::Docker, &options).unwrap(),
         "--- /etc/docker/daemon.json\n+++ /etc/docker/daemon.json\n@@ -1,3 +1,8 @@\n {\n-  \"debug\": true\n\
          +  \"debug\": true,\n+  \"runtimes\": {\n+    \"runvf\": {\n+      \"path\": \"/usr/bin/runvf\"\n+    }\n+  }\n }\n"
     );
-    assert_eq!(files(folder.path()), before);
+    assert_eq!(files(dir.path()), before);
 }
 
 #[test]
 fn file_edited_after_install_keeps_the_edit_and_the_backup() {
-    let folder = with(DAEMON_JSON, Some("{\n  \"default-runtime\": \"crun\"\n}"));
-    let options = options(folder.path()).with_default(true);
+    let dir = with(DAEMON_JSON, Some("{\n  \"default-runtime\": \"crun\"\n}"));
+    let options = options(dir.path()).with_default(true);
     let output = run(Action::Install, Engine::Docker, &options).unwrap();
     assert_eq!(
         output,
         "docker: added runtime runvf to /etc/docker/daemon.json (backup /etc/docker/daemon.json.runvf-backup)\n\
          docker: set default runtime to runvf in /etc/docker/daemon.json (was \"crun\")\n"
     );
-    let path = Root::new(folder.path()).resolve(DAEMON_JSON).unwrap();
+    let path = Root::new(dir.path()).resolve(DAEMON_JSON).unwrap();
     let edited = fs::read_to_string(&path).unwrap().replacen('{', "{\n  \"debug\": true,", 1);
     fs::write(&path, edited).unwrap();
     let output = run(Action::Uninstall, Engine::Docker, &options).unwrap();
@@ -137,30 +137,30 @@ fn file_edited_after_install_keeps_the_edit_and_the_backup() {
 fn interrupted_uninstall_is_finished_by_the_next() {
     for (text, default) in [(Some("{}"), false), (None, true), (Some("{\"debug\": true}\n"), true)]
     {
-        let folder = with(DAEMON_JSON, text);
-        let before = files(folder.path());
-        let options = options(folder.path()).with_default(default);
+        let dir = with(DAEMON_JSON, text);
+        let before = files(dir.path());
+        let options = options(dir.path()).with_default(default);
         run(Action::Install, Engine::Docker, &options).unwrap();
-        let path = Root::new(folder.path()).resolve(DAEMON_JSON).unwrap();
+        let path = Root::new(dir.path()).resolve(DAEMON_JSON).unwrap();
         let original = daemon_json::DaemonJson { path: &path, text };
         fs::write(&path, original.explicit(default).unwrap()).unwrap();
         run(Action::Uninstall, Engine::Docker, &options).unwrap();
-        assert_eq!(files(folder.path()), before);
+        assert_eq!(files(dir.path()), before);
 
         // Interrupted after the file was restored, with the record still there.
         run(Action::Install, Engine::Docker, &options).unwrap();
         text.map_or_else(|| fs::remove_file(&path), |text| fs::write(&path, text)).unwrap();
         let output = run(Action::Uninstall, Engine::Docker, &options).unwrap();
         assert_eq!(output, "docker: /etc/docker/daemon.json is already restored\n");
-        assert_eq!(files(folder.path()), before);
+        assert_eq!(files(dir.path()), before);
     }
 }
 
 #[test]
 fn edited_drop_in_is_neither_replaced_nor_removed() {
     const FILE: &str = "/etc/crio/crio.conf.d/50-runvf.conf";
-    let folder = with(FILE, Some("# mine\n"));
-    let options = options(folder.path());
+    let dir = with(FILE, Some("# mine\n"));
+    let options = options(dir.path());
     let error = run(Action::Install, Engine::Crio, &options).unwrap_err();
     assert_eq!(
         error.line(),
@@ -168,5 +168,5 @@ fn edited_drop_in_is_neither_replaced_nor_removed() {
     );
     let output = run(Action::Uninstall, Engine::Crio, &options).unwrap();
     assert!(output.contains("it was edited"), "{output}");
-    assert_eq!(files(folder.path()).len(), 1);
+    assert_eq!(files(dir.path()).len(), 1);
 }

@@ -5,7 +5,7 @@ use toml_edit::visit::{self, Visit};
 use toml_edit::visit_mut::{self, VisitMut};
 use toml_edit::{DocumentMut, Table};
 
-/// toml_edit drops it, and containerd's parser may not.
+/// toml_edit does not keep it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Edits a valid document. Returns `None` if toml_edit would reorder it: it prints dotted keys of

@@ -15,13 +15,13 @@ use crate::error::Error;
 pub(crate) struct Rollback {
     /// Path, old text and old owner of each file, in the order of the changes.
     files: Vec<(PathBuf, Option<String>, Option<Owner>)>,
-    created_folders: Vec<PathBuf>,
+    created_dirs: Vec<PathBuf>,
 }
 
 impl Rollback {
     pub(crate) fn keep(mut self) {
         self.files.clear();
-        self.created_folders.clear();
+        self.created_dirs.clear();
     }
 }
 
@@ -32,8 +32,8 @@ impl Drop for Rollback {
         for (path, text, owner) in self.files.iter().rev() {
             let _ = write_as(path, text.as_deref(), *owner);
         }
-        for folder in self.created_folders.iter().rev() {
-            let _ = fs::remove_dir(folder);
+        for dir in self.created_dirs.iter().rev() {
+            let _ = fs::remove_dir(dir);
         }
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Rollback, Error> 
     let mut rollback = Rollback::default();
     for change in changes {
         let path = root.resolve(&change.path)?;
-        create_folders(path.parent().unwrap_or(Path::new("/")), &mut rollback.created_folders)?;
+        create_dirs(path.parent().unwrap_or(Path::new("/")), &mut rollback.created_dirs)?;
         let mode_from = match &change.mode_from {
             Some(other) => root.resolve(other)?,
             None => path.clone(),
@@ -53,15 +53,15 @@ pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Rollback, Error> 
     Ok(rollback)
 }
 
-fn create_folders(folder: &Path, created: &mut Vec<PathBuf>) -> Result<(), Error> {
-    if folder.is_dir() {
+fn create_dirs(dir: &Path, created: &mut Vec<PathBuf>) -> Result<(), Error> {
+    if dir.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = folder.parent() {
-        create_folders(parent, created)?;
+    if let Some(parent) = dir.parent() {
+        create_dirs(parent, created)?;
     }
-    fs::create_dir(folder).map_err(Error::file("create", folder))?;
-    created.push(folder.to_owned());
+    fs::create_dir(dir).map_err(Error::file("create", dir))?;
+    created.push(dir.to_owned());
     Ok(())
 }
 
@@ -108,9 +108,9 @@ fn temp_file(
     text: &str,
     owner: Option<Owner>,
 ) -> Result<tempfile::NamedTempFile, Error> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let dir = path.parent().unwrap_or(Path::new("/"));
     let make = || {
-        let mut file = tempfile::Builder::new().prefix(".runvf-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".runvf-").tempfile_in(dir)?;
         file.write_all(text.as_bytes())?;
         if let Some(Owner { uid, gid, .. }) = owner {
             chown(file.path(), Some(uid), Some(gid))?;
@@ -136,8 +136,8 @@ mod tests {
         Change::between(name, old, new).unwrap()
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -147,43 +147,43 @@ mod tests {
 
     #[test]
     fn dropped_rollback_restores_every_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         let changes = [
             changed(&root, "/a", Some("old"), Some("new")),
             changed(&root, "/b", Some("gone"), None),
             changed(&root, "/deep/er/c", None, Some("made")),
         ];
-        fs::set_permissions(folder.path().join("b"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(dir.path().join("b"), fs::Permissions::from_mode(0o600)).unwrap();
         let rollback = apply(&root, &changes).unwrap();
-        assert_eq!(names(folder.path()), ["a", "deep"]);
+        assert_eq!(names(dir.path()), ["a", "deep"]);
         assert_eq!(root.read("/deep/er/c").unwrap().unwrap(), "made");
         drop(rollback);
-        assert_eq!(names(folder.path()), ["a", "b"]);
+        assert_eq!(names(dir.path()), ["a", "b"]);
         assert_eq!(root.read("/a").unwrap().unwrap(), "old");
         assert_eq!(root.read("/b").unwrap().unwrap(), "gone");
-        assert_eq!(fs::metadata(folder.path().join("b")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.path().join("b")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn kept_change_preserves_the_mode_and_the_symlink() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         let mut change = changed(&root, "/a", Some("old"), Some("new"));
-        fs::set_permissions(folder.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
-        std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
+        fs::set_permissions(dir.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
         change.path = "/link".into();
         apply(&root, &[change]).unwrap().keep();
-        assert!(folder.path().join("link").is_symlink());
+        assert!(dir.path().join("link").is_symlink());
         assert_eq!(root.read("/a").unwrap().unwrap(), "new");
-        assert_eq!(fs::metadata(folder.path().join("a")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.path().join("a")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
-    fn symlinked_folder_stays_below_the_root() {
-        let (folder, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let root = Root::new(folder.path());
-        std::os::unix::fs::symlink(host.path(), folder.path().join("etc")).unwrap();
+    fn symlinked_directory_stays_below_the_root() {
+        let (dir, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = Root::new(dir.path());
+        std::os::unix::fs::symlink(host.path(), dir.path().join("etc")).unwrap();
         let change = changed(&root, "/etc/docker/daemon.json", None, Some("new"));
         apply(&root, &[change]).unwrap().keep();
         assert_eq!(names(host.path()), [""; 0]);

@@ -23,9 +23,9 @@ pub(super) fn name(root: &Path, id: &str, init: i32) -> Option<String> {
 fn docker(root: &Path, id: &str) -> Option<String> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
     let daemon = json(&at("/etc/docker/daemon.json"));
-    let folder = daemon.as_ref().and_then(|daemon| daemon["data-root"].as_str());
-    let folder = at(folder.unwrap_or("/var/lib/docker"));
-    let known = json(&folder.join("containers").join(id).join("config.v2.json"))?;
+    let dir = daemon.as_ref().and_then(|daemon| daemon["data-root"].as_str());
+    let dir = at(dir.unwrap_or("/var/lib/docker"));
+    let known = json(&dir.join("containers").join(id).join("config.v2.json"))?;
     Some(known["Name"].as_str()?.trim_start_matches('/').to_owned())
 }
 
@@ -47,8 +47,8 @@ fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
 /// nerdctl and Kubernetes write it to the annotations of the bundle. There is one directory of
 /// bundles for each containerd namespace.
 fn containerd(root: &Path, id: &str) -> Option<String> {
-    let folder = root.join("run/containerd/io.containerd.runtime.v2.task");
-    let namespaces = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let dir = root.join("run/containerd/io.containerd.runtime.v2.task");
+    let namespaces = fs::read_dir(dir).ok()?.filter_map(Result::ok);
     let bundles: Vec<PathBuf> = namespaces.map(|namespace| namespace.path().join(id)).collect();
     let bundle = bundles.iter().find_map(|bundle| json(&bundle.join("config.json")))?;
     let named = |key: &str| bundle["annotations"][key].as_str().map(str::to_owned);

@@ -99,3 +99,11 @@ fn edited_program_is_not_removed() {
     let line = file(&other).without_runvf().unwrap_err().line();
     assert!(line.contains("the runtime runvf was edited"), "{line}");
 }
+
+#[test]
+fn file_that_would_be_reordered_is_refused_only_if_it_must_be_edited() {
+    let scattered = "version = 2\na.x = 1\nb = 2\na.y = 3\n";
+    assert_eq!(file(scattered).without_runvf().unwrap(), (scattered.to_owned(), false));
+    let line = file(scattered).with_runvf(Form::DropIn).unwrap_err().line();
+    assert!(line.contains("write the dotted keys of one table side by side"), "{line}");
+}
