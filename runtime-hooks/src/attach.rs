@@ -1,8 +1,9 @@
-//! createRuntime: runs in the host's namespaces, after the container's have been made and before its process may run.
+//! The createRuntime hook: runs in the host's namespaces, after the container's namespaces were
+//! created and before its process starts.
 
 use vf::{Container, Host};
 
-use crate::Error;
+use crate::error::Error;
 use crate::state::State;
 
 pub(crate) fn run(state: &State) -> Result<(), Error> {

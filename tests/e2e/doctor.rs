@@ -78,7 +78,7 @@ fn what_is_broken_is_found_and_nothing_else() {
 
     let refused = lab.sh("runvfctl init").unwrap();
     assert_eq!(refused.status, 1, "{refused}");
-    assert!(refused.stderr.contains("is there already; `--force` replaces it"), "{refused}");
+    assert!(refused.stderr.contains("already exists; use --force to replace it"), "{refused}");
     lab.ok("runvfctl init --force; runvfctl setup").unwrap();
     let (status, all) = diagnosis(&lab);
     assert_eq!((status, those(&all, "failure")), (1, vec![]), "{all:#?}");

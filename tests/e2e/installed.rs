@@ -67,7 +67,10 @@ fn docker_gets_a_runtime_and_gives_it_back() {
     // Killed when the file was as before, and dockerd had not heard of it yet.
     let again = "runvfctl install docker; rm /etc/docker/daemon.json; runvfctl uninstall docker";
     let said = lab.ok(again).unwrap();
-    assert!(said.text().ends_with("docker: reloaded; it has forgotten runvf now"), "{said}");
+    assert!(
+        said.text().ends_with("docker: reloaded; runtime runvf is no longer available"),
+        "{said}"
+    );
     assert_eq!((files(&lab), runtimes(&lab)), (before, known));
     // A reload, and no restart.
     assert_eq!(lab.ok("docker inspect -f '{{.State.Running}}' bystander").unwrap().text(), "true");
@@ -117,9 +120,9 @@ fn what_docker_would_not_take_is_not_written() {
     lab.write(DAEMON_JSON, "{\n  \"debug\": true,\n}\n").unwrap();
     attempt("/etc/docker/daemon.json: trailing comma at line 3 column 1");
     lab.write(DAEMON_JSON, "{\"runtimes\": {\"runvf\": {\"path\": \"/opt/runvf\"}}}").unwrap();
-    attempt("`runtimes.runvf` is there already, with the path \"/opt/runvf\"");
+    attempt("`runtimes.runvf` exists with the path \"/opt/runvf\"");
     lab.write(DAEMON_JSON, "{\"no-such-key\": 1}").unwrap();
-    attempt("dockerd would refuse it with runvf");
+    attempt("dockerd rejects the file with runvf added");
     lab.ok(&format!("rm {DAEMON_JSON}")).unwrap();
 
     // Docker's unit may not be started more than three times a minute.
@@ -153,7 +156,7 @@ fn podman_gets_its_files_and_gives_them_back() {
 
     lab.ok("rm /usr/libexec/runvf/runvf-hook").unwrap();
     let refusal = lab.sh("runvfctl install podman").unwrap();
-    refused(&refusal, "/usr/libexec/runvf/runvf-hook is not on this machine");
+    refused(&refusal, "/usr/libexec/runvf/runvf-hook is not installed");
 }
 
 /// A hook that is not read fails no container: it starts without its VF. There is no configuration, of which the hook complains.
@@ -171,7 +174,7 @@ fn podman_reads_runvfs_hooks_beside_those_of_other_folders() {
     let late = "[engine]\nhooks_dir = [\"/srv/hooks\", {append = false}]\n";
     lab.write("/etc/containers/containers.conf.d/90-late.conf", late).unwrap();
     let before = files(&lab);
-    let why = "podman reads hooks from /srv/hooks alone and would start sensors without a VF, so every file is as it was before; name";
+    let why = "podman reads hooks only from /srv/hooks and would start sensors without a VF; its configuration is unchanged; add";
     refused(&lab.sh("runvfctl install podman").unwrap(), why);
     assert_eq!(files(&lab), before);
 }

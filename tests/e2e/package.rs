@@ -146,7 +146,10 @@ fn a_package_lives_from_its_installation_to_its_purge() {
     // So does one without a VF.
     lab.ok("docker run -d --name plain --runtime runvf runvf/tcpdump sleep 1000").unwrap();
     let refused = lab.sh("dpkg -r runvf").unwrap();
-    assert!(refused.status != 0 && refused.stderr.contains("containers run under it"), "{refused}");
+    assert!(
+        refused.status != 0 && refused.stderr.contains("these containers use runvf"),
+        "{refused}"
+    );
     lab.ok("docker rm -f plain").unwrap();
     // And one that another runtime behind runvf has made, while that one's own are nobody's business.
     let sensor = "runvf/tcpdump sleep 1000";

@@ -81,7 +81,7 @@ fn the_card_is_told_as_it_is_and_its_vfs_are_free_again() {
         blind.stdout.contains("trust-matters    not testable  the trusted VF saw no"),
         "{blind}"
     );
-    assert!(blind.stdout.ends_with("all VFs are clean and free again\n"), "{blind}");
+    assert!(blind.stdout.ends_with("all VFs are clean and free\n"), "{blind}");
 
     for fault in ["vf-set:2", "move:1", "frame-send:1", "claim-remove:1"] {
         let killed = lab

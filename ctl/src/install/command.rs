@@ -1,4 +1,4 @@
-//! Programs of the engines, run with a time limit: an engine that hangs must not take runvfctl with it.
+//! Runs the engines' programs with a timeout: an engine that hangs must not block runvfctl.
 
 use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
@@ -7,26 +7,29 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Enough for dockerd to look at a file on a busy machine.
-pub(crate) const ANSWER: Duration = Duration::from_secs(30);
+/// Long enough for dockerd to validate a file on a busy machine.
+pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(10);
+const CONDITION_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Output {
     pub(crate) success: bool,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-pub(crate) fn run(words: &[&str], limit: Duration) -> Result<Said, Error> {
+pub(crate) fn run(words: &[&str], timeout: Duration) -> Result<Output, Error> {
     let line = words.join(" ");
     let failed = |source| Error::Spawn { command: line.clone(), source };
     let (program, arguments) = words.split_first().unwrap_or((&"", &[]));
-    // Files: a pipe that nobody reads while we wait would stop the program.
+    // Files, not pipes: the program would block on a full pipe, because it is read only after the
+    // exit.
     let (mut out, mut err) =
         (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
     let mut child = Command::new(program)
         .args(arguments)
-        // The user's shell may talk to an engine on another machine.
+        // The user's environment may select an engine on another machine.
         .env_remove("DOCKER_HOST")
         .env_remove("CONTAINER_HOST")
         .env("DOCKER_CONTEXT", "default")
@@ -35,7 +38,7 @@ pub(crate) fn run(words: &[&str], limit: Duration) -> Result<Said, Error> {
         .stderr(err.try_clone().map_err(failed)?)
         .spawn()
         .map_err(failed)?;
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + timeout;
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
@@ -43,9 +46,9 @@ pub(crate) fn run(words: &[&str], limit: Duration) -> Result<Said, Error> {
         if Instant::now() >= deadline {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(Error::Timeout { command: line, seconds: limit.as_secs() });
+            return Err(Error::Timeout { command: line, seconds: timeout.as_secs() });
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(EXIT_POLL_INTERVAL);
     };
     let text = |file: &mut std::fs::File| {
         let mut bytes = Vec::new();
@@ -55,37 +58,33 @@ pub(crate) fn run(words: &[&str], limit: Duration) -> Result<Said, Error> {
     };
     let stdout = text(&mut out).map_err(failed)?;
     let stderr = text(&mut err).map_err(failed)?;
-    Ok(Said { success: status.success(), stdout, stderr })
+    Ok(Output { success: status.success(), stdout, stderr })
 }
 
-/// What it printed, if it succeeded.
-pub(crate) fn ok(words: &[&str], limit: Duration) -> Result<String, Error> {
-    let said = run(words, limit)?;
-    match said.success {
-        true => Ok(said.stdout),
-        false => Err(Error::Command { command: words.join(" "), said: said.last_line() }),
+/// Runs a program and returns its stdout; a non-zero exit status is an error.
+pub(crate) fn stdout(words: &[&str], timeout: Duration) -> Result<String, Error> {
+    let output = run(words, timeout)?;
+    match output.success {
+        true => Ok(output.stdout),
+        false => Err(Error::Command { command: words.join(" "), reason: output.last_line() }),
     }
 }
 
-impl Said {
-    /// Programs give their reason last.
+impl Output {
+    /// The last line of stderr, or of stdout: programs print the reason of a failure last.
     pub(crate) fn last_line(&self) -> String {
-        let lines = self.stderr.lines().chain(self.stdout.lines());
-        let last = |lines: &mut dyn Iterator<Item = &str>| {
-            lines.filter(|line| !line.trim().is_empty()).last().map(str::to_owned)
-        };
-        last(&mut self.stderr.lines())
-            .or_else(|| last(&mut { lines }))
-            .unwrap_or_else(|| "it said nothing".to_owned())
+        let last =
+            |text: &str| text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned);
+        last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_else(|| "no output".to_owned())
     }
 }
 
-/// Asks again and again, for what an engine reaches by itself.
+/// Polls until the condition holds; returns `false` at the timeout.
 pub(crate) fn wait_until(
-    limit: Duration,
+    timeout: Duration,
     mut condition: impl FnMut() -> Result<bool, Error>,
 ) -> Result<bool, Error> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + timeout;
     loop {
         if condition()? {
             return Ok(true);
@@ -93,7 +92,7 @@ pub(crate) fn wait_until(
         if Instant::now() >= deadline {
             return Ok(false);
         }
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(CONDITION_POLL_INTERVAL);
     }
 }
 
@@ -102,14 +101,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_hangs_is_given_up() {
+    fn hanging_program_is_killed_at_the_timeout() {
         let error = run(&["sleep", "60"], Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.line(), "`sleep 60` did not finish within 0 s");
     }
 
     #[test]
-    fn a_failure_says_why() {
-        let error = ok(&["sh", "-c", "echo a; echo b >&2; echo; exit 1"], ANSWER).unwrap_err();
+    fn failure_names_the_last_line_of_stderr() {
+        let error =
+            stdout(&["sh", "-c", "echo a; echo b >&2; echo; exit 1"], COMMAND_TIMEOUT).unwrap_err();
         assert_eq!(error.line(), "`sh -c echo a; echo b >&2; echo; exit 1` failed: b");
     }
 }
