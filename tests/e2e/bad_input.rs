@@ -3,7 +3,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, run};
-use crate::holder::{functions, with};
+use crate::hook_calls::{functions, with};
 use crate::host::{assert_untouched, configure, leave, prepared, settle, state};
 
 /// Runs a container that must be refused: with the engine's own exit code, with `expected` on one line of what the person sees,

@@ -3,7 +3,7 @@
 use lab::Lab;
 use serde_json::Value;
 
-use crate::holder::{assert_free, functions, gc, status, vlans, with};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans, with};
 use crate::host::{leave, prepared, state};
 
 const FIRST: &str = "0000:01:10.0";

@@ -4,7 +4,7 @@ use lab::{Lab, Output};
 use serde_json::Value;
 
 use crate::engine::{Engine, run};
-use crate::holder::{assert_free, functions, vlans, with};
+use crate::hook_calls::{assert_free, functions, vlans, with};
 use crate::host::{assert_untouched, configure, installed, leave, prepared, state};
 
 /// Longer than any interface's own name may be.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lab::{Lab, Output, Programs};
 use serde_json::Value;
 
-use crate::holder::{assert_free, functions, gc};
+use crate::hook_calls::{assert_free, functions, gc};
 use crate::host::{assert_untouched, configure, settle, state};
 
 /// The lab's card as measured. Its PF is promiscuous, so every VF of a VLAN sees unknown unicast, trusted or not; what is for the

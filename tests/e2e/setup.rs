@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::{Lab, Output};
 
 use crate::engine::{Engine, IMAGE, run};
-use crate::holder::{functions, vlans};
+use crate::hook_calls::{functions, vlans};
 use crate::host::{configure, installed, state};
 
 fn pool(pfs: &str, vfs: usize) -> String {

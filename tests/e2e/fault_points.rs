@@ -12,9 +12,9 @@ use lab::{Lab, Programs};
 
 use crate::host::{Kind, configure, leave, leave_one_of, one_of, prepared, settle, state};
 
-mod seen;
+mod snapshot;
 
-use seen::{FUNCTIONS, Seen};
+use snapshot::{FUNCTIONS, Snapshot};
 
 struct Procedure {
     name: &'static str,
@@ -131,7 +131,7 @@ fn with_new_vfs() -> Lab {
     lab
 }
 
-/// As [`Seen::after_with_settings`] has it.
+/// As [`Snapshot::after_with_settings`] has it.
 const OPERATORS: &str = "mtu 1450\nqlen 500\nalias rack 3\ngeneric-segmentation-offload: off";
 
 /// Ids are unique within one engine only. A create that was killed before it had a VF must not pass for a container of that name
@@ -166,7 +166,7 @@ fn trace(lab: &Lab, procedure: &Procedure) -> BTreeMap<String, usize> {
     let trace = format!(
         "rm -f /tmp/trace; {prepare}; RUNVF_FAULT_LOG=/tmp/trace; export RUNVF_FAULT_LOG; {run}; unset RUNVF_FAULT_LOG"
     );
-    let seen = Seen::after(lab, &[&trace, PUT_RIGHT], name);
+    let seen = Snapshot::after(lab, &[&trace, PUT_RIGHT], name);
     // A run that went another way than usual would know points that no other run meets.
     assert_eq!(seen[0].state().as_deref(), *leaves, "{}", seen[0].case);
     seen[1].assert_all_clean();
@@ -234,7 +234,7 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     scripts.extend(loses.then_some(GC_AGAIN));
     scripts.extend(another.then_some(ANOTHER));
     scripts.push(PUT_RIGHT);
-    let (seen, settings) = Seen::after_with_settings(lab, &scripts, &format!("{name}, {fault}"));
+    let (seen, settings) = Snapshot::after_with_settings(lab, &scripts, &format!("{name}, {fault}"));
     if fault.ends_with("kill") {
         // 128 + SIGKILL, of the program or of the `timeout` around it.
         assert!(seen[0].text.contains("ended with 137"), "{}", seen[0].case);
@@ -243,11 +243,11 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     } else if *name == DETACH.name {
         assert!(seen[0].text.contains("ended with 0"), "an engine must go on: {}", seen[0].case);
     }
-    seen.iter().for_each(Seen::assert_nothing_dirty_is_free);
+    seen.iter().for_each(Snapshot::assert_nothing_dirty_is_free);
     if loses {
         assert!(!seen[1].text.contains("a lives on"), "{}", seen[1].case);
     } else {
-        seen.iter().for_each(Seen::assert_rightfully_attached);
+        seen.iter().for_each(Snapshot::assert_rightfully_attached);
     }
     let last = &seen[seen.len() - 1];
     if another {
@@ -307,7 +307,7 @@ fn a_driver_that_is_busy_is_asked_again() {
         let Procedure { name, prepare, run, leaves, .. } = procedure;
         let busy = format!("{prepare}; export RUNVF_FAULT={point}:1:busy RUNVF_FAULT_LOG=/tmp/trace; rm -f /tmp/trace
              {run}; echo \"ended with $?\"; unset RUNVF_FAULT RUNVF_FAULT_LOG; grep -cx {point} /tmp/trace");
-        let seen = Seen::after(&lab, &[&busy, PUT_RIGHT], &format!("{name}, {point} busy"));
+        let seen = Snapshot::after(&lab, &[&busy, PUT_RIGHT], &format!("{name}, {point} busy"));
         assert!(seen[0].text.contains("ended with 0\n"), "{}", seen[0].case);
         assert_eq!(seen[0].state().as_deref(), leaves, "{}", seen[0].case);
         let asked = seen[0].text.lines().last().and_then(|count| count.parse::<u32>().ok());
@@ -324,7 +324,7 @@ fn what_cannot_be_set_back_is_lost() {
         RUNVF_FAULT=vf-set:1:error timeout 100 runvfctl gc; echo \"ended with $?\"
         until [ ! -e /proc/$(cat /tmp/a.pid)/ns/net ]; do sleep 0.01; done
         [ -e /sys/bus/pci/devices/0000:01:10.0/driver ] || echo 'no driver'";
-    let seen = Seen::after(&lab, &[changed, PUT_RIGHT], "a change that cannot be taken back");
+    let seen = Snapshot::after(&lab, &[changed, PUT_RIGHT], "a change that cannot be taken back");
     assert_eq!(seen[0].state().as_deref(), Some("lost"), "{}", seen[0].case);
     for told in ["ended with 0", "no driver", "VLAN 300 instead of VLAN 11"] {
         assert!(seen[0].text.contains(told), "{}", seen[0].case);
@@ -347,14 +347,14 @@ fn a_vf_in_quarantine_is_taken_from_who_lives_on() {
     let put_right = "end a; timeout 100 runvfctl repair";
 
     let seen =
-        Seen::after(&lab, &[&release(1), put_right], "the driver is taken at the second try");
+        Snapshot::after(&lab, &[&release(1), put_right], "the driver is taken at the second try");
     assert_eq!(seen[0].state().as_deref(), Some("quarantined"), "{}", seen[0].case);
     assert!(seen[0].text.contains("does not exist"), "{}", seen[0].case);
     assert_eq!(seen[0].dirty().count(), 0, "{}", seen[0].case);
     seen[1].assert_all_clean();
 
     let gc = format!("timeout 100 runvfctl gc; {inside}");
-    let seen = Seen::after(&lab, &[&release(0), &gc, put_right], "the driver cannot be taken");
+    let seen = Snapshot::after(&lab, &[&release(0), &gc, put_right], "the driver cannot be taken");
     assert_eq!(seen[0].state().as_deref(), Some("quarantined"), "{}", seen[0].case);
     assert!(seen[0].text.contains("PROMISC"), "{}", seen[0].case);
     let left: Vec<_> =
@@ -373,7 +373,7 @@ fn a_vf_in_quarantine_is_taken_from_who_lives_on() {
 fn what_was_only_said_to_be_done_is_not_believed() {
     let lab = with_vfs();
     let before = state(&lab);
-    let told = |seen: &Seen, what: &str| assert!(seen.text.contains(what), "{}", seen.case);
+    let told = |seen: &Snapshot, what: &str| assert!(seen.text.contains(what), "{}", seen.case);
     let put_right = "end a; timeout 100 runvfctl gc; timeout 100 runvfctl repair; udevadm settle";
 
     // Or it would be missed for its carrier first.
@@ -387,10 +387,10 @@ fn what_was_only_said_to_be_done_is_not_believed() {
             "holder a; echo '{{\"id\":\"a\",\"pid\":'$(< /tmp/a.pid)',\"annotations\":{{\"io.runvf.vlan\":\"11\"}}}}' |
              RUNVF_FAULT={fault} timeout 100 /usr/libexec/runvf/runvf-hook attach; echo \"ended with $?\""
         );
-        let seen = Seen::after(&lab, &[&attach, put_right], &format!("attach, {fault}"));
+        let seen = Snapshot::after(&lab, &[&attach, put_right], &format!("attach, {fault}"));
         told(&seen[0], "ended with 1");
         told(&seen[0], what);
-        seen.iter().for_each(Seen::assert_all_clean);
+        seen.iter().for_each(Snapshot::assert_all_clean);
     }
     configure(&lab, CONFIGURED);
 
@@ -402,7 +402,7 @@ fn what_was_only_said_to_be_done_is_not_believed() {
         let detach =
             format!("holder a; hook attach a 11 && end a; RUNVF_FAULT={fault} hook detach a 11");
         let gc = "timeout 100 runvfctl gc";
-        let seen = Seen::after(&lab, &[&detach, gc, put_right], &format!("detach, {fault}"));
+        let seen = Snapshot::after(&lab, &[&detach, gc, put_right], &format!("detach, {fault}"));
         told(&seen[0], what);
         assert_eq!(seen[0].dirty().count(), left, "{}", seen[0].case);
         for seen in &seen[..2] {

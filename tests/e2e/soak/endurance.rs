@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lab::Lab;
 
-use crate::holder::{assert_free, functions, gc, seed, with};
+use crate::hook_calls::{assert_free, functions, gc, seed, with};
 use crate::host::installed;
 
 const LIMIT: Duration = Duration::from_secs(40 * 60);

@@ -7,7 +7,7 @@ use lab::Lab;
 use serde_json::Value;
 
 /// Functions for the guest. `holder` starts the process whose namespace gets a VF, `hook` does what an engine does for it, `look`
-/// prints what [`Seen`] is made of. By the shell's own means where it has some: an emulated CPU starts thirty programs a second.
+/// prints what [`Snapshot`] is made of. By the shell's own means where it has some: an emulated CPU starts thirty programs a second.
 pub(super) const FUNCTIONS: &str = r#"
 holder() { unshare -n sleep 1000 </dev/null >/dev/null 2>&1 & target=$!
     until [ -e /proc/$target/ns/net ] && ! [ /proc/$target/ns/net -ef /proc/self/ns/net ]; do :; done
@@ -38,7 +38,7 @@ look() {  # MARK
 "#;
 
 /// The PF's word on its VFs, and the claims, after a script.
-pub(super) struct Seen {
+pub(super) struct Snapshot {
     pub(super) case: String,
     pub(super) text: String,
     vfs: Vec<Value>,
@@ -51,7 +51,7 @@ pub(super) struct Seen {
     inside: Vec<Value>,
 }
 
-impl Seen {
+impl Snapshot {
     /// Runs scripts one after the other in one shell, and looks after each.
     pub(super) fn after(lab: &Lab, scripts: &[&str], case: &str) -> Vec<Self> {
         Self::after_with_settings(lab, scripts, case).0

@@ -6,7 +6,7 @@ use lab::Lab;
 use lab::traffic::Traffic;
 
 use crate::engine::{Engine, IMAGE, start};
-use crate::holder::{assert_free, functions, gc, status, vlans};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans};
 use crate::host::{
     Kind, configure, installed, leave, leave_one_of, one_of, prepared, settle, state,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::{BothCpus, Lab};
 use serde_json::Value;
 
-use crate::holder::{assert_free, functions, gc, seed, vlans, with};
+use crate::hook_calls::{assert_free, functions, gc, seed, vlans, with};
 use crate::host::{assert_untouched, installed, state};
 
 /// Container `c1` asks for VLAN 101, and so on. The first 30 come through hooks, the others through `runvf create`.
