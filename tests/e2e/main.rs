@@ -51,8 +51,12 @@ mod probe;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod script;
+#[cfg(test)]
 mod scrub;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
 mod soak;
+#[cfg(test)]
+mod trial;

@@ -2,7 +2,7 @@
 
 /// A script, of which everything that it prints is compared. Names, ids, times and what else differs from one run to the next
 /// must not be in it.
-pub(super) struct Operation {
+pub(crate) struct Operation {
     pub(super) name: &'static str,
     pub(super) script: &'static str,
     /// Lines that runc's transcript must have.
@@ -46,7 +46,7 @@ impl Operation {
     }
 }
 
-pub(super) const TABLE: &[Operation] = &[
+pub(crate) const TABLE: &[Operation] = &[
     operation(
         "output, input and exit codes",
         r#"
