@@ -1,4 +1,5 @@
-//! Proof against bad input: the container does not start, the user sees one clear line, and the state of the host does not change.
+//! Proof against bad input: the container does not start, the user sees one clear line, and the
+//! state of the host does not change.
 
 use lab::Lab;
 
@@ -6,8 +7,8 @@ use crate::engine::{Engine, run};
 use crate::hook_calls::functions;
 use crate::host::{assert_untouched, leave, prepared, state};
 
-/// Runs a container that must be refused: with the engine's exit status for a refusal, with `expected` in one line of the output, and with
-/// the state of the host unchanged.
+/// Runs a container that must be refused: with the engine's exit status for a refusal, with
+/// `expected` in one line of the output, and with the state of the host unchanged.
 pub(crate) fn refused(lab: &Lab, before: &str, engine: Engine, options: &str, expected: &str) {
     let output = run(lab, engine, options, "echo it runs");
     let case = format!("{engine:?} {options}\n{output}");
@@ -22,7 +23,8 @@ const NOT_A_VLAN: &str = "is not a VLAN; give a number from 1 to 4094";
 const NAME: &str =
     "; an interface's name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
 
-/// Options with bad annotations, and the expected part of the refusal. One of each kind comes first.
+/// Options with bad annotations, and the expected part of the refusal. One of each kind comes
+/// first.
 pub(crate) fn bad_annotations() -> Vec<(String, String)> {
     let no_vlan = |network: &str, value: &str| {
         (
@@ -78,7 +80,8 @@ fn docker_refuses_one_bad_annotation_of_each_kind() {
     bad_annotations_are_refused(Engine::Docker, &bad_annotations()[..KINDS]);
 }
 
-/// runvf runs the same code as under Docker, so a sample is enough; Podman shows the line in another way.
+/// runvf runs the same code as under Docker, so a sample is enough; Podman shows the line in
+/// another way.
 #[test]
 fn podman_with_runvf_refuses_bad_input() {
     let lab = prepared();

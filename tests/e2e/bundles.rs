@@ -7,7 +7,8 @@ use crate::script::script;
 
 pub(crate) const BUNDLE: &str = "/var/lib/runvf-bundles/tcpdump";
 
-/// Creates the container `sensor` on VLAN 100 and writes the number of its init process to `/tmp/pid`.
+/// Creates the container `sensor` on VLAN 100 and writes the number of its init process to
+/// `/tmp/pid`.
 pub(crate) const CREATE: &str = "mkdir -p /var/log/sensor; \
     runvf create --bundle /var/lib/runvf-bundles/tcpdump --pid-file /tmp/pid sensor </dev/null >/dev/null 2>&1";
 
@@ -77,7 +78,8 @@ fn a_container_without_its_vf_does_not_start() {
     leave(lab, &before);
 }
 
-/// Without its state file a container is unknown, but its processes must not live on with a VF that no program watches.
+/// Without its state file a container is unknown, but its processes must not live on with a VF that
+/// no program watches.
 #[test]
 fn a_container_with_a_damaged_state_file_is_deleted() {
     let lab = prepared();
@@ -91,7 +93,8 @@ fn a_container_with_a_damaged_state_file_is_deleted() {
     leave(lab, &before);
 }
 
-/// On many hosts `/run` is a noexec mount. runc and crun bind-mount the root again, without the flags of that mount.
+/// On many hosts `/run` is a noexec mount. runc and crun bind-mount the root again, without the
+/// flags of that mount.
 #[test]
 fn a_root_on_a_noexec_mount_is_executable() {
     let lab = installed();
@@ -138,7 +141,8 @@ fn a_failed_create_does_not_kill_other_containers_of_its_cgroup() {
     leave(lab, &before);
 }
 
-/// SIGPIPE ends a process that writes to a pipe without a reader, and no signal is blocked or ignored.
+/// SIGPIPE ends a process that writes to a pipe without a reader, and no signal is blocked or
+/// ignored.
 #[test]
 fn a_process_has_the_signal_masks_that_runc_sets() {
     let lab = prepared();

@@ -1,4 +1,5 @@
-//! Proof of `engine = "runc"` and `engine = "crun"`: another runtime makes the containers, and runvf only attaches their VFs.
+//! Proof of `engine = "runc"` and `engine = "crun"`: another runtime makes the containers, and
+//! runvf only attaches their VFs.
 
 use lab::Lab;
 
@@ -60,13 +61,7 @@ fn a_sensor_runs_under_runc() {
 fn a_bundle_runs_under_runc_and_crun() {
     let lab = prepared();
     let before = state(&lab);
-    lab.ok(&format!(
-        "mkdir -p /var/log/sensor; cp -r --reflink=auto {BUNDLE} /tmp/b
-         jq '.process.args = [\"sh\", \"-c\", \"cat /sys/class/net/mon0/carrier; exit 5\"]' {BUNDLE}/config.json > /tmp/b/config.json
-         cp -r --reflink=auto /tmp/b /tmp/t
-         jq '.process.terminal = true | .process.args[2] = \"tty\"' /tmp/b/config.json > /tmp/t/config.json"
-    ))
-    .unwrap();
+    lab.ok(include_str!("scripts/delegate_bundles.sh")).unwrap();
     for delegate in ["runc", "crun"] {
         choose(&lab, delegate);
         let output = lab.sh("runvf run --bundle /tmp/b c").unwrap();

@@ -1,5 +1,5 @@
-//! Proof of `runvfctl doctor`: it finds nothing on a good host, and each fault on a host that is broken on purpose. It recommends
-//! `runvfctl init`, which is tested here, too.
+//! Proof of `runvfctl doctor`: it finds nothing on a good host, and each fault on a host that is
+//! broken on purpose. It recommends `runvfctl init`, which is tested here, too.
 
 use lab::Lab;
 use serde_json::Value;

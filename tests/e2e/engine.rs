@@ -45,8 +45,8 @@ impl Engine {
     }
 }
 
-/// Adds `--network none`, unless the options name a network: a sensor needs no network but its VF, and the network of an engine takes a
-/// third of the time of a container on an emulated CPU.
+/// Adds `--network none`, unless the options name a network: a sensor needs no network but its VF,
+/// and the network of an engine takes a third of the time of a container on an emulated CPU.
 fn without_network(options: &str) -> String {
     let network = if options.contains("--network") { "" } else { "--network none " };
     format!("{network}{options}")

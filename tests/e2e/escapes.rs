@@ -1,5 +1,5 @@
-//! Proof of isolation: ways out of a container that runc closes, tried under runc and under runvf. Each attempt prints a line; a line with
-//! `DONE` is a successful escape.
+//! Proof of isolation: ways out of a container that runc closes, tried under runc and under runvf.
+//! Each attempt prints a line; a line with `DONE` is a successful escape.
 
 use lab::Lab;
 
@@ -39,8 +39,9 @@ fn a_default_container_is_as_closed_as_with_runc() {
     leave(lab, &before);
 }
 
-/// CVE-2019-5736: the processes of a container can open the program that enters the container, by a link of the kernel. They can keep
-/// it open until no process runs the program any more, and then write to it.
+/// CVE-2019-5736: the processes of a container can open the program that enters the container, by a
+/// link of the kernel. They can keep it open until no process runs the program any more, and then
+/// write to it.
 #[test]
 fn the_runtime_binary_cannot_be_overwritten() {
     let lab = prepared();

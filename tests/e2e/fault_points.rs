@@ -1,11 +1,13 @@
-//! Proof of recovery: each procedure is killed, or meets an error, at its fault points, and what it leaves on disk is enough for the
-//! next attach and for `runvfctl` to clean everything.
+//! Proof of recovery: each procedure is killed, or meets an error, at its fault points, and what it
+//! leaves on disk is enough for the next attach and for `runvfctl` to clean everything.
 //!
-//! The programs are built with fault points (`vf/src/fault.rs`). A procedure runs once to list the points that it passes, then once
-//! for each chosen point and way to fail. A point before a read is never a point of a kill, because nothing has changed since the
-//! point before it. Where the kernel is asked for a change, one of the ways is a lie: the kernel reports success and does nothing.
+//! The programs are built with fault points (`vf/src/fault.rs`). A procedure runs once to list the
+//! points that it passes, then once for each chosen point and way to fail. A point before a read is
+//! never a point of a kill, because nothing has changed since the point before it. Where the kernel
+//! is asked for a change, one of the ways is a lie: the kernel reports success and does nothing.
 //!
-//! `make test` breaks each procedure once in each way; `soak::fault_points` breaks it at every point.
+//! `make test` breaks each procedure once in each way; `soak::fault_points` breaks it at every
+//! point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -36,7 +38,8 @@ pub(crate) fn faulty_host() -> Lab {
     let lab = Lab::with_runvf(Programs::WithFaultPoints).unwrap();
     configure(&lab, CONFIGURED);
     lab.write("/tmp/functions", FUNCTIONS).unwrap();
-    // Otherwise the first attach would wait for the driver, and pass points that no later one passes.
+    // Otherwise the first attach would wait for the driver, and pass points that no later one
+    // passes.
     lab.ok("modprobe igbvf").unwrap();
     lab
 }
@@ -224,8 +227,8 @@ fn a_busy_driver_is_asked_again() {
     }
 }
 
-/// The kernel, or a card, reports success and does nothing: runvf reads back what it asked for, and no container gets a VF with other
-/// settings.
+/// The kernel, or a card, reports success and does nothing: runvf reads back what it asked for, and
+/// no container gets a VF with other settings.
 #[test]
 fn a_false_success_of_the_kernel_is_detected() {
     let lab = faulty_host_with_vfs();
@@ -267,7 +270,8 @@ fn a_false_success_of_the_kernel_is_detected() {
     leave_host_of_kind(HostKind::Faulty, lab, &before);
 }
 
-/// Only tests may break the programs: an environment variable must not make an installed program skip a step.
+/// Only tests may break the programs: an environment variable must not make an installed program
+/// skip a step.
 #[test]
 fn installed_programs_have_no_fault_points() {
     let programs = "/usr/bin/runvf /usr/bin/runvfctl /usr/libexec/runvf/runvf-hook";

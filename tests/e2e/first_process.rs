@@ -1,4 +1,5 @@
-//! Proof of the main promise: the first process of a container finds its VF ready, and the VF is clean after the end of the container.
+//! Proof of the main promise: the first process of a container finds its VF ready, and the VF is
+//! clean after the end of the container.
 
 use crate::engine::{Engine, IMAGE, run, start};
 use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, settle, state, vf};
@@ -36,7 +37,8 @@ fn the_first_process_finds_its_vf_under_podman_with_runvf() {
     the_first_process_finds_its_vf(Engine::PodmanRuntime);
 }
 
-/// Starts a sensor and ends it by the command `end`. Its VF has VLAN and trust, and is clean afterwards.
+/// Starts a sensor and ends it by the command `end`. Its VF has VLAN and trust, and is clean
+/// afterwards.
 pub(crate) fn ends_clean(engine: Engine, end: &str) {
     let lab = prepared();
     let before = state(&lab);

@@ -1,11 +1,12 @@
-//! Proof that nothing foreign is touched: releases that come late or twice, claims that runvf did not write, and VFs that something else
-//! uses.
+//! Proof that nothing foreign is touched: releases that come late or twice, claims that runvf did
+//! not write, and VFs that something else uses.
 
 use lab::Lab;
 use serde_json::Value;
 
 use crate::hook_calls::{assert_free, functions, gc, status, vlans, with};
 use crate::host::{leave, prepared, state};
+use crate::script::script;
 
 const FIRST: &str = "0000:01:10.0";
 const SECOND: &str = "0000:01:10.2";
@@ -74,8 +75,8 @@ fn an_attach_that_waited_reconciles_again() {
     leave(lab, &untouched);
 }
 
-/// A netns outlives the dead container whose VF has the name `mon0` there. An attach that asks for the same name waits for the busy PF of
-/// that VF.
+/// A netns outlives the dead container whose VF has the name `mon0` there. An attach that asks for
+/// the same name waits for the busy PF of that VF.
 #[test]
 fn an_interface_name_is_free_after_its_owner_died() {
     let (lab, untouched) = host();
@@ -89,17 +90,14 @@ fn an_interface_name_is_free_after_its_owner_died() {
     leave(lab, &untouched);
 }
 
-/// A VF that its container lost and that was then bound to another driver stays bound to that driver.
+/// A VF that its container lost and that was then bound to another driver stays bound to that
+/// driver.
 #[test]
 fn a_lost_vf_with_a_foreign_driver_is_kept() {
     let (lab, untouched) = host();
     let device = format!("/sys/bus/pci/devices/{FIRST}");
     ok(&lab, "holder a 11; attach a");
-    lab.ok(&format!(
-        "modprobe vfio-pci; echo {FIRST} > {device}/driver/unbind; echo vfio-pci > {device}/driver_override
-         echo {FIRST} > /sys/bus/pci/drivers_probe; readlink {device}/driver | grep vfio-pci"
-    ))
-    .unwrap();
+    lab.ok(&script(include_str!("scripts/bind_vfio.sh"), &[("vf", FIRST)])).unwrap();
     ok(&lab, "end a; detach a");
     let done = gc(&lab);
     let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
@@ -125,8 +123,8 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
     leave(lab, &untouched);
 }
 
-/// A tool that configures the host's network may put a returned netdev into a bridge, by its name. The VF still belongs to the dead
-/// container, because it still has that container's VLAN.
+/// A tool that configures the host's network may put a returned netdev into a bridge, by its name.
+/// The VF still belongs to the dead container, because it still has that container's VLAN.
 #[test]
 fn a_vf_that_returned_into_a_bridge_is_released() {
     let (lab, untouched) = host();
@@ -142,7 +140,8 @@ fn a_vf_that_returned_into_a_bridge_is_released() {
     leave(lab, &untouched);
 }
 
-/// If a `delete` is killed after the container is removed and before its VF is released, the engine's next `delete` releases the VF.
+/// If a `delete` is killed after the container is removed and before its VF is released, the
+/// engine's next `delete` releases the VF.
 #[test]
 fn delete_of_a_missing_container_releases_its_vf() {
     let (lab, untouched) = host();
@@ -178,7 +177,8 @@ fn an_old_claim_does_not_release_the_vf_of_another_owner() {
     assert_eq!(view_of(&lab, "b", 22), before);
     ok(&lab, "detach a");
     assert_eq!(view_of(&lab, "b", 22), before);
-    // An attach, which releases the VFs of dead owners, does not take it either; and the owner's own release does not change the claim.
+    // An attach, which releases the VFs of dead owners, does not take it either; and the owner's
+    // own release does not change the claim.
     ok(&lab, "holder c 33; attach c; detach b; end c; detach c");
     assert_eq!(view_of(&lab, "b", 22), before);
 
@@ -188,7 +188,8 @@ fn an_old_claim_does_not_release_the_vf_of_another_owner() {
     leave(lab, &untouched);
 }
 
-/// A record with another nonce is another claim, but it names an owner. As long as that owner lives, the VF must not be claimed.
+/// A record with another nonce is another claim, but it names an owner. As long as that owner
+/// lives, the VF must not be claimed.
 #[test]
 fn a_claim_with_another_nonce_is_kept_while_its_owner_lives() {
     let (lab, untouched) = host();
@@ -210,7 +211,8 @@ fn a_claim_with_another_nonce_is_kept_while_its_owner_lives() {
     leave(lab, &untouched);
 }
 
-/// What may be in the place of a claim, and how it gets there. The first ones are tested in `make test`.
+/// What may be in the place of a claim, and how it gets there. The first ones are tested in `make
+/// test`.
 pub(crate) const UNREADABLE_CLAIMS: [(&str, &str); 8] = [
     ("truncated", "truncate -s 300 $claim"),
     ("a directory", "rm $claim; mkdir $claim"),
@@ -258,16 +260,14 @@ pub(crate) fn unreadable_claims_are_kept_until_repair(claims: &[(&str, &str)]) {
     leave(lab, &untouched);
 }
 
-/// How something else uses the first VF, and how that use ends. The first ones are tested in `make test`.
+/// How something else uses the first VF, and how that use ends. The first ones are tested in `make
+/// test`.
 pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
     ("its interface is up", "ip link set $dev up", "ip link set $dev down"),
     (
         "it is bound to vfio-pci",
-        "modprobe vfio-pci; echo $vf > $pci/drivers/igbvf/unbind
-         echo vfio-pci > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe
-         [ $(basename $(readlink $pci/devices/$vf/driver)) = vfio-pci ]",
-        "echo $vf > $pci/drivers/vfio-pci/unbind; echo > $pci/devices/$vf/driver_override
-         echo $vf > $pci/drivers_probe",
+        include_str!("scripts/bind_vfio.sh"),
+        include_str!("scripts/unbind_vfio.sh"),
     ),
     ("it has an address", "ip addr add 192.0.2.1/24 dev $dev", "ip addr flush dev $dev"),
     (
@@ -308,8 +308,8 @@ fn repair_removes_an_unreadable_claim_of_a_missing_vf() {
 pub(crate) fn vfs_in_foreign_use_are_never_claimed(uses: &[(&str, &str, &str)]) {
     let (lab, untouched) = host();
     for &(kind, begin, end) in uses {
-        let names = format!("dev=enp1s0v0; vf={FIRST}; pci=/sys/bus/pci");
-        ok(&lab, &format!("{names}; {begin}"));
+        let of_first = [("dev", "enp1s0v0"), ("vf", FIRST), ("pci", "/sys/bus/pci")];
+        lab.ok(&script(begin, &of_first)).unwrap();
         let look = include_str!("scripts/first_vf.sh");
         let used = lab.ok(look).unwrap().stdout;
         let (state, reason) = status(&lab, FIRST);
@@ -326,7 +326,7 @@ pub(crate) fn vfs_in_foreign_use_are_never_claimed(uses: &[(&str, &str, &str)]) 
         assert_eq!(gc(&lab), [], "{kind}");
         assert_eq!(lab.ok(look).unwrap().stdout, used, "{kind}");
 
-        ok(&lab, &format!("{names}; {end}"));
+        lab.ok(&script(end, &of_first)).unwrap();
         assert_free(&lab, kind);
     }
     leave(lab, &untouched);

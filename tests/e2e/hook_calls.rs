@@ -1,4 +1,5 @@
-//! Containers without an engine: a process in a netns of its own, and the hooks called for it as an engine calls them.
+//! Containers without an engine: a process in a netns of its own, and the hooks called for it as an
+//! engine calls them.
 
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,7 +25,8 @@ pub(crate) fn vlans(lab: &Lab) -> Vec<(u64, bool, String)> {
     all.as_array().unwrap().iter().map(|vf| one(vf).unwrap()).collect()
 }
 
-/// Asserts that each VF of each PF is clean, free and in the host netns, once udev and the engines have finished.
+/// Asserts that each VF of each PF is clean, free and in the host netns, once udev and the engines
+/// have finished.
 pub(crate) fn assert_free(lab: &Lab, case: &str) {
     let free = lab.wait_until(Duration::from_secs(120), &with("[ -z \"$(dirty)\" ]"));
     if free.is_err() {

@@ -1,5 +1,6 @@
-//! Proof of OCI hooks: the hooks of each stage run under runc and under runvf, in the same order, at the same place and with the same
-//! state. runc 1.1 runs the poststart hooks during create; the runtime spec and runvf run them during start.
+//! Proof of OCI hooks: the hooks of each stage run under runc and under runvf, in the same order,
+//! at the same place and with the same state. runc 1.1 runs the poststart hooks during create; the
+//! runtime spec and runvf run them during start.
 
 use lab::Lab;
 

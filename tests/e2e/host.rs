@@ -26,7 +26,8 @@ pub(crate) enum HostKind {
 /// Hosts that a test has left unchanged.
 static LEFT: Mutex<Vec<(HostKind, Lab)>> = Mutex::new(Vec::new());
 
-/// Each of them keeps its memory. Tests of one kind run one after the other, so a few hosts are enough.
+/// Each of them keeps its memory. Tests of one kind run one after the other, so a few hosts are
+/// enough.
 const MAX_LEFT: usize = 3;
 
 /// A host that another test has left, or a new one.
@@ -37,9 +38,10 @@ pub(crate) fn host_of_kind(kind: HostKind, make: impl FnOnce() -> Lab) -> Lab {
     found.unwrap_or_else(make)
 }
 
-/// Leaves a host to another test, after an assertion that its state is that of `before`. The other test is faster: an emulated CPU runs
-/// a program the third time in a third of the time of the first. The test may have changed [`CONFIG`] and no other setting. Its files in
-/// `/tmp` are removed, except for the shell functions that some hosts have.
+/// Leaves a host to another test, after an assertion that its state is that of `before`. The other
+/// test is faster: an emulated CPU runs a program the third time in a third of the time of the
+/// first. The test may have changed [`CONFIG`] and no other setting. Its files in `/tmp` are
+/// removed, except for the shell functions that some hosts have.
 pub(crate) fn leave_host_of_kind(kind: HostKind, lab: Lab, before: &str) {
     assert_untouched(&lab, before);
     lab.ok("find /tmp -mindepth 1 -maxdepth 1 ! -name functions ! -name 'systemd-private-*' -exec rm -rf --one-file-system {} +")
@@ -96,9 +98,10 @@ fn vlan(vf: &Value) -> Option<u64> {
     vf["vlan_list"][0]["vlan"].as_u64().filter(|vlan| *vlan != 0)
 }
 
-/// All that a refused or ended container must leave unchanged: links with their names, flags and MTU (without the carrier, which depends
-/// on the wire), settings and drivers of VFs, claims, network namespaces, containers, log directories. Two states that differ are shown
-/// as a difference of lines.
+/// All that a refused or ended container must leave unchanged: links with their names, flags and
+/// MTU (without the carrier, which depends on the wire), settings and drivers of VFs, claims,
+/// network namespaces, containers, log directories. Two states that differ are shown as a
+/// difference of lines.
 pub(crate) fn state(lab: &Lab) -> String {
     lab.ok(include_str!("scripts/state.sh")).unwrap().stdout
 }
@@ -115,7 +118,8 @@ pub(crate) fn assert_untouched(lab: &Lab, before: &str) {
     }
 }
 
-/// Asserts that VF `index` of pf0 is clean and in the host netns: no VLAN, no trust, DOWN, under its old name; and that no claim is left.
+/// Asserts that VF `index` of pf0 is clean and in the host netns: no VLAN, no trust, DOWN, under
+/// its old name; and that no claim is left.
 pub(crate) fn assert_clean(lab: &Lab, index: usize, name: &str) {
     let vf = vf(lab, "pf0", index);
     assert_eq!(vlan(&vf), None, "{vf}");

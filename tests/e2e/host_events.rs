@@ -1,4 +1,5 @@
-//! Proof under events of the host: VFs, PFs, drivers and namespaces of running sensors vanish and come back, and settings change.
+//! Proof under events of the host: VFs, PFs, drivers and namespaces of running sensors vanish and
+//! come back, and settings change.
 
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub(crate) fn leave_as(lab: Lab, before: &str) {
     leave_host_of_kind(HostKind::SevenVfs, lab, before);
 }
 
-/// Starts tcpdump on VLAN 100, which writes to `/var/log/sensor`. It ends by itself if its interface vanishes.
+/// Starts tcpdump on VLAN 100, which writes to `/var/log/sensor`. It ends by itself if its
+/// interface vanishes.
 pub(crate) fn sensor(lab: &Lab) {
     lab.ok(&format!(
         "mkdir -p /var/log/sensor
@@ -95,7 +97,8 @@ fn the_pf_goes_down_and_up() {
     assert_sensor_sees(&lab);
     lab.ok("ip link set pf0 down").unwrap();
     let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
-    // The VF driver polls the link every two seconds. If the PF were up again before the next poll, the VF would look up too early.
+    // The VF driver polls the link every two seconds. If the PF were up again before the next poll,
+    // the VF would look up too early.
     lab.wait_until(SOON, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
     assert_eq!(gc(&lab), [], "a VF is not lost while its link is down");
     lab.ok("ip link set pf0 up").unwrap();
@@ -120,8 +123,9 @@ fn the_vf_loses_its_driver() {
     leave_as(lab, &untouched);
 }
 
-/// Two containers run in a netns that outlives both, as that of a pod does. Each release releases only the container's own VF, although
-/// younger processes run in the netns; and the interface of a killed container does not block its name for a third one.
+/// Two containers run in a netns that outlives both, as that of a pod does. Each release releases
+/// only the container's own VF, although younger processes run in the netns; and the interface of a
+/// killed container does not block its name for a third one.
 #[test]
 fn a_netns_outlives_its_containers() {
     let lab = prepared();
@@ -154,7 +158,8 @@ fn a_netns_outlives_its_containers() {
     leave(lab, &untouched);
 }
 
-/// An operator changes the wrong VF, for example. The sensor would see the frames of another tenant.
+/// An operator changes the wrong VF, for example. The sensor would see the frames of another
+/// tenant.
 #[test]
 fn a_changed_vlan_and_trust_are_set_back() {
     let (lab, untouched) = host();

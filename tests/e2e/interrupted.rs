@@ -1,4 +1,5 @@
-//! Proof that a claim is enough to clean up: the attach is killed, or its owner ends, and no release runs.
+//! Proof that a claim is enough to clean up: the attach is killed, or its owner ends, and no
+//! release runs.
 
 use crate::engine::{Engine, run};
 use crate::host::{assert_clean, leave, prepared, settle, state};

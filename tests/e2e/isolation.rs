@@ -1,4 +1,5 @@
-//! Proof of isolation between tenants: three sensors run at once. Each receives every frame of its VLAN and no frame of another VLAN.
+//! Proof of isolation between tenants: three sensors run at once. Each receives every frame of its
+//! VLAN and no frame of another VLAN.
 
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ fn each_of_three_tenants_sees_only_its_vlan() {
         .unwrap();
 
     for ((engine, name, vlan), station) in TENANTS.into_iter().zip(stations) {
-        // The 82576 gives a unicast frame only to the VF with its address. A frame to the address of another tenant's VF arrives at no VF
-        // of this VLAN; it must never arrive here.
+        // The 82576 gives a unicast frame only to the VF with its address. A frame to the address
+        // of another tenant's VF arrives at no VF of this VLAN; it must never arrive here.
         let expected = |class: &Class| !matches!(class, Class::Unicast(to) if *to != station);
         let capture = format!("/var/log/{name}/mon0.pcap");
         traffic.wait_for_end(&lab, &capture, Some(vlan)).unwrap();

@@ -1,4 +1,5 @@
-//! Proof of `runvf events` and `runvf update`: resource use is printed as runc prints it, and limits change.
+//! Proof of `runvf events` and `runvf update`: resource use is printed as runc prints it, and
+//! limits change.
 
 use serde_json::Value;
 
@@ -8,15 +9,7 @@ use crate::host::{leave, prepared, state};
 fn resource_use_is_printed_as_runc_does() {
     let lab = prepared();
     let before = state(&lab);
-    let bundle = "/var/lib/runvf-bundles/tcpdump";
-    lab.ok(&format!(
-        "mkdir /tmp/b
-         jq '.root.path = \"{bundle}/rootfs\" | .mounts |= map(select(.type != \"bind\")) | .annotations = {{}} | .process.args = [\"sleep\", \"1000\"]' {bundle}/config.json > /tmp/b/config.json
-         runvf run -d --bundle /tmp/b c </dev/null >/dev/null 2>&1"
-    ))
-    .unwrap();
-    // Beside a container of the same kind under runc.
-    lab.ok("runc run -d --bundle /tmp/b r </dev/null >/dev/null 2>&1").unwrap();
+    lab.ok(include_str!("scripts/plain_bundle.sh")).unwrap();
     let (ours, runcs) = (lab.json("runvf events --stats c"), lab.json("runc events --stats r"));
     let (ours, runcs) = (ours.unwrap(), runcs.unwrap());
     assert_eq!((&ours["type"], &ours["id"]), (&"stats".into(), &"c".into()), "{ours}");

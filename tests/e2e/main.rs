@@ -1,6 +1,8 @@
-//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Each test has a host of its own.
+//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Each test has a
+//! host of its own.
 //!
-//! A test's path says which target runs it: `soak::` tests run in `make soak`, `trial::` tests in `make trial`, all others in `make test`.
+//! A test's path says which target runs it: `soak::` tests run in `make soak`, `trial::` tests in
+//! `make trial`, all others in `make test`.
 
 #[cfg(test)]
 mod bad_input;

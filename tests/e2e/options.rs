@@ -44,7 +44,8 @@ fn every_option_takes_effect_inside_and_on_the_pf() {
     leave(lab, &before);
 }
 
-/// With `sriov_drivers_autoprobe=0`, VFs have no netdev before the attach, and none after the release.
+/// With `sriov_drivers_autoprobe=0`, VFs have no netdev before the attach, and none after the
+/// release.
 #[test]
 fn a_vf_without_a_driver_is_returned_without_one() {
     let lab = prepared();

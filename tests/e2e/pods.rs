@@ -1,5 +1,5 @@
-//! Proof for containers that Compose starts; `soak::pods` has quadlets, pods and containerd's own client. The files are those of
-//! docs/examples.
+//! Proof for containers that Compose starts; `soak::pods` has quadlets, pods and containerd's own
+//! client. The files are those of docs/examples.
 
 use lab::Lab;
 
@@ -7,7 +7,8 @@ use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, sta
 
 const COMPOSE: &str = include_str!("../../docs/examples/compose.yaml");
 
-/// Asserts that the sensor has its VF and writes its capture. `inside` is the command that runs a command in the sensor.
+/// Asserts that the sensor has its VF and writes its capture. `inside` is the command that runs a
+/// command in the sensor.
 pub(crate) fn assert_sensor(lab: &Lab, inside: &str) {
     assert_eq!(on_vlans(lab, "pf0"), [(100, true)], "{inside}");
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Proof of the policy: which tenant gets which VLAN, how a refusal reads, and what the audit log says afterwards.
+//! Proof of the policy: which tenant gets which VLAN, how a refusal reads, and what the audit log
+//! says afterwards.
 
 use lab::{Lab, Output};
 use serde_json::Value;
@@ -143,7 +144,8 @@ fn assert_refused(output: &Output, engine: Engine, line: &str) {
     assert_eq!(lines, 1, "{engine:?}: expected one line with {line:?} in {output}");
 }
 
-/// Without an audit entry a container gets no VF; but a release without an audit entry still releases the VF.
+/// Without an audit entry a container gets no VF; but a release without an audit entry still
+/// releases the VF.
 #[test]
 fn attach_requires_a_writable_audit_log_and_release_does_not() {
     let lab = prepared();

@@ -1,4 +1,5 @@
-//! Proof of `runvfctl probe`: it measures what the emulated card can do, and its VFs are free again afterwards.
+//! Proof of `runvfctl probe`: it measures what the emulated card can do, and its VFs are free again
+//! afterwards.
 
 use lab::{Lab, Output, Programs};
 use serde_json::Value;
@@ -6,8 +7,9 @@ use serde_json::Value;
 use crate::hook_calls::{assert_free, functions};
 use crate::host::{assert_untouched, configure, settle, state};
 
-/// The verdicts on the card of the lab. Its PF is promiscuous, so every VF of a VLAN receives unknown unicast, trusted or not. No VF
-/// receives frames to the address of another VF, or to multicast groups that it did not join.
+/// The verdicts on the card of the lab. Its PF is promiscuous, so every VF of a VLAN receives
+/// unknown unicast, trusted or not. No VF receives frames to the address of another VF, or to
+/// multicast groups that it did not join.
 const MEASURED: [(&str, &str); 10] = [
     ("vlan-set", "proven"),
     ("trust-set", "proven"),

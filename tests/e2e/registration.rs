@@ -1,5 +1,5 @@
-//! Proof of `runvfctl install` and `uninstall`: engines know runvf, and afterwards their configuration is what it was. The host has the
-//! programs of runvf and no other file of it.
+//! Proof of `runvfctl install` and `uninstall`: engines know runvf, and afterwards their
+//! configuration is what it was. The host has the programs of runvf and no other file of it.
 
 use std::path::Path;
 

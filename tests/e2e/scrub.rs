@@ -1,4 +1,5 @@
-//! Proof of the scrub: a released VF has its former settings again, item by item. A VF that cannot be cleaned is quarantined until repair.
+//! Proof of the scrub: a released VF has its former settings again, item by item. A VF that cannot
+//! be cleaned is quarantined until repair.
 
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use serde_json::Value;
 use crate::engine::{Engine, run, start};
 use crate::host::{assert_clean, leave, prepared, settle, state, vf};
 
-/// The netdev of VF 0, its settings on the PF, and its offloads; without the carrier and without what each bind of the driver changes.
+/// The netdev of VF 0, its settings on the PF, and its offloads; without the carrier and without
+/// what each bind of the driver changes.
 fn settings(lab: &Lab) -> (Value, Value, String) {
     let mut link = lab.json("ip -j -d link show enp1s0v0").unwrap()[0].clone();
     let mut of_pf = vf(lab, "pf0", 0);
     let fields = link.as_object_mut().unwrap();
-    // A new netdev has a new index and, unless the PF assigns one, a new address; and alternative names that hold it.
+    // A new netdev has a new index and, unless the PF assigns one, a new address; and alternative
+    // names that hold it.
     for field in ["ifindex", "address", "altnames", "permaddr"] {
         fields.remove(field);
     }
@@ -22,7 +25,8 @@ fn settings(lab: &Lab) -> (Value, Value, String) {
     (link, of_pf, offloads)
 }
 
-/// After the release, an operator's settings of the free VF are back, and nothing is left of what a container with CAP_NET_ADMIN did.
+/// After the release, an operator's settings of the free VF are back, and nothing is left of what a
+/// container with CAP_NET_ADMIN did.
 pub(crate) fn a_vf_returns_with_its_former_settings(engines: &[Engine]) {
     let lab = prepared();
     let untouched = state(&lab);
@@ -58,7 +62,8 @@ fn a_vf_returns_with_its_former_settings_under_podman_with_hooks() {
     a_vf_returns_with_its_former_settings(&[Engine::PodmanHooks]);
 }
 
-/// Programs and queueing disciplines end with the netdev, also when the VF is released from a running container.
+/// Programs and queueing disciplines end with the netdev, also when the VF is released from a
+/// running container.
 #[test]
 fn programs_and_queues_of_a_container_are_removed() {
     let lab = prepared();
@@ -83,7 +88,8 @@ fn programs_and_queues_of_a_container_are_removed() {
     leave(lab, &untouched);
 }
 
-/// The VF has no netdev, because its driver does not bind it again, so the scrub cannot verify that it is clean.
+/// The VF has no netdev, because its driver does not bind it again, so the scrub cannot verify that
+/// it is clean.
 pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
     let lab = prepared();
     let before = state(&lab);

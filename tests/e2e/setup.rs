@@ -82,7 +82,8 @@ fn a_pf_is_set_up_once() {
     assert_eq!(pf0(&lab), (true, true, "3".to_owned()));
 }
 
-/// The emulated card has no `vf-true-promisc-support`, but another private flag, which is set in the same way.
+/// The emulated card has no `vf-true-promisc-support`, but another private flag, which is set in
+/// the same way.
 #[test]
 fn a_private_flag_is_set_and_read_back() {
     let lab = Lab::restore().unwrap();

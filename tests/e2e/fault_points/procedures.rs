@@ -1,4 +1,5 @@
-//! The procedures that are broken at their fault points. Their commands are functions of `scripts/fault_points.sh`.
+//! The procedures that are broken at their fault points. Their commands are functions of
+//! `scripts/fault_points.sh`.
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Procedure {

@@ -16,7 +16,8 @@ pub(crate) struct Snapshot {
     claims: Vec<Value>,
     /// The names of the claim files, readable or not.
     claim_files: Vec<String>,
-    /// For each VF with a driver, the flags of its netdev in the host netns; then the `driver_override` of each VF that has one.
+    /// For each VF with a driver, the flags of its netdev in the host netns; then the
+    /// `driver_override` of each VF that has one.
     pub(crate) flags: Vec<String>,
     /// The interfaces of the claims that say "attached" of a living process.
     inside: Vec<Value>,
@@ -64,7 +65,8 @@ impl Snapshot {
         (snapshots.chunks_exact(6).map(snapshot).collect(), settings.trim().to_owned())
     }
 
-    /// The state of all claims, which must be the same. A state with details is the only key of an object.
+    /// The state of all claims, which must be the same. A state with details is the only key of an
+    /// object.
     pub(crate) fn state(&self) -> Option<String> {
         assert_eq!(self.claims.len(), self.claim_files.len(), "{}", self.case);
         let state = |claim: &Value| {
@@ -91,7 +93,8 @@ impl Snapshot {
         }
     }
 
-    /// A claim becomes "attached" last: by then the VF has its VLAN and trust, and is up and promiscuous in its container.
+    /// A claim becomes "attached" last: by then the VF has its VLAN and trust, and is up and
+    /// promiscuous in its container.
     pub(crate) fn assert_attached_claims_are_true(&self) {
         for claim in self.claims.iter().filter(|claim| claim["state"] == "attached") {
             let vf = self.vfs.iter().find(|vf| vf["vf"] == claim["index"]).expect(&self.case);
@@ -125,7 +128,8 @@ impl Snapshot {
         }
     }
 
-    /// After an attach that met an error: it is complete, or it has failed and no claim says "attached".
+    /// After an attach that met an error: it is complete, or it has failed and no claim says
+    /// "attached".
     pub(crate) fn assert_attached_or_refused(&self) {
         let state = self.state();
         match self.text.contains("ended with 0") {
@@ -134,7 +138,8 @@ impl Snapshot {
                 let vlan = |vf: &Value| vf["vlan_list"][0]["vlan"] == 11 && vf["trust"] == true;
                 assert!(self.vfs.iter().any(vlan), "{}", self.case);
             }
-            // The undo may have failed, too. It leaves a claim, which the next attach or gc releases.
+            // The undo may have failed, too. It leaves a claim, which the next attach or gc
+            // releases.
             false => assert_ne!(state.as_deref(), Some("attached"), "{}", self.case),
         }
     }

@@ -1,6 +1,7 @@
-//! More of `runvf` on OCI bundles without an engine: interrupted and failed creates, and properties that runc sets without being told.
+//! More of `runvf` on OCI bundles without an engine: interrupted and failed creates, and properties
+//! that runc sets without being told.
 
-use crate::bundles::{BUNDLE, CREATE, with_both, with_bundle};
+use crate::bundles::{CREATE, with_both, with_bundle};
 use crate::host::{assert_clean, leave, prepared, settle, state};
 use crate::script::script;
 
@@ -9,13 +10,7 @@ use crate::script::script;
 fn the_process_is_named_runvf_although_it_runs_from_a_sealed_copy() {
     let lab = prepared();
     let before = state(&lab);
-    lab.ok(&format!(
-        "cp -r --reflink=auto {BUNDLE} /tmp/named; cd /tmp/named
-         jq 'del(.annotations) | .process.args = [\"sleep\", \"1000\"]' {BUNDLE}/config.json > config.json
-         runvf run named < /dev/null > /dev/null 2>&1 & until runvf state named | grep -q running; do :; done 2> /dev/null
-         pgrep -x runvf; runvf kill named KILL; wait || true"
-    ))
-    .unwrap();
+    lab.ok(include_str!("../scripts/named_process.sh")).unwrap();
     leave(lab, &before);
 }
 
@@ -46,8 +41,9 @@ fn a_container_whose_vf_was_changed_does_not_start() {
     leave(lab, &before);
 }
 
-/// containerd deletes the container of a killed shim, while the runtime that the shim started is still creating it; and a killed conmon
-/// takes the runtime with it. Both engines delete without `--systemd-cgroup`.
+/// containerd deletes the container of a killed shim, while the runtime that the shim started is
+/// still creating it; and a killed conmon takes the runtime with it. Both engines delete without
+/// `--systemd-cgroup`.
 #[test]
 fn an_interrupted_create_leaves_no_process() {
     let lab = prepared();
@@ -79,8 +75,8 @@ fn unspecified_process_properties_are_as_with_runc() {
     leave(lab, &before);
 }
 
-/// Without a pid namespace, the end of the init process ends no other process, and each of these processes is gone before it can be
-/// found.
+/// Without a pid namespace, the end of the init process ends no other process, and each of these
+/// processes is gone before it can be found.
 #[test]
 fn a_container_that_forks_without_end_is_removed() {
     let lab = prepared();

@@ -1,5 +1,5 @@
-//! Proof under concurrency: 40 containers ask for 21 VFs at once. 21 containers get a VF of their own, the others get a clear error; and
-//! attaches that are killed leave no VF claimed.
+//! Proof under concurrency: 40 containers ask for 21 VFs at once. 21 containers get a VF of their
+//! own, the others get a clear error; and attaches that are killed leave no VF claimed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

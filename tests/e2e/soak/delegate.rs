@@ -35,7 +35,8 @@ fn refusals_and_plain_containers(delegate: &str) {
         assert_untouched(&lab, &before);
         assert_eq!(recorded(&lab), "", "{engine:?}");
     }
-    // Under Docker, the attach fails after the engine has made the container; under Podman, the hook of runvf fails before that.
+    // Under Docker, the attach fails after the engine has made the container; under Podman, the
+    // hook of runvf fails before that.
     lab.ok("ip link set pf0 down").unwrap();
     let down = state(&lab);
     for engine in ENGINES {

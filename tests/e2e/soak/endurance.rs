@@ -1,5 +1,6 @@
-//! Proof of endurance: hundreds of containers start in every way, several at a time, while processes of runvf and of the engines are
-//! killed at random. Afterwards the state of the host is that of before.
+//! Proof of endurance: hundreds of containers start in every way, several at a time, while
+//! processes of runvf and of the engines are killed at random. Afterwards the state of the host is
+//! that of before.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use crate::host::installed;
 /// For [`WORKERS`] as they are; a larger scale has more time.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// The workers, and the number of containers that each runs one after the other. A container of an engine takes five times as long on an
-/// emulated CPU as one of a bare runtime.
+/// The workers, and the number of containers that each runs one after the other. A container of an
+/// engine takes five times as long on an emulated CPU as one of a bare runtime.
 const WORKERS: [(&str, usize); 7] = [
     ("docker", 10),
     ("podman_hooks", 10),
@@ -29,7 +30,8 @@ const SHOW_LEFTOVERS: &str = include_str!("../scripts/show_leftovers.sh");
 const REMOVE_CONTAINERS: &str = include_str!("../scripts/remove_containers.sh");
 const FIGURES: &str = include_str!("../scripts/endurance_figures.sh");
 
-/// Counts the descriptors of the daemons. They keep some for a while; a leak for each container would be hundreds.
+/// Counts the descriptors of the daemons. They keep some for a while; a leak for each container
+/// would be hundreds.
 const DESCRIPTORS: &str =
     "for name in dockerd containerd; do ls /proc/$(pidof $name)/fd | wc -l; done";
 

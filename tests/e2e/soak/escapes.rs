@@ -25,7 +25,8 @@ fn links_in_a_root_do_not_lead_out_of_it() {
     leave(lab, &before);
 }
 
-/// CVE-2024-21626: a path inside the container that begins with a directory that the runtime has open. `PATH` contains all descriptors.
+/// CVE-2024-21626: a path inside the container that begins with a directory that the runtime has
+/// open. `PATH` contains all descriptors.
 #[test]
 fn a_program_is_found_only_inside_the_root() {
     let lab = prepared();
@@ -38,8 +39,8 @@ fn a_program_is_found_only_inside_the_root() {
     leave(lab, &before);
 }
 
-/// CVE-2019-14271: to find a home directory, the C library opens the configuration of the image and loads the libraries that are named
-/// there. In this image, it would wait for the writer of a pipe.
+/// CVE-2019-14271: to find a home directory, the C library opens the configuration of the image and
+/// loads the libraries that are named there. In this image, it would wait for the writer of a pipe.
 #[test]
 fn the_runtime_loads_nothing_of_the_image() {
     let lab = prepared();
@@ -74,7 +75,8 @@ fn exec_in_a_user_namespace_runs_inside_it() {
     leave(lab, &before);
 }
 
-/// A created process is already a process of the container, and other processes may run in its pid namespace.
+/// A created process is already a process of the container, and other processes may run in its pid
+/// namespace.
 #[test]
 fn a_created_process_is_closed_to_its_pid_namespace() {
     let lab = prepared();

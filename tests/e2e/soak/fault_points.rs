@@ -1,4 +1,5 @@
-//! Every procedure is broken at every fault point, and every fault point of the code belongs to a procedure.
+//! Every procedure is broken at every fault point, and every fault point of the code belongs to a
+//! procedure.
 
 use std::collections::BTreeSet;
 
@@ -93,14 +94,15 @@ fn every_fault_point_belongs_to_a_procedure() {
     add("runvfctl probe pf0 --vlan 4001 --other 4002", &|_| true);
     // The doctor changes nothing; only its reads of the card are its own.
     add("runvfctl doctor", &|point| point.starts_with("read-"));
-    // This host has no driver with a flag that matters, and no udev rules; the tests of `setup` have both.
+    // This host has no driver with a flag that matters, and no udev rules; the tests of `setup`
+    // have both.
     passed.extend(["read-private-flags", "uevent"].map(str::to_owned));
     let missed: Vec<_> = points.difference(&passed).collect();
     assert!(missed.is_empty(), "passed by no test: {missed:?}");
 }
 
-/// Container ids are unique within one engine only. A create that was killed before it claimed a VF must not be taken for a container
-/// of the same name that has a VF.
+/// Container ids are unique within one engine only. A create that was killed before it claimed a VF
+/// must not be taken for a container of the same name that has a VF.
 #[test]
 fn a_container_of_the_same_name_in_another_root_is_another_one() {
     let lab = faulty_host_with_vfs();
@@ -142,8 +144,8 @@ fn a_vlan_that_cannot_be_set_back_makes_the_vf_lost() {
     snapshots[1].assert_all_clean();
 }
 
-/// A process that still runs in the netns of a quarantined VF must see neither the VLAN of the VF nor, once the VLAN is removed, the
-/// untagged network.
+/// A process that still runs in the netns of a quarantined VF must see neither the VLAN of the VF
+/// nor, once the VLAN is removed, the untagged network.
 #[test]
 fn a_quarantined_vf_is_removed_from_a_living_container() {
     let lab = faulty_host_with_vfs();

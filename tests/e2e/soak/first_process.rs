@@ -41,8 +41,8 @@ fn changes_by_the_container_are_undone() {
     leave(lab, &before);
 }
 
-/// The kernel has not loaded the VF driver yet, and does not bind drivers to VFs by itself. udev loads the driver while the first sensor
-/// starts.
+/// The kernel has not loaded the VF driver yet, and does not bind drivers to VFs by itself. udev
+/// loads the driver while the first sensor starts.
 #[test]
 fn the_first_sensor_waits_for_the_driver_of_its_vf() {
     let lab = installed();

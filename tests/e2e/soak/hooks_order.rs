@@ -3,7 +3,8 @@
 use crate::hooks_order::{RUNTIMES, with_hooks};
 use crate::host::{leave, prepared, state};
 
-/// What a failing hook of a stage leaves: exit statuses, and whether the process, the next hook and the poststop hook ran.
+/// What a failing hook of a stage leaves: exit statuses, and whether the process, the next hook and
+/// the poststop hook ran.
 #[test]
 fn a_failing_hook_stops_the_container() {
     let lab = prepared();

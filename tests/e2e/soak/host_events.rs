@@ -1,4 +1,5 @@
-//! More events of the host under running sensors: VFs are recreated, PFs lose their driver, daemons and hosts die.
+//! More events of the host under running sensors: VFs are recreated, PFs lose their driver, daemons
+//! and hosts die.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ struct Use<'a> {
     end: &'a str,
 }
 
-/// A VF has the PCI address of a destroyed one, and another tool uses it. The container has lost its VF, and this one is not touched.
+/// A VF has the PCI address of a destroyed one, and another tool uses it. The container has lost
+/// its VF, and this one is not touched.
 fn a_recreated_vf_is_not_touched(used: &Use<'_>) {
     let Use { begin, show, end } = used;
     let (lab, untouched) = host();
@@ -177,10 +179,7 @@ fn dockerd_is_killed_and_stops_its_containers() {
 #[test]
 fn dockerd_is_killed_and_its_sensors_run_on() {
     let (lab, _) = host();
-    lab.ok("jq '.[\"live-restore\"] = true' /etc/docker/daemon.json > /tmp/daemon.json
-            cp /tmp/daemon.json /etc/docker/daemon.json; systemctl reload docker
-            docker info -f '{{.LiveRestoreEnabled}}' | grep -qx true")
-        .unwrap();
+    lab.ok(include_str!("../scripts/live_restore.sh")).unwrap();
     sensor(&lab);
     kill_dockerd(&lab);
     lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
@@ -193,7 +192,8 @@ fn dockerd_is_killed_and_its_sensors_run_on() {
 fn the_host_is_reset_under_its_sensors() {
     let (mut lab, _) = host();
     sensor_and_sleeper(&lab);
-    // The file system of the image has no journal, and this test is not about files that Docker has not written yet.
+    // The file system of the image has no journal, and this test is not about files that Docker has
+    // not written yet.
     lab.ok("sync").unwrap();
     lab.reset(Duration::from_secs(600)).unwrap();
     lab.wait_until(Duration::from_secs(300), "docker info && [ -d /sys/class/net/pf0 ]").unwrap();
@@ -218,7 +218,8 @@ fn hide(lab: &Lab, program: &str) {
     .unwrap();
 }
 
-/// A container may move its interface into a netns of its own. The VF still belongs to the container, and is released with it.
+/// A container may move its interface into a netns of its own. The VF still belongs to the
+/// container, and is released with it.
 #[test]
 fn a_container_hides_its_vf_in_a_netns_of_its_own() {
     let (lab, untouched) = host();

@@ -1,28 +1,23 @@
-//! The lab tests its traffic and its sensors, without runvf: frames of the mirror ports arrive exactly where the kernel's own tools direct
-//! them.
+//! The lab tests its traffic and its sensors, without runvf: frames of the mirror ports arrive
+//! exactly where the kernel's own tools direct them.
 
 use std::time::Duration;
 
 use lab::traffic::{Capture, Class, Mac, Traffic, mac};
 use lab::{Lab, Result};
 
+use crate::script::script;
+
 /// Two VFs on pf0, on VLANs 100 and 200, each in a network namespace of its own.
 fn two_tenants(lab: &Lab) -> Result<[Mac; 2]> {
     lab.ok("echo 2 > /sys/class/net/pf0/device/sriov_numvfs")?;
     let mut macs = [[0; 6]; 2];
-    for (vf, vlan) in [(0, 100), (1, 200)] {
+    for (vf, vlan) in [(0_usize, 100), (1, 200)] {
         let net = format!("/sys/class/net/pf0/device/virtfn{vf}/net");
         lab.wait_until(Duration::from_secs(20), &format!("ls {net}/*"))?;
-        // udev renames a new netdev, so its name is only known afterwards.
-        let setup = format!(
-            "udevadm settle
-             name=$(ls {net})
-             ip link set pf0 vf {vf} vlan {vlan} trust on
-             ip netns add t{vlan}
-             ip link set \"$name\" netns t{vlan} name mon0
-             ip -n t{vlan} link set mon0 promisc on up"
-        );
-        lab.ok(&setup)?;
+        let parameters = [("index", vf.to_string()), ("vlan", vlan.to_string())];
+        let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
+        lab.ok(&script(include_str!("../scripts/tenant_vf.sh"), &parameters))?;
         lab.wait_until(
             Duration::from_secs(20),
             &format!("ip -n t{vlan} link show mon0 | grep -q LOWER_UP"),
@@ -44,8 +39,9 @@ fn each_vf_receives_only_its_vlan() -> Result<()> {
     traffic.play(&lab, "mirror0")?;
 
     for (capture, vlan, own) in [(first, 100, macs[0]), (second, 200, macs[1])] {
-        // The 82576 directs a unicast frame to the VF with its address. If that VF is on another VLAN, no VF receives the frame.
-        // Promiscuity does not matter, because the address is not unknown.
+        // The 82576 directs a unicast frame to the VF with its address. If that VF is on another
+        // VLAN, no VF receives the frame. Promiscuity does not matter, because the address is not
+        // unknown.
         let verdict = traffic.judge(&capture.finish(&traffic, Some(vlan))?, |flow| {
             let station = matches!(flow.class, Class::Unicast(mac) if mac != own);
             flow.vlan == Some(vlan) && !station
@@ -72,21 +68,15 @@ fn both_engines_have_the_sensor_images() -> Result<()> {
     Ok(())
 }
 
-/// Both bundles run under plain runc, with VFs that were moved by hand. Because the sensors work without runvf, a blind sensor in another
-/// test is a fault of runvf.
+/// Both bundles run under plain runc, with VFs that were moved by hand. Because the sensors work
+/// without runvf, a blind sensor in another test is a fault of runvf.
 #[test]
 fn the_sensor_bundles_work_without_runvf() -> Result<()> {
     let lab = Lab::restore()?;
     two_tenants(&lab)?;
-    for (sensor, vlan) in [("tcpdump", 100), ("suricata", 200)] {
-        let setup = format!(
-            r#"cd /var/lib/runvf-bundles/{sensor}
-            jq '(.linux.namespaces[] | select(.type == "network")).path = "/run/netns/t{vlan}"' \
-                config.json > config.new
-            mv config.new config.json
-            runc run --detach {sensor} < /dev/null > /run/{sensor}.out 2>&1"#
-        );
-        lab.ok(&setup)?;
+    for (sensor, vlan) in [("tcpdump", "100"), ("suricata", "200")] {
+        let parameters = [("sensor", sensor), ("vlan", vlan)];
+        lab.ok(&script(include_str!("../scripts/sensor_in_netns.sh"), &parameters))?;
     }
     let ready = |condition: &str| {
         lab.wait_until(Duration::from_secs(60), condition)

@@ -1,4 +1,5 @@
-//! Proof that nothing leaks: processes and containers come and go, four at a time and without a VF, and leave nothing.
+//! Proof that nothing leaks: processes and containers come and go, four at a time and without a VF,
+//! and leave nothing.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +7,16 @@ use lab::Lab;
 
 use crate::host::{leave, prepared, state};
 
-/// The size of a batch in `scripts/leaks.sh`: so small that a slow machine does not run into the timeout of a command.
+/// The size of a batch in `scripts/leaks.sh`: so small that a slow machine does not run into the
+/// timeout of a command.
 const BATCH: usize = 25;
 
 fn with(runtime: &str, script: &str) -> String {
     format!("runtime={runtime}; source /tmp/leaks.sh; {script}")
 }
 
-/// Runs batches of a command and asserts that the counts of leftovers are the same again, once the kernel has freed what it frees
-/// later.
+/// Runs batches of a command and asserts that the counts of leftovers are the same again, once the
+/// kernel has freed what it frees later.
 fn assert_no_leftovers(lab: &Lab, runtime: &str, batches: usize, command: &str) {
     lab.ok(&with(runtime, "rm -f failed; count_leftovers > before")).unwrap();
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! What `make soak` adds to `make test`: whole sweeps and tables, crowds, endurance, other engines, rare events.
+//! What `make soak` adds to `make test`: whole sweeps and tables, crowds, endurance, other engines,
+//! rare events.
 
 mod bad_input;
 mod bundles;

@@ -3,8 +3,8 @@
 use crate::engine::{Engine, run};
 use crate::host::{configure, leave, prepared, state};
 
-/// The kernel binds VFs by itself, so a VF without a driver was unbound by hand, or its driver is late. It has a driver after the
-/// release.
+/// The kernel binds VFs by itself, so a VF without a driver was unbound by hand, or its driver is
+/// late. It has a driver after the release.
 #[test]
 fn a_vf_that_lost_its_driver_gets_it_back() {
     let lab = prepared();
@@ -56,16 +56,14 @@ fn a_vf_in_foreign_use_is_never_claimed() {
     leave(lab, &before);
 }
 
-/// If a PF is locked (for minutes while its VFs are created), the container gets a VF of the next PF of its pool.
+/// If a PF is locked (for minutes while its VFs are created), the container gets a VF of the next
+/// PF of its pool.
 #[test]
 fn a_busy_pf_is_skipped() {
     let lab = prepared();
     let before = state(&lab);
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\"]\nvfs = 2\n");
-    lab.ok("mkdir -p -m 700 /run/runvf/locks
-         flock /run/runvf/locks/0000:01:00.0.lock sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /tmp/holder
-         until ! flock -n /run/runvf/locks/0000:01:00.0.lock true; do :; done")
-        .unwrap();
+    lab.ok(include_str!("../scripts/lock_pf.sh")).unwrap();
     let pf_of_vf = "basename $(readlink /sys/class/net/mon0/device/physfn)";
     let output = run(&lab, Engine::PodmanHooks, "--annotation io.runvf.vlan=9", pf_of_vf);
     assert_eq!(output.text(), "0000:02:00.0", "{output}");

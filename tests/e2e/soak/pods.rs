@@ -1,4 +1,5 @@
-//! Containers that quadlets, pods and containerd's own client start. The files are those of docs/examples.
+//! Containers that quadlets, pods and containerd's own client start. The files are those of
+//! docs/examples.
 
 use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state};
 use crate::pods::assert_sensor;
@@ -20,7 +21,8 @@ fn a_quadlet_starts_a_sensor_under_systemd() {
     leave(lab, &before);
 }
 
-/// The infra container of the pod holds the namespaces. The sensor joins them, and its VF is moved there.
+/// The infra container of the pod holds the namespaces. The sensor joins them, and its VF is moved
+/// there.
 #[test]
 fn a_sensor_in_a_pod_has_its_vf_in_the_netns_of_the_pod() {
     let lab = prepared();

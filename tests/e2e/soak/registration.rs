@@ -63,15 +63,16 @@ fn a_configuration_that_docker_would_refuse_is_not_written() {
     attempt("dockerd is started with `--add-runtime other=/usr/bin/crun` (process");
     lab.ok(&format!("rm /etc/default/docker; {restart}")).unwrap();
 
-    // dockerd validates this file and then refuses to load it, because the key is in its command line, too.
+    // dockerd validates this file and then refuses to load it, because the key is in its command
+    // line, too.
     lab.write("/etc/default/docker", "DOCKER_OPTS=\"--debug\"\n").unwrap();
     lab.ok(restart).unwrap();
     lab.write(DAEMON_JSON, "{\"debug\": true}\n").unwrap();
     attempt("docker does not know runvf");
 }
 
-/// A hook that Podman does not read does not fail: the container would start without its VF. Here the hook must run, so it reports that
-/// there is no configuration.
+/// A hook that Podman does not read does not fail: the container would start without its VF. Here
+/// the hook must run, so it reports that there is no configuration.
 #[test]
 fn podman_reads_the_hooks_of_runvf_beside_other_hook_directories() {
     let lab = bare();
@@ -91,7 +92,8 @@ fn podman_reads_the_hooks_of_runvf_beside_other_hook_directories() {
     assert_eq!(files(&lab), before);
 }
 
-/// Debian's containerd 1.7 loses its own runtime, and all other settings of the plugin, if a second file names a runtime.
+/// Debian's containerd 1.7 loses its own runtime, and all other settings of the plugin, if a second
+/// file names a runtime.
 #[test]
 fn containerd_gets_a_second_runtime() {
     let lab = bare();

@@ -18,8 +18,9 @@ fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman() {
     a_vf_that_cannot_be_cleaned_is_quarantined(&[Engine::PodmanHooks, Engine::PodmanRuntime]);
 }
 
-/// No process reads the file through which the driver is asked to unbind the VF, so the write hangs. The process that waits keeps the
-/// lock of the PF, and asks the driver for nothing more; but no engine waits for it.
+/// No process reads the file through which the driver is asked to unbind the VF, so the write
+/// hangs. The process that waits keeps the lock of the PF, and asks the driver for nothing more;
+/// but no engine waits for it.
 #[test]
 fn a_hanging_driver_does_not_block_the_engine() {
     let lab = prepared();
@@ -55,7 +56,8 @@ fn a_hanging_driver_does_not_block_the_engine() {
     leave(lab, &before);
 }
 
-/// udev, systemd-networkd and NetworkManager ignore the VFs of configured PFs, and manage all others.
+/// udev, systemd-networkd and NetworkManager ignore the VFs of configured PFs, and manage all
+/// others.
 #[test]
 fn network_managers_ignore_configured_vfs() {
     let lab = prepared();

@@ -8,7 +8,8 @@ use crate::hook_calls::{functions, vlans};
 use crate::host::{configure, installed};
 use crate::setup::{pf0, pool};
 
-/// After a boot, the unit creates the VFs and then Docker starts the sensor, without a command of an operator.
+/// After a boot, the unit creates the VFs and then Docker starts the sensor, without a command of
+/// an operator.
 #[test]
 fn a_sensor_starts_by_itself_after_a_boot() {
     let mut lab = installed();

@@ -1,4 +1,5 @@
-//! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large counts.
+//! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
+//! counts.
 
 use crate::soak::{crowd, endurance, leaks};
 
