@@ -91,25 +91,6 @@ pub(crate) fn assert_sensor_sees(lab: &Lab) {
 }
 
 #[test]
-fn the_pf_goes_down_and_up() {
-    let (lab, untouched) = host();
-    sensor(&lab);
-    assert_sensor_sees(&lab);
-    lab.ok("ip link set pf0 down").unwrap();
-    let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
-    // The VF driver polls the link every two seconds. If the PF were up again before the next poll,
-    // the VF would look up too early.
-    lab.wait_until(SOON, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
-    assert_eq!(gc(&lab), [], "a VF is not lost while its link is down");
-    lab.ok("ip link set pf0 up").unwrap();
-    lab.wait_until(SOON, &format!("{inside} | grep -q 'PROMISC.*LOWER_UP'")).unwrap();
-    assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
-    assert_sensor_sees(&lab);
-    all_removed(&lab);
-    leave_as(lab, &untouched);
-}
-
-#[test]
 fn the_vf_loses_its_driver() {
     let (lab, untouched) = host();
     sensor_and_sleeper(&lab);

@@ -247,3 +247,22 @@ fn a_container_hides_its_vf_behind_a_descriptor() {
     all_removed(&lab);
     leave_as(lab, &untouched);
 }
+
+#[test]
+fn the_pf_goes_down_and_up() {
+    let (lab, untouched) = host();
+    sensor(&lab);
+    assert_sensor_sees(&lab);
+    lab.ok("ip link set pf0 down").unwrap();
+    let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
+    // The VF driver polls the link every two seconds. If the PF were up again before the next poll,
+    // the VF would look up too early.
+    lab.wait_until(SOON, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
+    assert_eq!(gc(&lab), [], "a VF is not lost while its link is down");
+    lab.ok("ip link set pf0 up").unwrap();
+    lab.wait_until(SOON, &format!("{inside} | grep -q 'PROMISC.*LOWER_UP'")).unwrap();
+    assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
+    assert_sensor_sees(&lab);
+    all_removed(&lab);
+    leave_as(lab, &untouched);
+}
