@@ -10,25 +10,25 @@ pub(crate) const RUNTIME: &str = "/etc/runvf/runtime.toml";
 pub(crate) const ENGINES: [Engine; 2] = [Engine::Docker, Engine::PodmanRuntime];
 const BUNDLE: &str = "/var/lib/runvf-bundles/tcpdump";
 
-pub(crate) fn choose(lab: &Lab, delegate: &str) {
+pub(crate) fn choose_engine(lab: &Lab, delegate: &str) {
     lab.write(RUNTIME, format!("engine = \"{delegate}\"\n")).unwrap();
 }
 
 /// As [`leave`], after the default engine is restored.
-pub(crate) fn leave_as(lab: Lab, before: &str) {
+pub(crate) fn leave_with_default_engine(lab: Lab, before: &str) {
     lab.ok(&format!("rm {RUNTIME}")).unwrap();
     leave(lab, before);
 }
 
 /// The engines that the records of living containers name.
-pub(crate) fn recorded(lab: &Lab) -> String {
+pub(crate) fn recorded_engines(lab: &Lab) -> String {
     let records = "(find /run/runvf/delegated -type f 2>/dev/null || true) | xargs -r jq -r .engine | sort -u";
     lab.ok(records).unwrap().text().to_owned()
 }
 
 pub(crate) fn a_sensor_runs(delegate: &str) {
     let lab = prepared();
-    choose(&lab, delegate);
+    choose_engine(&lab, delegate);
     let before = state(&lab);
     for engine in ENGINES {
         let look = "cat /sys/class/net/mon0/flags /sys/class/net/mon0/carrier; exit 3";
@@ -40,16 +40,16 @@ pub(crate) fn a_sensor_runs(delegate: &str) {
 
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
         assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{engine:?}");
-        assert!(recorded(&lab).ends_with(&format!("bin/{delegate}")), "{engine:?}");
+        assert!(recorded_engines(&lab).ends_with(&format!("bin/{delegate}")), "{engine:?}");
         let program = engine.program();
         let inside = lab.ok(&format!("{program} exec sensor cat /sys/class/net/mon0/carrier"));
         assert_eq!(inside.unwrap().text(), "1", "{engine:?}");
         lab.ok(&format!("{program} rm -f sensor")).unwrap();
         assert_untouched(&lab, &before);
         assert_clean(&lab, 0, "enp1s0v0");
-        assert_eq!(recorded(&lab), "", "{engine:?}");
+        assert_eq!(recorded_engines(&lab), "", "{engine:?}");
     }
-    leave_as(lab, &before);
+    leave_with_default_engine(lab, &before);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_bundle_runs_under_runc_and_crun() {
     let before = state(&lab);
     lab.ok(include_str!("scripts/delegate_bundles.sh")).unwrap();
     for delegate in ["runc", "crun"] {
-        choose(&lab, delegate);
+        choose_engine(&lab, delegate);
         let output = lab.sh("runvf run --bundle /tmp/b c").unwrap();
         assert_eq!((output.status, output.text()), (5, "1"), "{delegate}: {output}");
         let output = lab.ok("script -qec 'runvf run --bundle /tmp/t c' /dev/null").unwrap();
@@ -82,18 +82,18 @@ fn a_bundle_runs_under_runc_and_crun() {
         lab.ok("runvf delete --force c").unwrap();
         crate::host::settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
-        assert_eq!(recorded(&lab), "", "{delegate}");
+        assert_eq!(recorded_engines(&lab), "", "{delegate}");
         lab.ok(&format!(
             "runvf --version | grep -q 'engine: {delegate}'; runvf features | jq .hooks"
         ))
         .unwrap();
     }
     // runvf must not call itself.
-    choose(&lab, "/usr/bin/runvf");
+    choose_engine(&lab, "/usr/bin/runvf");
     let output = lab.sh("runvf list").unwrap();
     assert!(output.stderr.contains("engine /usr/bin/runvf is runvf itself"), "{output}");
     let image = format!("docker run --rm --network none --runtime runvf {IMAGE} true");
     assert_eq!(lab.sh(&image).unwrap().status, 125);
     lab.ok("rm -r /tmp/b /tmp/t /var/log/sensor").unwrap();
-    leave_as(lab, &before);
+    leave_with_default_engine(lab, &before);
 }

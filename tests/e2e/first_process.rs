@@ -39,7 +39,7 @@ fn the_first_process_finds_its_vf_under_podman_with_runvf() {
 
 /// Starts a sensor and ends it by the command `end`. Its VF has VLAN and trust, and is clean
 /// afterwards.
-pub(crate) fn ends_clean(engine: Engine, end: &str) {
+pub(crate) fn assert_clean_after(engine: Engine, end: &str) {
     let lab = prepared();
     let before = state(&lab);
     start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
@@ -58,12 +58,15 @@ pub(crate) fn ends_clean(engine: Engine, end: &str) {
 
 #[test]
 fn docker_stop_leaves_a_clean_vf() {
-    ends_clean(Engine::Docker, "docker stop sensor; test -z \"$(ls -A /run/runvf/claims)\"");
+    assert_clean_after(
+        Engine::Docker,
+        "docker stop sensor; test -z \"$(ls -A /run/runvf/claims)\"",
+    );
 }
 
 #[test]
 fn podman_rm_f_leaves_a_clean_vf() {
-    ends_clean(Engine::PodmanHooks, "podman rm -f sensor");
+    assert_clean_after(Engine::PodmanHooks, "podman rm -f sensor");
 }
 
 /// The PF has no VFs before.

@@ -15,7 +15,7 @@ use crate::host::{
 
 pub(crate) const SENSOR_VF: &str = "0000:01:10.0";
 pub(crate) const SLEEPER_VF: &str = "0000:01:10.2";
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const CAPTURING: &str = "[ -s /var/log/sensor/mon0.pcap ]";
 
 /// A host with all VFs of pf0, and its state.
@@ -33,29 +33,29 @@ pub(crate) fn host() -> (Lab, String) {
     (lab, before)
 }
 
-pub(crate) fn leave_as(lab: Lab, before: &str) {
+pub(crate) fn leave_host(lab: Lab, before: &str) {
     leave_host_of_kind(HostKind::SevenVfs, lab, before);
 }
 
 /// Starts tcpdump on VLAN 100, which writes to `/var/log/sensor`. It ends by itself if its
 /// interface vanishes.
-pub(crate) fn sensor(lab: &Lab) {
+pub(crate) fn start_sensor(lab: &Lab) {
     lab.ok(&format!(
         "mkdir -p /var/log/sensor
          docker run -d --name sensor --network none --runtime runvf --annotation io.runvf.vlan=100 -v /var/log/sensor:/var/log/sensor {IMAGE}"
     ))
     .unwrap();
-    lab.wait_until(SOON, CAPTURING).unwrap();
+    lab.wait_until(EVENT_TIMEOUT, CAPTURING).unwrap();
 }
 
 /// As [`sensor`], and starts a container on VLAN 200 that never uses its interface.
-pub(crate) fn sensor_and_sleeper(lab: &Lab) {
-    sensor(lab);
+pub(crate) fn start_sensor_and_sleeper(lab: &Lab) {
+    start_sensor(lab);
     start(lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
-    assert_eq!(vlans(lab), [on(100, SENSOR_VF), on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
 }
 
-pub(crate) fn on(vlan: u64, vf: &str) -> (u64, bool, String) {
+pub(crate) fn vf_on(vlan: u64, vf: &str) -> (u64, bool, String) {
     (vlan, true, vf.to_owned())
 }
 
@@ -63,11 +63,11 @@ pub(crate) fn on(vlan: u64, vf: &str) -> (u64, bool, String) {
 pub(crate) fn wait_for_failure(lab: &Lab, name: &str) {
     let failed = "{{if .State.Running}}running{{else}}{{.State.ExitCode}}{{end}}";
     let script = format!("docker inspect -f '{failed}' {name} | grep -qxE '[1-9][0-9]*'");
-    lab.wait_until(SOON, &script).unwrap();
+    lab.wait_until(EVENT_TIMEOUT, &script).unwrap();
 }
 
 /// Asserts that `gc` finds the lost VF of the sleeper, and stops the sleeper.
-pub(crate) fn sleeper_is_stopped(lab: &Lab) {
+pub(crate) fn assert_sleeper_is_stopped(lab: &Lab) {
     let done = gc(lab);
     let id = lab.ok("docker inspect -f '{{.Id}}' sleeper").unwrap();
     let lost = (SLEEPER_VF.to_owned(), "lost".to_owned(), id.text().to_owned());
@@ -75,7 +75,7 @@ pub(crate) fn sleeper_is_stopped(lab: &Lab) {
     wait_for_failure(lab, "sleeper");
 }
 
-pub(crate) fn all_removed(lab: &Lab) {
+pub(crate) fn remove_all(lab: &Lab) {
     lab.ok("docker rm -f $(docker ps -aq)").unwrap();
     assert_free(lab, "after docker rm");
 }
@@ -93,15 +93,15 @@ pub(crate) fn assert_sensor_sees(lab: &Lab) {
 #[test]
 fn the_vf_loses_its_driver() {
     let (lab, untouched) = host();
-    sensor_and_sleeper(&lab);
+    start_sensor_and_sleeper(&lab);
     lab.ok(&format!(
         "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
     ))
     .unwrap();
     wait_for_failure(&lab, "sensor");
-    sleeper_is_stopped(&lab);
-    all_removed(&lab);
-    leave_as(lab, &untouched);
+    assert_sleeper_is_stopped(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
 }
 
 /// Two containers run in a netns that outlives both, as that of a pod does. Each release releases
@@ -118,11 +118,11 @@ fn a_netns_outlives_its_containers() {
     };
     start(1);
     start(2);
-    assert_eq!(vlans(&lab), [on(100, SENSOR_VF), on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
     lab.ok("kill -9 $(cat /tmp/pid1); runvf delete --force c1").unwrap();
     assert_eq!(
         vlans(&lab),
-        [on(200, SLEEPER_VF)],
+        [vf_on(200, SLEEPER_VF)],
         "the first VF is released while the second container lives"
     );
 
@@ -130,7 +130,7 @@ fn a_netns_outlives_its_containers() {
     // No release is called for the killed container.
     lab.ok("kill -9 $(cat /tmp/pid1); while kill -0 $(cat /tmp/pid1); do :; done 2>/dev/null; ip -n rented link show mon1").unwrap();
     start(3);
-    assert_eq!(vlans(&lab), [on(300, SENSOR_VF), on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(&lab), [vf_on(300, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
     lab.ok(
         "for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented; rm -r /tmp/c[123]",
     )
@@ -144,7 +144,7 @@ fn a_netns_outlives_its_containers() {
 #[test]
 fn a_changed_vlan_and_trust_are_set_back() {
     let (lab, untouched) = host();
-    sensor(&lab);
+    start_sensor(&lab);
     lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
     let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
     let shown = lab.ok("runvfctl status").unwrap();
@@ -154,7 +154,7 @@ fn a_changed_vlan_and_trust_are_set_back() {
     let changed = gc(&lab);
     let [(vf, outcome, _)] = &changed[..] else { panic!("{changed:?}") };
     assert_eq!((vf.as_str(), outcome.as_str()), ("0000:01:10.0", "set back"));
-    assert_eq!(vlans(&lab), [on(100, SENSOR_VF)]);
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
     assert_eq!(gc(&lab), []);
     lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
     assert_sensor_sees(&lab);
@@ -163,6 +163,6 @@ fn a_changed_vlan_and_trust_are_set_back() {
         assert_eq!(audited.stdout.matches(event).count(), 1, "{audited}");
     }
     assert!(audited.stdout.contains(what), "{audited}");
-    all_removed(&lab);
-    leave_as(lab, &untouched);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
 }

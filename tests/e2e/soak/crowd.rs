@@ -13,7 +13,7 @@ use crate::host::{assert_untouched, installed, state};
 /// Container `c1` asks for VLAN 101, and so on.
 const ALL: usize = 40;
 const VFS: usize = 21;
-const LIMIT: Duration = Duration::from_secs(400);
+const RUSH_TIMEOUT: Duration = Duration::from_secs(400);
 
 const CROWD: &str = include_str!("../scripts/crowd.sh");
 
@@ -31,7 +31,7 @@ fn host() -> (Lab, BothCpus) {
 
 fn crowd(lab: &Lab, script: &str) -> String {
     let script = format!("source /tmp/functions.crowd; {script}");
-    lab.sh_within(LIMIT, &script).unwrap().stdout
+    lab.sh_within(RUSH_TIMEOUT, &script).unwrap().stdout
 }
 
 fn results(lab: &Lab) -> Vec<Value> {

@@ -1,6 +1,8 @@
 //! More containers that runc or crun makes: refusals, and a change of the engine.
 
-use crate::delegate::{ENGINES, RUNTIME, a_sensor_runs, choose, leave_as, recorded};
+use crate::delegate::{
+    ENGINES, RUNTIME, a_sensor_runs, choose_engine, leave_with_default_engine, recorded_engines,
+};
 use crate::engine::{Engine, run, start};
 use crate::host::{assert_clean, assert_untouched, prepared, state};
 
@@ -11,7 +13,7 @@ fn a_sensor_runs_under_crun() {
 
 fn refusals_and_plain_containers(delegate: &str) {
     let lab = prepared();
-    choose(&lab, delegate);
+    choose_engine(&lab, delegate);
     let before = state(&lab);
     let refused = |engine: Engine, options: &str, expected: &str| {
         let output = run(&lab, engine, options, "echo it runs");
@@ -20,7 +22,7 @@ fn refusals_and_plain_containers(delegate: &str) {
         assert!(!output.stdout.contains("it runs"), "{case}");
         let lines = output.stderr.lines().filter(|line| line.contains(expected)).count();
         assert_eq!(lines, 1, "expected one line with {expected:?} in {case}");
-        assert_eq!(recorded(&lab), "", "{case}");
+        assert_eq!(recorded_engines(&lab), "", "{case}");
     };
     for engine in ENGINES {
         let error = "io.runvf.vlan=5000 is not a VLAN; give a number from 1 to 4094";
@@ -33,7 +35,7 @@ fn refusals_and_plain_containers(delegate: &str) {
         assert_eq!(output.status, 4, "{delegate} {engine:?}: {output}");
         assert!(output.text().starts_with("out\n") && !output.text().contains("mon0"), "{output}");
         assert_untouched(&lab, &before);
-        assert_eq!(recorded(&lab), "", "{engine:?}");
+        assert_eq!(recorded_engines(&lab), "", "{engine:?}");
     }
     // Under Docker, the attach fails after the engine has made the container; under Podman, the
     // hook of runvf fails before that.
@@ -45,7 +47,7 @@ fn refusals_and_plain_containers(delegate: &str) {
         assert_untouched(&lab, &down);
     }
     lab.ok("ip link set pf0 up").unwrap();
-    leave_as(lab, &before);
+    leave_with_default_engine(lab, &before);
 }
 
 #[test]
@@ -71,10 +73,10 @@ fn a_changed_engine_applies_to_new_containers_only() {
     ] {
         let case = format!("{engine:?}: {first}, then {then}");
         let program = engine.program();
-        choose(&lab, first);
+        choose_engine(&lab, first);
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
         start(&lab, engine, "plain", "");
-        choose(&lab, then);
+        choose_engine(&lab, then);
         for name in ["sensor", "plain"] {
             let output = lab.ok(&format!("{program} exec {name} echo here")).unwrap();
             assert_eq!(output.text(), "here", "{case}");
@@ -82,7 +84,7 @@ fn a_changed_engine_applies_to_new_containers_only() {
         lab.ok(&format!("{program} stop sensor && {program} rm -f sensor plain")).unwrap();
         assert_untouched(&lab, &before);
         assert_clean(&lab, 0, "enp1s0v0");
-        assert_eq!(recorded(&lab), "", "{case}");
+        assert_eq!(recorded_engines(&lab), "", "{case}");
     }
     for engine in ENGINES {
         let output = run(&lab, engine, "", "true");
@@ -90,7 +92,7 @@ fn a_changed_engine_applies_to_new_containers_only() {
             "/etc/runvf/runtime.toml: line 1: engine `no such engine` is none of builtin, runc,";
         assert!(output.stderr.contains(error), "{output}");
     }
-    leave_as(lab, &before);
+    leave_with_default_engine(lab, &before);
 }
 
 #[test]
@@ -112,5 +114,5 @@ fn strict_mode_requires_a_vf_annotation() {
             assert_untouched(&lab, &before);
         }
     }
-    leave_as(lab, &before);
+    leave_with_default_engine(lab, &before);
 }

@@ -10,7 +10,7 @@ use crate::hook_calls::{assert_free, functions, gc, seed, with};
 use crate::host::installed;
 
 /// For [`WORKERS`] as they are; a larger scale has more time.
-const LIMIT: Duration = Duration::from_secs(40 * 60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 
 /// The workers, and the number of containers that each runs one after the other. A container of an
 /// engine takes five times as long on an emulated CPU as one of a bare runtime.
@@ -84,7 +84,7 @@ pub(crate) fn containers_with_random_kills_leave_nothing(scale: u32) {
     let soak = format!("source /tmp/soak/functions; soak {seed} {}", arguments.join(" "));
     lab.write("/tmp/soak/run", soak).unwrap();
     lab.ok("setsid nohup bash /tmp/soak/run > /tmp/soak/log 2>&1 < /dev/null & echo $! > /tmp/soak/pid").unwrap();
-    let took = watch(&lab, LIMIT * scale);
+    let took = watch(&lab, RUN_TIMEOUT * scale);
 
     lab.sh_within(Duration::from_secs(600) * scale, REMOVE_CONTAINERS).unwrap();
     let released = gc(&lab);

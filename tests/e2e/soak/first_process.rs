@@ -1,26 +1,26 @@
 //! More ends of a sensor that must leave a clean VF.
 
 use crate::engine::{ALL, Engine, run};
-use crate::first_process::ends_clean;
+use crate::first_process::assert_clean_after;
 use crate::host::{assert_clean, assert_untouched, configure, installed, leave, prepared, state};
 use crate::script::script;
 
 #[test]
 fn docker_rm_f_leaves_a_clean_vf() {
-    ends_clean(Engine::Docker, "docker rm -f sensor");
+    assert_clean_after(Engine::Docker, "docker rm -f sensor");
 }
 
 #[test]
 fn podman_with_runvf_rm_f_leaves_a_clean_vf() {
-    ends_clean(Engine::PodmanRuntime, "podman rm -f sensor");
+    assert_clean_after(Engine::PodmanRuntime, "podman rm -f sensor");
 }
 
 #[test]
 fn the_end_of_the_process_leaves_a_clean_vf() {
     // No command of the engine is called.
     let kill = include_str!("../scripts/wait_for_release.sh");
-    ends_clean(Engine::Docker, &script(kill, &[("engine", "docker")]));
-    ends_clean(Engine::PodmanHooks, &script(kill, &[("engine", "podman")]));
+    assert_clean_after(Engine::Docker, &script(kill, &[("engine", "docker")]));
+    assert_clean_after(Engine::PodmanHooks, &script(kill, &[("engine", "podman")]));
 }
 
 /// What a container with CAP_NET_ADMIN does to its VF must not reach the next tenant.
