@@ -1,17 +1,16 @@
-# runvf: `make help` lists what there is.
+# runvf: `make help` lists the targets.
 #
-# Everything runs as root: the lab unpacks Debian packages, and a part of the tests makes network namespaces. A machine
-# without cargo 1.89 or newer gets a Debian 13 root with one (tests/workshop), and the same targets run inside it.
+# Everything runs as root: the lab unpacks Debian packages, and some tests make network namespaces. A machine without
+# cargo 1.89 or newer gets a Debian 13 root that has it (tests/workshop), and the same targets run inside that root.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 DESTDIR ?=
 DOC = $(DESTDIR)/usr/share/doc/runvf
-FUZZ_SECONDS ?= 600
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-# What a user gets.
+# The programs that users get.
 BUILT = $(TARGET)/dist
 
 .PHONY: help
@@ -20,12 +19,13 @@ help: ## show this list
 
 ifeq ($(shell tests/workshop needed && echo yes),yes)
 
-# It knows nothing of this machine's environment.
+# The Debian root does not see this machine's environment.
 TARGET = target
+PASSED_ON = $(foreach name,FUZZ_SECONDS RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
-build test test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
-	@tests/workshop run make $@ FUZZ_SECONDS=$(FUZZ_SECONDS) $(if $(RUNVF_LABS),RUNVF_LABS=$(RUNVF_LABS))
+.PHONY: build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
+build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
+	@tests/workshop run make $@ $(PASSED_ON)
 
 else
 
@@ -33,9 +33,9 @@ else
 deps: ## install the Debian packages that building and testing need
 	@tests/deps
 
-# Two profiles (Cargo.toml): `dist` for the programs that a user gets, `release` for the lab, the tests and all that is built
-# for them alone. One choice of packages for both: with others cargo would choose other features for what they share, and
-# build that anew.
+# Two profiles (Cargo.toml): `dist` for the programs that users get, `release` for the lab and the tests. Both build the
+# same set of packages, because cargo would enable other features of the shared dependencies for another set, and build
+# those dependencies again.
 CARGO := cargo --locked
 PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
 LAB := $(TARGET)/release/lab
@@ -44,14 +44,14 @@ LAB := $(TARGET)/release/lab
 build: deps ## build runvf, runvf-hook and runvfctl into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
-# The emulated host takes minutes to make, and none of the programs: both at once.
+# Building the emulated host takes minutes and does not need the programs, so both are built at once.
 .PHONY: build-and-image
 build-and-image: deps
 	$(CARGO) build --release --workspace --bin lab --bin demo
 	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
-demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host; who saw what
+demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and the frames each one saw
 	@$(TARGET)/release/demo
 
 .PHONY: lab
@@ -63,43 +63,58 @@ lab-shell: build-and-image ## a shell in the emulated SR-IOV host
 	@$(LAB) shell
 
 .PHONY: test
-test: build-and-image ## all three rings of tests
+test: build-and-image ## one test of each kind, of all three rings; about 12 minutes
 	@tests/run unit netns lab
+
+.PHONY: soak
+soak: FUZZ_SECONDS ?= 120
+soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzing; about 35 minutes
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak fuzz
+
+.PHONY: trial
+trial: FUZZ_SECONDS ?= 1800
+trial: build-and-image ## the same with large counts; takes hours
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run trial fuzz
 
 .PHONY: test-unit
 test-unit: deps ## ring 1: pure logic
 	@tests/run unit
 
 .PHONY: test-netns
-test-netns: deps ## ring 2: the kernel's edge, in real network namespaces
+test-netns: deps ## ring 2: the kernel's interfaces, in real network namespaces
 	@tests/run netns
 
 .PHONY: test-lab
-test-lab: build-and-image ## ring 3: the built programs under Docker and Podman on an emulated SR-IOV host
+test-lab: build-and-image ## ring 3: the programs under Docker and Podman on an emulated SR-IOV host
 	@tests/run lab
 
 .PHONY: bench
-bench: build-and-image ## what runvf costs beside runc, crun, `ip` and the bare kernel; no test
+bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; not a test
 	@$(CARGO) build --release --workspace --bin bench
 	@$(CARGO) build --profile dist --workspace --bin bench-guest
 	@$(TARGET)/release/bench
 
 .PHONY: fuzz
-fuzz: deps ## hostile input for FUZZ_SECONDS (600): configuration, annotations, hook state, claims, bundles, records
+fuzz: FUZZ_SECONDS ?= 600
+fuzz: deps ## random input for all parsers, for FUZZ_SECONDS (600)
 	@tests/fuzz $(FUZZ_SECONDS)
 
 .PHONY: deb
 deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
+SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build postinst postrm prerm) \
+    $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
+
 .PHONY: lint
-lint: deps ## formatting and clippy
+lint: deps ## formatting, clippy and shellcheck
 	cargo fmt --all -- --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --workspace --lib --bins --features vf/fault-points -- -D warnings
+	shellcheck $(SHELL_FILES)
 
 .PHONY: deny
-deny: deps ## licences and origins of all packages, and what is known against them; no test, since it needs the network
+deny: deps ## licences, origins and known vulnerabilities of all packages; not a test, because it needs the network
 	@command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check licenses bans sources
 	cargo deny --locked check advisories
@@ -111,8 +126,8 @@ fmt: deps ## format the code
 endif
 
 .PHONY: install
-# Under /usr and nowhere else: units, rules and hooks name the programs by their paths, and engines look there.
-install: ## install what `make build` built (DESTDIR)
+# Only under /usr, because units, rules and hooks name the programs by these paths, and engines search there.
+install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
 	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
 	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
@@ -136,7 +151,7 @@ install: ## install what `make build` built (DESTDIR)
 	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
 
 .PHONY: uninstall
-uninstall: ## remove it again; /etc/runvf and /var/log/runvf stay
+uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)/usr/bin/runvf $(DESTDIR)/usr/bin/runvfctl
 	rm -f $(DESTDIR)/usr/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf

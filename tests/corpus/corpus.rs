@@ -1,11 +1,12 @@
-//! What runvf's programs are given by others, for the tests named `hostile` of each crate: whatever it is, it is answered with a value
-//! or with one line, and nothing panics.
+//! Input for the tests named `hostile` of each crate: a program of runvf answers each input
+//! that it reads with a value or with a one-line error, and never panics.
 //!
-//! `seeds/` has a folder for each kind of input: right ones, and wrong ones that broke something or might. What breaks something is
-//! put there, so that it is tried ever after, as it is and with what is near it. `make test` tries 256 of what can be made
-//! of each kind; `make fuzz` goes on for as long as it is told to.
+//! `seeds/` has a directory for each kind of input, with valid and with invalid files. An input
+//! that broken code has failed on becomes a seed, so that it and its mutations are tried from
+//! then on. `make test` tries 256 inputs of each kind; `make fuzz` goes on for a given time.
 //!
-//! A file that those tests include, and no crate: as one, its dependencies would choose features for what the programs are made of.
+//! The tests include this file. It is not a crate, because as a crate its dependencies would
+//! enable other features of the packages that the programs share with them.
 
 use std::fs;
 use std::path::Path;
@@ -14,15 +15,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// `PROPTEST_CASES` says how many; what fails is printed whole, and belongs into `seeds/`.
+/// `PROPTEST_CASES` is the number of inputs. A failing input is printed whole; put it into
+/// `seeds/`.
 pub(crate) fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Every seed of that kind.
+/// All seeds of a kind.
 ///
 /// # Panics
-/// When there is none: the test would prove nothing.
+/// When there is no seed, because the test would prove nothing.
 pub(crate) fn seeds(kind: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/seeds").join(kind);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
@@ -33,7 +35,7 @@ pub(crate) fn seeds(kind: &str) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// A seed with up to eight changes, or bytes of no kind at all.
+/// A seed with up to eight changes, or random bytes.
 pub(crate) fn mutated(kind: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let seed = prop::sample::select(seeds(kind));
     let mutant = (seed, vec(change(), 0..8)).prop_map(|(mut text, changes)| {
@@ -45,17 +47,17 @@ pub(crate) fn mutated(kind: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
 
 #[derive(Debug, Clone)]
 enum Change {
-    /// So many bytes give way to others.
+    /// `length` bytes are replaced by others.
     Replace { at: Index, length: usize, by: Vec<u8> },
-    /// A part is there again, somewhere else: what was unique is not any more, and what was flat is deep.
-    Again { from: Index, length: usize, to: Index, times: usize },
-    /// A byte is another.
+    /// A part is repeated at another place, which makes keys double and nesting deep.
+    Repeat { from: Index, length: usize, to: Index, times: usize },
+    /// Bits of a byte change.
     Flip { at: Index, bits: u8 },
-    /// As of a file that was cut short.
+    /// The end is missing.
     Cut { at: Index },
 }
 
-/// What parsers trip over, with blanks in between.
+/// Tokens that parsers fail on, separated by blanks.
 const TOKENS: &str = "{ } [ ] \" ' \\ \\u0000 \\ud800 , : = \n \r\n \0 \u{feff} \u{202e} é 𝄞 null true -1 0 1e999 4294967296 \
     18446744073709551616 0x7f ../ / io.runvf.vlan [[pool]] #";
 
@@ -67,7 +69,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => (index(), 0usize..6, by).prop_map(|(at, length, by)| Change::Replace { at, length, by }),
         2 => (index(), 1usize..40, index(), 1usize..4)
-            .prop_map(|(from, length, to, times)| Change::Again { from, length, to, times }),
+            .prop_map(|(from, length, to, times)| Change::Repeat { from, length, to, times }),
         1 => (index(), any::<u8>()).prop_map(|(at, bits)| Change::Flip { at, bits }),
         1 => index().prop_map(|at| Change::Cut { at }),
     ]
@@ -82,7 +84,7 @@ impl Change {
                 let end = (at + length).min(text.len());
                 text.splice(at..end, by.iter().copied());
             }
-            Self::Again { from, length, to, times } => {
+            Self::Repeat { from, length, to, times } => {
                 let from = place(from, text);
                 let part = text[from..(from + length).min(text.len())].repeat(*times);
                 let to = place(to, text);

@@ -1,19 +1,20 @@
-//! `runvfctl doctor` on a host that is well, and on one that is broken on purpose; `runvfctl init`, which it recommends.
+//! Proof of `runvfctl doctor`: it finds nothing on a good host, and each fault on a host that is
+//! broken on purpose. It recommends `runvfctl init`, which is tested here, too.
 
 use lab::Lab;
 use serde_json::Value;
 
 use crate::host::{CONFIG, installed};
 
-/// The exit status, and what was found.
+/// The exit status and the findings.
 fn diagnosis(lab: &Lab) -> (i32, Vec<Value>) {
     let output = lab.sh("runvfctl doctor --json").unwrap();
     let all: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output}"));
     (output.status, all.as_array().unwrap().clone())
 }
 
-/// `CHECK OF` of everything that was found to be so bad.
-fn those(all: &[Value], severity: &str) -> Vec<String> {
+/// `CHECK OBJECT` of each finding of a severity.
+fn of_severity(all: &[Value], severity: &str) -> Vec<String> {
     let name = |one: &Value| {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         format!("{} {}", text("check"), text("of")).trim().to_owned()
@@ -27,12 +28,12 @@ fn evidence(all: &[Value], check: &str) -> String {
 }
 
 #[test]
-fn what_is_broken_is_found_and_nothing_else() {
+fn doctor_finds_each_fault_and_nothing_else() {
     let lab = installed();
     let (status, all) = diagnosis(&lab);
-    assert_eq!((status, those(&all, "failure")), (1, vec![]), "{all:#?}");
+    assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
     assert_eq!(evidence(&all, "sriov"), "pf0, pf1, pf2");
-    let well = those(&all, "ok");
+    let good = of_severity(&all, "ok");
     for check in [
         "kernel",
         "iommu",
@@ -45,7 +46,7 @@ fn what_is_broken_is_found_and_nothing_else() {
         "link pf0",
         "promisc pf2",
     ] {
-        assert!(well.iter().any(|one| one == check), "{check} is not among {well:?}");
+        assert!(good.iter().any(|one| one == check), "{check} is not among {good:?}");
     }
 
     lab.ok("ip link set pf1 down; ip link set pf2 promisc off; modprobe -r igbvf; echo 'blacklist igbvf' > /etc/modprobe.d/x.conf
@@ -61,7 +62,7 @@ fn what_is_broken_is_found_and_nothing_else() {
         "runtime-config",
     ];
     assert_eq!(
-        (status, those(&all, "failure")),
+        (status, of_severity(&all, "failure")),
         (2, expected.map(str::to_owned).to_vec()),
         "{all:#?}"
     );
@@ -73,14 +74,14 @@ fn what_is_broken_is_found_and_nothing_else() {
 
     lab.ok(&format!("chmod 666 {CONFIG}; echo '{{}}' > /etc/docker/daemon.json")).unwrap();
     let (status, all) = diagnosis(&lab);
-    assert_eq!((status, those(&all, "failure")), (2, vec!["config".to_owned()]), "{all:#?}");
-    assert!(those(&all, "warning").contains(&"docker".to_owned()), "{all:#?}");
+    assert_eq!((status, of_severity(&all, "failure")), (2, vec!["config".to_owned()]), "{all:#?}");
+    assert!(of_severity(&all, "warning").contains(&"docker".to_owned()), "{all:#?}");
 
     let refused = lab.sh("runvfctl init").unwrap();
     assert_eq!(refused.status, 1, "{refused}");
     assert!(refused.stderr.contains("already exists; use --force to replace it"), "{refused}");
     lab.ok("runvfctl init --force; runvfctl setup").unwrap();
     let (status, all) = diagnosis(&lab);
-    assert_eq!((status, those(&all, "failure")), (1, vec![]), "{all:#?}");
-    assert!(those(&all, "ok").contains(&"vfs pf1".to_owned()), "{all:#?}");
+    assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
+    assert!(of_severity(&all, "ok").contains(&"vfs pf1".to_owned()), "{all:#?}");
 }

@@ -1,15 +1,17 @@
-//! The ways in which a container gets its VF.
+//! The engines, and the ways in which runvf is called by them.
 
 use lab::{Lab, Output};
 
-/// An engine and the way runvf comes into it.
+use crate::script::quoted;
+
+/// An engine, and how it calls runvf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
     /// `docker run --runtime runvf`
     Docker,
     /// `podman run` with its stock runtime, crun, and runvf's `hooks.d` files
     PodmanHooks,
-    /// `podman --runtime runvf run`, where the hooks must stay out of it
+    /// `podman --runtime runvf run`, where the hooks must do nothing
     PodmanRuntime,
 }
 
@@ -34,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// What the engine's command exits with when its runtime refuses to create a container.
+    /// The exit status of the engine's command if its runtime refuses to create a container.
     pub(crate) fn refusal(self) -> i32 {
         match self {
             Self::Docker => 125,
@@ -43,23 +45,24 @@ impl Engine {
     }
 }
 
-/// The options of a container that has no network but its VF, as a sensor needs none, unless they name one. An engine's own
-/// costs an emulated CPU a third of a container's life.
-fn alone(options: &str) -> String {
+/// Adds `--network none`, unless the options name a network: a sensor needs no network but its VF,
+/// and the network of an engine takes a third of the time of a container on an emulated CPU.
+fn without_network(options: &str) -> String {
     let network = if options.contains("--network") { "" } else { "--network none " };
     format!("{network}{options}")
 }
 
-/// Runs `sh -c SCRIPT` in a container that is gone afterwards.
+/// Runs `sh -c SCRIPT` in a container that is removed afterwards.
 pub(crate) fn run(lab: &Lab, engine: Engine, options: &str, script: &str) -> Output {
-    let options = alone(options);
-    lab.sh(&format!("{} --rm {options} {IMAGE} sh -c '{script}'", engine.run())).unwrap()
+    let options = without_network(options);
+    let script = quoted(script);
+    lab.sh(&format!("{} --rm {options} {IMAGE} sh -c {script}", engine.run())).unwrap()
 }
 
-/// Starts a container that stays until it is stopped, and answers to SIGTERM.
+/// Starts a container that runs until it is stopped; SIGTERM ends it.
 pub(crate) fn start(lab: &Lab, engine: Engine, name: &str, options: &str) {
     let sleep = "trap \"exit 0\" TERM; while :; do sleep 1 & wait; done";
-    let options = alone(options);
+    let options = without_network(options);
     lab.ok(&format!("{} -d --name {name} {options} {IMAGE} sh -c '{sleep}'", engine.run()))
         .unwrap();
 }

@@ -1,16 +1,18 @@
-//! Releases that come late or twice, claims that are not what runvf wrote, and VFs that are somebody else's.
+//! Proof that nothing foreign is touched: releases that come late or twice, claims that runvf did
+//! not write, and VFs that something else uses.
 
 use lab::Lab;
 use serde_json::Value;
 
-use crate::holder::{assert_free, functions, gc, status, vlans, with};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans, with};
 use crate::host::{leave, prepared, state};
+use crate::script::script;
 
 const FIRST: &str = "0000:01:10.0";
 const SECOND: &str = "0000:01:10.2";
 const CLAIM: &str = "/run/runvf/claims/0000:01:10.0.json";
 
-/// A host, and its state.
+/// A prepared host, and its state.
 fn host() -> (Lab, String) {
     let lab = prepared();
     functions(&lab);
@@ -22,8 +24,8 @@ fn ok(lab: &Lab, script: &str) {
     lab.ok(&with(script)).unwrap();
 }
 
-/// Everything of a container's VF: VLAN and trust on its PF, and its links from inside. Statistics are left out.
-fn theirs(lab: &Lab, name: &str, vlan: u64) -> (Vec<(u64, bool, String)>, Value) {
+/// VLAN and trust of a container's VFs, and the links inside the container, without statistics.
+fn view_of(lab: &Lab, name: &str, vlan: u64) -> (Vec<(u64, bool, String)>, Value) {
     let found = vlans(lab).into_iter().filter(|(found, _, _)| *found == vlan).collect();
     let links = format!("nsenter -n -t $(cat /tmp/{name}.pid) ip -j -d link");
     (found, lab.json(&links).unwrap())
@@ -34,21 +36,21 @@ fn on_first(vlan: u64) -> Vec<(u64, bool, String)> {
 }
 
 #[test]
-fn late_and_double_releases_change_nothing() {
+fn late_and_repeated_releases_change_nothing() {
     let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a; end a; detach a; holder b 22; attach b");
-    let before = theirs(&lab, "b", 22);
-    assert_eq!(before.0, on_first(22), "the VF that a had");
+    let before = view_of(&lab, "b", 22);
+    assert_eq!(before.0, on_first(22), "the former VF of a");
     let claim = lab.pull(CLAIM).unwrap();
 
     ok(&lab, "detach a; detach a");
     let none = lab.sh("runvfctl release a").unwrap();
-    let said = "runvfctl: no VF is claimed for a; see `runvfctl status`\n";
-    assert_eq!((none.status, none.stderr.as_str()), (1, said), "{none}");
+    let error = "runvfctl: no VF is claimed for a; see `runvfctl status`\n";
+    assert_eq!((none.status, none.stderr.as_str()), (1, error), "{none}");
     let refused = lab.sh("runvfctl release 0000:01:10.0").unwrap();
     assert_eq!(refused.status, 3, "{refused}");
     assert_eq!(gc(&lab), []);
-    assert_eq!(theirs(&lab, "b", 22), before);
+    assert_eq!(view_of(&lab, "b", 22), before);
     assert_eq!(lab.pull(CLAIM).unwrap(), claim);
 
     ok(&lab, "end b; detach b; detach b");
@@ -56,28 +58,15 @@ fn late_and_double_releases_change_nothing() {
     leave(lab, &untouched);
 }
 
-/// The lock of the first PF is somebody's until `unlock`; `waiting` is when a hook has come to it.
-const BUSY: &str = r#"
-lock=/run/runvf/locks/0000:01:00.0.lock
-busy() { flock $lock sleep 1000 < /dev/null &> /dev/null & holder=$!
-    until ! flock -n $lock true; do :; done; }
-unlock() { pkill -P $holder sleep; }
-waiting() { SECONDS=0
-    until ls -l /proc/$(pgrep -nx runvf-hook)/fd 2> /dev/null | grep -q $lock; do
-        [ $SECONDS -lt 20 ] || return 1; sleep 0.01; done; }
-"#;
-
-/// Whoever had to wait for a PF looks again for those who died meanwhile.
+/// An attach that waited for the lock of a PF releases the VFs of containers that ended meanwhile.
 #[test]
-fn the_vf_of_one_who_died_during_a_wait_is_not_missed() {
+fn an_attach_that_waited_reconciles_again() {
     let (lab, untouched) = host();
     ok(&lab, "for n in 1 2 3; do holder h$n 1$n; attach h$n; done");
     assert_eq!(vlans(&lab).len(), 3, "no VF is free");
     ok(
         &lab,
-        &format!(
-            "{BUSY} holder late 20; busy; attach late & late=$!; waiting; end h2; unlock; wait $late"
-        ),
+        "holder late 20; lock; attach late & late=$!; wait_for_waiter; end h2; unlock; wait $late",
     );
     let on: Vec<_> = vlans(&lab).into_iter().map(|(vlan, _, vf)| (vlan, vf)).collect();
     assert!(on.contains(&(20, SECOND.to_owned())), "{on:?}");
@@ -86,50 +75,44 @@ fn the_vf_of_one_who_died_during_a_wait_is_not_missed() {
     leave(lab, &untouched);
 }
 
-/// A name that a dead container's VF has in a namespace that outlived it is waited for, if that VF's PF is busy.
+/// A netns outlives the dead container whose VF has the name `mon0` there. An attach that asks for
+/// the same name waits for the busy PF of that VF.
 #[test]
-fn the_name_of_one_who_died_is_free_again() {
+fn an_interface_name_is_free_after_its_owner_died() {
     let (lab, untouched) = host();
-    let in_its_place = "nsenter -n -t $(cat /tmp/a.pid) sleep 100000 < /dev/null &> /dev/null & echo $! > /tmp/b.pid
-        until [ $(readlink /proc/$!/ns/net) = $(readlink /proc/$(cat /tmp/a.pid)/ns/net) ]; do :; done
-        sed \"s/\\\"pid\\\":[0-9]*/\\\"pid\\\":$!/; s/\\\"id\\\":\\\"a\\\"/\\\"id\\\":\\\"b\\\"/; s/\\\"11\\\"/\\\"22\\\"/\" /tmp/a.state > /tmp/b.state";
     ok(
         &lab,
-        &format!(
-            "{BUSY} holder a 11; attach a; {in_its_place}; end a; busy; attach b & b=$!; waiting; unlock; wait $b"
-        ),
+        "holder a 11; attach a; join b a 22; end a; lock; attach b & b=$!; wait_for_waiter; unlock; wait $b",
     );
-    assert_eq!(theirs(&lab, "b", 22).0, on_first(22));
+    assert_eq!(view_of(&lab, "b", 22).0, on_first(22));
     ok(&lab, "end b; detach b");
     assert_free(&lab, "after b");
     leave(lab, &untouched);
 }
 
-/// A VF that its container had lost, and that was then given to another driver, is not torn from it.
+/// A VF that its container lost and that was then bound to another driver stays bound to that
+/// driver.
 #[test]
-fn a_lost_vf_that_somebody_took_is_left_to_them() {
+fn a_lost_vf_with_a_foreign_driver_is_kept() {
     let (lab, untouched) = host();
     let device = format!("/sys/bus/pci/devices/{FIRST}");
     ok(&lab, "holder a 11; attach a");
-    lab.ok(&format!(
-        "modprobe vfio-pci; echo {FIRST} > {device}/driver/unbind; echo vfio-pci > {device}/driver_override
-         echo {FIRST} > /sys/bus/pci/drivers_probe; readlink {device}/driver | grep vfio-pci"
-    ))
-    .unwrap();
+    lab.ok(&script(include_str!("scripts/bind_vfio.sh"), &[("vf", FIRST)])).unwrap();
     ok(&lab, "end a; detach a");
     let done = gc(&lab);
-    assert!(matches!(&done[..], [(vf, left, _)] if vf == FIRST && left == "left"), "{done:?}");
+    let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
+    assert_eq!((vf.as_str(), outcome.as_str()), (FIRST, "left"));
     lab.ok(&format!("readlink {device}/driver | grep vfio-pci")).unwrap();
     lab.ok(&format!("echo > {device}/driver_override; echo {FIRST} > {device}/driver/unbind"))
         .unwrap();
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
-    assert_free(&lab, "after it was given back");
+    assert_free(&lab, "after the foreign driver was unbound");
     leave(lab, &untouched);
 }
 
-/// A macvlan that another tool keeps on a VF would go on seeing the tenant's frames.
+/// The macvlan of another tool on a VF would go on seeing the tenant's frames.
 #[test]
-fn a_vf_under_another_interface_is_not_taken() {
+fn a_vf_under_a_macvlan_is_not_claimed() {
     let (lab, untouched) = host();
     ok(&lab, "ip link add link enp1s0v0 name over0 type macvlan; holder a 11; attach a");
     assert_eq!(vlans(&lab), [(11, true, SECOND.to_owned())]);
@@ -140,26 +123,27 @@ fn a_vf_under_another_interface_is_not_taken() {
     leave(lab, &untouched);
 }
 
-/// An interface that came home is enslaved by its name, by whatever configures the host's network. The VF is its dead container's all
-/// the same: it is still on that one's VLAN.
+/// A tool that configures the host's network may put a returned netdev into a bridge, by its name.
+/// The VF still belongs to the dead container, because it still has that container's VLAN.
 #[test]
-fn a_vf_that_came_home_into_a_bridge_is_taken_back() {
+fn a_vf_that_returned_into_a_bridge_is_released() {
     let (lab, untouched) = host();
-    let home = format!("ls /sys/bus/pci/devices/{FIRST}/net");
+    let netdev = format!("ls /sys/bus/pci/devices/{FIRST}/net");
     ok(
         &lab,
         &format!(
-            "holder a 11; attach a; end a; until [ \"$({home})\" ]; do sleep 0.05; done
-             ip link add br0 type bridge; ip link set $({home}) master br0; detach a; ip link del br0"
+            "holder a 11; attach a; end a; until [ \"$({netdev})\" ]; do sleep 0.05; done
+             ip link add br0 type bridge; ip link set $({netdev}) master br0; detach a; ip link del br0"
         ),
     );
     assert_free(&lab, "after detach");
     leave(lab, &untouched);
 }
 
-/// What a `delete` that was killed between the container and its VF left, the engine's next one gives back.
+/// If a `delete` is killed after the container is removed and before its VF is released, the
+/// engine's next `delete` releases the VF.
 #[test]
-fn a_delete_of_what_is_gone_gives_its_vf_back() {
+fn delete_of_a_missing_container_releases_its_vf() {
     let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a; end a; runvf delete --force a");
     assert_free(&lab, "after a delete");
@@ -167,7 +151,7 @@ fn a_delete_of_what_is_gone_gives_its_vf_back() {
 }
 
 #[test]
-fn an_old_claim_over_a_free_vf_is_taken_back() {
+fn gc_removes_an_old_claim_of_a_free_vf() {
     let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
     let old = lab.pull(CLAIM).unwrap();
@@ -180,22 +164,23 @@ fn an_old_claim_over_a_free_vf_is_taken_back() {
 }
 
 #[test]
-fn an_old_claim_over_a_living_one_takes_nothing_from_its_owner() {
+fn an_old_claim_does_not_release_the_vf_of_another_owner() {
     let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
     let old = lab.pull(CLAIM).unwrap();
     ok(&lab, "end a; detach a; holder b 22; attach b");
-    let before = theirs(&lab, "b", 22);
+    let before = view_of(&lab, "b", 22);
     assert_eq!(before.0, on_first(22));
     lab.write(CLAIM, old).unwrap();
 
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "left".to_owned(), "a".to_owned())]);
-    assert_eq!(theirs(&lab, "b", 22), before);
+    assert_eq!(view_of(&lab, "b", 22), before);
     ok(&lab, "detach a");
-    assert_eq!(theirs(&lab, "b", 22), before);
-    // Nor does an attach, which takes back the claims of the dead, or the owner's own late release.
+    assert_eq!(view_of(&lab, "b", 22), before);
+    // An attach, which releases the VFs of dead owners, does not take it either; and the owner's
+    // own release does not change the claim.
     ok(&lab, "holder c 33; attach c; detach b; end c; detach c");
-    assert_eq!(theirs(&lab, "b", 22), before);
+    assert_eq!(view_of(&lab, "b", 22), before);
 
     ok(&lab, "end b; detach b");
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
@@ -203,12 +188,13 @@ fn an_old_claim_over_a_living_one_takes_nothing_from_its_owner() {
     leave(lab, &untouched);
 }
 
-/// A record of another nonce is another claim, and yet names who has the VF: it is nobody's to take before that one has ended.
+/// A record with another nonce is another claim, but it names an owner. As long as that owner
+/// lives, the VF must not be claimed.
 #[test]
-fn a_claim_of_another_nonce_is_kept_while_its_container_lives() {
+fn a_claim_with_another_nonce_is_kept_while_its_owner_lives() {
     let (lab, untouched) = host();
     ok(&lab, "holder a 11; attach a");
-    let before = theirs(&lab, "a", 11);
+    let before = view_of(&lab, "a", 11);
     assert_eq!(before.0, on_first(11));
     ok(
         &lab,
@@ -218,35 +204,35 @@ fn a_claim_of_another_nonce_is_kept_while_its_container_lives() {
     );
     ok(&lab, "holder b 22; attach b; detach a");
     assert_eq!(gc(&lab), []);
-    assert_eq!(theirs(&lab, "a", 11), before);
+    assert_eq!(view_of(&lab, "a", 11), before);
     ok(&lab, "end a; end b; detach b");
     assert_eq!(gc(&lab), [(FIRST.to_owned(), "clean".to_owned(), "a".to_owned())]);
     assert_free(&lab, "after a");
     leave(lab, &untouched);
 }
 
-/// What may stand in a claim's place, and how it gets there.
-const NO_CLAIMS: [(&str, &str); 8] = [
-    ("empty", ": > $claim"),
+/// What may be in the place of a claim, and how it gets there. The first ones are tested in `make
+/// test`.
+pub(crate) const UNREADABLE_CLAIMS: [(&str, &str); 8] = [
     ("truncated", "truncate -s 300 $claim"),
+    ("a directory", "rm $claim; mkdir $claim"),
+    ("empty", ": > $claim"),
     ("a link to a true claim", "mv $claim /tmp/claim.json; ln -s /tmp/claim.json $claim"),
     ("a dangling link", "ln -sf /no/such/file $claim"),
-    ("a directory", "rm $claim; mkdir $claim"),
     ("a FIFO", "rm $claim; mkfifo $claim"),
     ("a device that cannot be opened", "rm $claim; mknod $claim b 259 4000"),
-    ("somebody else's", "chown 1000 $claim"),
+    ("of another user", "chown 1000 $claim"),
 ];
 
-#[test]
-fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
+pub(crate) fn unreadable_claims_are_kept_until_repair(claims: &[(&str, &str)]) {
     let (lab, untouched) = host();
-    for (kind, make) in NO_CLAIMS {
+    for &(kind, make) in claims {
         ok(&lab, "holder a 11; attach a");
-        let before = theirs(&lab, "a", 11);
+        let before = view_of(&lab, "a", 11);
         assert_eq!(before.0, on_first(11), "{kind}");
         ok(&lab, &format!("claim={CLAIM}; {make}"));
-        let there = format!("stat -c '%F %u %s %i' {CLAIM}");
-        let made = lab.ok(&there).unwrap().stdout;
+        let stat = format!("stat -c '%F %u %s %i' {CLAIM}");
+        let made = lab.ok(&stat).unwrap().stdout;
 
         let (state, reason) = status(&lab, FIRST);
         assert_eq!(state, "unreadable", "{kind}: {reason}");
@@ -257,15 +243,15 @@ fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
             "{kind}"
         );
         ok(&lab, "holder b 22; attach b");
-        assert_eq!(theirs(&lab, "b", 22).0, [(22, true, SECOND.to_owned())], "{kind}");
+        assert_eq!(view_of(&lab, "b", 22).0, [(22, true, SECOND.to_owned())], "{kind}");
         ok(&lab, "detach a");
         let repaired = lab.sh(&format!("timeout 60 runvfctl repair {FIRST}")).unwrap();
         assert_eq!(repaired.status, 3, "{kind}: repaired under a living container: {repaired}");
-        assert_eq!(theirs(&lab, "a", 11), before, "{kind}");
-        assert_eq!(lab.ok(&there).unwrap().stdout, made, "{kind}");
+        assert_eq!(view_of(&lab, "a", 11), before, "{kind}");
+        assert_eq!(lab.ok(&stat).unwrap().stdout, made, "{kind}");
 
         ok(&lab, "end a; end b; detach b; detach a");
-        assert_eq!(lab.ok(&there).unwrap().stdout, made, "{kind}");
+        assert_eq!(lab.ok(&stat).unwrap().stdout, made, "{kind}");
         let repaired =
             lab.ok(&format!("timeout 60 runvfctl repair {FIRST} --json | jq -r '.[].outcome'"));
         assert_eq!(repaired.expect(kind).text(), "clean", "{kind}");
@@ -274,9 +260,15 @@ fn what_is_no_claim_is_left_alone_until_it_is_repaired() {
     leave(lab, &untouched);
 }
 
-/// How others use the first VF, and how they end it.
-const OTHERS: [(&str, &str, &str); 7] = [
+/// How something else uses the first VF, and how that use ends. The first ones are tested in `make
+/// test`.
+pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
     ("its interface is up", "ip link set $dev up", "ip link set $dev down"),
+    (
+        "it is bound to vfio-pci",
+        include_str!("scripts/bind_vfio.sh"),
+        include_str!("scripts/unbind_vfio.sh"),
+    ),
     ("it has an address", "ip addr add 192.0.2.1/24 dev $dev", "ip addr flush dev $dev"),
     (
         "it is a bridge's port",
@@ -284,17 +276,9 @@ const OTHERS: [(&str, &str, &str); 7] = [
         "ip link set $dev nomaster; ip link del br9",
     ),
     (
-        "it is in another namespace",
+        "it is in another netns",
         "ip netns add other; ip link set $dev netns other",
         "ip -n other link set $dev netns 1; ip netns del other",
-    ),
-    (
-        "it is bound to vfio-pci",
-        "modprobe vfio-pci; echo $vf > $pci/drivers/igbvf/unbind
-         echo vfio-pci > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe
-         [ $(basename $(readlink $pci/devices/$vf/driver)) = vfio-pci ]",
-        "echo $vf > $pci/drivers/vfio-pci/unbind; echo > $pci/devices/$vf/driver_override
-         echo $vf > $pci/drivers_probe",
     ),
     (
         "it is kept for vfio-pci",
@@ -304,9 +288,9 @@ const OTHERS: [(&str, &str, &str); 7] = [
     ("it has a VLAN", "ip link set pf0 vf 0 vlan 77", "ip link set pf0 vf 0 vlan 0"),
 ];
 
-/// Then nothing is left to be cleaned, and the file keeps nobody from anything but the same address.
+/// Without the VF there is nothing to clean; the file only blocks the PCI address.
 #[test]
-fn what_is_no_claim_of_a_vf_that_vanished_is_removed_by_a_repair() {
+fn repair_removes_an_unreadable_claim_of_a_missing_vf() {
     let (lab, _) = host();
     lab.ok("mkdir -p -m 700 /run/runvf/claims; echo 0 > /sys/class/net/pf0/device/sriov_numvfs; cd /run/runvf/claims
          mkdir -p 0000:01:10.0.json/folder; echo '{' > 0000:01:10.2.json; echo '{' > /tmp/other.json")
@@ -318,23 +302,16 @@ fn what_is_no_claim_of_a_vf_that_vanished_is_removed_by_a_repair() {
     lab.ok("[ -z \"$(ls -A /run/runvf/claims)\" ]").unwrap();
     let refused = lab.sh("runvfctl repair ../../../tmp/other; cat /tmp/other.json").unwrap();
     assert_eq!((refused.status, refused.text()), (0, "{"), "{refused}");
-    assert!(refused.stderr.contains("there is no VF ../../../tmp/other"), "{refused}");
+    assert!(refused.stderr.contains("VF ../../../tmp/other does not exist"), "{refused}");
 }
 
-#[test]
-fn what_others_use_is_never_claimed() {
+pub(crate) fn vfs_in_foreign_use_are_never_claimed(uses: &[(&str, &str, &str)]) {
     let (lab, untouched) = host();
-    for (kind, begin, end) in OTHERS {
-        let names = format!("dev=enp1s0v0; vf={FIRST}; pci=/sys/bus/pci");
-        ok(&lab, &format!("{names}; {begin}"));
-        // Not the carrier, nor what the driver and the kernel do once an interface is up.
-        let look = "ip -j link show pf0 | jq -c '.[0].vfinfo_list[0] | [.vlan_list, .trust, .spoofchk]'
-            readlink /sys/bus/pci/devices/0000:01:10.0/driver || true
-            for inside in '' '-n other'; do
-                ip $inside -j link show enp1s0v0 | jq -c '.[] | [.ifname, .mtu, .master, (.flags - [\"NO-CARRIER\", \"LOWER_UP\"])]'
-                ip $inside -4 -o addr show enp1s0v0
-            done || true";
-        let other = lab.ok(look).unwrap().stdout;
+    for &(kind, begin, end) in uses {
+        let of_first = [("dev", "enp1s0v0"), ("vf", FIRST), ("pci", "/sys/bus/pci")];
+        lab.ok(&script(begin, &of_first)).unwrap();
+        let look = include_str!("scripts/first_vf.sh");
+        let used = lab.ok(look).unwrap().stdout;
         let (state, reason) = status(&lab, FIRST);
         assert_eq!(state, "foreign", "{kind}");
         assert!(!reason.is_empty(), "{kind}");
@@ -347,10 +324,20 @@ fn what_others_use_is_never_claimed() {
         assert!(vlans(&lab).iter().all(|(vlan, _, vf)| vf != FIRST || *vlan == 77), "{kind}");
         ok(&lab, "end a; detach a; end b; detach b; end c; detach c");
         assert_eq!(gc(&lab), [], "{kind}");
-        assert_eq!(lab.ok(look).unwrap().stdout, other, "{kind}");
+        assert_eq!(lab.ok(look).unwrap().stdout, used, "{kind}");
 
-        ok(&lab, &format!("{names}; {end}"));
+        lab.ok(&script(end, &of_first)).unwrap();
         assert_free(&lab, kind);
     }
     leave(lab, &untouched);
+}
+
+#[test]
+fn a_truncated_claim_and_a_directory_are_kept_until_repair() {
+    unreadable_claims_are_kept_until_repair(&UNREADABLE_CLAIMS[..2]);
+}
+
+#[test]
+fn a_vf_that_is_up_or_has_a_foreign_driver_is_never_claimed() {
+    vfs_in_foreign_use_are_never_claimed(&FOREIGN_USES[..2]);
 }

@@ -1,4 +1,5 @@
-//! Three tenants at once: each sensor gets every frame of its VLAN, and not one of another's.
+//! Proof of isolation between tenants: three sensors run at once. Each receives every frame of its
+//! VLAN and no frame of another VLAN.
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ fn start(lab: &Lab, engine: Engine, name: &str, vlan: u16) -> Mac {
 }
 
 #[test]
-fn each_of_three_tenants_sees_its_vlan_and_nothing_else() {
+fn each_of_three_tenants_sees_only_its_vlan() {
     let lab = installed();
     // One PF, so that only the VLAN keeps the tenants apart.
     configure(&lab, "pool = [{ name = \"sensors\", pfs = [\"pf0\"] }]\n");
@@ -59,21 +60,21 @@ fn each_of_three_tenants_sees_its_vlan_and_nothing_else() {
             panic!("{error}\n{}", lab.sh("runvfctl status").unwrap());
         }
     }
-    // A pipe gets a document on each line, until somebody has seen enough.
+    // Into a pipe, --watch prints a document on each line until it is interrupted.
     lab.ok("timeout --preserve-status -s INT 4 runvfctl status --watch=1 --json > /tmp/watched
             [ $(wc -l < /tmp/watched) -ge 2 ]; tail -n 1 /tmp/watched | jq -e '[.[].vfs[].frames_per_second] | max == 0'")
         .unwrap();
 
     for ((engine, name, vlan), station) in TENANTS.into_iter().zip(stations) {
-        // The 82576 gives a unicast frame to the VF of that address alone, so one for another tenant's address is for nobody
-        // on this VLAN. It must not come here in any case.
-        let ours = |class: &Class| !matches!(class, Class::Unicast(to) if *to != station);
+        // The 82576 gives a unicast frame only to the VF with its address. A frame to the address
+        // of another tenant's VF arrives at no VF of this VLAN; it must never arrive here.
+        let expected = |class: &Class| !matches!(class, Class::Unicast(to) if *to != station);
         let capture = format!("/var/log/{name}/mon0.pcap");
         traffic.wait_for_end(&lab, &capture, Some(vlan)).unwrap();
         lab.ok(&format!("{} stop {name}", engine.program())).unwrap();
         let verdict = traffic
             .judge(&lab.pull(&capture).unwrap(), |flow| {
-                flow.vlan == Some(vlan) && ours(&flow.class)
+                flow.vlan == Some(vlan) && expected(&flow.class)
             })
             .unwrap();
         verdict.require_exact(name).unwrap();

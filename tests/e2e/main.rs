@@ -1,17 +1,17 @@
-//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Every test has a host of its own.
+//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Each test has a
+//! host of its own.
+//!
+//! A test's path says which target runs it: `soak::` tests run in `make soak`, `trial::` tests in
+//! `make trial`, all others in `make test`.
 
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
-mod bare;
-#[cfg(test)]
-mod crowd;
+mod bundles;
 #[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod doctor;
-#[cfg(test)]
-mod endurance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
@@ -19,29 +19,27 @@ mod escapes;
 #[cfg(test)]
 mod everyday;
 #[cfg(test)]
+mod fault_points;
+#[cfg(test)]
 mod first_process;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
-mod holder;
+mod hook_calls;
 #[cfg(test)]
 mod hooks_order;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
-mod installed;
+mod host_events;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
-mod killed;
-#[cfg(test)]
 mod lab_selftest;
 #[cfg(test)]
 mod limits;
-#[cfg(test)]
-mod masses;
 #[cfg(test)]
 mod options;
 #[cfg(test)]
@@ -53,8 +51,14 @@ mod policy;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod registration;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
 mod scrub;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
-mod world;
+mod soak;
+#[cfg(test)]
+mod trial;

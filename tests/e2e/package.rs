@@ -1,4 +1,5 @@
-//! The Debian package on a host that has never seen runvf: installed and used as README.md says, upgraded, removed, purged.
+//! Proof of the Debian package on a host without runvf: installed and used as README.md says,
+//! upgraded, removed and purged.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,9 @@ use lab::Lab;
 
 use crate::engine::{Engine, IMAGE, run};
 
-/// `tests/run` packs both: the version of Cargo.toml, and one after it. `make deb` leaves the first where README.md has it.
-fn push(lab: &Lab) {
+/// `tests/run` builds both packages: the version of Cargo.toml, and a newer one. The first one goes
+/// to the path of README.md.
+fn push_packages(lab: &Lab) {
     let package = |name: &str, goal: &str| (lab::target_dir().join(name), goal.to_owned(), 0o644);
     lab.push_tree(vec![
         package("one.deb", "/root/target/runvf_one.deb"),
@@ -19,36 +21,36 @@ fn push(lab: &Lab) {
     .unwrap();
 }
 
-/// The ten commands of README.md for a machine like this one.
-fn ten_lines() -> [String; 10] {
+/// The ten commands of README.md for a host with an SR-IOV card.
+fn readme_commands() -> [String; 10] {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let section = |text: &&str| text.starts_with("Use it, on real hardware\n");
     let section = readme.split("\n## ").find(section).unwrap();
     let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
     let commands = lines.enumerate().map(|(index, line)| {
-        let (command, told) = line.split_once(" # ").unwrap();
-        assert!(told.starts_with(&format!("{}. ", index + 1)), "{line}");
+        let (command, comment) = line.split_once(" # ").unwrap();
+        assert!(comment.starts_with(&format!("{}. ", index + 1)), "{line}");
         command.trim().to_owned()
     });
     commands.collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// From the package to two sensors on their VLAN with what README.md says, and nothing else.
-fn walk(lab: &Lab) {
+/// Runs the commands of README.md, from the package to two sensors on their VLAN.
+fn follow_readme(lab: &Lab) {
     let [install, init, setup, at_boot, docker, timer, doctor, by_docker, by_podman, status] =
-        ten_lines();
+        readme_commands();
     let install = install.strip_prefix("make deb && ").unwrap();
     lab.ok(&format!("cd /root; {install}; {init}")).unwrap();
     lab.ok(&format!("{setup}; {at_boot}; {docker}; {timer}; {doctor} || [ $? = 1 ]")).unwrap();
     for (engine, line) in [("docker", by_docker), ("podman", by_podman)] {
         let line = line.replace("IMAGE", IMAGE);
         assert!(line.contains(IMAGE) && line.starts_with(engine), "{line}");
-        // It is the terminal's until somebody stops it.
+        // The command keeps the terminal until the sensor is stopped.
         lab.ok(&format!("{line} > /tmp/{engine}.log 2>&1 < /dev/null &")).unwrap();
-        let its = "[.[].vfs[] | select(.state == \"attached\" and .settings.vlan == 100 and .container_name)]";
+        let attached = "[.[].vfs[] | select(.state == \"attached\" and .settings.vlan == 100 and .container_name)]";
         let count = if engine == "docker" { 1 } else { 2 };
-        let seen = format!("{status} --json | jq -e '{its} | length == {count}'");
+        let seen = format!("{status} --json | jq -e '{attached} | length == {count}'");
         if let Err(error) = lab.wait_until(Duration::from_secs(90), &seen) {
             panic!("{error}\n{}", lab.sh(&format!("{status}; cat /tmp/{engine}.log")).unwrap());
         }
@@ -60,7 +62,7 @@ fn walk(lab: &Lab) {
     lab.wait_until(Duration::from_secs(30), "[ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
 }
 
-/// Of the documents among these files: what they name and is not there.
+/// The links of Markdown files among `files` that lead to no file.
 fn dead_links(root: &Path, files: &str) -> Vec<String> {
     let mut dead = Vec::new();
     for document in files.lines().filter(|file| file.ends_with(".md")) {
@@ -74,14 +76,14 @@ fn dead_links(root: &Path, files: &str) -> Vec<String> {
     dead
 }
 
-/// Who builds for himself gets the same files, and is rid of them but for what is his own.
+/// `make uninstall` keeps the user's own files.
 #[test]
-fn what_make_installs_it_uninstalls() {
+fn make_uninstall_removes_what_make_install_installed() {
     let folder = tempfile::tempdir().unwrap();
     let make = |goal: &str| {
         let mut make = Command::new("make");
         make.args(["-s", "-C", "..", goal, &format!("DESTDIR={}", folder.path().display())]);
-        // The one that may have started this has nothing to say to it.
+        // A `make` that runs this test must not pass its options on.
         let made = make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").output().unwrap();
         assert!(made.status.success(), "{made:?}");
     };
@@ -100,7 +102,7 @@ fn what_make_installs_it_uninstalls() {
         "/man1/runvfctl-status.1\n",
         "/fish/vendor_completions.d/runvf.fish\n",
         "/zsh/vendor-completions/_runvfctl\n",
-        // Where messages send their readers.
+        // Messages name these files.
         "/usr/share/doc/runvf/docs/config.md\n",
         "/usr/share/doc/runvf/bundles/suricata/root/etc/suricata/rules/local.rules\n",
     ] {
@@ -115,16 +117,12 @@ fn what_make_installs_it_uninstalls() {
 }
 
 #[test]
-fn a_package_lives_from_its_installation_to_its_purge() {
+fn a_package_is_installed_upgraded_removed_and_purged() {
     let lab = Lab::restore().unwrap();
-    push(&lab);
+    push_packages(&lab);
     lab.ok("dpkg -l > /tmp/before").unwrap();
-    walk(&lab);
-    // The guest keeps no manuals and no documents.
-    lab.ok("systemctl is-active runvf-gc.timer; [ -z \"$(dpkg --verify runvf | grep -vE '/usr/share/(man|doc)/')\" ]
-            dpkg-deb --fsys-tarfile /root/target/runvf_one.deb | tar t | grep -c '/man1/runvf.1.gz\\|/man1/runvfctl-status.1.gz' | grep 2
-            bash -c 'source /usr/share/bash-completion/completions/runvfctl; complete -p runvfctl'")
-        .unwrap();
+    follow_readme(&lab);
+    lab.ok(include_str!("scripts/package_contents.sh")).unwrap();
     let by_runtime = run(
         &lab,
         Engine::PodmanRuntime,
@@ -133,7 +131,7 @@ fn a_package_lives_from_its_installation_to_its_purge() {
     );
     assert_eq!(by_runtime.text(), "1", "{by_runtime}");
 
-    // A sensor that runs is none the worse for an upgrade, and keeps the package from being removed.
+    // A sensor runs on through an upgrade, and prevents the removal of the package.
     lab.ok("docker run -d --name sensor --runtime runvf --annotation io.runvf.vlan=200 runvf/tcpdump sleep 1000
             dpkg -i /tmp/two.deb; dpkg-query -W -f '${Version}' runvf | grep '+1$'; docker exec sensor cat /sys/class/net/mon0/carrier")
         .unwrap();
@@ -143,18 +141,15 @@ fn a_package_lives_from_its_installation_to_its_purge() {
         "{refused}"
     );
     lab.ok("runvf --version; docker rm -f sensor; [ -z \"$(ls /run/runvf/claims)\" ]").unwrap();
-    // So does one without a VF.
+    // So does a container without a VF.
     lab.ok("docker run -d --name plain --runtime runvf runvf/tcpdump sleep 1000").unwrap();
     let refused = lab.sh("dpkg -r runvf").unwrap();
-    assert!(
-        refused.status != 0 && refused.stderr.contains("these containers use runvf"),
-        "{refused}"
-    );
+    assert!(refused.status != 0 && refused.stderr.contains("these containers use runvf"), "{refused}");
     lab.ok("docker rm -f plain").unwrap();
-    // And one that another runtime behind runvf has made, while that one's own are nobody's business.
+    // So do containers that runc has made behind runvf; containers of runc alone do not.
     let sensor = "runvf/tcpdump sleep 1000";
     lab.ok(&format!(
-        "echo 'engine = \"runc\"' > /etc/runvf/runtime.toml; docker run -d --name theirs {sensor}
+        "echo 'engine = \"runc\"' > /etc/runvf/runtime.toml; docker run -d --name plain-runc {sensor}
         docker run -d --name behind --runtime runvf {sensor}; podman --runtime runvf run -d --name another {sensor}"
     ))
     .unwrap();
@@ -162,21 +157,18 @@ fn a_package_lives_from_its_installation_to_its_purge() {
         lab.ok(&format!("{engine} inspect -f '{{{{.Id}}}}' {name}")).unwrap().text().to_owned()
     };
     let refused = lab.sh("dpkg -r runvf").unwrap();
-    let says = |id: String| refused.stderr.contains(&id);
+    let names = |id: String| refused.stderr.contains(&id);
     assert!(refused.status != 0, "{refused}");
-    assert!(says(id("docker", "behind")) && says(id("podman", "another")), "{refused}");
-    assert!(!says(id("docker", "theirs")), "{refused}");
+    assert!(names(id("docker", "behind")) && names(id("podman", "another")), "{refused}");
+    assert!(!names(id("docker", "plain-runc")), "{refused}");
     lab.ok("docker rm -f behind; podman rm -f -t 0 another").unwrap();
 
-    // It comes back as it was.
+    // Installed again, it works as before.
     lab.ok("dpkg -r runvf; ! systemctl is-active runvf-gc.timer; dpkg -i /tmp/two.deb; systemctl is-active runvf-gc.timer
             systemctl is-enabled runvf-setup.service; runvfctl install docker")
         .unwrap();
     lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; ! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
-    lab.ok("docker rm -f theirs; rm /etc/runvf/runtime.toml").unwrap();
+    lab.ok("docker rm -f plain-runc; rm /etc/runvf/runtime.toml").unwrap();
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();
-    lab.ok("dpkg -P runvf; cat /etc/runvf/config.toml | grep sensors; dpkg -l > /tmp/after; diff /tmp/before /tmp/after
-            ! find / -xdev -name '*runvf*' -not -path '/proc/*' -not -path '/var/lib/docker/*' -not -path '/var/lib/containers/*' -not -path '/var/lib/containerd/*' \
-                -not -path '/tmp/*' -not -path '/root/target/*' -not -path '/etc/runvf*' -not -path '/var/lib/runvf-bundles*' -not -path '/var/log/*' | grep .")
-        .unwrap();
+    lab.ok(include_str!("scripts/purge.sh")).unwrap();
 }

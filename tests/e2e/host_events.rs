@@ -1,0 +1,168 @@
+//! Proof under events of the host: VFs, PFs, drivers and namespaces of running sensors vanish and
+//! come back, and settings change.
+
+use std::time::Duration;
+
+use lab::Lab;
+use lab::traffic::Traffic;
+
+use crate::engine::{Engine, IMAGE, start};
+use crate::hook_calls::{assert_free, functions, gc, vlans};
+use crate::host::{
+    HostKind, configure, host_of_kind, installed, leave, leave_host_of_kind, prepared, settle,
+    state,
+};
+
+pub(crate) const SENSOR_VF: &str = "0000:01:10.0";
+pub(crate) const SLEEPER_VF: &str = "0000:01:10.2";
+pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const CAPTURING: &str = "[ -s /var/log/sensor/mon0.pcap ]";
+
+/// A host with all VFs of pf0, and its state.
+pub(crate) fn host() -> (Lab, String) {
+    let lab = host_of_kind(HostKind::SevenVfs, || {
+        let lab = installed();
+        configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
+        lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+        settle(&lab, 7);
+        functions(&lab);
+        lab
+    });
+    lab.ok("rm -rf /var/log/sensor /var/log/runvf/audit*").unwrap();
+    let before = state(&lab);
+    (lab, before)
+}
+
+pub(crate) fn leave_host(lab: Lab, before: &str) {
+    leave_host_of_kind(HostKind::SevenVfs, lab, before);
+}
+
+/// Starts tcpdump on VLAN 100, which writes to `/var/log/sensor`. It ends by itself if its
+/// interface vanishes.
+pub(crate) fn start_sensor(lab: &Lab) {
+    lab.ok(&format!(
+        "mkdir -p /var/log/sensor
+         docker run -d --name sensor --network none --runtime runvf --annotation io.runvf.vlan=100 -v /var/log/sensor:/var/log/sensor {IMAGE}"
+    ))
+    .unwrap();
+    lab.wait_until(EVENT_TIMEOUT, CAPTURING).unwrap();
+}
+
+/// As [`sensor`], and starts a container on VLAN 200 that never uses its interface.
+pub(crate) fn start_sensor_and_sleeper(lab: &Lab) {
+    start_sensor(lab);
+    start(lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
+    assert_eq!(vlans(lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+}
+
+pub(crate) fn vf_on(vlan: u64, vf: &str) -> (u64, bool, String) {
+    (vlan, true, vf.to_owned())
+}
+
+/// Waits until the container has ended with an exit status other than 0.
+pub(crate) fn wait_for_failure(lab: &Lab, name: &str) {
+    let failed = "{{if .State.Running}}running{{else}}{{.State.ExitCode}}{{end}}";
+    let script = format!("docker inspect -f '{failed}' {name} | grep -qxE '[1-9][0-9]*'");
+    lab.wait_until(EVENT_TIMEOUT, &script).unwrap();
+}
+
+/// Asserts that `gc` finds the lost VF of the sleeper, and stops the sleeper.
+pub(crate) fn assert_sleeper_is_stopped(lab: &Lab) {
+    let done = gc(lab);
+    let id = lab.ok("docker inspect -f '{{.Id}}' sleeper").unwrap();
+    let lost = (SLEEPER_VF.to_owned(), "lost".to_owned(), id.text().to_owned());
+    assert!(done.contains(&lost), "{done:?}");
+    wait_for_failure(lab, "sleeper");
+}
+
+pub(crate) fn remove_all(lab: &Lab) {
+    lab.ok("docker rm -f $(docker ps -aq)").unwrap();
+    assert_free(lab, "after docker rm");
+}
+
+/// Asserts that frames on VLAN 100 reach the sensor, and frames on VLAN 200 do not.
+pub(crate) fn assert_sensor_sees(lab: &Lab) {
+    let traffic = Traffic::new().send_all(&[Some(100), Some(200)], &[], 5);
+    traffic.play(lab, "mirror0").unwrap();
+    traffic.wait_for_end(lab, "/var/log/sensor/mon0.pcap", Some(100)).unwrap();
+    let seen = lab.pull("/var/log/sensor/mon0.pcap").unwrap();
+    let verdict = traffic.judge(&seen, |flow| flow.vlan == Some(100)).unwrap();
+    assert_eq!(verdict.on_vlan(Some(200)), 0, "{verdict}");
+}
+
+#[test]
+fn the_vf_loses_its_driver() {
+    let (lab, untouched) = host();
+    start_sensor_and_sleeper(&lab);
+    lab.ok(&format!(
+        "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
+    ))
+    .unwrap();
+    wait_for_failure(&lab, "sensor");
+    assert_sleeper_is_stopped(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+/// Two containers run in a netns that outlives both, as that of a pod does. Each release releases
+/// only the container's own VF, although younger processes run in the netns; and the interface of a
+/// killed container does not block its name for a third one.
+#[test]
+fn a_netns_outlives_its_containers() {
+    let lab = prepared();
+    functions(&lab);
+    let untouched = state(&lab);
+    lab.ok(include_str!("scripts/shared_netns.sh")).unwrap();
+    let start = |n: u32| {
+        lab.ok(&format!("runvf create --bundle /tmp/c{n} --pid-file /tmp/pid{n} c{n} </dev/null >/dev/null 2>&1; runvf start c{n}")).unwrap();
+    };
+    start(1);
+    start(2);
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+    lab.ok("kill -9 $(cat /tmp/pid1); runvf delete --force c1").unwrap();
+    assert_eq!(
+        vlans(&lab),
+        [vf_on(200, SLEEPER_VF)],
+        "the first VF is released while the second container lives"
+    );
+
+    start(1);
+    // No release is called for the killed container.
+    lab.ok("kill -9 $(cat /tmp/pid1); while kill -0 $(cat /tmp/pid1); do :; done 2>/dev/null; ip -n rented link show mon1").unwrap();
+    start(3);
+    assert_eq!(vlans(&lab), [vf_on(300, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+    lab.ok(
+        "for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented; rm -r /tmp/c[123]",
+    )
+    .unwrap();
+    assert_free(&lab, "after all were deleted");
+    leave(lab, &untouched);
+}
+
+/// An operator changes the wrong VF, for example. The sensor would see the frames of another
+/// tenant.
+#[test]
+fn a_changed_vlan_and_trust_are_set_back() {
+    let (lab, untouched) = host();
+    start_sensor(&lab);
+    lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
+    let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
+    let shown = lab.ok("runvfctl status").unwrap();
+    let line =
+        format!("0000:01:10.0 is attached: somebody gave it {what}; `runvfctl gc` sets it back");
+    assert!(shown.stdout.lines().any(|shown| shown == line), "{shown}");
+    let changed = gc(&lab);
+    let [(vf, outcome, _)] = &changed[..] else { panic!("{changed:?}") };
+    assert_eq!((vf.as_str(), outcome.as_str()), ("0000:01:10.0", "set back"));
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_eq!(gc(&lab), []);
+    lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
+    assert_sensor_sees(&lab);
+    let audited = lab.ok("runvfctl audit").unwrap();
+    for event in ["attached", "changed"] {
+        assert_eq!(audited.stdout.matches(event).count(), 1, "{audited}");
+    }
+    assert!(audited.stdout.contains(what), "{audited}");
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}

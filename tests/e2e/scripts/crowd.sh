@@ -1,0 +1,68 @@
+#!/bin/bash
+# Functions for many attaches at once. The first 30 containers come through hooks, the other 10 through `runvf create`.
+# shellcheck source=tests/e2e/scripts/hook_calls.sh
+source /tmp/functions
+bundle=/var/lib/runvf-bundles/tcpdump
+
+# Prepares everything but the attach itself.
+prepare_crowd() {
+    local i
+    rm -rf /tmp/crowd
+    mkdir -p /tmp/crowd
+    for i in $(seq 30); do holder "c$i" $((100 + i)); done
+    for i in $(seq 31 40); do
+        mkdir "/tmp/crowd/$i"
+        rm -f "/tmp/c$i.pid"
+        jq ".annotations[\"io.runvf.vlan\"] = \"$((100 + i))\" | .root.path = \"$bundle/rootfs\"" $bundle/config.json \
+            > "/tmp/crowd/$i/config.json"
+    done
+}
+
+# Becomes the process that attaches, as soon as the exclusive lock is released.
+attempt() {  # NUMBER
+    exec 8>&- 9< /tmp/go
+    flock -s 9
+    exec 9<&- > "/tmp/crowd/$1.out" 2>&1
+    if [ "$1" -le 30 ]; then exec "$hook" attach < "/tmp/c$1.state"; fi
+    exec runvf create --bundle "/tmp/crowd/$1" --pid-file "/tmp/c$1.pid" "c$1" < /dev/null
+}
+
+# Starts all attaches at once, and kills KILLS of them, chosen at random, at random moments.
+rush() {  # SEED KILLS
+    local -a pids running
+    local i pid
+    RANDOM=$1
+    exec 8> /tmp/go
+    flock 8
+    for i in $(seq 40); do
+        attempt "$i" &
+        pids[i]=$!
+    done
+    exec 8>&-
+    for _ in $(seq "$2"); do
+        sleep $((RANDOM % 2)).$((RANDOM % 10))
+        running=()
+        for pid in "${pids[@]}"; do kill -0 "$pid" 2> /dev/null && running+=("$pid"); done
+        [ ${#running[@]} = 0 ] || kill -9 "${running[RANDOM % ${#running[@]}]}"
+    done
+    for i in $(seq 40); do
+        wait "${pids[i]}"
+        echo $? > "/tmp/crowd/$i.status"
+    done 2> /dev/null
+}
+
+# Prints the exit status, the output and the links of each container.
+results() {
+    local i
+    for i in $(seq 40); do
+        jq -n --arg name "c$i" --argjson status "$(cat "/tmp/crowd/$i.status")" --rawfile out "/tmp/crowd/$i.out" \
+            --argjson links "$(nsenter -n -t "$(cat "/tmp/c$i.pid" || echo 0)" ip -j -d link || echo '[]')" \
+            '{$name, $status, $out, $links}' 2> /tmp/crowd/error
+    done 2> /dev/null
+}
+
+end_crowd() {
+    local i
+    for i in $(seq 30); do end "c$i"; done 2> /dev/null
+    for i in $(seq 31 40); do timeout 60 runvf delete --force "c$i"; done
+}

@@ -1,0 +1,16 @@
+#!/bin/bash
+# Attaches in a cgroup that allows one task.
+# shellcheck source=tests/e2e/scripts/hook_calls.sh
+source /tmp/functions
+cgroup=/sys/fs/cgroup/few
+mkdir $cgroup
+echo 1 > $cgroup/pids.max
+holder a 11
+(
+    echo "$BASHPID" > $cgroup/cgroup.procs
+    exec "$hook" attach < /tmp/a.state
+)
+code=$?
+end a
+rmdir $cgroup
+exit $code

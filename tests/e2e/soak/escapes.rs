@@ -1,0 +1,93 @@
+//! More ways out of a container that runc closes, tried under runc and under runvf.
+
+use crate::escapes::{RUNTIMES, attempts};
+use crate::host::{leave, prepared, state};
+
+/// Links in an image and paths in a spec, which are there before the runtime has closed anything.
+#[test]
+fn links_in_a_root_do_not_lead_out_of_it() {
+    let lab = prepared();
+    let before = state(&lab);
+    let links = include_str!("../scripts/escape_links.sh");
+    let [runc, runvf] = RUNTIMES.map(|runtime| attempts(&lab, runtime, links));
+    assert_eq!(runvf, runc);
+
+    let printed = attempts(&lab, "runvf", include_str!("../scripts/escape_dev.sh"));
+    let expected = [
+        "dev is a link: refused",
+        "runvf: /tmp/e/root/dev is a symlink; make it a folder",
+        "a masked link: refused",
+        "runvf: /tmp/e/root/masked is a symlink; mask what it leads to",
+        "the dev of the host: refused",
+        "runvf: libcontainer fills /dev itself and takes none from outside; name the devices (--device), or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+    leave(lab, &before);
+}
+
+/// CVE-2024-21626: a path inside the container that begins with a directory that the runtime has
+/// open. `PATH` contains all descriptors.
+#[test]
+fn a_program_is_found_only_inside_the_root() {
+    let lab = prepared();
+    let before = state(&lab);
+    let path = include_str!("../scripts/escape_path.sh");
+    let printed = RUNTIMES.map(|runtime| attempts(&lab, runtime, path));
+    let expected =
+        "the first process: refused\non a root without exec: refused\njoined\nrefused\n0";
+    assert_eq!(printed, [expected; 2]);
+    leave(lab, &before);
+}
+
+/// CVE-2019-14271: to find a home directory, the C library opens the configuration of the image and
+/// loads the libraries that are named there. In this image, it would wait for the writer of a pipe.
+#[test]
+fn the_runtime_loads_nothing_of_the_image() {
+    let lab = prepared();
+    let before = state(&lab);
+    let image = include_str!("../scripts/escape_image.sh");
+    let [runc, runvf] = RUNTIMES.map(|runtime| attempts(&lab, runtime, image));
+    assert_eq!(runvf, runc);
+    for line in [
+        "user 7: ran",
+        "home /root",
+        "home /seven",
+        "home /",
+        "no capabilities: ran",
+        "no resources: ran",
+        "0022",
+    ] {
+        assert!(runc.lines().any(|printed| printed == line), "no `{line}` in\n{runc}");
+    }
+    leave(lab, &before);
+}
+
+/// libcontainer alone would run the process with the users of the host.
+#[test]
+fn exec_in_a_user_namespace_runs_inside_it() {
+    let lab = prepared();
+    let before = state(&lab);
+    let users = include_str!("../scripts/escape_userns.sh");
+    let [runc, runvf] = RUNTIMES.map(|runtime| attempts(&lab, runtime, users));
+    assert_eq!(runc, runvf);
+    assert!(runc.trim_start().starts_with("0    1000000"), "{runc}");
+    assert!(runc.contains("Uid:\t1000000\t1000000") && runc.contains("unmapped"), "{runc}");
+    leave(lab, &before);
+}
+
+/// A created process is already a process of the container, and other processes may run in its pid
+/// namespace.
+#[test]
+fn a_created_process_is_closed_to_its_pid_namespace() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.write("/tmp/peek.pl", include_str!("../scripts/peek.pl")).unwrap();
+    for runtime in RUNTIMES {
+        assert_eq!(
+            attempts(&lab, runtime, include_str!("../scripts/escape_peek.sh")),
+            "process\nkeyring: the same\nkeyring: the same\nkeyring: of the host",
+            "{runtime}"
+        );
+    }
+    leave(lab, &before);
+}

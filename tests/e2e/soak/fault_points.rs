@@ -1,0 +1,183 @@
+//! Every procedure is broken at every fault point, and every fault point of the code belongs to a
+//! procedure.
+
+use std::collections::BTreeSet;
+
+use crate::fault_points::{
+    ATTACH, CLEAN_UP, CREATION, DETACH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REPAIR, Snapshot,
+    UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points, faulty_host,
+    faulty_host_with_vfs, points_at, trace,
+};
+use crate::host::{HostKind, leave_host_of_kind, state};
+
+#[test]
+fn attach_recovers_at_every_fault_point() {
+    assert_recovery_with_vfs(&[(ATTACH, Faults::All), (PAIR, Faults::All)]);
+}
+
+#[test]
+fn creating_vfs_recovers_at_every_fault_point() {
+    let lab = faulty_host();
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    assert_recovery(&lab, &CREATION, Faults::All);
+}
+
+#[test]
+fn release_recovers_at_every_fault_point() {
+    assert_recovery_with_vfs(&[(DETACH, Faults::All)]);
+}
+
+#[test]
+fn gc_recovers_at_every_fault_point() {
+    assert_recovery_with_vfs(&[(GC, Faults::All), (LOSS, Faults::All)]);
+}
+
+#[test]
+fn repair_recovers_at_every_fault_point() {
+    let lab = faulty_host_with_vfs();
+    assert_recovery(&lab, &REPAIR, Faults::All);
+    // This one loses the operator's settings of the VF, so the host is not left to another test.
+    assert_recovery(&lab, &UNREADABLE, Faults::All);
+}
+
+/// The next setup finishes a broken one.
+#[test]
+fn setup_recovers_at_every_fault_point() {
+    let lab = faulty_host();
+    lab.ok(&sourced("reset_pf")).unwrap();
+    let points = count_points(&lab.sh(&traced("runvfctl setup")).unwrap().stdout);
+    assert!(
+        ["numvfs", "add-flags", "lock"].iter().all(|step| points.contains_key(*step)),
+        "{points:?}"
+    );
+    for (point, count) in points.iter().filter(|(point, _)| !point.starts_with("read-")) {
+        for fault in
+            (1..=*count).flat_map(|nth| ["kill", "error"].map(|way| format!("{point}:{nth}:{way}")))
+        {
+            let output = lab.sh(&sourced(&format!("broken_setup {fault}"))).unwrap();
+            assert_eq!(output.status, 0, "{fault}: {output}");
+            let killed = output.stdout.lines().any(|line| line == "ended with 137");
+            assert_eq!(killed, fault.ends_with("kill"), "{fault}: {output}");
+        }
+    }
+}
+
+fn sourced(script: &str) -> String {
+    format!("source /tmp/functions; {script}")
+}
+
+/// Prints the points that a command passes.
+fn traced(command: &str) -> String {
+    sourced(&format!("traced {command} >&2; cat /tmp/trace"))
+}
+
+/// A point that no procedure passes would be a step that no test breaks.
+#[test]
+fn every_fault_point_belongs_to_a_procedure() {
+    let points =
+        points_at(&[&KERNEL_CALLS[..], &["fault::point(\"", ".look(\"", ".ask(\""]].concat());
+    assert!(points.len() > 20, "{points:?}");
+    let lab = faulty_host_with_vfs();
+    let mut passed = BTreeSet::new();
+    for procedure in [ATTACH, DETACH, GC, LOSS, REPAIR, UNREADABLE] {
+        passed.extend(trace(&lab, &procedure).into_keys());
+    }
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    passed.extend(trace(&lab, &CREATION).into_keys());
+    lab.ok(&sourced("reset_pf")).unwrap();
+    let mut add = |command: &str, of: &dyn Fn(&String) -> bool| {
+        let points = count_points(&lab.sh(&traced(command)).unwrap().stdout);
+        passed.extend(points.into_keys().filter(of));
+    };
+    add("runvfctl setup", &|_| true);
+    // The tenant owns every VLAN, so the probe cannot choose VLANs that belong to no tenant.
+    add("runvfctl probe pf0 --vlan 4001 --other 4002", &|_| true);
+    // The doctor changes nothing; only its reads of the card are its own.
+    add("runvfctl doctor", &|point| point.starts_with("read-"));
+    // This host has no driver with a flag that matters, and no udev rules; the tests of `setup`
+    // have both.
+    passed.extend(["read-private-flags", "uevent"].map(str::to_owned));
+    let missed: Vec<_> = points.difference(&passed).collect();
+    assert!(missed.is_empty(), "passed by no test: {missed:?}");
+}
+
+/// Container ids are unique within one engine only. A create that was killed before it claimed a VF
+/// must not be taken for a container of the same name that has a VF.
+#[test]
+fn a_container_of_the_same_name_in_another_root_is_another_one() {
+    let lab = faulty_host_with_vfs();
+    let create = "timeout 100 runvf --root $root create --bundle /var/lib/runvf-bundles/tcpdump same </dev/null >/dev/null 2>&1";
+    lab.ok(&format!(
+        "mkdir -p /var/log/sensor; root=/run/one; {create}; runvf --root /run/one start same"
+    ))
+    .unwrap();
+    let broken = lab
+        .sh(&format!("root=/run/two; export RUNVF_FAULT=claim-create:1:kill; {create}"))
+        .unwrap();
+    assert_eq!(broken.status, 137, "{broken}");
+    let refused = |expected: &str| {
+        let refused = lab.sh("runvf --root /run/two start same").unwrap();
+        assert!(refused.status == 1 && refused.stderr.starts_with(expected), "{refused}");
+    };
+    refused("runvf: cannot start half-made container same\n");
+    // The claim protects, too, if the record says that the container was fully created.
+    let record = "/run/two/same/runvf.json";
+    lab.ok(&format!("jq '.finished = true' {record} > /tmp/record; cp /tmp/record {record}"))
+        .unwrap();
+    refused("runvf: container same has no VF for interface `mon0`; ");
+}
+
+/// A container must not go on with another tenant's VLAN.
+#[test]
+fn a_vlan_that_cannot_be_set_back_makes_the_vf_lost() {
+    let lab = faulty_host();
+    let changed = "holder a; hook attach a 11; ip link set pf0 vf 0 vlan 300
+        broken vf-set:1:error timeout 100 runvfctl gc; wait_for_end a
+        [ -e /sys/bus/pci/devices/0000:01:10.0/driver ] || echo 'no driver'";
+    let snapshots =
+        Snapshot::after(&lab, &[changed, CLEAN_UP], "a change that cannot be taken back");
+    let first = &snapshots[0];
+    assert_eq!(first.state().as_deref(), Some("lost"), "{}", first.case);
+    for line in ["ended with 0", "no driver", "VLAN 300 instead of VLAN 11"] {
+        assert!(first.text.contains(line), "{}", first.case);
+    }
+    snapshots[1].assert_all_clean();
+}
+
+/// A process that still runs in the netns of a quarantined VF must see neither the VLAN of the VF
+/// nor, once the VLAN is removed, the untagged network.
+#[test]
+fn a_quarantined_vf_is_removed_from_a_living_container() {
+    let lab = faulty_host_with_vfs();
+    let before = state(&lab);
+    let release = |nth: u32| {
+        format!(
+            "holder a; hook attach a 11
+             broken unbind:{nth}:error timeout 100 runvfctl release --force 0000:01:10.0; link_of a mon0"
+        )
+    };
+    let repair = "end a; timeout 100 runvfctl repair";
+
+    let case = "the second try removes the driver";
+    let snapshots = Snapshot::after(&lab, &[&release(1), repair], case);
+    let first = &snapshots[0];
+    assert_eq!(first.state().as_deref(), Some("quarantined"), "{}", first.case);
+    assert!(first.text.contains("does not exist"), "{}", first.case);
+    assert_eq!(first.dirty().count(), 0, "{}", first.case);
+    snapshots[1].assert_all_clean();
+
+    let gc = "timeout 100 runvfctl gc; link_of a mon0";
+    let case = "the driver cannot be removed";
+    let snapshots = Snapshot::after(&lab, &[&release(0), gc, repair], case);
+    let [first, second, third] = &snapshots[..] else { panic!("three snapshots of {case}") };
+    assert_eq!(first.state().as_deref(), Some("quarantined"), "{}", first.case);
+    assert!(first.text.contains("PROMISC"), "{}", first.case);
+    let dirty: Vec<_> =
+        first.dirty().map(|vf| (&vf["vlan_list"][0]["vlan"], &vf["trust"])).collect();
+    assert_eq!(dirty, [(&11.into(), &false.into())], "{}", first.case);
+    assert_eq!(second.state().as_deref(), Some("quarantined"), "{}", second.case);
+    assert!(second.text.contains("does not exist"), "{}", second.case);
+    assert_eq!(second.dirty().count(), 0, "{}", second.case);
+    third.assert_all_clean();
+    leave_host_of_kind(HostKind::Faulty, lab, &before);
+}

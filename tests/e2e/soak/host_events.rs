@@ -1,0 +1,272 @@
+//! More events of the host under running sensors: VFs are recreated, PFs lose their driver, daemons
+//! and hosts die.
+
+use std::time::Duration;
+
+use lab::Lab;
+
+use crate::engine::{Engine, IMAGE, start};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans};
+use crate::host::{leave, prepared, settle, state};
+use crate::host_events::{
+    CAPTURING, EVENT_TIMEOUT, SENSOR_VF, SLEEPER_VF, assert_sensor_sees, assert_sleeper_is_stopped,
+    host, leave_host, remove_all, start_sensor, start_sensor_and_sleeper, vf_on, wait_for_failure,
+};
+use crate::script::script;
+
+#[test]
+fn vfs_are_destroyed_and_created_again() {
+    let (lab, untouched) = host();
+    start_sensor_and_sleeper(&lab);
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    wait_for_failure(&lab, "sensor");
+    let (state, reason) = status(&lab, SLEEPER_VF);
+    assert_eq!(state, "attached", "{reason}");
+    assert!(reason.contains("vanished"), "{reason}");
+
+    lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    settle(&lab, 7);
+    start(&lab, Engine::Docker, "third", "--annotation io.runvf.vlan=300");
+    let found = vlans(&lab);
+    assert!(matches!(&found[..], [(300, true, vf)] if vf != SLEEPER_VF), "{found:?}");
+    assert_sleeper_is_stopped(&lab);
+    assert_eq!(vlans(&lab), found, "the third container keeps its VF");
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+/// How something else uses a recreated VF, and how that use ends. `$dev` is the netdev of the VF.
+struct Use<'a> {
+    begin: &'a str,
+    /// Shows the netdev.
+    show: &'a str,
+    end: &'a str,
+}
+
+/// A VF has the PCI address of a destroyed one, and another tool uses it. The container has lost
+/// its VF, and this one is not touched.
+fn a_recreated_vf_is_not_touched(used: &Use<'_>) {
+    let Use { begin, show, end } = used;
+    let (lab, untouched) = host();
+    start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
+    assert_eq!(vlans(&lab), [vf_on(200, SENSOR_VF)]);
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
+        .unwrap();
+    settle(&lab, 7);
+    let dev = lab.ok(&format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net")).unwrap();
+    let with_dev = |program: &str| script(program, &[("dev", dev.text())]);
+    lab.ok(&with_dev(begin)).unwrap();
+    lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on").unwrap();
+    let shown = with_dev(&format!("{show} | jq 'map(del(.stats64))'"));
+    let before = lab.ok(&shown).unwrap().stdout;
+    let assert_used = || {
+        assert_eq!(vlans(&lab), [vf_on(300, SENSOR_VF)]);
+        assert_eq!(lab.ok(&shown).unwrap().stdout, before);
+    };
+    for _ in 0..2 {
+        let done = gc(&lab);
+        let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
+        assert!(vf == SENSOR_VF && ["lost", "left"].contains(&outcome.as_str()), "{done:?}");
+        assert_used();
+        wait_for_failure(&lab, "sleeper");
+    }
+    assert_eq!(status(&lab, SENSOR_VF).0, "lost");
+    lab.ok("docker rm -f sleeper").unwrap();
+    assert_used();
+
+    lab.ok(&with_dev(end)).unwrap();
+    lab.ok("ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off").unwrap();
+    lab.wait_until(
+        EVENT_TIMEOUT,
+        &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net && runvfctl gc"),
+    )
+    .unwrap();
+    assert_free(&lab, "after the foreign use");
+    leave_host(lab, &untouched);
+}
+
+#[test]
+fn a_recreated_vf_in_another_netns_is_not_touched() {
+    a_recreated_vf_is_not_touched(&Use {
+        begin: include_str!("../scripts/use_in_netns.sh"),
+        show: "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show",
+        end: "systemctl stop other",
+    });
+}
+
+/// A netns with a name and without processes, as that of a router in the kernel.
+#[test]
+fn a_recreated_vf_in_a_netns_without_processes_is_not_touched() {
+    a_recreated_vf_is_not_touched(&Use {
+        begin: "ip netns add router; ip link set $dev netns router",
+        show: "ip netns exec router ip -j -d link show",
+        end: "ip netns del router",
+    });
+}
+
+/// The host uses it on a VLAN of its own.
+#[test]
+fn a_recreated_vf_of_the_host_is_not_touched() {
+    a_recreated_vf_is_not_touched(&Use {
+        begin: include_str!("../scripts/use_in_host.sh"),
+        show: "ip -j -d link show $dev",
+        end: "ip addr flush dev $dev; ip link set $dev down",
+    });
+}
+
+#[test]
+fn the_pf_loses_its_driver_and_gets_it_back() {
+    let (lab, _) = host();
+    start_sensor_and_sleeper(&lab);
+    lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/unbind; ! ls /sys/class/net/pf0").unwrap();
+    wait_for_failure(&lab, "sensor");
+    // The VF is shown although its PF is missing.
+    let lost = status(&lab, SLEEPER_VF);
+    assert_eq!((lost.0.as_str(), lost.1.as_str()), ("attached", "the VF vanished"));
+    assert_sleeper_is_stopped(&lab);
+    let third = format!(
+        "docker run --rm --network none --runtime runvf --annotation io.runvf.vlan=300 {IMAGE} true"
+    );
+    let refused = lab.sh(&third).unwrap();
+    assert!(
+        refused.stderr.contains("PF pf0 of pool `sensors` does not exist"),
+        "{refused}"
+    );
+
+    lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/bind").unwrap();
+    lab.wait_until(EVENT_TIMEOUT, "[ -d /sys/class/net/pf0 ]").unwrap();
+    let refused = lab.sh(&third).unwrap();
+    assert!(refused.stderr.contains("PF pf0 is down"), "{refused}");
+    lab.ok("ip link set pf0 up promisc on").unwrap();
+    lab.ok(&third).unwrap();
+    remove_all(&lab);
+}
+
+#[test]
+fn a_netns_loses_its_name_and_its_process() {
+    let lab = prepared();
+    functions(&lab);
+    let untouched = state(&lab);
+    for end in [
+        "ip netns del rented; runvf kill c KILL; runvf delete --force c",
+        "ip netns del rented; kill -9 $(cat /tmp/pid); runvfctl gc; runvf delete --force c",
+        "kill -9 $(cat /tmp/pid); ip netns del rented; runvf delete --force c",
+        "runvf kill c KILL; runvf delete --force c; ip netns del rented",
+    ] {
+        lab.ok(include_str!("../scripts/rented_netns.sh")).unwrap();
+        assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)], "{end}");
+        lab.ok(end).unwrap();
+        assert_free(&lab, end);
+    }
+    leave(lab, &untouched);
+}
+
+/// Kills dockerd; systemd starts it again.
+fn kill_dockerd(lab: &Lab) {
+    lab.ok("pid=$(pidof dockerd); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.1; done")
+        .unwrap();
+    lab.ok("systemctl reset-failed docker; systemctl start docker; docker ps -a").unwrap();
+}
+
+#[test]
+fn dockerd_is_killed_and_stops_its_containers() {
+    let (lab, untouched) = host();
+    start_sensor(&lab);
+    kill_dockerd(&lab);
+    lab.wait_until(EVENT_TIMEOUT, "docker inspect -f '{{.State.Running}}' sensor | grep -qx false")
+        .unwrap();
+    assert_free(&lab, "when Docker says that the sensor has ended");
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+#[test]
+fn dockerd_is_killed_and_its_sensors_run_on() {
+    let (lab, _) = host();
+    lab.ok(include_str!("../scripts/live_restore.sh")).unwrap();
+    start_sensor(&lab);
+    kill_dockerd(&lab);
+    lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_sensor_sees(&lab);
+    remove_all(&lab);
+}
+
+#[test]
+fn the_host_is_reset_under_its_sensors() {
+    let (mut lab, _) = host();
+    start_sensor_and_sleeper(&lab);
+    // The file system of the image has no journal, and this test is not about files that Docker has
+    // not written yet.
+    lab.ok("sync").unwrap();
+    lab.reset(Duration::from_secs(600)).unwrap();
+    lab.wait_until(Duration::from_secs(300), "docker info && [ -d /sys/class/net/pf0 ]").unwrap();
+    functions(&lab);
+    assert_free(&lab, "after the boot");
+
+    lab.ok("rm /var/log/sensor/mon0.pcap; docker start sensor").unwrap();
+    lab.wait_until(EVENT_TIMEOUT, CAPTURING).unwrap();
+    let found = vlans(&lab);
+    assert!(matches!(&found[..], [(100, true, _)]), "{found:?}");
+    assert_sensor_sees(&lab);
+    remove_all(&lab);
+}
+
+/// Starts a container on VLAN 200 that hides its VF by a program.
+fn hide(lab: &Lab, program: &str) {
+    lab.write("/tmp/hide", program).unwrap();
+    lab.ok(&format!(
+        "docker run -d --name sleeper --network none --runtime runvf --annotation io.runvf.vlan=200 --cap-add NET_ADMIN --cap-add SYS_ADMIN \
+            -v /usr/bin/unshare:/usr/bin/unshare:ro -v /tmp/hide:/hide:ro {IMAGE} sh /hide"
+    ))
+    .unwrap();
+}
+
+/// A container may move its interface into a netns of its own. The VF still belongs to the
+/// container, and is released with it.
+#[test]
+fn a_container_hides_its_vf_in_a_netns_of_its_own() {
+    let (lab, untouched) = host();
+    hide(&lab, include_str!("../scripts/hide_in_netns.sh"));
+    lab.wait_until(EVENT_TIMEOUT, "docker exec sleeper ls /tmp/hidden").unwrap();
+    lab.ok("! docker exec sleeper ip link show mon0").unwrap();
+    assert_eq!(gc(&lab), []);
+    assert_eq!(vlans(&lab), [vf_on(200, SENSOR_VF)]);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+/// No process runs in this netns; a descriptor holds it.
+#[test]
+fn a_container_hides_its_vf_behind_a_descriptor() {
+    let (lab, untouched) = host();
+    hide(&lab, include_str!("../scripts/hide_behind_descriptor.sh"));
+    if lab.wait_until(EVENT_TIMEOUT, "docker exec sleeper ls /tmp/hidden").is_err() {
+        panic!("{}", lab.sh("docker logs sleeper").unwrap());
+    }
+    lab.ok("! docker exec sleeper ip link show mon0").unwrap();
+    lab.ok("! ls /sys/bus/pci/devices/0000:01:10.0/net/*").unwrap();
+    assert_eq!(gc(&lab), []);
+    assert_eq!(vlans(&lab), [vf_on(200, SENSOR_VF)]);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+#[test]
+fn the_pf_goes_down_and_up() {
+    let (lab, untouched) = host();
+    start_sensor(&lab);
+    assert_sensor_sees(&lab);
+    lab.ok("ip link set pf0 down").unwrap();
+    let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
+    // The VF driver polls the link every two seconds. If the PF were up again before the next poll,
+    // the VF would look up too early.
+    lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
+    assert_eq!(gc(&lab), [], "a VF is not lost while its link is down");
+    lab.ok("ip link set pf0 up").unwrap();
+    lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q 'PROMISC.*LOWER_UP'")).unwrap();
+    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_sensor_sees(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}

@@ -1,0 +1,29 @@
+//! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
+//! counts.
+
+use crate::soak::{crowd, endurance, leaks};
+
+#[test]
+fn four_thousand_attaches_in_crowds_share_the_vfs() {
+    crowd::a_crowd_shares_the_vfs(100);
+}
+
+#[test]
+fn sixteen_hundred_killed_attaches_leave_no_vf_claimed() {
+    crowd::killed_attaches_leave_no_vf_claimed(100);
+}
+
+#[test]
+fn three_thousand_containers_with_random_kills_leave_nothing() {
+    endurance::containers_with_random_kills_leave_nothing(10);
+}
+
+#[test]
+fn ten_thousand_execs_leave_nothing() {
+    leaks::execs_leave_nothing(400);
+}
+
+#[test]
+fn two_thousand_containers_leave_nothing() {
+    leaks::containers_leave_nothing(80);
+}
