@@ -144,7 +144,10 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     // So does a container without a VF.
     lab.ok("docker run -d --name plain --runtime runvf runvf/tcpdump sleep 1000").unwrap();
     let refused = lab.sh("dpkg -r runvf").unwrap();
-    assert!(refused.status != 0 && refused.stderr.contains("these containers use runvf"), "{refused}");
+    assert!(
+        refused.status != 0 && refused.stderr.contains("these containers use runvf"),
+        "{refused}"
+    );
     lab.ok("docker rm -f plain").unwrap();
     // So do containers that runc has made behind runvf; containers of runc alone do not.
     let sensor = "runvf/tcpdump sleep 1000";

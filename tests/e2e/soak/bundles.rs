@@ -22,7 +22,10 @@ fn a_container_whose_vf_was_changed_does_not_start() {
     let inside = "nsenter -n -t $(cat /tmp/pid) ip link set mon0";
     let missing = "container sensor has no VF for interface `mon0`; ";
     for (change, why) in [
-        ("ip link set pf0 vf 0 vlan 300".to_owned(), "set VLAN 100, but the PF driver reports VLAN 300; "),
+        (
+            "ip link set pf0 vf 0 vlan 300".to_owned(),
+            "set VLAN 100, but the PF driver reports VLAN 300; ",
+        ),
         (
             "ip link set pf0 vf 0 trust off".to_owned(),
             "set trust on, but the PF driver reports trust off; ",
