@@ -1,18 +1,18 @@
 //! A request → VFs up inside a container.
 //!
-//! The order, and what it protects from, is in [`Grant::attach`], `claiming` and [`Attach::hand_over`]. Whatever
+//! The order, and what it protects from, is in [`Grant::attach`], `claim_vf` and [`Attach::hand_over`]. Whatever
 //! fails, [`Undo`] gives back what the claims on disk say was taken.
 
-mod claiming;
-mod inside;
+mod claim_vf;
+mod netdev_setup;
 mod session;
 
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use claiming::{before, configure, wanted};
-pub(crate) use inside::set_up;
+pub(crate) use claim_vf::{before, configure, wanted};
+pub(crate) use netdev_setup::set_up;
 pub(crate) use session::nonce;
 
 use self::session::AttachSession;
