@@ -1,159 +1,148 @@
-//! The PF's part of an attach: a VF is chosen, claimed and configured, all under the PF's lock.
+//! The PF's part of an attach: choose a VF, claim it and configure it, all under the PF's lock.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::configure::{configure, take_snapshot, wanted_settings};
 use super::session::AttachSession;
 use crate::error::Error;
-use crate::kernel::mac::MacAddress;
-use crate::kernel::netdev_settings::NetdevSettings;
-use crate::kernel::netlink::{Netlink, VfSettings};
+use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::kernel::sysfs::Sysfs;
-use crate::kernel::vf_settings::{LinkState, Settings};
-use crate::ledger::claim::{Before, Claim, Claims, State};
+use crate::ledger::claim::{Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reconcile::reconcile_pf;
-use crate::nic::create_vfs::{create_vfs, wait_for_netdev};
-use crate::nic::diff::changes;
-use crate::nic::driver::driver;
+use crate::nic::create_vfs::create_vfs;
 use crate::nic::error::NicError;
-use crate::nic::free_vfs::{FreeVf, FreeVfs, Taken};
+use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
 use crate::nic::pf::Pf;
-use crate::nic::promisc::fit;
-use crate::nic::vf_config::{converge_from, read, unbind};
+use crate::nic::promisc::check_pf;
 use crate::policy::config::{Pool, Scrub};
 use crate::policy::request::Interface;
 
-/// What is claimed, and its netdev: name and index.
-type Claimed = (Claim, (String, u32));
+/// A new claim, and the name and index of its VF's netdev.
+type ClaimedVf = (Claim, (String, u32));
 
 impl AttachSession<'_> {
-    /// Claims and configures a VF on the first of the pool's PFs that has one. A PF that cannot serve is passed over; what
-    /// was wrong with it is the error if no other can.
+    /// Claims and configures a VF on the first PF of the pool that has a free one. A PF that cannot
+    /// serve the request is skipped; its error is returned if no other PF can.
     ///
-    /// PFs that are busy with another attach are left for a second round, so that two attaches do not queue for one PF while the
-    /// next is idle.
-    pub(super) fn claim(
+    /// A PF that is locked by another attach is tried again in a second round, so that two attaches
+    /// do not wait for one PF while another PF is idle.
+    pub(super) fn claim_vf(
         &self,
         interface: &Interface,
         pool: &Pool,
         netns: NetnsRecord,
-    ) -> Result<Claimed, Error> {
-        let mut unfit = None;
-        let mut full = Vec::new();
-        let mut busy = Vec::new();
-        let first_round = pool.pfs.iter().map(|named| (named, Duration::ZERO));
+    ) -> Result<ClaimedVf, Error> {
+        let mut first_error = None;
+        let mut full_pfs = Vec::new();
+        let mut locked_pfs = Vec::new();
+        let first_round = pool.pfs.iter().map(|pf_name| (pf_name, Duration::ZERO));
         let mut rounds = first_round.collect::<VecDeque<_>>();
-        while let Some((named, timeout)) = rounds.pop_front().or_else(|| busy.pop()) {
-            match self.claim_on(named, interface, pool, netns, timeout) {
+        while let Some((pf_name, timeout)) = rounds.pop_front().or_else(|| locked_pfs.pop()) {
+            match self.claim_on_pf(pf_name, interface, pool, netns, timeout) {
                 Ok(Ok(claimed)) => return Ok(claimed),
-                Ok(Err(taken)) => full.push(format!(
-                    "{named} has {} claimed and {} in use by something else",
-                    taken.claimed, taken.foreign
+                Ok(Err(unavailable)) => full_pfs.push(format!(
+                    "{pf_name} has {} claimed and {} in use by something else",
+                    unavailable.claimed, unavailable.foreign
                 )),
                 Err(Error::Ledger(LedgerError::Locked { .. })) if timeout.is_zero() => {
-                    busy.insert(0, (named, LOCK_TIMEOUT))
+                    locked_pfs.insert(0, (pf_name, LOCK_TIMEOUT))
                 }
-                Err(
-                    error @ (Error::Nic(NicError::NoPf { .. })
-                    | Error::Nic(NicError::NoSriov { .. })
-                    | Error::Nic(NicError::WrongDriver { .. })
-                    | Error::Nic(NicError::PfDown { .. })
-                    | Error::Nic(NicError::NotPromiscuous { .. })
-                    | Error::Nic(NicError::PfBusy { .. })
-                    | Error::Nic(NicError::WrongVfCount { .. })
-                    | Error::Nic(NicError::ProtoUnsupported { .. })),
-                ) => {
-                    unfit.get_or_insert(error);
+                Err(error) if is_unfit_pf(&error) => {
+                    first_error.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        match unfit {
-            Some(error) if full.is_empty() => Err(error),
-            unfit => {
-                full.extend(unfit.map(|error| error.to_string()));
+        match first_error {
+            Some(error) if full_pfs.is_empty() => Err(error),
+            first_error => {
+                full_pfs.extend(first_error.map(|error| error.to_string()));
                 Err(Error::Lifecycle(LifecycleError::NoFreeVf {
                     pool: pool.name.clone(),
-                    detail: full.join(", "),
+                    detail: full_pfs.join(", "),
                 }))
             }
         }
     }
 
-    /// The PF's part, all under its lock: choose, write the claim down, configure, read back, wait for the netdev.
-    fn claim_on(
+    /// Under the PF's lock: creates VFs if there are none, chooses a free VF, writes the claim,
+    /// configures the VF and waits for its netdev. `Ok(Err(_))`: the PF has no free VF.
+    fn claim_on_pf(
         &self,
-        named: &str,
+        pf_name: &str,
         interface: &Interface,
         pool: &Pool,
         netns: NetnsRecord,
         timeout: Duration,
-    ) -> Result<Result<Claimed, Taken>, Error> {
-        let pf = Pf::find(&self.sysfs, named, pool)?;
+    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+        let pf = Pf::find(&self.sysfs, pf_name, pool)?;
         let host = &self.grant.host;
         let lock = lock_pf_within(&host.run, &pf.pci, timeout)?;
-        let there = self.netlink.pf(&pf.name, pf.ifindex)?.filter(|(link, _)| link.flags.up);
+        let up = self.netlink.pf_with_vfs(&pf.name, pf.ifindex)?.filter(|(link, _)| link.flags.up);
         let (link, mut settings) =
-            there.ok_or_else(|| Error::Nic(NicError::PfDown { pf: pf.name.clone() }))?;
-        fit(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
-        // Or somebody without our lock has made some since.
+            up.ok_or_else(|| Error::Nic(NicError::PfDown { pf: pf.name.clone() }))?;
+        check_pf(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
+        // Empty settings are read again too, because another tool, which does not take the lock,
+        // may have created VFs in between.
         if create_vfs(&self.sysfs, &pf, pool)? || settings.is_empty() {
             settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
         }
-        let full = match self.claim_free(&pf, interface, pool, netns, settings)? {
-            Err(full) => full,
+        let unavailable = match self.claim_free_vf(&pf, interface, pool, netns, settings)? {
+            Err(unavailable) => unavailable,
             claimed => return Ok(claimed),
         };
-        // Since the last look at the dead there was a wait for the lock, and whoever had it may have died of it.
+        // Reconcile this PF again, because the process that had the lock before us may have died
+        // and left an abandoned claim.
         if !reconcile_pf(host, &pf.pci, &lock) {
-            return Ok(Err(full));
+            return Ok(Err(unavailable));
         }
         let settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
-        self.claim_free(&pf, interface, pool, netns, settings)
+        self.claim_free_vf(&pf, interface, pool, netns, settings)
     }
 
-    /// The first that is free, under the PF's lock.
-    fn claim_free(
+    /// Claims and configures the first free VF. The caller has the PF's lock.
+    fn claim_free_vf(
         &self,
         pf: &Pf,
         interface: &Interface,
         pool: &Pool,
         netns: NetnsRecord,
         settings: VfSettings,
-    ) -> Result<Result<Claimed, Taken>, Error> {
-        let mut free = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
-        while let Some(vf) = free.next()? {
+    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+        let mut free_vfs = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
+        while let Some(vf) = free_vfs.next()? {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
             }
-            let mut claim = self.claim_of(pf, &vf, interface, pool, netns)?;
-            // Somebody without our lock may put a record there by hand; then the next VF is as good.
-            if self.create(&claim)? {
+            let mut claim = self.new_claim(pf, &vf, interface, pool, netns)?;
+            // `false`: a process without the lock (an operator, for example) has put a file at the
+            // claim's path. Then the next free VF is tried.
+            if self.create_claim(&claim)? {
                 let netdev =
                     configure(&self.sysfs, &self.netlink, &self.claims, pf, &vf, &mut claim)?;
                 return Ok(Ok((claim, netdev)));
             }
         }
-        Ok(Err(free.taken()))
+        Ok(Err(free_vfs.unavailable()))
     }
 
-    /// Writes the claim down, if its tenant may have one VF more. No other attach of that tenant can count in between, whatever
-    /// PF it is on.
-    fn create(&self, claim: &Claim) -> Result<bool, Error> {
-        let bounded = self.grant.tenant.as_ref().filter(|grant| grant.tenant.max.is_some());
-        let Some(grant) = bounded else { return self.claims.create(claim) };
+    /// Writes the claim if the tenant's quota allows one more VF. The tenant's lock keeps another
+    /// attach of this tenant, on any PF, from counting between the check and the write.
+    fn create_claim(&self, claim: &Claim) -> Result<bool, Error> {
+        let with_quota = self.grant.tenant.as_ref().filter(|grant| grant.tenant.max.is_some());
+        let Some(grant) = with_quota else { return self.claims.create(claim) };
         let _lock = lock_tenant(&self.grant.host.run, &grant.tenant.name)?;
         check_quota(grant, &self.claims.readable()?, 1)?;
         self.claims.create(claim)
     }
 
-    fn claim_of(
+    fn new_claim(
         &self,
         pf: &Pf,
         vf: &FreeVf,
@@ -178,75 +167,25 @@ impl AttachSession<'_> {
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             scrub: pool.scrub,
             on_loss: pool.on_loss,
-            want: wanted(&vf.settings, interface),
-            before: before(&self.sysfs, &self.netlink, vf)?,
+            want: wanted_settings(&vf.settings, interface),
+            before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
         })
     }
 }
 
-/// A free VF as it is, to be found so again.
-pub(crate) fn before(sysfs: &Sysfs, netlink: &Netlink, vf: &FreeVf) -> Result<Before, Error> {
-    let netdev = match &vf.link {
-        Some(link) => Some(NetdevSettings::seen(netlink, &vf.pci, link)?),
-        None => None,
-    };
-    Ok(Before {
-        driver: vf.driver.clone(),
-        driver_override: sysfs.driver_override(&vf.pci),
-        settings: vf.settings,
-        netdev,
-    })
-}
-
-/// Leads a VF that has just been claimed to what its claim wants, under the lock under which it was found free. Returns the name
-/// and the index of its netdev.
-pub(crate) fn configure(
-    sysfs: &Sysfs,
-    netlink: &Netlink,
-    claims: &Claims,
-    pf: &Pf,
-    vf: &FreeVf,
-    claim: &mut Claim,
-) -> Result<(String, u32), Error> {
-    let known = driver(sysfs.driver(&pf.pci).as_deref());
-    let right = changes(&vf.settings, &claim.want).is_empty();
-    let assigned = claim.want.mac != MacAddress::default();
-    // Without its driver there is no VF that a change could reset; and an assigned address is read when a driver binds
-    // (igb: "Reload the VF driver").
-    let have = match &vf.driver {
-        Some(driver) if assigned || known.config_resets_vf && !right => {
-            unbind(sysfs, &pf.pci, &vf.pci, driver)?;
-            read(netlink, pf, claim)?
-        }
-        // A moment ago.
-        _ => vf.settings,
-    };
-    converge_from(netlink, pf, claim, &have, &claim.want)?;
-    if sysfs.driver(&vf.pci).is_none() {
-        sysfs.probe(&vf.pci, vf.driver.as_deref().or(known.vf))?;
-    }
-    let netdev = wait_for_netdev(sysfs, &vf.pci)?;
-    claims.advance(claim, State::Configured)?;
-    Ok(netdev)
-}
-
-pub(crate) fn wanted(have: &Settings, interface: &Interface) -> Settings {
-    let mac = interface.mac.unwrap_or_default();
-    Settings {
-        vlan: interface.vlan.into(),
-        qos: interface.qos.into(),
-        proto: interface.proto,
-        trust: true,
-        // A sensor has nothing to send, least of all in another's name. Without an address to compare with, mlx5 would drop
-        // what the VF sends and receives nothing for it.
-        spoof_check: have.spoof_check || mac.is_unicast() || have.mac.is_unicast(),
-        link_state: match have.link_state {
-            LinkState::Disable => LinkState::Auto,
-            other => other,
-        },
-        mac,
-        // The operator's, if anybody's.
-        min_rate: have.min_rate,
-        max_rate: have.max_rate,
-    }
+/// Whether the error says that this PF cannot serve the request, so that another PF may.
+fn is_unfit_pf(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Nic(
+            NicError::NoPf { .. }
+                | NicError::NoSriov { .. }
+                | NicError::WrongDriver { .. }
+                | NicError::PfDown { .. }
+                | NicError::NotPromiscuous { .. }
+                | NicError::PfBusy { .. }
+                | NicError::WrongVfCount { .. }
+                | NicError::ProtoUnsupported { .. }
+        )
+    )
 }

@@ -1,4 +1,4 @@
-//! The container's part of an attach: the netdev becomes a sensor's interface.
+//! The container's part of an attach: the VF's netdev becomes the sensor's interface.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::kernel::error::KernelError;
 use crate::kernel::error::NetlinkError;
 use crate::kernel::ethtool;
-use crate::kernel::netlink::{Flags, LinkEvents, Netlink};
+use crate::kernel::netlink::{Flags, Link, LinkEvents, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;
 use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
@@ -14,18 +14,25 @@ use crate::lifecycle::error::LifecycleError;
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
-/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds; igbvf looks every two, and has been seen
-/// to take more than ten on a busy machine whose PF had just made its VFs.
+/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds. igbvf
+/// checks its link every two seconds, and has taken more than ten seconds on a busy machine on
+/// which the PF had just created its VFs.
 const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The kernel tells of a carrier at most once a second unless it finds that urgent (`linkwatch_urgent_event`,
-/// `net/core/link_watch.c`), so that there may be one of which no event has told yet.
-const LINKWATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// How long to wait for a link event before the carrier is read again. The kernel reports a carrier
+/// at most once a second unless the change is urgent (`linkwatch_urgent_event`,
+/// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
+const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs inside the container's namespace.
-pub(crate) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
-    let silent = pool.profile == Profile::Sensor;
-    let flags = Flags { up: true, promisc: true, allmulti: true, noarp: silent };
+/// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
+/// netdev. Must run inside the container's network namespace.
+pub(crate) fn set_up_netdev(
+    claim: &Claim,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<(), Error> {
+    let is_sensor = pool.profile == Profile::Sensor;
+    let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
     let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
     let failed = |action| {
@@ -37,50 +44,69 @@ pub(crate) fn set_up(claim: &Claim, interface: &Interface, pool: &Pool) -> Resul
             })
         }
     };
-    let not = |what| {
-        Error::Lifecycle(LifecycleError::NotInside {
-            vf: claim.vf.clone(),
-            interface: name.clone(),
-            what,
-        })
-    };
     let netlink = Netlink::open()?;
-    // By PCI address: the index may have changed on the way, and so may the name if it clashed.
-    let ifindex = netlink.link_of(&claim.vf)?.ok_or_else(|| not("there"))?.ifindex;
+    // The netdev is found by its PCI address, because the move may have changed its index, and also
+    // its name if the name was in use.
+    let link = netlink.link_by_pci(&claim.vf)?;
+    let ifindex = link.ok_or_else(|| bad_netdev(claim, interface, MISSING))?.ifindex;
     if let Some(mtu) = mtu {
         netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
     }
-    if silent {
-        // Before it is up, or it would say hello to the tenant's network first.
+    if is_sensor {
+        // IPv6 is disabled before the interface is up, because the kernel would otherwise send IPv6
+        // packets to the tenant's network first.
         set_ipv6_sysctl(name, "disable_ipv6", "1")?;
-        ethtool::no_receive_merging(name)?;
+        ethtool::disable_receive_merging(name)?;
     }
-    // Before it is up, too: a carrier that came in between would never be told of again.
+    // The socket is opened before the interface is up, because an event in between would be missed
+    // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
     retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
         .map_err(failed("bring up"))?;
+    let link = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool)?;
+    let problem = match link {
+        _ if link.flags != flags => "is not up and promiscuous",
+        _ if link.name != *name => "has another name",
+        _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
+        _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
+        _ => return Ok(()),
+    };
+    Err(bad_netdev(claim, interface, problem))
+}
 
+/// Waits until the interface has a carrier, unless the pool ignores it.
+fn wait_for_carrier(
+    netlink: &Netlink,
+    events: &LinkEvents,
+    ifindex: u32,
+    claim: &Claim,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<Link, Error> {
     let deadline = Instant::now() + CARRIER_TIMEOUT;
     loop {
-        let link = netlink.link(ifindex)?.ok_or_else(|| not("there"))?;
+        let link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
         if link.carrier || pool.carrier == Carrier::Ignore {
-            return match link {
-                _ if link.flags != flags => Err(not("up and promiscuous")),
-                _ if link.name != *name => Err(not("known by its name")),
-                _ if mtu.is_some_and(|mtu| mtu != link.mtu) => Err(not("of that MTU")),
-                _ if interface.mac.is_some_and(|mac| mac != link.mac) => Err(not("of that MAC")),
-                _ => Ok(()),
-            };
+            return Ok(link);
         }
         if Instant::now() >= deadline {
-            let (vf, interface) = (claim.vf.clone(), name.clone());
             return Err(Error::Lifecycle(LifecycleError::NoCarrier {
-                vf,
-                interface,
+                vf: claim.vf.clone(),
+                interface: interface.name.clone(),
                 seconds: CARRIER_TIMEOUT.as_secs(),
             }));
         }
-        events.wait(deadline.min(Instant::now() + LINKWATCH_INTERVAL));
+        events.wait(deadline.min(Instant::now() + CARRIER_POLL_INTERVAL));
     }
+}
+
+const MISSING: &str = "does not exist";
+
+fn bad_netdev(claim: &Claim, interface: &Interface, problem: &'static str) -> Error {
+    Error::Lifecycle(LifecycleError::BadNetdev {
+        vf: claim.vf.clone(),
+        interface: interface.name.clone(),
+        problem,
+    })
 }
