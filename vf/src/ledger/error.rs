@@ -1,4 +1,5 @@
-//! What is wrong with the claims, the locks and the audit log, and requests that the claims on disk rule out.
+//! Errors of claims, locks and the audit log, and of requests that conflict with the claims on
+//! disk.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ pub enum LedgerError {
     Locked { path: PathBuf, seconds: u64, holder: String },
 }
 
-/// A process writes its name into the lock file a moment after it has the lock.
+/// The lock file is empty for a moment, because a process writes its name into it after it has
+/// taken the lock.
 fn holder_or_unknown(holder: &str) -> &str {
     if holder.is_empty() { "another process" } else { holder }
 }
