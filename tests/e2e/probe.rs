@@ -74,8 +74,8 @@ fn the_card_is_told_as_it_is_and_its_vfs_are_free_again() {
     // What is not so on a PF that is not promiscuous itself.
     let blind = lab.sh("ip link set pf0 promisc off; timeout 300 runvfctl probe pf0; code=$?; ip link set pf0 promisc on; (exit $code)").unwrap();
     assert_eq!(blind.status, 2, "{blind}");
-    let row = "unknown-unicast  REFUTED       0 of 10 arrived, though a frame sent later did: igb hands unknown unicast to VFs only while the \
-               PF itself is promiscuous; `runvfctl setup`, or `ip link set pf0 promisc on`\n";
+    let row = "unknown-unicast  REFUTED       0 of 10 arrived, but a later frame did: igb delivers unknown unicast to VFs only while the \
+               PF itself is promiscuous; run `runvfctl setup` or `ip link set pf0 promisc on`\n";
     assert!(blind.stdout.contains(row), "{blind}");
     assert!(
         blind.stdout.contains("trust-matters    not testable  the trusted VF saw no"),
