@@ -20,7 +20,7 @@ fn refused(lab: &Lab, before: &str, engine: Engine, options: &str, expected: &st
 
 const NOT_A_VLAN: &str = "is not a VLAN; give a number from 1 to 4094";
 const NAME: &str =
-    "; an interface's name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
+    "; an interface name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
 
 fn annotations(engine: Engine) {
     let lab = prepared();
@@ -47,8 +47,8 @@ fn annotations(engine: Engine) {
     );
     for (name, problem) in [
         ("lo", "names the loopback interface"),
-        ("eth0/x", "names an interface with a character that the kernel refuses"),
-        ("a2345678901234567890", "names an interface with more than 15 characters"),
+        ("eth0/x", "has an interface name with a character that is not allowed"),
+        ("a2345678901234567890", "has an interface name of more than 15 characters"),
     ] {
         let options = format!("--annotation io.runvf.vlan.{name}=100");
         refused(&lab, &before, engine, &options, &format!("io.runvf.vlan.{name} {problem}{NAME}"));
@@ -129,7 +129,7 @@ fn hosts(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "/etc/runvf/config.toml: somebody other than root may write it; ",
+        "/etc/runvf/config.toml: users other than root can write it; ",
     );
     lab.ok("rm /etc/runvf/config.toml").unwrap();
     refused(
@@ -137,7 +137,7 @@ fn hosts(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "there is no /etc/runvf/config.toml; one for this machine is: \
+        "/etc/runvf/config.toml does not exist; an example for this machine: \
          pool = [{ name = \"sensors\", pfs = [\"pf0\", \"pf1\", \"pf2\"] }]",
     );
 

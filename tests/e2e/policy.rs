@@ -236,8 +236,8 @@ fn what_a_configuration_is_checked_for() {
     lab.ok(&format!("ip link property add dev pf0 altname {ALTNAME}")).unwrap();
     configure(&lab, &(pools(["pf0", ALTNAME]) + TENANTS));
     check(&format!(
-        "runvfctl: /etc/runvf/config.toml: line 7: `{ALTNAME}` is the PF that pool `east` names `pf0`; \
-         a PF is in one pool and there once: take it out of the other\n"
+        "runvfctl: /etc/runvf/config.toml: line 7: `{ALTNAME}` is the same PF as `pf0` in pool `east`; \
+         list each PF once, in one pool\n"
     ));
     configure(&lab, &(pools(["pf0", "pf1"]) + TENANTS));
     let fine = "/etc/runvf/config.toml is fine\n";
@@ -249,7 +249,7 @@ fn what_a_configuration_is_checked_for() {
     assert_eq!(shown["pool"][1]["carrier"], "require");
     lab.ok("chmod 777 /etc/runvf").unwrap();
     check(
-        "runvfctl: /etc/runvf/config.toml: somebody other than root may replace it, by way of /etc/runvf; \
+        "runvfctl: /etc/runvf/config.toml: users other than root can replace it by writing to /etc/runvf; \
          `chown root:root /etc/runvf && chmod go-w /etc/runvf`\n",
     );
     lab.ok(&format!("chmod 755 /etc/runvf; ip link property del dev pf0 altname {ALTNAME}"))
