@@ -47,7 +47,7 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), 
             warn(what)
         }
     };
-    let probe = vf::probe(host, &asked, Watch { stop: &stop, tell: &tell, warn: &warn })?;
+    let probe = vf::probe(host, &asked, Watch { stop: &stop, progress: &tell, warn: &warn })?;
     let text = if *json { as_json(&probe) } else { shown(&probe) };
     Ok((text, ExitCode::from(status(&probe))))
 }
