@@ -404,7 +404,7 @@ fn somebody_changes_vlan_and_trust_under_a_sensor() {
     let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
     let shown = lab.ok("runvfctl status").unwrap();
     let told =
-        format!("0000:01:10.0 is attached: somebody gave it {what}; `runvfctl gc` sets it back");
+        format!("0000:01:10.0 is attached: changed outside runvf: {what}; run `runvfctl gc` to restore it");
     assert!(shown.stdout.lines().any(|line| line == told), "{shown}");
     let taken_back = gc(&lab);
     let [(vf, outcome, _)] = &taken_back[..] else { panic!("{taken_back:?}") };
