@@ -9,7 +9,7 @@ use crate::kernel::sysfs::Sysfs;
 use crate::kernel::{devlink, ethtool};
 use crate::nic::driver::{PromiscNeeds, driver};
 use crate::nic::pf::Pf;
-use crate::nic::promisc::{TrueFlag, true_flag};
+use crate::nic::promisc::{TrueFlag, read_true_flag};
 
 /// Keyed by the name of the PF's netdev.
 pub(super) type Facts = BTreeMap<String, PfFacts>;
@@ -53,7 +53,7 @@ fn facts_of(sysfs: &Sysfs, netlink: &Netlink, pf: &Pf) -> Option<PfFacts> {
         firmware: info.map(|info| info.firmware).unwrap_or_default(),
         lro: ethtool::lro(&pf.name),
         true_flag: match promisc_needs {
-            PromiscNeeds::TrueFlag => true_flag(sysfs, &pf.pci).ok().flatten(),
+            PromiscNeeds::TrueFlag => read_true_flag(sysfs, &pf.pci).ok().flatten(),
             _ => None,
         },
         trusted: vfs.values().filter(|settings| settings.trust).count(),
