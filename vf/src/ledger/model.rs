@@ -107,7 +107,7 @@ impl Claims {
         }
     }
 
-    /// Adds what a container, its kernel namespace and its engine may do.
+    /// Adds what a container, its network namespace and its engine may do.
     fn add_events(world: &World, owner: Owner, actions: &mut Vec<Action>) {
         match world.life(owner) {
             // Container A is created first; B before A would be the same with the names exchanged.
@@ -198,7 +198,7 @@ impl Model for Claims {
                 let is_dirty = |vf: &Vf| vf.vlan.is_some() || vf.trust || vf.dirty;
                 world.vfs.iter().all(|vf| vf.record.is_some() || !is_dirty(vf))
             }),
-            Property::always(NO_LOST_CLAIM, |_, world: &World| {
+            Property::always(FREE_IS_IN_HOST_NETNS, |_, world: &World| {
                 world.vfs.iter().all(|vf| vf.record.is_some() || vf.netdev == Netdev::HostNetns)
             }),
             Property::always(ONE_OWNER, |_, world: &World| {
@@ -214,7 +214,7 @@ impl Model for Claims {
             Property::sometimes("both containers run at once", |_, world: &World| {
                 world.containers == [Life::Started; 2]
             }),
-            Property::sometimes("a VF in quarantine is repaired", |_, world: &World| {
+            Property::sometimes("a quarantined VF is repaired", |_, world: &World| {
                 world.run(Worker::Repair).is_some_and(|run| run.step == Step::Remove)
             }),
             Property::sometimes("a dead worker's claim is released", |_, world: &World| {
@@ -222,7 +222,7 @@ impl Model for Claims {
                     .run(Worker::Reconcile)
                     .is_some_and(|run| run.step == Step::Remove && world.life(run.owner).is_alive())
             }),
-            Property::sometimes("a lost VF is not claimed again", |_, world: &World| {
+            Property::sometimes("a lost VF stays claimed", |_, world: &World| {
                 let is_without_vf = |owner: &Owner| world.life(*owner) == Life::WithoutVf;
                 let has_lost = |owner| world.vf_of(owner).is_some_and(|vf| world.vfs[vf].is(&LOST));
                 Owner::ALL.into_iter().filter(is_without_vf).any(has_lost)
@@ -245,8 +245,8 @@ const LOST: State = State::Lost { reason: String::new() };
 
 // From "What must never happen" in the design.
 const STARTS_WITH_ITS_VF: &str = "a container runs with its own VF, on its own VLAN";
-const FREE_IS_CLEAN: &str = "no VF is free while it has settings of a tenant";
-const NO_LOST_CLAIM: &str = "no claim is removed while its VF is not in the host netns";
+const FREE_IS_CLEAN: &str = "a free VF has no settings of a tenant";
+const FREE_IS_IN_HOST_NETNS: &str = "the netdev of a free VF is in the host netns";
 const ONE_OWNER: &str = "no two living containers have the same VF";
 const OWN_VLAN: &str = "no VLAN reaches the netns of another container";
 const CLEANABLE: &str = "after all processes are dead, every VF can be cleaned";
@@ -349,7 +349,7 @@ mod tests {
             (Flaw::NotRereadUnderLock, STARTS_WITH_ITS_VF),
             (Flaw::NonceNotCompared, STARTS_WITH_ITS_VF),
             (Flaw::WithoutStartTime, CLEANABLE),
-            (Flaw::RemovedBeforeBind, NO_LOST_CLAIM),
+            (Flaw::RemovedBeforeBind, FREE_IS_IN_HOST_NETNS),
             (Flaw::RemovedBeforeVerify, FREE_IS_CLEAN),
         ] {
             let found = HasDiscoveries::AllOf(BTreeSet::from([property]));

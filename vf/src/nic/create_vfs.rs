@@ -7,8 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::errno_of;
+use crate::kernel::error::{KernelError, errno_of};
 use crate::kernel::retry::{is_busy, retry_while_busy};
 use crate::kernel::sysfs::Sysfs;
 use crate::nic::error::NicError;

@@ -14,14 +14,13 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::NetlinkError;
+use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::{Flags, Link, Netlink};
 
 /// The longest wait for udev to name a new netdev and to write its database entry. udev needs
-/// tenths of a second, but seconds on a machine that starts many containers at once.
+/// tenths of a second, and many times as long on a machine that starts many containers at once.
 pub(crate) const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl NetdevSettings {

@@ -7,8 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::NetlinkError;
+use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::sysfs::Sysfs;
 use crate::nic::driver::{PromiscNeeds, TRUE_PROMISC, driver};
@@ -106,7 +105,7 @@ impl Facts {
     pub(crate) fn read(sysfs: &Sysfs, pci: &str, promisc: bool) -> Result<Self, Error> {
         let name = sysfs.driver(pci);
         let true_flag = match driver(name.as_deref()).promisc {
-            PromiscNeeds::TrueFlag => true_flag(sysfs, pci)?,
+            PromiscNeeds::TrueFlag => read_true_flag(sysfs, pci)?,
             _ => None,
         };
         Ok(Self { vf_device: sysfs.vf_device(pci), driver: name, promisc, true_flag })
@@ -120,7 +119,7 @@ impl Facts {
 ///
 /// # Errors
 /// [`KernelError::Link`].
-pub(crate) fn true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Error> {
+pub(crate) fn read_true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Error> {
     let mut found = None;
     for function in [pci, &function_0(pci)] {
         let Some((netdev, _)) = sysfs.netdevs_or_empty(function).into_iter().next() else {
