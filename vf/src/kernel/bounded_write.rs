@@ -73,8 +73,8 @@ fn write_bounded(path: &Path, text: &str, timeout: Duration) -> Result<(), Error
             }
             let mut errno = [0; 4];
             let result = fs::File::from(reader).read_exact(&mut errno);
-            // Fails if the caller of this library waits for all children and has reaped this one
-            // already.
+            // An error is ignored: another thread that waits for all children of this process may
+            // have reaped this child already.
             let _ = waitpid(child, None);
             let explain_eof = |error: io::Error| match error.kind() {
                 kind @ io::ErrorKind::UnexpectedEof => {

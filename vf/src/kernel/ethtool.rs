@@ -50,7 +50,7 @@ pub(crate) fn disable_receive_merging(interface: &str) -> Result<(), Error> {
     }
 }
 
-/// Whether LRO is on. `None`: the kernel did not answer.
+/// Whether LRO is on. `None`: the kernel reports an error.
 pub(crate) fn lro(interface: &str) -> Option<bool> {
     ethtool(interface, ETHTOOL_GFLAGS, 0).ok().map(|flags| flags & ETH_FLAG_LRO != 0)
 }

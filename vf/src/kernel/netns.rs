@@ -102,8 +102,9 @@ impl Netns {
         let fd_link = format!("/proc/self/fd/{}", handle.as_raw_fd());
         // A namespace has a link text that only the kernel assigns (`ns_dname`, `fs/nsfs.c`): it
         // contains no slash, so it is never a path. A bind-mounted namespace has the path of its
-        // mount, so its file system is checked instead. Not below `/proc`, because a process may
-        // have put a file there (`/proc/PID/fd/N`) whose FUSE server never answers fstatfs(2).
+        // mount, so its file system is checked instead. The file system is not checked below
+        // `/proc`: a file there (`/proc/PID/fd/N`) may belong to a FUSE server, and fstatfs(2)
+        // would wait for its answer.
         let name = fs::read_link(&fd_link).map_err(&failed)?;
         let has_netns_name = name.to_string_lossy().starts_with("net:[");
         let is_on_nsfs =

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-/// How long a driver may stay busy. On i40e the reset that one operation starts delays the next
-/// operation by 300 ms; a reset of the PF takes seconds.
+/// How long a driver may stay busy. On i40e an operation waits 300 ms for the reset of the previous
+/// operation; a reset of the PF takes seconds.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -36,8 +36,8 @@ impl Sysfs {
         self.netdevs(pci).unwrap_or_default()
     }
 
-    /// Returns name and ifindex of a PCI function's netdevs in the network namespace in which this
-    /// sysfs was mounted.
+    /// Returns name and ifindex of the netdevs of a PCI function. Netdevs in other network
+    /// namespaces than that of the sysfs mount are not visible here.
     ///
     /// # Errors
     /// [`KernelError::File`] when sysfs cannot be read. A missing device is not an error.
@@ -140,8 +140,8 @@ impl Sysfs {
         Some(text.trim().trim_start_matches("0x").to_owned())
     }
 
-    /// Returns the content of `driver_override`. Administrators write it to give a device to vfio,
-    /// for example.
+    /// Returns the driver in `driver_override`, or `None` if it is not set. Administrators set it
+    /// to give a device to vfio, for example.
     pub(crate) fn driver_override(&self, pci: &str) -> Option<String> {
         let text = proc_file::read(&self.pci_device(pci).join("driver_override")).ok()?;
         let name = text.trim();
@@ -256,14 +256,14 @@ impl Sysfs {
     }
 }
 
-/// For bind, unbind and reset. Binding takes 0.1 s on igb; iavf waits seconds for a busy PF. Docker
-/// gives a `delete` 30 s (moby `daemon/monitor.go`), and within those runvf must also write the
-/// result to the audit log.
+/// For writes that call a driver (bind, unbind, reset) and other short writes. Binding takes 0.1 s
+/// on igb; iavf waits seconds for a busy PF. Docker gives a `delete` 30 s (moby
+/// `daemon/monitor.go`), and within those runvf must also write the result to the audit log.
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(25);
 /// How long udev may take to load a driver's module.
 const MODULE_LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
-/// For the creation of VFs. 64 VFs take 22 s on i40e; in tests i40e has also hung forever.
+/// For the creation of VFs. 64 VFs take 22 s on i40e; i40e has also been observed to hang forever.
 const NUMVFS_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Whether a text has the form `domain:bus:device.function` that sysfs uses.

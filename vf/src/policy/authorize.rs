@@ -4,9 +4,9 @@
 //! nothing: it is compared with the tenant that the VLAN belongs to, so that a mistyped VLAN does
 //! not show one tenant's traffic to another tenant.
 //!
-//! The person who started the container sees a refusal. It names the tenant of the request and what
-//! that tenant may use. It never names another tenant, and never reveals whether a VLAN belongs to
-//! another tenant.
+//! A refusal is shown to the person who started the container. It names the tenant of the request
+//! and what that tenant may use. It never names another tenant, and never reveals whether a VLAN
+//! belongs to another tenant.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! Sends one netlink request and receives its answers, with a timeout.
 //!
 //! The socket is synchronous: runvf never has two requests in flight, and starting an event loop
-//! would take a hook longer than all its requests. The timeout does not cover send(2), in which the
-//! kernel waits for its network lock (RTNL): if a driver hangs with RTNL held, the request blocks,
-//! as does every network configuration on the host.
+//! would take a hook longer than all its requests. The timeout does not cover send(2): there the
+//! kernel waits for its network lock (RTNL). If a driver hangs while it holds RTNL, the request
+//! blocks, as does every other change to the host's network.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
