@@ -22,9 +22,8 @@ fn restore_undoes_the_changes_of_a_container() {
         let shown = ip("-d link show host0");
         let (_, before) = NetdevSettings::read(&netlink, "0000:01:10.0", index).unwrap();
 
-        ip(
-            "link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on allmulticast on up",
-        );
+        ip("link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on \
+             allmulticast on up");
         ethtool::set_features("mon0", &without_one(&before.features)).unwrap();
         let verify = || netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
         assert!(verify().is_err());

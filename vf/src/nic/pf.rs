@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(find("igb"), Ok(()));
         assert_eq!(
             find("i40e").unwrap_err(),
-            "PF pf0 has driver igb, but pool `p` requires i40e; load that driver, or correct `driver` in /etc/runvf/config.toml"
+            "PF pf0 has driver igb, but pool `p` requires i40e; load that driver, or correct \
+             `driver` in /etc/runvf/config.toml"
         );
     }
 

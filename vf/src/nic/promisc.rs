@@ -65,7 +65,8 @@ pub(crate) fn find_obstacle(pf: &str, facts: &Facts) -> Option<Obstacle> {
             Some(TrueFlag { state: Some(false), netdev }) => obstacle(
                 format!("the private flag {TRUE_PROMISC} of {netdev} is off"),
                 format!(
-                    "stop the sensors on that card and run `runvfctl setup` or `ethtool --set-priv-flags {netdev} {TRUE_PROMISC} on`"
+                    "stop the sensors on that card and run `runvfctl setup` or \
+                     `ethtool --set-priv-flags {netdev} {TRUE_PROMISC} on`"
                 ),
             ),
             Some(TrueFlag { state: None, netdev }) => obstacle(
@@ -74,7 +75,8 @@ pub(crate) fn find_obstacle(pf: &str, facts: &Facts) -> Option<Obstacle> {
             ),
             None => obstacle(
                 format!(
-                    "function 0 of its card, which has the private flag {TRUE_PROMISC}, has no netdev in the host netns"
+                    "function 0 of its card, which has the private flag {TRUE_PROMISC}, has no \
+                     netdev in the host netns"
                 ),
                 format!("bind function 0 to the driver {name}"),
             ),

@@ -87,7 +87,8 @@ fn a_netns_holds_vfs_of_one_tenant_only() {
         ..claim_of(tenant, vlan, state)
     };
     let refused = Err("tenant `bravo`: this network namespace already holds another tenant's VF; \
-        run the container in a network namespace of its own (`--network none`) or in another pod; `runvfctl status` lists the claims");
+        run the container in a network namespace of its own (`--network none`) or in another pod; \
+        `runvfctl status` lists the claims");
     let quarantined = State::Quarantined { reason: String::new() };
     for (claims, expected) in [
         (vec![], Ok(())),
