@@ -48,7 +48,7 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), 
         }
     };
     let probe =
-        vf::probe(host, &probe_options, Watch { stop: &stop, tell: &progress, warn: &warn })?;
+        vf::probe(host, &probe_options, Watch { stop: &stop, progress: &progress, warn: &warn })?;
     let text = if *json { as_json(&probe) } else { table(&probe) };
     Ok((text, ExitCode::from(exit_code(&probe))))
 }

@@ -44,7 +44,7 @@ impl Config {
                 hint: format!("`chown root:root {0} && chmod 644 {0}`", path.display()),
             });
         }
-        vf::folders_are_roots(path)?;
+        vf::check_folder_owners(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(Error::file("read", path))?;
         Self::parse(&text, path)
@@ -129,6 +129,6 @@ mod tests {
         assert!(Config::read(&path).unwrap().require_annotation);
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         let told = line(&Config::read(&path).unwrap_err());
-        assert!(told.contains("somebody other than root may replace it, by way of"), "{told}");
+        assert!(told.contains("users other than root can replace it by writing to"), "{told}");
     }
 }

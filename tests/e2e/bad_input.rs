@@ -20,8 +20,7 @@ pub(crate) fn refused(lab: &Lab, before: &str, engine: Engine, options: &str, ex
 }
 
 const NOT_A_VLAN: &str = "is not a VLAN; give a number from 1 to 4094";
-const NAME: &str =
-    "; an interface's name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
+const NAME: &str = "; an interface name is 1 to 15 letters, digits, `-`, `_` or `.`, and not `lo`";
 
 /// Options with bad annotations, and the expected part of the refusal. One of each kind comes
 /// first.
@@ -58,8 +57,8 @@ pub(crate) fn bad_annotations() -> Vec<(String, String)> {
         no_vlan("", "5000"),
         no_vlan("", "abc"),
         no_vlan("", ""),
-        bad_name("eth0/x", "names an interface with a character that the kernel refuses"),
-        bad_name("a2345678901234567890", "names an interface with more than 15 characters"),
+        bad_name("eth0/x", "has an interface name with a character that is not allowed"),
+        bad_name("a2345678901234567890", "has an interface name of more than 15 characters"),
     ]
 }
 

@@ -68,7 +68,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
     );
     let shown = lab.sh("runvfctl doctor").unwrap();
     assert_eq!(shown.status, 2, "{shown}");
-    assert!(shown.stdout.contains("-> `ip link set pf1 up`, or `runvfctl setup`\n"), "{shown}");
+    assert!(shown.stdout.contains("-> run `ip link set pf1 up` or `runvfctl setup`\n"), "{shown}");
     assert!(!shown.stdout.contains('\x1b'), "{shown}");
     lab.ok("ip link set pf1 up; ip link set pf2 promisc on; rm /etc/modprobe.d/x.conf /etc/runvf/runtime.toml").unwrap();
 

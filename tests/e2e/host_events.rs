@@ -148,8 +148,9 @@ fn a_changed_vlan_and_trust_are_set_back() {
     lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
     let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
     let shown = lab.ok("runvfctl status").unwrap();
-    let line =
-        format!("0000:01:10.0 is attached: somebody gave it {what}; `runvfctl gc` sets it back");
+    let line = format!(
+        "0000:01:10.0 is attached: changed outside runvf: {what}; run `runvfctl gc` to restore it"
+    );
     assert!(shown.stdout.lines().any(|shown| shown == line), "{shown}");
     let changed = gc(&lab);
     let [(vf, outcome, _)] = &changed[..] else { panic!("{changed:?}") };

@@ -165,7 +165,10 @@ fn attach_requires_a_writable_audit_log_and_release_does_not() {
     assert_eq!(vlans(&lab).iter().map(|vf| vf.0).collect::<Vec<_>>(), [100]);
 
     let released = lab.ok(&with("end a; detach a")).unwrap();
-    assert!(released.stderr.contains("is clean: cannot write the audit log"), "{released}");
+    assert!(
+        released.stderr.contains("is clean, but has no audit entry: cannot write the audit log"),
+        "{released}"
+    );
     assert_free(&lab, "released without an audit entry");
     lab.ok(&with(
         "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; mv /tmp/kept /var/log/runvf; rm -d /tmp/elsewhere; end b",
@@ -190,8 +193,8 @@ fn config_check_reports_each_problem() {
     lab.ok(&format!("ip link property add dev pf0 altname {ALTNAME}")).unwrap();
     configure(&lab, &(pools(["pf0", ALTNAME]) + TENANTS));
     check(&format!(
-        "runvfctl: /etc/runvf/config.toml: line 7: `{ALTNAME}` is the PF that pool `east` names `pf0`; \
-         a PF is in one pool and there once: take it out of the other\n"
+        "runvfctl: /etc/runvf/config.toml: line 7: `{ALTNAME}` is the same PF as `pf0` in pool `east`; \
+         list each PF once, in one pool\n"
     ));
     configure(&lab, &(pools(["pf0", "pf1"]) + TENANTS));
     let fine = "/etc/runvf/config.toml is valid\n";
@@ -203,7 +206,7 @@ fn config_check_reports_each_problem() {
     assert_eq!(shown["pool"][1]["carrier"], "require");
     lab.ok("chmod 777 /etc/runvf").unwrap();
     check(
-        "runvfctl: /etc/runvf/config.toml: somebody other than root may replace it, by way of /etc/runvf; \
+        "runvfctl: /etc/runvf/config.toml: users other than root can replace it by writing to /etc/runvf; \
          `chown root:root /etc/runvf && chmod go-w /etc/runvf`\n",
     );
     lab.ok(&format!("chmod 755 /etc/runvf; ip link property del dev pf0 altname {ALTNAME}"))

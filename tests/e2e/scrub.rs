@@ -76,7 +76,10 @@ fn programs_and_queues_of_a_container_are_removed() {
     lab.ok(include_str!("scripts/programs_and_queues.sh")).unwrap();
 
     let refused = lab.sh("runvfctl release 0000:01:10.0").unwrap();
-    assert!(refused.status == 3 && refused.stdout.contains("of its container lives"), "{refused}");
+    assert!(
+        refused.status == 3 && refused.stdout.contains("its container is still running"),
+        "{refused}"
+    );
     lab.ok(&format!("{inside} ip link show mon0")).unwrap();
     let released = lab.json("runvfctl release --force --json 0000:01:10.0").unwrap();
     let one = &released[0];

@@ -33,8 +33,8 @@ fn a_pf_is_set_up_once() {
     let before = state(&lab);
     // A VF of this PF would be up and promiscuous, and would not receive unknown unicast.
     let refused = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "echo it runs");
-    let why = "a VF of PF pf0 would not be promiscuous: igb hands unknown unicast to VFs only while the PF itself is \
-               promiscuous; `runvfctl setup`, or `ip link set pf0 promisc on`; `promisc = \"best-effort\"` in the pool";
+    let why = "a VF of PF pf0 would not be promiscuous: igb delivers unknown unicast to VFs only while the PF itself is \
+               promiscuous; run `runvfctl setup` or `ip link set pf0 promisc on`; `promisc = \"best-effort\"` in the pool";
     assert_eq!(refused.status, Engine::Docker.refusal(), "{refused}");
     assert!(refused.stderr.contains(why), "{refused}");
     assert_eq!(state(&lab), before);
@@ -62,7 +62,7 @@ fn a_pf_is_set_up_once() {
     lab.install_network_rules().unwrap();
     lab.ok("udevadm control --reload; udevadm settle -t 60").unwrap();
     assert_eq!(lab.sh(count).unwrap().text(), "0");
-    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: network managers off 3 VFs\n");
+    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: 3 VFs hidden from network managers\n");
     assert_eq!(lab.ok(count).unwrap().text(), "3");
     assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: ready: nothing to do\n");
 

@@ -1,7 +1,7 @@
-//! The error type of this crate. Each wing has an error type of its own, in its `error.rs`, beside the code that fails.
+//! The error type of this crate. Each wing has its own error type in its `error.rs`.
 //!
-//! A variant is an operation that failed. It names its object (annotation, file, PF, PCI address) and leaves the cause to
-//! `source`, which [`Error::line`] prints once.
+//! A variant names the operation that failed and its object (annotation, file, PF, PCI address).
+//! The cause is in `source`; [`Error::line`] prints it once.
 
 use std::error::Error as _;
 use std::io;
@@ -33,6 +33,7 @@ pub enum Error {
 }
 
 impl Error {
+    /// Builds a [`KernelError::File`] from an I/O error.
     pub(crate) fn file(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -41,6 +42,7 @@ impl Error {
         move |source| Self::Kernel(KernelError::File { action, path: path.clone(), source })
     }
 
+    /// As [`Error::file`], from an errno.
     pub(crate) fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl Fn(Errno) -> Self {
         let path = path.into();
         move |errno| {
@@ -57,7 +59,7 @@ impl Error {
         }
     }
 
-    /// The remedy, for the person who reads the error.
+    /// The remedy, in words for the operator.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Kernel(error) => error.hint(),

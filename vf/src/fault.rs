@@ -1,28 +1,34 @@
-//! Points between the steps at which a test may have the process killed, or the next step fail.
+//! Fault points: places where a test can kill the process or make the next step fail.
 //!
-//! Every step that the kernel or another process can see (a netlink request, a write to sysfs or procfs, an ioctl, a lock, a
-//! change to a claim) has one right before it, so "killed after this step" is "killed at the next point". The feature
-//! `fault-points` compiles them in; a program that is installed has none.
+//! A step is an action that the kernel or another process can see: a netlink request, a write to
+//! sysfs or procfs, an ioctl, a lock, a change to a claim. Each step has a fault point right before
+//! it, so "killed after this step" is "killed at the next point". The feature `fault-points`
+//! compiles the points in; installed programs have none.
 //!
-//! - `RUNVF_FAULT=NAME:N:kill`: SIGKILL at the N-th passing of the point, counted from 1; 0: at each.
-//! - `RUNVF_FAULT=NAME:N:error`: the step is not taken and fails with EIO.
-//! - `RUNVF_FAULT=NAME:N:busy`: with EBUSY.
-//! - `RUNVF_FAULT=NAME:N:lie`: the step is not taken, and the kernel seems to have taken it. Only where it is the kernel's: [`lie`].
-//! - `RUNVF_FAULT_LOG=FILE`: the name of each point that is passed is appended as a line.
+//! - `RUNVF_FAULT=NAME:N:kill`: SIGKILL when the point NAME is reached for the N-th time, counted
+//!   from 1. With N = 0: every time. The same holds for the other actions.
+//! - `RUNVF_FAULT=NAME:N:error`: the step is skipped and fails with EIO.
+//! - `RUNVF_FAULT=NAME:N:busy`: the step is skipped and fails with EBUSY.
+//! - `RUNVF_FAULT=NAME:N:lie`: the step is skipped, but reported as successful. Only for steps of
+//!   the kernel, see [`lie`]; at the other points the step fails with EIO.
+//! - `RUNVF_FAULT_LOG=FILE`: appends the name of each point that is reached as a line to FILE.
 
 #[cfg(not(feature = "fault-points"))]
 use nix::errno::Errno;
 
+/// A fault point before a step.
+///
 /// # Errors
-/// The errno with which the next step is to fail.
+/// The errno that the step must return.
 #[cfg(not(feature = "fault-points"))]
 #[inline]
 pub(crate) const fn point(_name: &'static str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// As [`point`], before what only the kernel can do: whether it is to say that it did, and not do it. Its word is never to be taken for
-/// a VF's VLAN or trust, nor for a driver that is gone.
+/// A fault point before a step that the kernel does. `true`: the caller must skip the step and
+/// report success, as a kernel or driver would that does not do what it reports. So tests can check
+/// that runvf reads back a VF's VLAN and trust, and that a driver is unbound.
 ///
 /// # Errors
 /// As [`point`].
@@ -45,13 +51,14 @@ mod armed {
     use nix::errno::Errno;
     use nix::sys::signal::{Signal, raise};
 
-    static PASSED: AtomicU32 = AtomicU32::new(0);
+    /// How often the point in `RUNVF_FAULT` was reached.
+    static REACHED: AtomicU32 = AtomicU32::new(0);
 
     pub(crate) fn point(name: &'static str) -> Result<(), Errno> {
         match lie(name) {
-            // Nobody else is there to tell it.
+            // This step cannot be reported as successful, so it fails.
             Ok(true) => Err(Errno::EIO),
-            told => told.map(drop),
+            result => result.map(drop),
         }
     }
 
@@ -63,15 +70,15 @@ mod armed {
         }
         let Ok(fault) = env::var("RUNVF_FAULT") else { return Ok(false) };
         let parts: Vec<&str> = fault.split(':').collect();
-        let [at, nth, how] = parts[..] else { return Ok(false) };
-        if at != name {
+        let [point, nth, action] = parts[..] else { return Ok(false) };
+        if point != name {
             return Ok(false);
         }
-        let passed = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
-        if ![Ok(passed), Ok(0)].contains(&nth.parse()) {
+        let reached = REACHED.fetch_add(1, Ordering::SeqCst) + 1;
+        if ![Ok(reached), Ok(0)].contains(&nth.parse()) {
             return Ok(false);
         }
-        match how {
+        match action {
             "kill" => raise(Signal::SIGKILL).map(|()| false),
             "busy" => Err(Errno::EBUSY),
             "lie" => Ok(true),
@@ -85,8 +92,8 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    /// What changes something that others can see, or waits for them. To be found by text, so that a new step cannot be
-    /// forgotten.
+    /// Calls that change something which another process can see, or wait for another process. The
+    /// test searches the source text for them, so that a new step without a fault point is found.
     const STEPS: [&str; 23] = [
         "fs::write(",
         "fs::rename(",
@@ -114,26 +121,31 @@ mod tests {
     ];
     const POINTS: [&str; 2] = ["fault::point(", "fault::lie("];
 
-    /// Steps that need no point, or have it elsewhere, by their function.
+    /// Steps without a fault point in the same function: file and function, their number, and the
+    /// reason.
     const WITHOUT: [(&str, usize, &str); 6] = [
-        ("sysfs.rs write_and_exit", 2, "the forked half of a bounded write"),
-        ("claim.rs clear", 2, "the removal of what was put away"),
-        ("audit.rs append", 1, "the write to a file that was opened right before"),
-        ("devlink.rs ask", 1, "a question to devlink, of which its caller says so"),
-        ("lock.rs lock", 2, "the name of who has a lock, for people"),
-        ("claim.rs create", 1, "the removal of what was put aside and not used"),
+        (
+            "bounded_write.rs write_and_exit",
+            2,
+            "runs in the forked child; the parent has the fault point",
+        ),
+        ("claims.rs remove_path", 2, "its callers have the fault point"),
+        ("audit.rs write_line", 1, "its caller has the fault point"),
+        ("devlink.rs query", 1, "its caller has the fault point"),
+        ("lock.rs lock", 2, "writes the holder's name into the lock file, for error messages only"),
+        ("claims.rs create", 1, "removes its own temporary file that was not used"),
     ];
 
-    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    fn list_sources(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             match entry.path() {
-                path if path.is_dir() => sources(&path, found),
+                path if path.is_dir() => list_sources(&path, found),
                 path => found.push(path),
             }
         }
     }
 
-    /// Name and text of each function, without tests.
+    /// The name and the text of each function, without the tests of the file.
     fn functions(text: &str) -> Vec<(String, String)> {
         let lines: Vec<&str> = text.lines().collect();
         let tests = lines.windows(2).position(|two| {
@@ -157,39 +169,39 @@ mod tests {
         functions
     }
 
-    fn count(text: &str, of: &[&str]) -> usize {
-        of.iter().map(|one| text.matches(one).count()).sum()
+    fn count(text: &str, patterns: &[&str]) -> usize {
+        patterns.iter().map(|pattern| text.matches(pattern).count()).sum()
     }
 
     #[test]
-    fn every_step_has_its_point() {
+    fn every_step_has_a_fault_point() {
         let mut files = Vec::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-        let mut all = 0;
+        list_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let mut total = 0;
         for file in files {
             let name = file.to_string_lossy();
-            if ["fault.rs", "in_a_netns.rs", "model", "tests.rs", "hostile.rs", "recorded.rs"]
+            if ["fault.rs", "in_a_netns.rs", "model", "tests.rs", "hostile.rs"]
                 .iter()
-                .any(|test| name.contains(test))
+                .any(|test_file| name.contains(test_file))
             {
                 continue;
             }
             for (name, text) in functions(&fs::read_to_string(&file).unwrap()) {
-                // The function's own head is no call of it.
+                // The signature of a function is not a call of it.
                 let body = text.split_once('{').map_or("", |(_, body)| body);
-                // A way to open a file is none.
+                // `.write(true)` of `OpenOptions` is not a step.
                 let steps = count(body, &STEPS) - count(body, &[".write(true)"]);
                 let place = format!("{} {name}", file.file_name().unwrap().to_string_lossy());
-                let known =
-                    WITHOUT.iter().find(|known| known.0 == place).map_or(0, |known| known.1);
-                all += steps;
+                let without =
+                    WITHOUT.iter().find(|entry| entry.0 == place).map_or(0, |entry| entry.1);
+                total += steps;
                 assert!(
-                    steps <= count(body, &POINTS) + known,
+                    steps <= count(body, &POINTS) + without,
                     "{}: a step without a fault point in\n{text}",
                     file.display()
                 );
             }
         }
-        assert_eq!(all, 22, "has the search gone blind, or is there one more?");
+        assert_eq!(total, 22, "the search misses steps, or a step was added or removed");
     }
 }

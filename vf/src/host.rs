@@ -1,23 +1,24 @@
-//! The places that runvf works with, and the container it works for.
+//! The host's paths that runvf uses, and the container that gets a VF.
 
 use std::path::{Path, PathBuf};
 
-/// Where everything is. Tests give other folders; nobody else does.
+/// Paths on the host. Only tests use other paths than the default ones.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// `/sys`
     pub sysfs: PathBuf,
-    /// `/run/runvf`: claims and locks. On a tmpfs, since a reboot voids VFs and claims together.
+    /// `/run/runvf`: claims and locks. It is on a tmpfs because a reboot removes VFs and claims
+    /// together.
     pub run: PathBuf,
     /// `/etc/runvf/config.toml`
     pub config: PathBuf,
-    /// `/var/log/runvf/audit.jsonl`: who had which VLAN. Outlives a reboot.
+    /// `/var/log/runvf/audit.jsonl`: the audit log. It survives a reboot.
     pub audit: PathBuf,
 }
 
 impl Host {
-    /// A machine whose root is this folder.
-    pub(crate) fn below(root: &Path) -> Self {
+    /// The same paths below another root directory.
+    pub(crate) fn with_root(root: &Path) -> Self {
         Self {
             sysfs: root.join("sys"),
             run: root.join("run/runvf"),
@@ -29,15 +30,16 @@ impl Host {
 
 impl Default for Host {
     fn default() -> Self {
-        Self::below(Path::new("/"))
+        Self::with_root(Path::new("/"))
     }
 }
 
-/// Who a VF is for.
+/// The container that gets a VF.
 #[derive(Debug, Clone)]
 pub struct Container {
-    /// As the engine names it to its runtime.
+    /// The id that the engine passes to its OCI runtime.
     pub id: String,
-    /// The container's init process, in the pid namespace of the caller. Its network namespace gets the VFs.
+    /// The pid of the container's init process, in the caller's pid namespace. The VFs go to this
+    /// process's network namespace.
     pub pid: i32,
 }

@@ -1,7 +1,9 @@
-//! The edge to the kernel: netlink, sysfs, ethtool, namespaces and processes, and the plain data types that they carry.
+//! The interface to the kernel: netlink, sysfs, ethtool, network namespaces and processes, and the
+//! data types of their answers.
 //!
-//! An errno or a missing file gets its meaning here and nowhere else. This wing imports no other wing.
+//! Only this wing interprets an errno or a missing file. It imports no other wing.
 
+pub(crate) mod bounded_write;
 pub(crate) mod devlink;
 pub(crate) mod error;
 pub(crate) mod ethtool;

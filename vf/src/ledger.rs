@@ -1,7 +1,8 @@
-//! What is on disk: the claims on VFs, the locks around them, and the audit log.
+//! The files that runvf keeps: claims on VFs, the locks that guard them, and the audit log.
 
 pub(crate) mod audit;
 pub(crate) mod claim;
+pub(crate) mod claims;
 pub(crate) mod error;
 pub(crate) mod lock;
 #[cfg(test)]

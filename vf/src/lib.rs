@@ -1,20 +1,22 @@
-//! The life of an SR-IOV virtual function (VF): find, claim, configure through its physical function (PF), attach to a
-//! container's network namespace, release, scrub.
+//! SR-IOV virtual functions (VFs) for containers: find a VF, claim it, configure it through its
+//! physical function (PF), attach it to a container's network namespace, release it, scrub it.
 //!
-//! A front door (OCI hook, OCI runtime, operator's command) calls it in this order:
+//! A front door (OCI runtime, OCI hook or the operator's command) calls the library in this order:
 //!
-//! 1. [`Request::from_annotations`]: what the container asks for, or `None`.
-//! 2. [`authorize`]: compares the request with `/etc/runvf/config.toml`, which assigns VLANs to tenants. Nothing has been
-//!    touched so far. A front door that refuses a container for a reason of its own calls [`refuse`], so that the audit
-//!    log has the refusal as well.
-//! 3. [`Grant::attach`], once the container's init process exists and waits: on return every VF is up in the container.
-//! 4. [`check_attached`], right before that process may run the user's program.
-//! 5. [`release`], when the container is gone.
+//! 1. [`Request::from_annotations`] parses what the container asks for. `None`: it asks for no VF.
+//! 2. [`authorize`] compares the request with `/etc/runvf/config.toml`, which assigns VLANs to
+//!    tenants. It changes nothing on the host. A front door that refuses a container for a reason
+//!    of its own calls [`refuse`], so that the audit log has this refusal too.
+//! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
+//!    every VF is up in the container.
+//! 4. [`check_attached`] runs right before the init process may run the user's program.
+//! 5. [`release`] runs when the container has exited.
 //!
-//! The library knows nothing of OCI, of engines or of command lines.
+//! The library does not depend on OCI, engines or command lines.
 //!
-//! Its wings import only downward: `operator` → `lifecycle` → `nic` → `ledger` → `policy` → `kernel`. Below them all are `host`
-//! (paths), `fault` (fault points for tests) and `error` (the public error, which joins the error types of the wings).
+//! Its wings import only downward: `operator` → `lifecycle` → `nic` → `ledger` → `policy` →
+//! `kernel`. Below all of them are `host` (paths), `fault` (fault points for tests) and `error`
+//! (the public error, which joins the error types of the wings).
 
 mod error;
 mod fault;
@@ -43,8 +45,9 @@ pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
+pub use lifecycle::outcome::{Outcome, Released};
 pub use lifecycle::reconcile::{gc, reconcile};
-pub use lifecycle::release::{Outcome, Released, release, release_vf};
+pub use lifecycle::release::{release, release_vf};
 pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
 #[doc(hidden)]
@@ -61,7 +64,7 @@ pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
 pub use policy::config::{
     Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Scrub, Tenant, VlanRange,
-    folders_are_roots,
+    check_folder_owners,
 };
 pub use policy::error::PolicyError;
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};

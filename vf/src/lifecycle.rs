@@ -1,12 +1,15 @@
-//! The procedures on one VF: attach, release, scrub, reconcile, repair.
+//! The procedures on one VF: attach, release, scrub, quarantine, repair, reconcile.
 
 pub(crate) mod attach;
+mod disarm;
 pub(crate) mod error;
 pub(crate) mod grant;
 #[cfg(test)]
 mod in_a_netns;
-pub(crate) mod ownership;
+mod loss;
+pub(crate) mod outcome;
+mod ownership;
 pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod repair;
-pub(crate) mod scrub;
+mod scrub;

@@ -1,4 +1,4 @@
-//! PFs, VFs and their netdevs_or_empty: how they look, and how they are changed.
+//! PFs, VFs and their netdevs: reads their state and changes it.
 
 pub(crate) mod create_vfs;
 pub(crate) mod diff;

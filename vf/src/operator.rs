@@ -1,4 +1,5 @@
-//! What only `runvfctl` uses: setup, status, doctor, probe, and the check of the configuration against the machine.
+//! Functions behind `runvfctl`: setup, status, doctor, probe, and the check of the configuration
+//! against the host.
 
 pub(crate) mod bench;
 pub(crate) mod config_check;

@@ -1,6 +1,7 @@
-//! Pure decisions: what a container asks for, what the configuration says, and whether it allows the request.
+//! Pure decisions: the request of a container, the configuration, and whether the configuration
+//! allows the request.
 //!
-//! Nothing here looks at a PF or a VF, and nothing changes.
+//! This wing reads no PF or VF and changes nothing.
 
 pub(crate) mod authorize;
 pub(crate) mod config;

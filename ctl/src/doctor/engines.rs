@@ -142,7 +142,7 @@ mod tests {
         let finding = finding(Engine::Podman, state, true).unwrap();
         assert_eq!(finding.severity, vf::Severity::Failure);
         assert_eq!(
-            (finding.evidence.as_str(), finding.mend.as_deref()),
+            (finding.evidence.as_str(), finding.remedy.as_deref()),
             ("reads others", Some("x"))
         );
     }

@@ -11,7 +11,7 @@ pub(super) fn table(findings: &[Finding], colour: bool) -> String {
     for (finding, name) in findings.iter().zip(&names) {
         let mark = mark(finding.severity, colour);
         let _ = writeln!(text, "{mark}  {name:<width$}  {}", finding.evidence);
-        if let Some(remedy) = &finding.mend {
+        if let Some(remedy) = &finding.remedy {
             let _ = writeln!(text, "{:9}{:width$}  -> {remedy}", "", "");
         }
     }

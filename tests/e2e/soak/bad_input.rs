@@ -53,7 +53,7 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "/etc/runvf/config.toml: somebody other than root may write it; ",
+        "/etc/runvf/config.toml: users other than root can write it; ",
     );
     lab.ok("rm /etc/runvf/config.toml").unwrap();
     refused(
@@ -61,7 +61,7 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "/etc/runvf/config.toml does not exist; one for this machine is: \
+        "/etc/runvf/config.toml does not exist; an example for this machine: \
          pool = [{ name = \"sensors\", pfs = [\"pf0\", \"pf1\", \"pf2\"] }]",
     );
 

@@ -12,8 +12,8 @@ fn probe_finds_that_the_pf_is_not_promiscuous() {
     create_vfs(&lab);
     let blind = lab.sh("ip link set pf0 promisc off; timeout 300 runvfctl probe pf0; code=$?; ip link set pf0 promisc on; (exit $code)").unwrap();
     assert_eq!(blind.status, 2, "{blind}");
-    let row = "unknown-unicast  REFUTED       0 of 10 arrived, though a frame sent later did: igb hands unknown unicast to VFs only while the \
-               PF itself is promiscuous; `runvfctl setup`, or `ip link set pf0 promisc on`\n";
+    let row = "unknown-unicast  REFUTED       0 of 10 arrived, but a later frame did: igb delivers unknown unicast to VFs only while the \
+               PF itself is promiscuous; run `runvfctl setup` or `ip link set pf0 promisc on`\n";
     assert!(blind.stdout.contains(row), "{blind}");
     assert!(
         blind.stdout.contains("trust-matters    not testable  the trusted VF saw no"),

@@ -1,4 +1,5 @@
-//! devlink, by generic netlink: in which mode a PF's embedded switch is. One question of two messages, so without a library.
+//! Reads the eswitch mode of a PF from devlink, over generic netlink. The query takes two messages,
+//! so no library is used.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -24,15 +25,16 @@ const DEVLINK_ATTR_BUS_NAME: u16 = 1;
 const DEVLINK_ATTR_DEV_NAME: u16 = 2;
 const DEVLINK_ATTR_ESWITCH_MODE: u16 = 25;
 
-/// `nlmsghdr` and `genlmsghdr`
+/// The length of `nlmsghdr` and `genlmsghdr`, in bytes.
 const HEADERS: usize = 20;
-const SECONDS: i64 = 5;
+const ANSWER_TIMEOUT_SECONDS: i64 = 5;
 
-/// `legacy`, `switchdev` or the number of a newer mode.
+/// Returns the mode of the PF's embedded switch: `legacy`, `switchdev`, or `mode N` for a mode that
+/// is newer than this code.
 ///
 /// # Errors
-/// `ENODEV` for a device that devlink does not know, `EOPNOTSUPP` for a driver that has no such switch, `ENOENT` for a kernel
-/// without devlink; whatever else the kernel says.
+/// `ENODEV` for a device that devlink does not know, `EOPNOTSUPP` for a driver without an embedded
+/// switch, `ENOENT` for a kernel without devlink; other errnos of the socket calls.
 pub(crate) fn eswitch_mode(pci: &str) -> Result<String, Errno> {
     fault::point("read-devlink")?;
     let kernel = socket(
@@ -41,11 +43,11 @@ pub(crate) fn eswitch_mode(pci: &str) -> Result<String, Errno> {
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkGeneric,
     )?;
-    setsockopt(&kernel, sockopt::ReceiveTimeout, &TimeVal::new(SECONDS, 0))?;
+    setsockopt(&kernel, sockopt::ReceiveTimeout, &TimeVal::new(ANSWER_TIMEOUT_SECONDS, 0))?;
     let name = [(CTRL_ATTR_FAMILY_NAME, "devlink")];
-    let family = ask(&kernel, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name, CTRL_ATTR_FAMILY_ID)?;
+    let family = query(&kernel, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name, CTRL_ATTR_FAMILY_ID)?;
     let device = [(DEVLINK_ATTR_BUS_NAME, "pci"), (DEVLINK_ATTR_DEV_NAME, pci)];
-    let mode = ask(&kernel, family, DEVLINK_CMD_ESWITCH_GET, &device, DEVLINK_ATTR_ESWITCH_MODE)?;
+    let mode = query(&kernel, family, DEVLINK_CMD_ESWITCH_GET, &device, DEVLINK_ATTR_ESWITCH_MODE)?;
     Ok(match mode {
         0 => "legacy".to_owned(),
         1 => "switchdev".to_owned(),
@@ -53,27 +55,29 @@ pub(crate) fn eswitch_mode(pci: &str) -> Result<String, Errno> {
     })
 }
 
-/// Sends a command with text attributes, and picks one attribute, a `u16`, from the answer.
-fn ask(
+/// Sends a command with text attributes and returns the attribute `wanted`, a `u16`, from the
+/// answer.
+fn query(
     kernel: &OwnedFd,
     family: u16,
     command: u8,
     attributes: &[(u16, &str)],
     wanted: u16,
 ) -> Result<u16, Errno> {
-    let message = request(family, command, attributes);
+    let message = build_request(family, command, attributes);
     sendto(kernel.as_raw_fd(), &message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut buffer = [0; 8192];
     let length = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-    answer(&buffer[..length], wanted)
+    parse_answer(&buffer[..length], wanted)
 }
 
-fn request(family: u16, command: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
+fn build_request(family: u16, command: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
     let mut message = vec![0; 4];
     message.extend(family.to_ne_bytes());
     message.extend(NLM_F_REQUEST.to_ne_bytes());
-    // Sequence and port are the kernel's to ignore; version 1 of either family.
+    // Sequence number and port id: the kernel accepts zeros.
     message.extend([0; 8]);
+    // Both families have version 1.
     message.extend([command, 1, 0, 0]);
     for (kind, text) in attributes {
         let length = 4 + text.len() + 1;
@@ -87,7 +91,7 @@ fn request(family: u16, command: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
     message
 }
 
-fn answer(message: &[u8], wanted: u16) -> Result<u16, Errno> {
+fn parse_answer(message: &[u8], wanted: u16) -> Result<u16, Errno> {
     let field = |at: usize| Some(u16::from_ne_bytes(*message.get(at..)?.first_chunk()?));
     if field(4) == Some(NLMSG_ERROR) {
         let code = message.get(16..).and_then(|rest| rest.first_chunk());
@@ -108,8 +112,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_padded_and_knows_its_length() {
-        let message = request(0x1c, DEVLINK_CMD_ESWITCH_GET, &[(1, "pci"), (2, "0000:41:00.0")]);
+    fn a_request_is_padded_and_has_its_length_in_the_header() {
+        let message =
+            build_request(0x1c, DEVLINK_CMD_ESWITCH_GET, &[(1, "pci"), (2, "0000:41:00.0")]);
         assert_eq!(message.len(), 20 + 8 + 20);
         assert_eq!(message[..4], 48_u32.to_ne_bytes());
         assert_eq!(&message[24..28], b"pci\0");
@@ -117,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_an_attribute_or_an_error() {
-        let mut message = request(0x1c, 1, &[(1, "pci")]);
+    fn an_answer_holds_the_attribute_or_an_errno() {
+        let mut message = build_request(0x1c, 1, &[(1, "pci")]);
         message.extend([6, 0, 25, 0, 1, 0, 0, 0]);
-        assert_eq!(answer(&message, 25), Ok(1));
-        assert_eq!(answer(&message, 26), Err(Errno::ENODATA));
+        assert_eq!(parse_answer(&message, 25), Ok(1));
+        assert_eq!(parse_answer(&message, 26), Err(Errno::ENODATA));
         let mut refusal = vec![36, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         refusal.extend((-95_i32).to_ne_bytes());
-        assert_eq!(answer(&refusal, 25), Err(Errno::EOPNOTSUPP));
-        assert_eq!(answer(&[], 25), Err(Errno::ENODATA));
+        assert_eq!(parse_answer(&refusal, 25), Err(Errno::EOPNOTSUPP));
+        assert_eq!(parse_answer(&[], 25), Err(Errno::ENODATA));
     }
 }

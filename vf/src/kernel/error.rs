@@ -1,4 +1,5 @@
-//! Failed system calls, files and netlink requests. A variant names the action and its object; `source` is the kernel's answer.
+//! Errors of system calls, file operations and netlink requests. A variant names the action and its
+//! object; `source` is the kernel's answer.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,20 +18,22 @@ pub enum KernelError {
     Call { action: &'static str, source: Errno },
     #[error("{what} did not finish within {seconds} s")]
     Timeout { what: String, seconds: u64 },
-    /// A VF or its netdev is not in the state in which it must be.
+    /// A VF or its netdev is not in the required state.
     #[error("VF {vf} {what}")]
     Dirty { vf: String, what: &'static str },
 }
 
-/// A failed netlink request: the kernel's answer, or why there is none.
+/// Why a netlink request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
+    /// The kernel answered with an errno.
     #[error("{}", .0.desc())]
     Refused(Errno),
     #[error("the kernel did not answer within {0} s")]
-    Silent(u64),
+    NoAnswer(u64),
+    /// The socket failed, or the answer could not be parsed.
     #[error("{0}")]
-    Broken(String),
+    Transport(String),
 }
 
 impl NetlinkError {

@@ -1,5 +1,7 @@
-//! Offloads, private flags and the driver's own words, by the `SIOCETHTOOL` ioctl. LRO and GRO merge frames before a sensor sees them, which breaks the
-//! stream reassembly of every IDS; Zeek's and Suricata's manuals both ask for them to be off.
+//! Offloads, private flags and driver information, by the `SIOCETHTOOL` ioctl.
+//!
+//! LRO and GRO merge frames before a sensor sees them, which breaks the stream reassembly of every
+//! IDS. The manuals of Zeek and Suricata both tell users to turn them off.
 
 mod driver;
 mod ioctl;
@@ -21,11 +23,12 @@ const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETH_FLAG_LRO: u32 = 1 << 15;
 
-/// Turns LRO and GRO of an interface off. The calling thread must be in the interface's namespace.
+/// Turns LRO and GRO of an interface off. The calling thread must be in the interface's network
+/// namespace.
 ///
 /// # Errors
-/// [`KernelError::Link`] when the kernel refuses. A driver that has no such offload to turn off is none.
-pub(crate) fn no_receive_merging(interface: &str) -> Result<(), Error> {
+/// [`KernelError::Link`] when the kernel refuses. A driver without these offloads is not an error.
+pub(crate) fn disable_receive_merging(interface: &str) -> Result<(), Error> {
     let failed = |errno| {
         Error::Kernel(KernelError::Link {
             action: "turn off LRO and GRO of",
@@ -47,25 +50,26 @@ pub(crate) fn no_receive_merging(interface: &str) -> Result<(), Error> {
     }
 }
 
-/// Whether LRO is on; `None`: the kernel does not say.
+/// Whether LRO is on. `None`: the kernel reports an error.
 pub(crate) fn lro(interface: &str) -> Option<bool> {
     ethtool(interface, ETHTOOL_GFLAGS, 0).ok().map(|flags| flags & ETH_FLAG_LRO != 0)
 }
 
-/// `ETHTOOL_DEV_FEATURE_WORDS` is 2 in Linux 6.12; there is room for more.
-const WORDS: usize = 4;
+/// The number of feature blocks in a request. `ETHTOOL_DEV_FEATURE_WORDS` is 2 in Linux 6.12; 4
+/// leaves room for later kernels.
+const MAX_BLOCKS: usize = 4;
 
 #[repr(C)]
 struct Features<T> {
     command: u32,
-    words: u32,
-    blocks: [T; WORDS],
+    block_count: u32,
+    blocks: [T; MAX_BLOCKS],
 }
 
 /// `struct ethtool_get_features_block`
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Have {
+struct GetBlock {
     available: u32,
     requested: u32,
     active: u32,
@@ -75,38 +79,39 @@ struct Have {
 /// `struct ethtool_set_features_block`
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Want {
+struct SetBlock {
     valid: u32,
     requested: u32,
 }
 
-/// The offloads of an interface that can be chosen, as a bit set: those that are asked for.
+/// Returns the offloads of an interface that are requested and can be changed, as a bit set.
 ///
 /// # Errors
-/// The kernel's; `ENODEV` when there is no such interface in the calling thread's namespace.
+/// The kernel's errno; `ENODEV` when the calling thread's network namespace has no such interface.
 pub(crate) fn features(interface: &str) -> Result<Vec<u32>, Errno> {
-    let blocks = [Have::default(); WORDS];
-    let mut have = Features { command: ETHTOOL_GFEATURES, words: WORDS as u32, blocks };
+    let blocks = [GetBlock::default(); MAX_BLOCKS];
+    let mut have = Features { command: ETHTOOL_GFEATURES, block_count: MAX_BLOCKS as u32, blocks };
     call("read-features", interface, (&raw mut have).cast())?;
     Ok(have.blocks.iter().map(|block| block.requested & block.available).collect())
 }
 
-/// Asks for these offloads and no others. What the driver makes of it is in [`features`] afterwards.
+/// Requests exactly these offloads. The driver may not apply all of them: call [`features`] to read
+/// the result.
 ///
 /// # Errors
 /// As [`features`].
 pub(crate) fn set_features(interface: &str, features: &[u32]) -> Result<(), Errno> {
-    let blocks = [Have::default(); WORDS];
-    let mut have = Features { command: ETHTOOL_GFEATURES, words: WORDS as u32, blocks };
+    let blocks = [GetBlock::default(); MAX_BLOCKS];
+    let mut have = Features { command: ETHTOOL_GFEATURES, block_count: MAX_BLOCKS as u32, blocks };
     call("read-features", interface, (&raw mut have).cast())?;
     let mut want = Features {
         command: ETHTOOL_SFEATURES,
-        // The kernel takes exactly as many as it has, and told how many those are.
-        words: have.words,
-        blocks: [Want::default(); WORDS],
+        // The kernel accepts only its own number of blocks, which its answer contains.
+        block_count: have.block_count,
+        blocks: [SetBlock::default(); MAX_BLOCKS],
     };
     for ((want, have), asked) in want.blocks.iter_mut().zip(&have.blocks).zip(features) {
-        *want = Want { valid: have.available & !have.never_changed, requested: *asked };
+        *want = SetBlock { valid: have.available & !have.never_changed, requested: *asked };
     }
     call("features", interface, (&raw mut want).cast())
 }

@@ -1,5 +1,5 @@
-//! The edge against a real kernel: each test in network namespaces of its own, with `ip` as the second opinion.
-//! They need root, and fail without.
+//! Tests of this wing on the running kernel. Each test has its own network namespaces and compares
+//! the results with `ip`. The tests need root and fail without it.
 
 use std::process::Command;
 use std::sync::mpsc;
@@ -14,7 +14,8 @@ use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
 use super::packet::{ETHERTYPE, Frame, Port};
 
-/// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and `host1`.
+/// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and
+/// `host1`.
 pub(crate) fn with_veths(test: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let worker = scope.spawn(|| {
@@ -26,8 +27,8 @@ pub(crate) fn with_veths(test: impl FnOnce() + Send) {
     });
 }
 
-/// A second namespace, which lives as long as what is returned.
-fn another() -> Netns {
+/// Creates another network namespace. It exists until the returned value is dropped.
+fn other_netns() -> Netns {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
@@ -49,7 +50,7 @@ pub(crate) fn index_of(name: &str) -> u32 {
 const SENSOR: Flags = Flags { up: true, promisc: true, allmulti: true, noarp: true };
 
 #[test]
-fn flags_are_set_and_taken_back_as_ip_sees_them() {
+fn set_flags_turns_flags_on_and_off() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -69,7 +70,7 @@ fn flags_are_set_and_taken_back_as_ip_sees_them() {
 }
 
 #[test]
-fn flags_are_added_and_the_others_stay() {
+fn add_flags_keeps_the_other_flags() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -85,7 +86,7 @@ fn flags_are_added_and_the_others_stay() {
 }
 
 #[test]
-fn a_driver_without_private_flags_has_none() {
+fn a_driver_without_private_flags_reports_none() {
     with_veths(|| {
         assert_eq!(ethtool::driver_info("host0").unwrap().private_flags, 0);
         assert_eq!(ethtool::private_flags("host0"), Ok(vec![]));
@@ -95,7 +96,7 @@ fn a_driver_without_private_flags_has_none() {
 }
 
 #[test]
-fn carrier_is_there_once_both_ends_are_up() {
+fn a_veth_has_carrier_once_both_ends_are_up() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -107,9 +108,9 @@ fn carrier_is_there_once_both_ends_are_up() {
 }
 
 #[test]
-fn a_link_moves_under_a_new_name_though_its_old_one_is_taken_there() {
+fn a_link_moves_under_a_new_name_if_its_old_name_is_in_use_there() {
     with_veths(|| {
-        let there = another();
+        let there = other_netns();
         there
             .inside(|| {
                 ip("link add host0 type veth peer name other");
@@ -122,8 +123,8 @@ fn a_link_moves_under_a_new_name_though_its_old_one_is_taken_there() {
         assert!(netlink.link(index).unwrap().is_none());
         there
             .inside(|| {
-                let names: Vec<Value> = ip("link").as_array().unwrap().clone();
-                assert_eq!(names.iter().filter(|link| link["ifname"] == "mon0").count(), 1);
+                let links: Vec<Value> = ip("link").as_array().unwrap().clone();
+                assert_eq!(links.iter().filter(|link| link["ifname"] == "mon0").count(), 1);
                 assert!(Netlink::open()?.links()?.iter().any(|link| link.name == "mon0"));
                 Ok(())
             })
@@ -132,7 +133,7 @@ fn a_link_moves_under_a_new_name_though_its_old_one_is_taken_there() {
 }
 
 #[test]
-fn mtu_name_and_altnames_are_read_as_ip_wrote_them() {
+fn mtu_name_and_altnames_match_the_output_of_ip() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -150,7 +151,7 @@ fn mtu_name_and_altnames_are_read_as_ip_wrote_them() {
 }
 
 #[test]
-fn a_sysctl_is_written_inside_and_nowhere_else() {
+fn a_sysctl_is_written_only_in_the_current_netns() {
     with_veths(|| {
         let disabled = || {
             std::fs::read_to_string(
@@ -161,7 +162,7 @@ fn a_sysctl_is_written_inside_and_nowhere_else() {
         if let Ok(value) = disabled() {
             assert_eq!(value.trim(), "1");
         }
-        another()
+        other_netns()
             .inside(|| {
                 assert!(disabled().is_err(), "there is no host0 in the other namespace");
                 Ok(())
@@ -171,20 +172,20 @@ fn a_sysctl_is_written_inside_and_nowhere_else() {
 }
 
 #[test]
-fn receive_merging_is_off_afterwards() {
+fn disable_receive_merging_works_on_a_veth_and_names_a_missing_interface() {
     with_veths(|| {
-        ethtool::no_receive_merging("host0").unwrap();
-        let error = ethtool::no_receive_merging("none0").unwrap_err().line();
+        ethtool::disable_receive_merging("host0").unwrap();
+        let error = ethtool::disable_receive_merging("none0").unwrap_err().line();
         assert_eq!(error, "cannot turn off LRO and GRO of none0: No such device");
     });
 }
 
 #[test]
-fn loopback_comes_up_in_the_namespace_of_a_process() {
+fn loopback_up_brings_lo_up_in_the_netns_of_a_process() {
     let mut child = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
     let pid = child.id() as i32;
     let path = format!("/proc/{pid}/ns/net");
-    // unshare(1) needs a moment to get there; the test's own bound is ten seconds.
+    // Waits until unshare(1) has created its namespace, up to ten seconds.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while is_host_netns(path.as_ref()).unwrap() {
         assert!(std::time::Instant::now() < deadline, "unshare -n did not unshare");
@@ -207,28 +208,28 @@ fn ethernet(ethertype: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn frames_of_one_type_are_seen_with_their_tag_beside_them() {
+fn a_port_receives_only_its_ethertype_and_reports_vlan_tags() {
     with_veths(|| {
         ip("link set host0 up");
         ip("link set host1 up");
         let (from, to) =
             (Port::open(index_of("host0")).unwrap(), Port::open(index_of("host1")).unwrap());
-        let ours = ETHERTYPE.to_be_bytes();
-        let plain = ethernet(&ours, b"plain");
-        let tag = [&[0x81, 0x00, 0x00, 0x64], &ours[..]].concat();
-        for frame in [&ethernet(&[0x08, 0x00], b"another's"), &plain, &ethernet(&tag, b"tagged")] {
+        let ethertype = ETHERTYPE.to_be_bytes();
+        let plain = ethernet(&ethertype, b"plain");
+        let tag = [&[0x81, 0x00, 0x00, 0x64], &ethertype[..]].concat();
+        for frame in [&ethernet(&[0x08, 0x00], b"other"), &plain, &ethernet(&tag, b"tagged")] {
             from.send(frame).unwrap();
         }
-        // A veth delivers on the sender's CPU, but not before the sender gives that up.
+        // A veth delivers frames on the sender's CPU, but only after the sender yields it.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let mut seen = Vec::new();
-        while seen.len() < 2 && std::time::Instant::now() < deadline {
-            seen.extend(to.receive().unwrap());
+        let mut received = Vec::new();
+        while received.len() < 2 && std::time::Instant::now() < deadline {
+            received.extend(to.receive().unwrap());
         }
-        assert_eq!(seen[0], Frame { bytes: plain, tagged: false });
+        assert_eq!(received[0], Frame { bytes: plain, tagged: false });
         assert_eq!(
-            (seen[1].tagged, &seen[1].bytes[..20]),
-            (true, &ethernet(&ours, b"tagged")[..20])
+            (received[1].tagged, &received[1].bytes[..20]),
+            (true, &ethernet(&ethertype, b"tagged")[..20])
         );
         assert_eq!(to.receive(), Ok(None));
 
@@ -239,15 +240,15 @@ fn frames_of_one_type_are_seen_with_their_tag_beside_them() {
 }
 
 #[test]
-fn a_new_namespace_is_another_and_empty() {
+fn a_new_netns_differs_from_the_current_one_and_has_no_link_up() {
     let there = Netns::create().unwrap();
     assert_ne!(there.id, Netns::own().unwrap().id);
-    let names = there.inside(|| Netlink::open()?.links()).unwrap();
-    assert!(names.iter().all(|link| !link.flags.up), "{names:?}");
+    let links = there.inside(|| Netlink::open()?.links()).unwrap();
+    assert!(links.iter().all(|link| !link.flags.up), "{links:?}");
 }
 
 #[test]
-fn an_address_is_seen() {
+fn has_address_finds_an_address_of_that_link_only() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -258,42 +259,45 @@ fn an_address_is_seen() {
     });
 }
 
-/// Engines mount a namespace (`ip netns` does as well), and an alias or a name there may be of any bytes.
+/// Engines and `ip netns` bind-mount network namespaces.
 #[test]
-fn a_mounted_one_with_an_alias_of_any_bytes_in_a_netns() {
-    use std::os::unix::ffi::OsStrExt;
+fn a_bind_mounted_netns_can_be_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("netns");
-    std::fs::write(&place, "").unwrap();
+    let mount_point = folder.path().join("netns");
+    std::fs::write(&mount_point, "").unwrap();
     let mut holder = Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
-    let its = format!("/proc/{}/ns/net", holder.id());
-    let other = || {
-        std::fs::read_link(&its)
+    let holder_netns = format!("/proc/{}/ns/net", holder.id());
+    let unshared = || {
+        std::fs::read_link(&holder_netns)
             .is_ok_and(|it| it != std::fs::read_link("/proc/self/ns/net").unwrap())
     };
-    while !other() {
+    while !unshared() {
         thread::yield_now();
     }
-    let mount = |what: &str, arguments: &[&std::ffi::OsStr]| {
-        assert!(Command::new(what).args(arguments).status().unwrap().success(), "{what}");
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program}");
     };
-    mount("mount", &["--bind".as_ref(), its.as_ref(), place.as_ref()]);
-    let by_mount = Netns::open(&place).map(|netns| netns.id);
-    let by_process = Netns::open(its.as_ref()).map(|netns| netns.id);
-    mount("umount", &[place.as_ref()]);
+    run("mount", &["--bind".as_ref(), holder_netns.as_ref(), mount_point.as_ref()]);
+    let by_mount = Netns::open(&mount_point).map(|netns| netns.id);
+    let by_process = Netns::open(holder_netns.as_ref()).map(|netns| netns.id);
+    run("umount", &[mount_point.as_ref()]);
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert_eq!(by_mount.unwrap(), by_process.unwrap());
-    Netns::open(&place).unwrap_err();
+    Netns::open(&mount_point).unwrap_err();
+}
 
+#[test]
+fn an_alias_that_is_not_utf_8_hides_no_link() {
+    use std::os::unix::ffi::OsStrExt;
     with_veths(|| {
         let alias = std::ffi::OsStr::from_bytes(b"\xff");
-        let words = ["link", "set", "host0", "alias"].map(std::ffi::OsStr::new);
-        assert!(Command::new("ip").args(words).arg(alias).status().unwrap().success());
+        let arguments = ["link", "set", "host0", "alias"].map(std::ffi::OsStr::new);
+        assert!(Command::new("ip").args(arguments).arg(alias).status().unwrap().success());
         let link = Netlink::open().unwrap().link(index_of("host1")).unwrap().unwrap();
         assert_eq!(link.name, "host1");
         let all = Netlink::open().unwrap().links().unwrap();
-        let marked = all.iter().find(|link| link.alias == "\u{fffd}").unwrap();
-        assert_eq!(marked.name, "host0");
+        let aliased = all.iter().find(|link| link.alias == "\u{fffd}").unwrap();
+        assert_eq!(aliased.name, "host0");
     });
 }

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept of a free VF's netdev, to be found so again.
+/// The settings of a free VF's netdev. The claim records them, and the release restores them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetdevSettings {
     pub name: String,
     pub altnames: Vec<String>,
-    /// Empty: none.
+    /// Empty: no alias.
     pub alias: String,
     pub mtu: u32,
-    /// Packets.
+    /// In packets.
     pub txqueuelen: u32,
     pub qdisc: String,
-    /// The offloads that are asked for, `ETHTOOL_GFEATURES`. Empty: there are none to ask for.
+    /// The requested offloads (`ETHTOOL_GFEATURES`). Empty: the driver offers none.
     pub features: Vec<u32>,
 }

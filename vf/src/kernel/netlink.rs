@@ -1,4 +1,4 @@
-//! rtnetlink: links as they are, and the few changes runvf makes to them.
+//! rtnetlink: reads links and VF settings, and changes them.
 
 mod link;
 mod socket;
@@ -18,8 +18,8 @@ use nix::errno::Errno;
 
 pub(crate) use self::link::{Flags, Link};
 use self::socket::{LinkEventSocket, Request, Socket};
-pub(crate) use self::vf::VfCounts;
-use self::vf::{counts, settings, vf_info};
+pub(crate) use self::vf::VfCounters;
+use self::vf::{parse_counters, parse_settings, vf_info};
 use crate::error::Error;
 use crate::kernel::error::KernelError;
 use crate::kernel::error::NetlinkError;
@@ -29,7 +29,7 @@ use crate::kernel::vf_settings::{Change, Settings};
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 
-/// By the VFs' indices.
+/// The settings of a PF's VFs, by VF index.
 pub(crate) type VfSettings = BTreeMap<u32, Settings>;
 
 /// A route netlink socket in the network namespace of the thread that opened it.
@@ -39,82 +39,85 @@ pub(crate) struct Netlink {
 
 impl Netlink {
     /// # Errors
-    /// [`KernelError::Link`] when there is no socket to be had.
+    /// [`KernelError::Link`] when the socket cannot be opened.
     pub(crate) fn open() -> Result<Self, Error> {
-        Socket::open().map(|socket| Self { socket }).map_err(no_socket)
+        Socket::open().map(|socket| Self { socket }).map_err(socket_error)
     }
 
-    fn change(&self, point: &'static str, message: LinkMessage) -> Result<(), NetlinkError> {
-        self.socket.ask(point, RouteNetlinkMessage::SetLink(message), Request::Set, |_| {})
+    fn set_link(&self, point: &'static str, message: LinkMessage) -> Result<(), NetlinkError> {
+        self.socket.request(point, RouteNetlinkMessage::SetLink(message), Request::Set, |_| {})
     }
 
-    fn look(
+    fn get_links(
         &self,
         point: &'static str,
         message: LinkMessage,
-        how: Request,
+        kind: Request,
     ) -> Result<Vec<Link>, NetlinkError> {
         let mut found = Vec::new();
-        self.socket.ask(point, RouteNetlinkMessage::GetLink(message), how, |answer| {
+        self.socket.request(point, RouteNetlinkMessage::GetLink(message), kind, |answer| {
             found.extend(answer.is(RTM_NEWLINK).then(|| Link::parse(&answer.body)).flatten());
         })?;
         Ok(found)
     }
 
-    /// The link with this index; `None` when there is none (any more).
+    /// Returns the link with this index, or `None` when it does not exist (any more).
     pub(crate) fn link(&self, ifindex: u32) -> Result<Option<Link>, Error> {
-        match self.look("read-link", addressed(ifindex), Request::Get) {
+        match self.get_links("read-link", link_message(ifindex), Request::Get) {
             Ok(found) => Ok(found.into_iter().next()),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
             Err(source) => Err(Error::Kernel(KernelError::Link {
-                action: "look at",
+                action: "read",
                 object: format!("link {ifindex}"),
                 source,
             })),
         }
     }
 
-    /// Every link of the namespace. Without VF information: that costs milliseconds a VF under RTNL on some NICs.
+    /// Returns every link of the network namespace. The answer has no VF information, because on
+    /// some NICs the kernel holds RTNL for milliseconds per VF to collect it.
     pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
-        let all = self.look("read-links", LinkMessage::default(), Request::Dump);
-        all.map_err(|source| {
+        let links = self.get_links("read-links", LinkMessage::default(), Request::Dump);
+        links.map_err(|source| {
             Error::Kernel(KernelError::Link { action: "list", object: "links".to_owned(), source })
         })
     }
 
-    /// The link of a PCI function, if it is in this namespace.
-    pub(crate) fn link_of(&self, pci: &str) -> Result<Option<Link>, Error> {
+    /// Returns the link of a PCI function, if it is in this network namespace.
+    pub(crate) fn link_by_pci(&self, pci: &str) -> Result<Option<Link>, Error> {
         Ok(self.links()?.into_iter().find(|link| link.parent.as_deref() == Some(pci)))
     }
 
-    /// What the PF says of its VFs, by their indices. A VF that its driver cannot ask just now (i40e and ice during a reset) is
-    /// missing from the kernel's answer, so a place in the list is no index.
+    /// Returns the settings that the PF reports for its VFs. The kernel's answer omits a VF that
+    /// the PF driver cannot query (i40e and ice during a reset), so the position in the answer is
+    /// not the VF index.
     pub(crate) fn vf_settings(&self, pf: &str, pf_ifindex: u32) -> Result<VfSettings, Error> {
-        let gone = || no_vfs(pf, NetlinkError::Refused(Errno::ENODEV));
-        self.pf(pf, pf_ifindex)?.map(|(_, settings)| settings).ok_or_else(gone)
+        let missing = || vf_read_error(pf, NetlinkError::Refused(Errno::ENODEV));
+        self.pf_with_vfs(pf, pf_ifindex)?.map(|(_, settings)| settings).ok_or_else(missing)
     }
 
-    /// The same, with the PF's own link; `None` when it is gone.
-    pub(crate) fn pf(
+    /// As [`Netlink::vf_settings`], with the link of the PF. `None` when the PF does not exist.
+    pub(crate) fn pf_with_vfs(
         &self,
         pf: &str,
         pf_ifindex: u32,
     ) -> Result<Option<(Link, VfSettings)>, Error> {
         let masks = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
         let found = self.vf_infos(pf, pf_ifindex, masks)?;
-        Ok(found.map(|(link, infos)| (link, infos.iter().filter_map(settings).collect())))
+        Ok(found.map(|(link, infos)| (link, infos.iter().filter_map(parse_settings).collect())))
     }
 
-    /// What the PF has counted of its VFs. Asks the card's firmware on some NICs.
-    pub(crate) fn vf_counts(
+    /// Returns the counters that the PF keeps for its VFs. On some NICs the driver asks the
+    /// firmware for them.
+    pub(crate) fn vf_counters(
         &self,
         pf: &str,
         pf_ifindex: u32,
-    ) -> Result<BTreeMap<u32, VfCounts>, Error> {
+    ) -> Result<BTreeMap<u32, VfCounters>, Error> {
         let found = self.vf_infos(pf, pf_ifindex, vec![LinkExtentMask::Vf])?;
-        let gone = || no_vfs(pf, NetlinkError::Refused(Errno::ENODEV));
-        let (_, infos) = found.ok_or_else(gone)?;
-        Ok(infos.iter().filter_map(counts).collect())
+        let missing = || vf_read_error(pf, NetlinkError::Refused(Errno::ENODEV));
+        let (_, infos) = found.ok_or_else(missing)?;
+        Ok(infos.iter().filter_map(parse_counters).collect())
     }
 
     fn vf_infos(
@@ -123,19 +126,20 @@ impl Netlink {
         pf_ifindex: u32,
         masks: Vec<LinkExtentMask>,
     ) -> Result<Option<(Link, Vec<LinkVfInfo>)>, Error> {
-        let mut message = addressed(pf_ifindex);
+        let mut message = link_message(pf_ifindex);
         message.attributes.push(LinkAttribute::ExtMask(masks));
         let mut found = None;
         let request = RouteNetlinkMessage::GetLink(message);
-        let asked = self.socket.ask("read-vfs", request, Request::Get, |answer| {
-            found = Link::parse(&answer.body).map(|link| (link, answer.whole()));
+        let result = self.socket.request("read-vfs", request, Request::Get, |answer| {
+            found = Link::parse(&answer.body).map(|link| (link, answer.parse()));
         });
-        match asked {
+        match result {
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => return Ok(None),
-            asked => asked.map_err(|source| no_vfs(pf, source))?,
+            result => result.map_err(|source| vf_read_error(pf, source))?,
         }
         let Some((link, message)) = found else { return Ok(None) };
-        let RouteNetlinkMessage::NewLink(message) = message.map_err(|source| no_vfs(pf, source))?
+        let RouteNetlinkMessage::NewLink(message) =
+            message.map_err(|source| vf_read_error(pf, source))?
         else {
             return Ok(None);
         };
@@ -146,8 +150,9 @@ impl Netlink {
         Ok(Some((link, infos.unwrap_or_default())))
     }
 
-    /// Sends the changes in one message. The kernel (`do_setvfinfo`, `net/core/rtnetlink.c`) stops at the first it cannot
-    /// do and leaves what it has done: read back, whatever this returns.
+    /// Sends the changes to a VF in one message. The kernel (`do_setvfinfo`,
+    /// `net/core/rtnetlink.c`) stops at the first change that fails and keeps the changes before
+    /// it, so the caller must read the settings back, also after an error.
     pub(crate) fn set_vf(
         &self,
         pf_ifindex: u32,
@@ -155,64 +160,65 @@ impl Netlink {
         changes: &[Change],
     ) -> Result<(), NetlinkError> {
         let infos = changes.iter().map(|change| vf_info(vf_index, change)).collect();
-        let mut message = addressed(pf_ifindex);
+        let mut message = link_message(pf_ifindex);
         message.attributes.push(LinkAttribute::VfInfoList(vec![LinkVfInfo(infos)]));
-        self.change("vf-set", message)
+        self.set_link("vf-set", message)
     }
 
-    /// Moves a link and renames it on the way: in one message, so that its old name need not be free at its goal.
+    /// Moves a link to another network namespace and renames it, in one message: so its old name
+    /// may be in use there.
     pub(crate) fn move_to(
         &self,
         ifindex: u32,
         netns: BorrowedFd<'_>,
         name: &str,
     ) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        self.change("move", message)
+        self.set_link("move", message)
     }
 
     pub(crate) fn rename(&self, ifindex: u32, name: &str) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        self.change("rename", message)
+        self.set_link("rename", message)
     }
 
     pub(crate) fn set_mtu(&self, ifindex: u32, mtu: u32) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.attributes.push(LinkAttribute::Mtu(mtu));
-        self.change("mtu", message)
+        self.set_link("mtu", message)
     }
 
     pub(crate) fn set_alias(&self, ifindex: u32, alias: &str) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
-        self.change("alias", message)
+        self.set_link("alias", message)
     }
 
     pub(crate) fn set_txqueuelen(&self, ifindex: u32, length: u32) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.attributes.push(LinkAttribute::TxQueueLen(length));
-        self.change("txqueuelen", message)
+        self.set_link("txqueuelen", message)
     }
 
-    /// Whether a link has an IP address of any family.
+    /// Whether a link has an address of any family. `false` when the link does not exist.
     pub(crate) fn has_address(&self, ifindex: u32) -> Result<bool, Error> {
         let mut message = AddressMessage::default();
         message.header.index = ifindex;
         let mut found = false;
-        let asked = self.socket.ask(
+        let result = self.socket.request(
             "read-addresses",
             RouteNetlinkMessage::GetAddress(message),
             Request::Dump,
             |answer| {
-                // `struct ifaddrmsg`: its last field is the link's index.
-                let index = answer.body.get(4..8) == Some(&ifindex.to_ne_bytes());
-                found |= answer.is(RTM_NEWADDR) && index;
+                // The last field of `struct ifaddrmsg` is the link's index.
+                let same_link = answer.body.get(4..8) == Some(&ifindex.to_ne_bytes());
+                found |= answer.is(RTM_NEWADDR) && same_link;
             },
         );
-        match asked {
+        match result {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(false),
             Err(source) => Err(Error::Kernel(KernelError::Link {
@@ -223,56 +229,57 @@ impl Netlink {
         }
     }
 
-    /// Sets those of the flags that are on, and touches no other.
+    /// Turns on the flags that are `true` in `flags`, and changes no other flag.
     pub(crate) fn add_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
-        for (on, flag) in [
+        let mut message = link_message(ifindex);
+        for (wanted, flag) in [
             (flags.up, LinkFlags::Up),
             (flags.promisc, LinkFlags::Promisc),
             (flags.allmulti, LinkFlags::Allmulti),
             (flags.noarp, LinkFlags::Noarp),
         ] {
-            message.header.change_mask.set(flag, on);
-            message.header.flags.set(flag, on);
+            message.header.change_mask.set(flag, wanted);
+            message.header.flags.set(flag, wanted);
         }
-        self.change("add-flags", message)
+        self.set_link("add-flags", message)
     }
 
-    /// Sets all four flags at once and touches no other.
+    /// Turns each of the four flags on or off, in one message, and changes no other flag.
     pub(crate) fn set_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
-        let mut message = addressed(ifindex);
+        let mut message = link_message(ifindex);
         message.header.change_mask =
             LinkFlags::Up | LinkFlags::Promisc | LinkFlags::Allmulti | LinkFlags::Noarp;
         message.header.flags.set(LinkFlags::Up, flags.up);
         message.header.flags.set(LinkFlags::Promisc, flags.promisc);
         message.header.flags.set(LinkFlags::Allmulti, flags.allmulti);
         message.header.flags.set(LinkFlags::Noarp, flags.noarp);
-        self.change("flags", message)
+        self.set_link("flags", message)
     }
 }
 
-/// What happens to links from now on, in the namespace of the calling thread.
+/// Events for all links of the network namespace of the calling thread, from the call of
+/// [`LinkEvents::open`] on.
 pub(crate) struct LinkEvents(LinkEventSocket);
 
 impl LinkEvents {
     /// # Errors
     /// As [`Netlink::open`].
     pub(crate) fn open() -> Result<Self, Error> {
-        LinkEventSocket::open().map(Self).map_err(no_socket)
+        LinkEventSocket::open().map(Self).map_err(socket_error)
     }
 
-    /// Waits for the next one, and no longer than until `deadline`.
+    /// Waits for the next event, but not beyond `deadline`.
     pub(crate) fn wait(&self, deadline: Instant) {
         self.0.wait(deadline);
     }
 }
 
-fn no_vfs(pf: &str, source: NetlinkError) -> Error {
+fn vf_read_error(pf: &str, source: NetlinkError) -> Error {
     Error::Kernel(KernelError::Link { action: "read the VFs of PF", object: pf.to_owned(), source })
 }
 
-fn no_socket(error: io::Error) -> Error {
-    let source = NetlinkError::Broken(error.to_string());
+fn socket_error(error: io::Error) -> Error {
+    let source = NetlinkError::Transport(error.to_string());
     Error::Kernel(KernelError::Link {
         action: "open",
         object: "a netlink socket".to_owned(),
@@ -280,7 +287,7 @@ fn no_socket(error: io::Error) -> Error {
     })
 }
 
-fn addressed(ifindex: u32) -> LinkMessage {
+fn link_message(ifindex: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;
     message

@@ -1,4 +1,4 @@
-//! Network namespaces: which one, and work inside another one.
+//! Network namespaces: identify them, open them, and run code inside them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -20,24 +20,27 @@ use crate::kernel::error::KernelError;
 use crate::kernel::error::errno_of;
 use crate::kernel::netlink::{Flags, Netlink};
 
-/// Names a namespace for as long as it lives: device and inode on nsfs (`namespaces(7)`).
+/// The device and inode number of a namespace on nsfs (`namespaces(7)`). Unique only while the
+/// namespace exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NetnsId {
     pub dev: u64,
     pub ino: u64,
 }
 
-/// The calling thread's.
-const OWN: &str = "/proc/thread-self/ns/net";
+/// The network namespace of the calling thread.
+const OWN_NETNS: &str = "/proc/thread-self/ns/net";
 
 impl NetnsId {
+    /// Identifies the network namespace of the calling thread.
     pub(crate) fn own() -> Result<Self, Error> {
-        let metadata = fs::metadata(OWN).map_err(Error::file("look at", OWN))?;
+        let metadata = fs::metadata(OWN_NETNS).map_err(Error::file("inspect", OWN_NETNS))?;
         Ok(Self { dev: metadata.dev(), ino: metadata.ino() })
     }
 }
 
-/// A namespace in a record. Its [`NetnsId`] says where to look for it first; only its cookie names it after it has gone as well.
+/// A network namespace as claims record it. The [`NetnsId`] finds it quickly; only the cookie
+/// identifies it for sure, because a later namespace can have the same [`NetnsId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetnsRecord {
     #[serde(flatten)]
@@ -48,15 +51,15 @@ pub struct NetnsRecord {
 /// `include/uapi/asm-generic/socket.h`
 const SO_NETNS_COOKIE: i32 = 71;
 
-/// The number of the calling thread's namespace, which no other has had or will have until the next boot
-/// (`SO_NETNS_COOKIE`, Linux 5.14; an inode number is used again).
+/// Returns the cookie of the calling thread's network namespace (`SO_NETNS_COOKIE`, Linux 5.14). It
+/// is unique until the next boot, whereas the kernel reuses inode numbers.
 ///
 /// # Errors
-/// [`KernelError::Call`] when the kernel has no such number.
+/// [`KernelError::Call`] when the kernel does not support network namespace cookies.
 pub(crate) fn cookie() -> Result<u64, Error> {
     let failed = |source| {
         Error::Kernel(KernelError::Call {
-            action: "tell network namespaces apart (Linux 5.14)",
+            action: "read the cookie of a network namespace (needs Linux 5.14)",
             source,
         })
     };
@@ -64,8 +67,8 @@ pub(crate) fn cookie() -> Result<u64, Error> {
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).map_err(failed)?;
     let mut cookie = 0_u64;
     let mut size = 8;
-    // SAFETY: the option is a u64, and `size` says that there is room for one; both outlive the call.
-    let got = unsafe {
+    // SAFETY: the option is a u64, and `size` is the size of a u64; both outlive the call.
+    let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
@@ -74,11 +77,11 @@ pub(crate) fn cookie() -> Result<u64, Error> {
             &raw mut size,
         )
     };
-    Errno::result(got).map_err(failed)?;
+    Errno::result(result).map_err(failed)?;
     Ok(cookie)
 }
 
-/// An open network namespace. It lives at least as long as this does.
+/// An open network namespace. It exists at least as long as this value.
 #[derive(Debug)]
 pub(crate) struct Netns {
     file: File,
@@ -86,29 +89,39 @@ pub(crate) struct Netns {
 }
 
 impl Netns {
+    /// Opens the network namespace at `path`: `/proc/PID/ns/net` or a bind mount.
+    ///
+    /// # Errors
+    /// [`KernelError::File`] when there is no network namespace at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = Error::file("open network namespace", path);
-        // Something else may be there by now, and opening some files does something: a FIFO waits for a writer, a watchdog starts.
+        // O_PATH, because another file may be at this path by now, and opening some files has
+        // effects: a FIFO waits for a writer, a watchdog starts.
         let mut options = OpenOptions::new();
-        let place = options.read(true).custom_flags(libc::O_PATH).open(path).map_err(&failed)?;
-        let here = format!("/proc/self/fd/{}", place.as_raw_fd());
-        // By its name, which only the kernel gives (`ns_dname`, `fs/nsfs.c`), paths having slashes. A mounted one has its mount's. To ask for
-        // the file system is no way for what a process has put into its `/proc`: it may mean to ask a server that does not answer.
-        let name = fs::read_link(&here).map_err(&failed)?;
-        let named = name.to_string_lossy().starts_with("net:[");
-        let mounted = || fstatfs(&place).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
-        if !named && (path.starts_with("/proc") || !mounted()) {
-            return Err(failed(io::Error::other("it is no network namespace")));
+        let handle = options.read(true).custom_flags(libc::O_PATH).open(path).map_err(&failed)?;
+        let fd_link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        // A namespace has a link text that only the kernel assigns (`ns_dname`, `fs/nsfs.c`): it
+        // contains no slash, so it is never a path. A bind-mounted namespace has the path of its
+        // mount, so its file system is checked instead. The file system is not checked below
+        // `/proc`: a file there (`/proc/PID/fd/N`) may belong to a FUSE server, and fstatfs(2)
+        // would wait for its answer.
+        let name = fs::read_link(&fd_link).map_err(&failed)?;
+        let has_netns_name = name.to_string_lossy().starts_with("net:[");
+        let is_on_nsfs =
+            || fstatfs(&handle).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
+        if !has_netns_name && (path.starts_with("/proc") || !is_on_nsfs()) {
+            return Err(failed(io::Error::other("not a network namespace")));
         }
-        let file = File::open(here).map_err(&failed)?;
+        let file = File::open(fd_link).map_err(&failed)?;
         let metadata = file.metadata().map_err(&failed)?;
         Ok(Self { file, id: NetnsId { dev: metadata.dev(), ino: metadata.ino() } })
     }
 
-    /// A new one. It has no process and no name, so that it is gone with whoever holds it, and its interfaces are the host's again.
+    /// Creates a network namespace without a process or a name. It ends when its last file
+    /// descriptor is closed; the kernel then moves its physical netdevs back to the host netns.
     pub(crate) fn create() -> Result<Self, Error> {
-        let action = "make a network namespace";
-        apart(action, || {
+        let action = "create a network namespace";
+        on_own_thread(action, || {
             fault::point("make-netns")
                 .and_then(|()| unshare(CloneFlags::CLONE_NEWNET))
                 .map_err(|source| Error::Kernel(KernelError::Call { action, source }))?;
@@ -121,18 +134,18 @@ impl Netns {
     }
 
     pub(crate) fn own() -> Result<Self, Error> {
-        Self::open(Path::new(OWN))
+        Self::open(Path::new(OWN_NETNS))
     }
 
-    /// Does the work on a thread of its own inside the namespace: only a thread that ends can be trusted to be out of it
-    /// again.
+    /// Runs `work` inside the namespace, on a thread of its own: the thread ends afterwards, so no
+    /// thread of this process can stay in the namespace.
     pub(crate) fn inside<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
         let namespace = self.file.as_fd();
         let action = "enter a network namespace";
-        apart(action, move || {
+        on_own_thread(action, move || {
             fault::point("enter-netns")
                 .and_then(|()| setns(namespace, CloneFlags::CLONE_NEWNET))
                 .map_err(|source| Error::Kernel(KernelError::Call { action, source }))?;
@@ -141,8 +154,8 @@ impl Netns {
     }
 }
 
-/// Does the work on a thread of its own. There may be none to be had: `action` is what cannot be done then.
-fn apart<T: Send>(
+/// Runs `work` on a new thread. If the thread cannot be created, the error names `action`.
+fn on_own_thread<T: Send>(
     action: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
@@ -160,33 +173,35 @@ impl AsFd for Netns {
     }
 }
 
-/// Whether `path` is the network namespace of the caller, where the PFs are.
+/// Whether `path` is the network namespace of the caller, which is the one with the PFs.
 ///
 /// # Errors
-/// [`KernelError::File`] when there is no namespace at `path`.
+/// [`KernelError::File`] when there is no network namespace at `path`.
 pub fn is_host_netns(path: &Path) -> Result<bool, Error> {
     Ok(Netns::open(path)?.id == NetnsId::own()?)
 }
 
-/// Brings `lo` up in the network namespace of `pid`, which is what runc does for a namespace it has made.
+/// Brings `lo` up in the network namespace of `pid`, as runc does for each network namespace that
+/// it creates.
 ///
 /// # Errors
 /// [`KernelError::File`] when the process is gone, [`KernelError::Link`] when the kernel refuses.
 pub fn loopback_up(pid: i32) -> Result<(), Error> {
-    /// `LOOPBACK_IFINDEX`, `include/net/net_namespace.h`: the same in every namespace.
-    const LOOPBACK: u32 = 1;
+    /// `LOOPBACK_IFINDEX`, `include/net/net_namespace.h`: the ifindex of `lo` in every network
+    /// namespace.
+    const LOOPBACK_IFINDEX: u32 = 1;
     Netns::open(Path::new(&format!("/proc/{pid}/ns/net")))?.inside(|| {
         let up = Flags { up: true, ..Flags::default() };
-        Netlink::open()?.set_flags(LOOPBACK, up).map_err(|source| {
+        Netlink::open()?.set_flags(LOOPBACK_IFINDEX, up).map_err(|source| {
             Error::Kernel(KernelError::Link { action: "bring up", object: "lo".to_owned(), source })
         })
     })
 }
 
-/// Writes a sysctl of one interface. `/proc/sys/net` shows the namespace of the thread that opens it
-/// (`net/sysctl_net.c`), so this belongs into [`Netns::inside`].
+/// Writes an IPv6 sysctl of one interface. `/proc/sys/net` shows the network namespace of the
+/// thread that opens it (`net/sysctl_net.c`), so call this inside [`Netns::inside`].
 ///
-/// A kernel without IPv6 has no such file; there is no chatter to suppress then.
+/// Succeeds if the kernel has no such file, because a kernel without IPv6 sends no IPv6 packets.
 pub(crate) fn set_ipv6_sysctl(interface: &str, name: &str, value: &str) -> Result<(), Error> {
     let path = Path::new("/proc/sys/net/ipv6/conf").join(interface).join(name);
     fault::point("ipv6-sysctl").map_err(Error::errno("write", &path))?;

@@ -1,17 +1,19 @@
-//! Files of `/proc` and `/sys`, of which the kernel tells no size: all of one in one read(2).
+//! Reads small files of `/proc` and `/sys` with one read(2), because the kernel reports no size for
+//! them.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// A page, which is the most that an attribute of sysfs holds.
-const PAGE: usize = 4096;
+/// The maximum size of a sysfs attribute, in bytes: one page.
+const PAGE_SIZE: usize = 4096;
 
-/// The text of a file that is smaller than a page. `fs::read_to_string` would begin with 32 bytes, and double them.
+/// Returns the text of a file that is smaller than a page. `fs::read_to_string` would need several
+/// reads, because it starts with a buffer of 32 bytes and doubles it.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let mut page = [0; PAGE];
+    let mut page = [0; PAGE_SIZE];
     let length = File::open(path)?.read(&mut page)?;
-    // A process may have given itself a name that is no UTF-8.
+    // `/proc/PID/stat` contains the process name, which need not be UTF-8.
     Ok(String::from_utf8_lossy(&page[..length]).into_owned())
 }
 
@@ -20,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_file_is_read_whole() {
+    fn read_returns_the_whole_file() {
         let stat = read(Path::new("/proc/self/stat")).unwrap();
         assert!(stat.ends_with('\n') && stat.split(' ').count() > 40, "{stat}");
         assert_eq!(read(Path::new("/nope")).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -1,4 +1,5 @@
-//! A process, named so that its pid may be used again without harm.
+//! Processes, identified by pid and start time, so that a reused pid is not mistaken for the
+//! earlier process.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +13,8 @@ use crate::fault;
 use crate::kernel::error::KernelError;
 use crate::kernel::proc_file;
 
-/// A pid and when that process started, in clock ticks since boot (field 22 of `proc_pid_stat(5)`).
+/// A pid and the start time of its process, in clock ticks since boot (field 22 of
+/// `proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     pub pid: i32,
@@ -20,22 +22,24 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// `None`: there is no such process, or it has ended and only waits to be reaped. One whose first thread has ended while others
-    /// run has not.
+    /// Identifies the process that has this pid now. `None`: there is no such process, or it is a
+    /// zombie. A process whose first thread has ended is alive while its other threads run.
     pub fn of(pid: i32) -> Option<Self> {
-        Self::on(Path::new("/"), pid).ok().flatten()
+        Self::read(Path::new("/"), pid).ok().flatten()
     }
 
-    /// As [`ProcessId::of`], on the machine whose root is this folder. An error: nobody knows.
-    fn on(root: &Path, pid: i32) -> io::Result<Option<Self>> {
+    /// As [`ProcessId::of`], with `/proc` below `root`. An error means that it is unknown whether
+    /// the process exists.
+    fn read(root: &Path, pid: i32) -> io::Result<Option<Self>> {
         let stat = match proc_file::read(&root.join(format!("proc/{pid}/stat"))) {
-            // It may also end between the two calls it takes to read that.
+            // ENOENT; or ESRCH if the process ends between open(2) and read(2).
             Err(error) if is_absence(&error) => return Ok(None),
             stat => stat?,
         };
         Ok(start_time(&stat).map(|start_time| Self { pid, start_time }))
     }
 
+    /// Identifies the calling process.
     pub fn own() -> Option<Self> {
         Self::of(i32::try_from(std::process::id()).ok()?)
     }
@@ -44,63 +48,69 @@ impl ProcessId {
         self.is_alive_on(Path::new("/"))
     }
 
-    /// Whoever cannot be looked at (no memory, no descriptor left) lives: a VF that is taken from a living container is worse than one that
-    /// stays with a dead one until somebody looks again.
+    /// Returns `true` also when `/proc` cannot be read (out of memory or descriptors): taking the
+    /// VF of a live container is worse than leaving it with a dead container until the next check.
     pub(crate) fn is_alive_on(self, root: &Path) -> bool {
-        Self::on(root, self.pid).map_or(true, |found| found == Some(self))
+        Self::read(root, self.pid).map_or(true, |found| found == Some(self))
     }
 
-    /// Sends SIGKILL. One that has ended is no error, and whoever has its pid now is not hit.
+    /// Sends SIGKILL. Succeeds if the process has ended already; a new process with the same pid
+    /// does not get the signal.
     ///
     /// # Errors
     /// [`KernelError::Call`] when the kernel refuses.
     pub(crate) fn kill(self) -> Result<(), Error> {
         let failed = |source| {
-            Error::Kernel(KernelError::Call { action: "stop a container whose VF is lost", source })
+            Error::Kernel(KernelError::Call { action: "kill a container that lost its VF", source })
         };
-        // The descriptor first: if the process found after that is the right one, the descriptor stands for it
-        // (`pidfd_open(2)`).
+        // The pidfd is opened before the start time is compared: if the start time matches, the
+        // pidfd refers to that same process (`pidfd_open(2)`).
         let pid = Pid::from_raw(self.pid).ok_or_else(|| failed(Errno::EINVAL))?;
-        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(()),
-            other => other.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error())))?,
+            result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error())))?,
         };
         if !self.is_alive() {
             return Ok(());
         }
         fault::point("kill").map_err(failed)?;
-        match pidfd_send_signal(&process, Signal::KILL) {
+        match pidfd_send_signal(&pidfd, Signal::KILL) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
-            other => other.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error()))),
+            result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error()))),
         }
     }
 }
 
-/// Whether a process is in the cgroup of another, or below it: that is how a container's processes are told, wherever they have gone.
-/// A cgroup at the root of its hierarchy tells nothing.
-pub(crate) fn is_with(init: i32, pid: i32) -> bool {
-    let of = |pid: i32| proc_file::read(Path::new(&format!("/proc/{pid}/cgroup")));
-    match (of(init), of(pid)) {
-        (Ok(all), Ok(one)) => is_below(&all, &one),
+/// Whether process `pid` is in the cgroup of process `init` or in a descendant of it. This finds a
+/// container's processes, also those that have moved to other namespaces. The root cgroup of a
+/// hierarchy is not considered, because it contains every process.
+pub(crate) fn is_in_cgroup_of(init: i32, pid: i32) -> bool {
+    let cgroups = |pid: i32| proc_file::read(Path::new(&format!("/proc/{pid}/cgroup")));
+    match (cgroups(init), cgroups(pid)) {
+        (Ok(ancestor), Ok(descendant)) => is_same_or_below(&ancestor, &descendant),
         _ => false,
     }
 }
 
-/// By `proc_pid_cgroup(5)`: a line for each hierarchy, with its number, its controllers and the path.
-fn is_below(whole: &str, part: &str) -> bool {
+/// Compares two texts of `/proc/PID/cgroup` (`proc_pid_cgroup(5)`): one line for each hierarchy,
+/// with its number, its controllers and the path.
+fn is_same_or_below(ancestor: &str, descendant: &str) -> bool {
     let paths = |text: &'_ str| {
         let lines = text.lines().filter_map(|line| line.rsplit_once(':'));
         lines.map(|(hierarchy, path)| (hierarchy.to_owned(), path.to_owned())).collect::<Vec<_>>()
     };
-    let part = paths(part);
-    paths(whole).into_iter().filter(|(_, path)| path != "/").any(|(hierarchy, path)| {
+    let descendant = paths(descendant);
+    paths(ancestor).into_iter().filter(|(_, path)| path != "/").any(|(hierarchy, path)| {
         let below = |found: &str| found == path || found.starts_with(&format!("{path}/"));
-        part.iter().any(|(of, found)| *of == hierarchy && below(found))
+        descendant.iter().any(|(other, found)| *other == hierarchy && below(found))
     })
 }
 
+/// The start time in a text of `/proc/PID/stat`. `None`: the process has ended, or the text is
+/// malformed.
 fn start_time(stat: &str) -> Option<u64> {
-    // The second field is the command's name in parentheses and may hold anything, closing parentheses included.
+    // The second field is the command name in parentheses. It may contain any character, including
+    // `)`.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?;
     let threads: u64 = fields.nth(16)?.parse().ok()?;
@@ -110,14 +120,16 @@ fn start_time(stat: &str) -> Option<u64> {
     fields.nth(1)?.parse().ok()
 }
 
-/// Changes at every boot.
+/// The id of this boot. It changes at every boot.
 ///
 /// # Errors
-/// When it cannot be read. Nothing may stand for it then: a claim with another one is of a boot that is over.
+/// [`KernelError::File`] when it cannot be read or is empty. There is no fallback value, because a
+/// claim with a different boot id counts as a claim of an earlier boot.
 pub(crate) fn boot_id() -> Result<String, Error> {
     boot_id_of(Path::new("/"))
 }
 
+/// As [`boot_id`], with `/proc` below `root`.
 pub(crate) fn boot_id_of(root: &Path) -> Result<String, Error> {
     let path = root.join("proc/sys/kernel/random/boot_id");
     let text = proc_file::read(&path).map_err(Error::file("read", &path))?;
@@ -127,7 +139,7 @@ pub(crate) fn boot_id_of(root: &Path) -> Result<String, Error> {
     }
 }
 
-/// Whether an error says that something is not there, and not that nobody could look.
+/// Whether an error means that the object does not exist, and not that it could not be read.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
@@ -140,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_full_of_parentheses_hides_nothing() {
+    fn a_process_name_may_contain_parentheses() {
         let stat = "7 (a) Z 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20 21";
         assert_eq!(start_time(stat), Some(4242));
         assert_eq!(start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20"), None);
@@ -153,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_lives_until_it_ends() {
+    fn a_process_is_alive_until_it_ends() {
         let own = ProcessId::own().unwrap();
         assert!(own.is_alive());
         assert!(!ProcessId { start_time: own.start_time + 1, ..own }.is_alive());
@@ -164,30 +176,30 @@ mod tests {
     }
 
     #[test]
-    fn whoever_cannot_be_looked_at_lives() {
+    fn a_process_counts_as_alive_if_proc_cannot_be_read() {
         let root = tempfile::tempdir().unwrap();
         let id = ProcessId { pid: 7, start_time: 1 };
         assert!(!id.is_alive_on(root.path()));
-        // To read a folder is refused.
+        // read(2) on a directory fails.
         std::fs::create_dir_all(root.path().join("proc/7/stat")).unwrap();
         assert!(id.is_alive_on(root.path()));
     }
 
     #[test]
-    fn a_process_is_with_those_in_its_cgroup_and_above() {
-        let whole = "0::/system.slice/docker-a.scope\n";
-        assert!(is_below(whole, "0::/system.slice/docker-a.scope\n"));
-        assert!(is_below(whole, "0::/system.slice/docker-a.scope/nested\n"));
-        assert!(!is_below(whole, "0::/system.slice/docker-ab.scope\n"));
-        assert!(!is_below(whole, "0::/system.slice\n"));
-        assert!(!is_below("0::/\n", "0::/\n"));
+    fn a_process_is_in_the_cgroups_of_its_ancestors() {
+        let scope = "0::/system.slice/docker-a.scope\n";
+        assert!(is_same_or_below(scope, "0::/system.slice/docker-a.scope\n"));
+        assert!(is_same_or_below(scope, "0::/system.slice/docker-a.scope/nested\n"));
+        assert!(!is_same_or_below(scope, "0::/system.slice/docker-ab.scope\n"));
+        assert!(!is_same_or_below(scope, "0::/system.slice\n"));
+        assert!(!is_same_or_below("0::/\n", "0::/\n"));
         let hybrid = "2:pids:/docker/a\n1:name=systemd:/docker/a\n0::/\n";
-        assert!(is_below(hybrid, "2:pids:/docker/a\n0::/\n"));
-        assert!(!is_below(hybrid, "2:cpu:/docker/a\n0::/\n"));
+        assert!(is_same_or_below(hybrid, "2:pids:/docker/a\n0::/\n"));
+        assert!(!is_same_or_below(hybrid, "2:cpu:/docker/a\n0::/\n"));
     }
 
     #[test]
-    fn nothing_stands_for_a_boot_that_cannot_be_told() {
+    fn a_boot_id_that_cannot_be_read_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         boot_id_of(root.path()).unwrap_err();
         let folder = root.path().join("proc/sys/kernel/random");
@@ -199,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_process_is_killed() {
+    fn kill_spares_a_process_with_another_start_time() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let id = ProcessId::of(child.id() as i32).unwrap();
         ProcessId { start_time: id.start_time + 1, ..id }.kill().unwrap();

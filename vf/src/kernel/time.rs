@@ -1,8 +1,9 @@
-//! Points in time as text.
+//! Timestamps as text (RFC 3339).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// `None` for a year that has not four digits: humantime prints none.
+/// Formats a time in UTC with milliseconds. `None` before 1970 and from the year 10000 on, because
+/// humantime cannot format those.
 pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     let printable = time.duration_since(UNIX_EPOCH).is_ok_and(|since| since < YEAR_10000);
@@ -19,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_milliseconds_and_sorts_as_text() {
+    fn a_timestamp_has_milliseconds_and_four_year_digits() {
         let time = rfc3339(UNIX_EPOCH + Duration::from_millis(1_700_000_000_007));
         assert_eq!(time.as_deref(), Some("2023-11-14T22:13:20.007Z"));
         assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(253_402_300_800)), None);

@@ -1,4 +1,4 @@
-//! A VF's settings as its PF holds them, and one change to them.
+//! The settings of a VF on its PF, and one change to them.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::mac::MacAddress;
 use crate::kernel::vlan::VlanProto;
 
-/// A VF as its PF describes it (`struct ifla_vf_info`, `include/linux/if_link.h`).
+/// The settings that the PF reports for a VF (`struct ifla_vf_info`, `include/linux/if_link.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// 0: none.
+    /// 0: no VLAN.
     pub vlan: u32,
     pub qos: u32,
     pub proto: VlanProto,
-    /// A driver without the notion reads as `false`: such a VF cannot be trusted.
+    /// `false` also when the driver does not support trust: such a VF cannot be trusted.
     pub trust: bool,
     pub spoof_check: bool,
     pub link_state: LinkState,
-    /// The address that the PF knows. As a wish, all zeros mean any: a driver without an assigned address takes a random one
-    /// whenever it binds.
+    /// The address that the PF has assigned. In wanted settings, all zeros mean any address:
+    /// without an assigned address, the VF driver chooses a random one at each bind.
     pub mac: MacAddress,
-    /// Mbit/s; 0: no limit.
+    /// In Mbit/s; 0: no limit.
     pub min_rate: u32,
     pub max_rate: u32,
 }
@@ -51,7 +51,7 @@ pub enum LinkState {
     Disable,
 }
 
-/// One thing to set on a VF, through its PF.
+/// One setting of a VF, changed through its PF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Mac(MacAddress),
@@ -63,14 +63,14 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Whether a sensor may start without it. Several drivers know neither the spoof check nor link states nor rates; none may
-    /// lack VLAN and trust.
+    /// Whether a sensor may start without this change. Several drivers do not support the spoof
+    /// check, link states and rates; every driver must support VLAN and trust.
     pub(crate) fn is_optional(&self) -> bool {
         matches!(self, Self::SpoofCheck(_) | Self::LinkState(_) | Self::Rates { .. })
     }
 
-    /// The same thing as it is in these settings.
-    pub(crate) fn as_in(&self, settings: &Settings) -> Self {
+    /// The same kind of change, with the value in `settings`.
+    pub(crate) fn value_in(&self, settings: &Settings) -> Self {
         let Settings { vlan, qos, proto, trust, spoof_check, link_state, mac, .. } = *settings;
         let Settings { min_rate: min, max_rate: max, .. } = *settings;
         match self {

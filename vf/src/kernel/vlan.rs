@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The tag's EtherType.
+/// The EtherType of a VLAN tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum VlanProto {
     #[default]
@@ -13,9 +13,9 @@ pub enum VlanProto {
 }
 
 impl VlanProto {
-    // As serde asks.
+    // serde's `skip_serializing_if` passes a reference.
     #[allow(clippy::trivially_copy_pass_by_ref)]
-    pub(crate) fn is_usual(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -1,8 +1,11 @@
-//! Who had which VLAN on which VF from when to when, and who was refused: `/var/log/runvf/audit.jsonl`.
+//! The audit log, `/var/log/runvf/audit.jsonl`: which container had which VLAN on which VF, from
+//! when to when, and which requests were refused.
 //!
-//! One JSON object on a line, one `write(2)` for each, appended and never changed. The kernel keeps appends of several processes
-//! apart (`O_APPEND`, `open(2)`). A line is written before the claim is changed for what it tells, so whoever is killed in between
-//! leaves a line too many, never one too few. What a line tells survives runvf's death, not the machine's: nothing is synced.
+//! Each line is one JSON object. runvf appends it with one `write(2)` and never changes it. The
+//! kernel keeps the appends of several processes apart (`O_APPEND`, `open(2)`). runvf writes the
+//! audit entry before it changes the claim, so a process that is killed in between leaves an extra
+//! entry, never a missing one. An entry survives the death of runvf, but a crash of the machine may
+//! lose it: runvf does not call `fsync(2)`.
 
 mod entry;
 mod read;
@@ -25,14 +28,16 @@ use crate::kernel::time::now;
 use crate::ledger::error::LedgerError;
 use crate::policy::request::{Interface, Request};
 
-/// Puts it on record that a container is refused, and hands the reason on. Best effort: nothing was given away, and whoever asked
-/// is told why.
+/// Writes audit entries for a refused container and returns the error unchanged.
+///
+/// A failure to write is ignored: the container got no VF, and the caller reports the error.
 pub fn refuse(host: &Host, request: &Request, container: &str, error: Error) -> Error {
-    refused(host, request.tenant.as_deref(), &request.interfaces, container, None, &error);
+    record_refusals(host, request.tenant.as_deref(), &request.interfaces, container, None, &error);
     error
 }
 
-pub(crate) fn refused<'a>(
+/// Writes one audit entry of [`Event::Refused`] for each interface. Ignores failures to write.
+pub(crate) fn record_refusals<'a>(
     host: &Host,
     tenant: Option<&str>,
     interfaces: impl IntoIterator<Item = &'a Interface>,
@@ -58,47 +63,51 @@ pub(crate) fn refused<'a>(
             until: None,
             reason: Some(error.line()),
         };
-        let _ = record(host, &entry);
+        let _ = append_entry(host, &entry);
     }
 }
 
-/// Appends a line.
+/// Appends an audit entry.
 ///
 /// # Errors
 /// [`LedgerError::Audit`].
-pub(crate) fn record(host: &Host, entry: &Entry) -> Result<(), Error> {
+pub(crate) fn append_entry(host: &Host, entry: &Entry) -> Result<(), Error> {
     let failed = |source| Error::Ledger(LedgerError::Audit { path: host.audit.clone(), source });
     let line = serde_json::to_string(entry).map_err(|error| failed(error.into()))?;
-    open(&host.audit).and_then(|file| append(&file, line)).map_err(failed)
+    open(&host.audit).and_then(|file| write_line(&file, line)).map_err(failed)
 }
 
-/// Whether lines can be written at all, for whoever is about to do what must be on record.
+/// Checks that the audit log can be opened for writing, before an action that requires an audit
+/// entry.
 ///
 /// # Errors
 /// [`LedgerError::Audit`].
-pub(crate) fn expect_record(host: &Host) -> Result<(), Error> {
+pub(crate) fn check_writable(host: &Host) -> Result<(), Error> {
     let failed = |source| Error::Ledger(LedgerError::Audit { path: host.audit.clone(), source });
     open(&host.audit).map(drop).map_err(failed)
 }
 
-/// A disk that was full may have left half a line, which must not take this one with it.
-fn append(mut file: &File, mut line: String) -> io::Result<()> {
-    let mut last = [b'\n'];
+/// Appends a line. It starts a new line first if a full disk cut off the last one, because the two
+/// would become one damaged line.
+fn write_line(mut file: &File, mut line: String) -> io::Result<()> {
+    let mut last_byte = [b'\n'];
     if let Some(end) = file.metadata()?.len().checked_sub(1) {
-        file.read_exact_at(&mut last, end)?;
+        file.read_exact_at(&mut last_byte, end)?;
     }
-    if last != [b'\n'] {
+    if last_byte != [b'\n'] {
         line.insert(0, '\n');
     }
     line.push('\n');
     match file.write(line.as_bytes())? {
-        whole if whole == line.len() => Ok(()),
+        written if written == line.len() => Ok(()),
         _ => Err(io::ErrorKind::StorageFull.into()),
     }
 }
 
-/// No link is followed, neither to the folder nor to the file: `/var/log` may be writable by the group of a log daemon, and root
-/// must not be led to append to a file of somebody's choice.
+/// Opens the audit log for appending and creates it with its folder if necessary.
+///
+/// Follows no symbolic link, neither to the folder nor to the file. The group of a log daemon may
+/// be able to write to `/var/log`, and a link there must not make root append to another file.
 fn open(path: &Path) -> io::Result<File> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -109,7 +118,7 @@ fn open(path: &Path) -> io::Result<File> {
     let folder = OpenOptions::new().read(true).custom_flags(flags.bits()).open(folder)?;
     let metadata = folder.metadata()?;
     if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("somebody other than root may write to its folder"));
+        return Err(io::Error::other("users other than root can write to its folder"));
     }
     let flags = OFlag::O_RDWR
         | OFlag::O_APPEND
@@ -121,7 +130,7 @@ fn open(path: &Path) -> io::Result<File> {
     let file = File::from(openat(&folder, name, flags, mode)?);
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is not a file")),
+        false => Err(io::Error::other("it is not a regular file")),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Locks: one per PF, and one per tenant with a quota.
 //!
-//! The PF's lock: several PF drivers refuse an admin operation while another is under way, and VFs are chosen, created and scrubbed one
-//! at a time on a PF. Two PFs work side by side.
+//! The PF's lock serializes all changes on a PF, because several PF drivers refuse an admin
+//! operation while another one runs. It also serializes the choice, creation and scrub of VFs.
+//! Different PFs do not block each other.
 //!
-//! The tenant's lock: the VFs of a tenant with `max` may be on several PFs, so it is held while they are counted and the next one is
-//! claimed. A process that needs both takes the PF's lock first and never waits for a PF's lock while it holds a tenant's.
+//! The tenant's lock covers the count of a tenant's VFs and the next claim, because the VFs of a
+//! tenant with `max` may be on several PFs. A process that needs both locks takes the PF's lock
+//! first. It never waits for a PF's lock while it holds a tenant's lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -18,11 +20,14 @@ use crate::fault;
 use crate::kernel::error::KernelError;
 use crate::ledger::error::LedgerError;
 
-/// An flock(2) on a file of the PF, held until the last descriptor of the open file is closed. It is never unlocked explicitly:
-/// `LOCK_UN` (which `nix::fcntl::Flock` calls on drop) would also take it from a child that inherited the descriptor.
+/// An flock(2) on the lock file of a PF. The kernel releases it when the last descriptor of the
+/// open file is closed.
 ///
-/// A killed process holds nothing, with one exception: a child whose write to sysfs hangs in a driver keeps the PF locked until the
-/// kernel returns.
+/// runvf never unlocks it explicitly: `LOCK_UN` (which `nix::fcntl::Flock` calls on drop) would
+/// also release the lock of a child that inherited the descriptor.
+///
+/// The death of a process releases its lock, with one exception: a child that hangs in a write to
+/// sysfs keeps the PF locked until the driver returns.
 pub(crate) struct PfLock {
     _held: File,
 }
@@ -32,27 +37,33 @@ pub(crate) struct TenantLock {
     _held: File,
 }
 
-/// The longest wait for a PF's lock. Creating VFs may take two minutes with the lock held; nothing else takes seconds.
+/// The longest wait for a PF's lock. The creation of VFs may hold the lock for two minutes; no
+/// other operation holds it for seconds.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// The wait where a release must not delay its caller: the lock may be held by a child of this process that hangs in a driver.
+/// The longest wait for a lock in a release, which must not delay its caller. The holder may be a
+/// child of this process that hangs in a driver.
 pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Between two attempts. flock(2) itself can only wait without a bound, or be interrupted by a signal, and signals belong to the
-/// program that calls this library.
+/// Interval between two attempts. flock(2) has no timeout, and only a signal interrupts it, but
+/// signals belong to the program that uses this library.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Locks a PF, given its PCI address.
+///
 /// # Errors
 /// [`LedgerError::Locked`] when another process holds the lock for longer than [`LOCK_TIMEOUT`].
 pub(crate) fn lock_pf(run: &Path, pf: &str) -> Result<PfLock, Error> {
     lock_pf_within(run, pf, LOCK_TIMEOUT)
 }
 
+/// As [`lock_pf`], with another timeout.
 pub(crate) fn lock_pf_within(run: &Path, pf: &str, timeout: Duration) -> Result<PfLock, Error> {
     Ok(PfLock { _held: lock_named(run, pf, timeout)? })
 }
 
-/// Callers hold it only while they read the claims and write one.
+/// Locks a tenant, given its name. Callers hold this lock only while they read the claims and write
+/// one.
 ///
 /// # Errors
 /// As [`lock_pf`].
@@ -64,7 +75,7 @@ fn lock_named(run: &Path, name: &str, timeout: Duration) -> Result<File, Error> 
     let folder = run.join("locks");
     let path = folder.join(format!("{name}.lock"));
     match lock(&path, timeout) {
-        // The first lock since the boot.
+        // The folder is missing before the first lock after a boot.
         Err(Error::Kernel(KernelError::File { source, .. }))
             if source.kind() == ErrorKind::NotFound =>
         {
@@ -91,12 +102,12 @@ fn lock(path: &Path, timeout: Duration) -> Result<File, Error> {
         let (path, seconds) = (path.to_owned(), timeout.as_secs());
         return Err(Error::Ledger(LedgerError::Locked { path, seconds, holder }));
     }
-    // For the error message of a process that waits in vain.
+    // The name is for the error message of a process that waits for this lock until its timeout.
     let _ = file.set_len(0).and_then(|()| file.write_all(own_name().as_bytes()));
     Ok(file)
 }
 
-/// Whether the lock was taken within `timeout`; zero means one attempt.
+/// Waits for the lock. Returns whether it was taken within `timeout`; zero means one attempt.
 fn wait(file: &File, timeout: Duration) -> io::Result<bool> {
     fault::point("lock")?;
     let deadline = Instant::now() + timeout;
@@ -115,6 +126,7 @@ fn wait(file: &File, timeout: Duration) -> io::Result<bool> {
     }
 }
 
+/// The name and pid of this process, for the lock file.
 fn own_name() -> String {
     let name = nix::sys::prctl::get_name().unwrap_or_default();
     format!("{} (process {})", name.to_string_lossy(), std::process::id())
@@ -164,7 +176,7 @@ mod tests {
 
     /// The second descriptor stands for a child that was forked during the wait.
     #[test]
-    fn a_wait_that_timed_out_leaves_no_lock_with_a_child() {
+    fn a_wait_that_timed_out_leaves_no_lock_to_a_child() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pf.lock");
         let first = lock(&path, Duration::ZERO).unwrap();
@@ -176,9 +188,9 @@ mod tests {
         drop(inherited);
     }
 
-    /// A child stands for a write that hangs in a driver, and that its parent has given up.
+    /// The second descriptor stands for a child that hangs in a driver after its parent gave up.
     #[test]
-    fn a_lock_is_held_as_long_as_a_child_has_it() {
+    fn a_lock_is_held_while_a_child_has_its_descriptor() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pf.lock");
         let first = lock(&path, Duration::ZERO).unwrap();

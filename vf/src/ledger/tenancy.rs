@@ -1,4 +1,5 @@
-//! A tenant's bounds, checked against the claims: its quota, and the network namespaces it may enter.
+//! Checks of a tenant's limits against the claims: its quota of VFs, and the network namespaces
+//! that its VFs may enter.
 
 use crate::error::Error;
 use crate::kernel::netns::NetnsRecord;
@@ -8,11 +9,11 @@ use crate::ledger::error::LedgerError;
 use crate::policy::authorize::TenantGrant;
 use crate::policy::config::Tenant;
 
-/// Whether the tenant may have `asked` VFs beside those that it has by the `claims`.
+/// Checks that the tenant's quota allows `asked` more VFs than the `claims` give it.
 ///
-/// Every state of a claim counts. One that is being made or released is a VF that nobody else can have; so is one in quarantine,
-/// which is out of use by what happened in one of this tenant's containers, and shall not be made up for at the others' cost. A
-/// claim that cannot be read is nobody's.
+/// A claim counts in every state, because no other tenant can use its VF. A quarantined VF counts
+/// too: a container of this tenant left it dirty, so the loss must not reduce what other tenants
+/// get. An unreadable claim counts for no tenant.
 ///
 /// # Errors
 /// [`LedgerError::OverQuota`].
@@ -22,22 +23,24 @@ pub(crate) fn check_quota(
     asked: usize,
 ) -> Result<(), Error> {
     let Some(max) = grant.tenant.max else { return Ok(()) };
-    let held: Vec<&Claim> = claims.iter().filter(|claim| holds(&grant.tenant, claim)).collect();
+    let held: Vec<&Claim> =
+        claims.iter().filter(|claim| is_claim_of(&grant.tenant, claim)).collect();
     if held.len() + asked <= max {
         return Ok(());
     }
-    let in_quarantine = |claim: &&&Claim| matches!(claim.state, State::Quarantined { .. });
+    let is_quarantined = |claim: &&&Claim| matches!(claim.state, State::Quarantined { .. });
     Err(Error::Ledger(LedgerError::OverQuota {
-        who: grant.who.clone(),
+        who: grant.label.clone(),
         asked,
         held: held.len(),
-        quarantined: held.iter().filter(in_quarantine).count(),
+        quarantined: held.iter().filter(is_quarantined).count(),
         max,
     }))
 }
 
-/// Whether the tenant may have a VF in a network namespace: whoever is in it sees what all VFs in it see, so it has one tenant,
-/// as a container has. Here, too, every state of a claim counts.
+/// Checks that the network namespace holds no VF of another tenant. Each process in a network
+/// namespace can read the traffic of all its VFs, so a namespace has one tenant, as a container
+/// has. A claim counts in every state.
 ///
 /// # Errors
 /// [`LedgerError::ForeignNetns`].
@@ -47,15 +50,16 @@ pub(crate) fn check_netns_tenancy(
     claims: &[Claim],
 ) -> Result<(), Error> {
     let boot = boot_id()?;
-    let there = |claim: &&Claim| claim.netns.cookie == netns.cookie && claim.boot_id == boot;
-    match claims.iter().filter(there).all(|claim| holds(&grant.tenant, claim)) {
+    let in_netns = |claim: &&Claim| claim.netns.cookie == netns.cookie && claim.boot_id == boot;
+    match claims.iter().filter(in_netns).all(|claim| is_claim_of(&grant.tenant, claim)) {
         true => Ok(()),
-        false => Err(Error::Ledger(LedgerError::ForeignNetns { who: grant.who.clone() })),
+        false => Err(Error::Ledger(LedgerError::ForeignNetns { who: grant.label.clone() })),
     }
 }
 
-/// By the name on record, or by its VLAN: the claim may be older than the configuration, and then name nobody.
-fn holds(tenant: &Tenant, claim: &Claim) -> bool {
+/// Whether the claim belongs to the tenant: by the tenant's name, or by the VLAN, because a claim
+/// that is older than the configuration may name no tenant.
+fn is_claim_of(tenant: &Tenant, claim: &Claim) -> bool {
     claim.tenant.as_ref() == Some(&tenant.name)
         || u16::try_from(claim.want.vlan).is_ok_and(|vlan| tenant.owns(vlan))
 }

@@ -1,18 +1,20 @@
-//! A request → VFs up inside a container.
+//! Attach: from a granted request to VFs that are up in a container.
 //!
-//! The order, and what it protects from, is in [`Grant::attach`], `claiming` and [`Attach::hand_over`]. Whatever
-//! fails, [`Undo`] gives back what the claims on disk say was taken.
+//! [`Grant::attach`] has the order of the steps, [`claim_vf`] the PF's part, and
+//! `AttachSession::attach_vf` the container's part. After a failure, [`Undo`] releases what the
+//! claims on disk say that this attach has claimed.
 
-mod claiming;
-mod inside;
+mod claim_vf;
+mod configure;
+mod netdev_setup;
 mod session;
 
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use claiming::{before, configure, wanted};
-pub(crate) use inside::set_up;
+pub(crate) use configure::{configure, take_snapshot, wanted_settings};
+pub(crate) use netdev_setup::set_up_netdev;
 pub(crate) use session::nonce;
 
 use self::session::AttachSession;
@@ -27,66 +29,74 @@ use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
-use crate::ledger::claim::{Claim, Claims, State};
+use crate::ledger::claim::{Claim, State};
+use crate::ledger::claims::Claims;
 use crate::ledger::lock::SHORT_LOCK_TIMEOUT;
 use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::reconcile::reconcile_claims;
 use crate::lifecycle::release::release_claim;
-use crate::nic::vf_config::readback;
+use crate::nic::vf_config::verify_settings;
 use crate::policy::config::Pool;
 use crate::policy::request::{Interface, Request};
 
 impl Grant {
-    /// Gives the container its VFs. On return each is up, promiscuous and on its VLAN; on failure there is none.
+    /// Attaches a VF for each interface of the grant. When it returns, each VF is up, promiscuous
+    /// and on its VLAN. If it fails, the container has no VF of this attach.
     ///
-    /// Idempotent: what this very container has already is left as it is. With Podman a container may get here twice, by its
-    /// runtime and by the hooks that match the same annotations.
+    /// Idempotent: a VF that the container already has is not changed. With Podman a container may
+    /// be attached twice, by its runtime and by the hooks that match the same annotations.
     ///
     /// # Errors
-    /// Any but the configuration's, [`LedgerError::OverQuota`] and [`LedgerError::ForeignNetns`]. What was done has been undone; a VF that could not
-    /// be cleaned is quarantined. It is on record.
+    /// Any error except a configuration error, also [`LedgerError::OverQuota`] and
+    /// [`LedgerError::ForeignNetns`]. The claimed VFs have been released; a VF that could not be
+    /// cleaned is quarantined. The audit log has an entry of the refusal.
+    ///
+    /// [`LedgerError::OverQuota`]: crate::ledger::error::LedgerError::OverQuota
+    /// [`LedgerError::ForeignNetns`]: crate::ledger::error::LedgerError::ForeignNetns
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
         self.try_attach(container).inspect_err(|error| {
             let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
-            let pid = Some(container.pid);
-            audit::refused(&self.host, self.tenant_name(), interfaces, &container.id, pid, error);
+            let (tenant, pid) = (self.tenant_name(), Some(container.pid));
+            audit::record_refusals(&self.host, tenant, interfaces, &container.id, pid, error);
         })
     }
 
     fn try_attach(&self, container: &Container) -> Result<(), Error> {
-        let attach = AttachSession::begin(self, container)?;
-        let claims = attach.claims.readable()?;
-        let missing = attach.missing(&claims);
-        // Claims of the dead hold VFs that this container could have, and their interfaces names in a namespace that outlived
-        // them (a pod's).
+        let session = AttachSession::begin(self, container)?;
+        let claims = session.claims.readable()?;
+        let missing = session.missing_interfaces(&claims);
+        // Abandoned claims hold VFs that this container could get. They also hold interface names
+        // in a network namespace that outlives their containers (a pod's).
         reconcile_claims(&self.host, claims, Duration::ZERO);
         if missing.is_empty() {
             return Ok(());
         }
-        let netns = match attach.look_inside(&missing) {
-            // It may be a dead predecessor's, whose PF was busy a moment ago.
+        let netns = match session.inspect_netns(&missing) {
+            // The interface may belong to an abandoned claim that was not released above because
+            // its PF was locked. So wait for the lock now.
             Err(Error::Lifecycle(LifecycleError::NameTaken { .. })) => {
-                let mut claims = attach.claims.readable()?;
-                claims.retain(|claim| claim.netns.id == attach.netns.id);
+                let mut claims = session.claims.readable()?;
+                claims.retain(|claim| claim.netns.id == session.netns.id);
                 reconcile_claims(&self.host, claims, SHORT_LOCK_TIMEOUT);
-                attach.look_inside(&missing)?
+                session.inspect_netns(&missing)?
             }
-            looked => looked?,
+            inspected => inspected?,
         };
-        // Both are asked again for each VF, the one with the tenant's lock held, the other with a claim on disk: this is for a container
-        // that would get only a part of what it asks for, or have VFs made on a PF for nothing.
+        // Both checks are repeated for each VF: the quota under the tenant's lock, the tenancy with
+        // the claim on disk. Here they refuse a container that would get only some of its VFs, and
+        // avoid that VFs are created on a PF for nothing.
         if let Some(tenant) = &self.tenant {
-            let claims = attach.claims.readable()?;
+            let claims = session.claims.readable()?;
             check_quota(tenant, &claims, missing.len())?;
             check_netns_tenancy(tenant, netns, &claims)?;
         }
-        audit::expect_record(&self.host)?;
-        let undo = Undo { attach: &attach, done: false };
+        audit::check_writable(&self.host)?;
+        let undo = Undo { session: &session, is_committed: false };
         for (interface, pool) in missing {
-            let (claim, netdev) = attach.claim(interface, pool, netns)?;
-            attach.hand_over(claim, netdev, interface, pool)?;
+            let (claim, netdev) = session.claim_vf(interface, pool, netns)?;
+            session.attach_vf(claim, netdev, interface, pool)?;
         }
         fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
         undo.commit();
@@ -94,49 +104,51 @@ impl Grant {
     }
 }
 
-/// Releases this attach's claims unless it is committed. Knows them from the disk alone, so that nothing which was claimed
-/// can be missing from it.
+/// Releases the claims of this attach when it is dropped, unless it was committed. It reads the
+/// claims from disk, so it misses none.
 struct Undo<'a> {
-    attach: &'a AttachSession<'a>,
-    done: bool,
+    session: &'a AttachSession<'a>,
+    is_committed: bool,
 }
 
 impl Undo<'_> {
     fn commit(mut self) {
-        self.done = true;
+        self.is_committed = true;
     }
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        let attach = self.attach;
-        if self.done {
+        let session = self.session;
+        if self.is_committed {
             return;
         }
-        for claim in attach.claims.of_container(&attach.container.id).unwrap_or_default() {
-            if claim.nonce == attach.nonce {
-                // What cannot be released stays on record as quarantined, or as the claim of a dead worker.
-                let _ =
-                    release_claim(&attach.grant.host, &claim, SHORT_LOCK_TIMEOUT, Event::Released);
+        let (host, container) = (&session.grant.host, &session.container.id);
+        for claim in session.claims.of_container(container).unwrap_or_default() {
+            if claim.nonce == session.nonce {
+                // A VF that cannot be released stays claimed: as quarantined, or by a dead worker.
+                let _ = release_claim(host, &claim, SHORT_LOCK_TIMEOUT, Event::Released);
             }
         }
     }
 }
 
 impl AttachSession<'_> {
-    /// The container's part: move, set up inside, look at both ends, and only then call it attached.
-    fn hand_over(
+    /// Moves the claimed VF's netdev into the container, sets it up, verifies it on the PF's side
+    /// and in the container, writes the audit entry, and records the claim as attached.
+    fn attach_vf(
         &self,
         mut claim: Claim,
         (name, ifindex): (String, u32),
         interface: &Interface,
         pool: &Pool,
     ) -> Result<(), Error> {
-        // Of two tenants that come to one namespace at a time, each has its claim on disk before it looks for the other's.
+        // Two tenants may attach to one network namespace at the same time. Each of them has its
+        // claim on disk before it looks for the other's, so at least one finds the other.
         if let Some(tenant) = &self.grant.tenant {
             check_netns_tenancy(tenant, claim.netns, &self.claims.readable()?)?;
         }
-        let lock = self.still_ours(&claim)?;
+        let lock = self.lock_own_claim(&claim)?;
         self.netlink.move_to(ifindex, self.netns.as_fd(), &interface.name).map_err(|source| {
             Error::Kernel(KernelError::Link {
                 action: "move into the container",
@@ -145,28 +157,32 @@ impl AttachSession<'_> {
             })
         })?;
         drop(lock);
-        self.netns.inside(|| set_up(&claim, interface, pool))?;
-        // The PF's side once more: on some drivers what happens to the netdev resets the VF.
-        readback(&self.netlink, &self.sysfs, &claim)?;
-        let _lock = self.still_ours(&claim)?;
-        // Before the claim says so: if we are killed in between there is a line too many, and its end will follow.
-        audit::record(&self.grant.host, &Entry::attached(&claim))?;
+        self.netns.inside(|| set_up_netdev(&claim, interface, pool))?;
+        // The PF's side is verified again, because on some drivers a change to the netdev resets
+        // the VF.
+        verify_settings(&self.netlink, &self.sysfs, &claim)?;
+        let _lock = self.lock_own_claim(&claim)?;
+        // The audit entry comes before the claim's new state. If this process is killed in between,
+        // the log has one entry too many, and the release adds the entry of its end.
+        audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
         self.claims.advance(&mut claim, State::Attached)
     }
 }
 
-/// Whether the container has every VF that it asks for, each attached. To be asked right before its process may run: a
-/// creation that was killed in the middle, or a VF that vanished since, must not become a sensor that sees nothing.
+/// Checks that the container has an attached VF for every interface of the request. The front door
+/// calls it right before the init process may run the user's program, because the create may have
+/// been killed halfway, or a VF may have vanished since, and a sensor must not start without its
+/// VF.
 ///
-/// An id is unique only among the containers of one engine, so that the container is known by its process as well.
+/// A container id is unique only within one engine, so the init process is compared as well.
 ///
 /// # Errors
-/// [`LifecycleError::NotAttached`], naming the first interface that is missing.
+/// [`LifecycleError::NotAttached`], for the first interface without an attached VF.
 pub fn check_attached(host: &Host, request: &Request, container: &Container) -> Result<(), Error> {
     let claims = Claims::open(&host.run)?.of_container(&container.id)?;
     let init = ProcessId::of(container.pid);
     for interface in &request.interfaces {
-        let missing = || {
+        let not_attached = || {
             Error::Lifecycle(LifecycleError::NotAttached {
                 container: container.id.clone(),
                 interface: interface.name.clone(),
@@ -174,14 +190,14 @@ pub fn check_attached(host: &Host, request: &Request, container: &Container) -> 
         };
         let claim = claims
             .iter()
-            .find(|claim| claim.holds(interface) && Some(claim.init) == init)
-            .ok_or_else(missing)?;
+            .find(|claim| claim.is_attached_as(interface) && Some(claim.init) == init)
+            .ok_or_else(not_attached)?;
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid)))?;
-        let link = netns.inside(|| Netlink::open()?.link_of(&claim.vf))?;
+        let link = netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf))?;
         if !link.is_some_and(|link| link.flags.up && link.flags.promisc) {
-            return Err(missing());
+            return Err(not_attached());
         }
-        readback(&Netlink::open()?, &Sysfs(host.sysfs.clone()), claim)?;
+        verify_settings(&Netlink::open()?, &Sysfs(host.sysfs.clone()), claim)?;
     }
     Ok(())
 }

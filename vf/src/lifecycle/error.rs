@@ -1,4 +1,4 @@
-//! Why an attach, a release or a repair cannot go on.
+//! Errors of attach, release and repair.
 
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
@@ -18,8 +18,8 @@ pub enum LifecycleError {
     NoClaim { vf: String },
     #[error("VF {vf}: no carrier within {seconds} s after `{interface}` was brought up")]
     NoCarrier { vf: String, interface: String, seconds: u64 },
-    #[error("VF {vf}: `{interface}` in the container is not {what}")]
-    NotInside { vf: String, interface: String, what: &'static str },
+    #[error("VF {vf}: `{interface}` in the container {problem}")]
+    BadNetdev { vf: String, interface: String, problem: &'static str },
     #[error("container {container} has no VF for interface `{interface}`")]
     NotAttached { container: String, interface: String },
 }
@@ -31,15 +31,21 @@ impl LifecycleError {
             Self::NameTaken { .. } => {
                 "choose another name with `io.runvf.vlan.<name>=<vlan>`".to_owned()
             }
-            Self::NoFreeVf { .. } => "stop a sensor, or add a PF to the pool; a VF that is up, or in another network \
-                 namespace, is in use, too (keep NetworkManager off VFs); see `runvfctl status`"
-                .to_owned(),
+            Self::NoFreeVf { .. } => {
+                "stop a sensor, or add a PF to the pool; a VF that is up or in another network \
+                 namespace counts as in use (keep NetworkManager off VFs); see `runvfctl status`"
+                    .to_owned()
+            }
             Self::NoCarrier { .. } => {
-                "check the PF's cable; `carrier = \"ignore\"` in the pool starts sensors without a link".to_owned()
+                "check the PF's cable; `carrier = \"ignore\"` in the pool starts sensors without \
+                 a link"
+                    .to_owned()
             }
             Self::NoVf { .. } | Self::NoClaim { .. } => "see `runvfctl status`".to_owned(),
-            Self::NotInside { .. } => {
-                "the VF driver, or a process in the container's network namespace, changes it; see `dmesg`".to_owned()
+            Self::BadNetdev { .. } => {
+                "the VF driver or a process in the container's network namespace has changed it; \
+                 see `dmesg`"
+                    .to_owned()
             }
             Self::NotAttached { .. } | Self::ClaimLost { .. } => {
                 "remove the container and run it again; see `runvfctl status`".to_owned()

@@ -9,34 +9,48 @@ use crate::policy::authorize::{TenantGrant, decide};
 use crate::policy::config::{Config, Pool};
 use crate::policy::request::{Interface, Request};
 
-/// A request that the configuration allows. Only such a one can be attached.
+/// A request that the configuration allows. Only a grant can be attached.
 #[derive(Debug)]
 pub struct Grant {
     pub(super) host: Host,
-    /// As it was named.
-    named: Option<String>,
-    /// As the configuration has it.
+    /// The tenant's name in the request.
+    requested_tenant: Option<String>,
+    /// The tenant in the configuration.
     pub(super) tenant: Option<TenantGrant>,
     pub(super) interfaces: Vec<(Interface, Pool)>,
 }
 
-/// Holds the request of a container against the configuration. Touches nothing; a refusal is put on record.
+/// Compares a container's request with the configuration. Changes nothing on the host, but writes an
+/// audit entry for a refusal.
 ///
 /// # Errors
-/// [`PolicyError::NoConfig`], [`PolicyError::Config`]: there is no usable configuration, or no such pool in it. [`PolicyError::UnknownTenant`],
-/// [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]: it does not
-/// allow this.
+/// - [`PolicyError::NoConfig`], [`PolicyError::Config`]: there is no valid configuration, or it has
+///   no such pool.
+/// - [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
+///   [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
+///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]: the configuration does not
+///   allow the request.
+///
+/// [`PolicyError::NoConfig`]: crate::policy::error::PolicyError::NoConfig
+/// [`PolicyError::Config`]: crate::policy::error::PolicyError::Config
+/// [`PolicyError::UnknownTenant`]: crate::policy::error::PolicyError::UnknownTenant
+/// [`PolicyError::VlanNotAllowed`]: crate::policy::error::PolicyError::VlanNotAllowed
+/// [`PolicyError::VlanUnassigned`]: crate::policy::error::PolicyError::VlanUnassigned
+/// [`PolicyError::TwoTenants`]: crate::policy::error::PolicyError::TwoTenants
+/// [`PolicyError::ProtoNotAllowed`]: crate::policy::error::PolicyError::ProtoNotAllowed
+/// [`PolicyError::PoolNotAllowed`]: crate::policy::error::PolicyError::PoolNotAllowed
 pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
     let decision = decided.map_err(|error| audit::refuse(host, &request, container, error))?;
     let (tenant, interfaces) = (decision.tenant, decision.interfaces);
-    Ok(Grant { host: host.clone(), named: request.tenant, tenant, interfaces })
+    Ok(Grant { host: host.clone(), requested_tenant: request.tenant, tenant, interfaces })
 }
 
 impl Grant {
-    /// The tenant's name for the audit log: the VLAN's tenant, or the name in the request.
+    /// The tenant's name for the audit log: the tenant of the VLAN if there is one, otherwise the
+    /// tenant that the request names.
     pub(super) fn tenant_name(&self) -> Option<&str> {
         let owner = self.tenant.as_ref().map(|grant| &grant.tenant.name);
-        owner.or(self.named.as_ref()).map(String::as_str)
+        owner.or(self.requested_tenant.as_ref()).map(String::as_str)
     }
 }

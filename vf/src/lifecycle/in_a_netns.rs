@@ -1,4 +1,4 @@
-//! Attach against real network namespaces. These tests need root, and fail without it.
+//! Tests of the attach in real network namespaces. They need root and fail without it.
 
 use std::process::Command;
 use std::thread;
@@ -21,16 +21,16 @@ fn grant(folder: &std::path::Path) -> Grant {
 }
 
 #[test]
-fn nothing_is_attached_to_the_hosts_own_namespace() {
+fn attach_refuses_the_host_netns() {
     let folder = tempfile::tempdir().unwrap();
     let pid = std::process::id() as i32;
     let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
     assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
-    assert!(!folder.path().join("run").exists(), "nothing may have been written");
+    assert!(!folder.path().join("run").exists(), "the refused attach wrote a file");
 }
 
 #[test]
-fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
+fn attach_refuses_an_interface_name_in_use_before_it_claims_a_vf() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new("unshare")
         .args(["-n", "sh", "-c", "ip link add host0 type veth peer name x && exec sleep 60"])
@@ -39,11 +39,11 @@ fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
     let pid = child.id() as i32;
     let path = format!("/proc/{pid}/ns/net");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let there = || Netns::open(path.as_ref())?.inside(|| Netlink::open()?.links());
-    while !there().unwrap().iter().any(|link| link.name == "host0")
+    let links = || Netns::open(path.as_ref())?.inside(|| Netlink::open()?.links());
+    while !links().unwrap().iter().any(|link| link.name == "host0")
         || is_host_netns(path.as_ref()).unwrap()
     {
-        assert!(std::time::Instant::now() < deadline, "the child did not get ready");
+        assert!(std::time::Instant::now() < deadline, "the child has not created its interface");
         thread::yield_now();
     }
     let error = grant(folder.path()).attach(&Container { id: "c".into(), pid });

@@ -1,10 +1,12 @@
-//! A VF made clean, and proven so.
+//! Scrub: bring a VF back to its clean state and verify it.
 //!
-//! The VF driver is unbound first. That unregisters the netdev in whatever namespace, under whatever name, with whatever
-//! program on it (`unregister_netdevice`, `net/core/dev.c`), so the namespace need not be found; and what is then set on
-//! the PF's side meets no driver that would answer with a reset. Binding makes a new netdev, in the host's namespace, DOWN.
-//! The alternative, to find the netdev, move it home and take back one by one what a container may have done to it, has
-//! to know everything that can be done to a netdev.
+//! The VF driver is unbound first, because this unregisters the netdev in any network namespace,
+//! under any name and with any program attached (`unregister_netdevice`, `net/core/dev.c`). So
+//! scrub need not find the namespace, and no bound VF driver answers the changes on the PF's side
+//! with a reset. Binding the driver creates a new netdev in the host netns, which is down.
+//!
+//! The alternative is to find the netdev, move it to the host netns and revert each change. It
+//! would have to know every change that a container can make to a netdev.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,48 +18,53 @@ use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
-use crate::ledger::claim::{Before, Claim};
+use crate::ledger::claim::{Claim, VfSnapshot};
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::netdev::{self, UDEV_TIMEOUT};
 use crate::nic::pf::Pf;
-use crate::nic::vf_config::{await_reset, check_pci_address, converge, pf_of, read, set, unbind};
+use crate::nic::vf_config::{
+    apply_changes, check_pci_address, converge, find_pf, read_settings, unbind, wait_for_reset,
+};
 use crate::policy::config::Scrub;
 
+/// Between two reads of the VF's MAC.
+const MAC_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Cleans the claim's VF and verifies that it reads back clean.
+///
 /// # Errors
-/// Whatever kept the VF from being cleaned or from reading back clean. It is in an unknown state then.
-pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Error> {
-    // Without a VF there is nothing set on it: the PF's driver forgets a VF's settings when it makes it anew.
+/// The step that failed, or the setting that does not read back clean. The state of the VF is then
+/// unknown.
+pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, method: Scrub) -> Result<(), Error> {
+    // A VF that does not exist has no settings: the PF driver discards a VF's settings when it
+    // destroys the VF, and creates the next one without them.
     if !sysfs.exists(&claim.vf) {
         return Ok(());
     }
     check_pci_address(sysfs, claim)?;
     let netlink = Netlink::open()?;
-    // Whatever keeps it from being read, the container loses the VF.
-    let current_mac = pf_of(sysfs, claim).and_then(|pf| read(&netlink, &pf, claim));
+    // An error of this read is returned only after the unbind: the container must lose the VF
+    // even if the PF cannot be read.
+    let settings = find_pf(sysfs, claim).and_then(|pf| read_settings(&netlink, &pf, claim));
     if let Some(driver) = sysfs.driver(&claim.vf) {
         unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
     }
-    let current_mac = current_mac?.mac;
-    if claim.before.driver_override.is_none()
-        && let Some(usual) = driver(sysfs.driver(&claim.pf).as_deref()).vf
-        && sysfs.driver_override(&claim.vf).as_deref() == Some(usual)
-    {
-        // An attach was cut short while it had named the driver to bind; see `Sysfs::probe`.
-        sysfs.name_driver(&claim.vf, "\n")?;
-    }
-    if how == Scrub::Flr {
+    let current_mac = settings?.mac;
+    remove_stale_override(sysfs, claim)?;
+    if method == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
-        await_reset(sysfs, &claim.pf);
+        wait_for_reset(sysfs, &claim.pf);
     }
-    let pf = pf_of(sysfs, claim)?;
-    take_address_back(&netlink, &pf, claim, current_mac);
-    converge(&netlink, &pf, claim, &clean(claim))?;
+    let pf = find_pf(sysfs, claim)?;
+    reset_mac(&netlink, &pf, claim, current_mac);
+    converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
         Some(_) => Some(bind(sysfs, &netlink, claim)?),
-        // Where the kernel binds VFs by itself, a driver that was not there was only late, or is not installed.
+        // The kernel binds VFs of this PF by itself. So if the VF had no driver when it was
+        // claimed, the driver was still loading, or it is not installed.
         None if sysfs.autoprobes(&claim.vf) => {
             sysfs.probe(&claim.vf, None)?;
             let bound = sysfs.driver(&claim.vf);
@@ -65,40 +72,59 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, how: Scrub) -> Result<(), Erro
         }
         None => None,
     };
-    verify(&netlink, &pf, claim)?;
-    verify_address(&netlink, &pf, claim, netdev)
+    verify_clean_settings(&netlink, &pf, claim)?;
+    verify_mac(&netlink, &pf, claim, netdev)
 }
 
-/// All zeros takes an assigned address back; a driver that refuses gets the one it had. What came of it is [`verify_address`]'s to
-/// say. igb takes back only what was assigned, and hands on to the next driver what a VF gave itself: so that is assigned first, or
-/// rather another, since the same would be no change.
-fn take_address_back(netlink: &Netlink, pf: &Pf, claim: &Claim, current_mac: MacAddress) {
-    let before = claim.before.settings.mac;
-    if claim.want.mac == MacAddress::default() && current_mac == before {
+/// Removes the `driver_override` of an attach that was killed while [`Sysfs::probe`] had it set.
+fn remove_stale_override(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    if claim.before.driver_override.is_none()
+        && let Some(vf_driver) = driver(sysfs.driver(&claim.pf).as_deref()).vf
+        && sysfs.driver_override(&claim.vf).as_deref() == Some(vf_driver)
+    {
+        sysfs.set_driver_override(&claim.vf, "\n")?;
+    }
+    Ok(())
+}
+
+/// Removes the container's MAC from the VF. [`verify_mac`] checks the result.
+///
+/// Assigning all zeros removes an assigned MAC. If the driver refuses zeros, the VF gets the MAC
+/// that it had before the claim.
+///
+/// igb removes only a MAC that was assigned; it passes a MAC that the VF set by itself on to the
+/// next VF driver. So a MAC is assigned first. It differs from the current MAC, because assigning
+/// the current MAC changes nothing.
+fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, current_mac: MacAddress) {
+    let mac_before = claim.before.settings.mac;
+    if claim.want.mac == MacAddress::default() && current_mac == mac_before {
         return;
     }
-    let _ = set(netlink, pf, claim, &[Change::Mac(current_mac.another())]);
-    if set(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
-        let _ = set(netlink, pf, claim, &[Change::Mac(before)]);
+    let _ = apply_changes(netlink, pf, claim, &[Change::Mac(current_mac.different_local())]);
+    if apply_changes(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
+        let _ = apply_changes(netlink, pf, claim, &[Change::Mac(mac_before)]);
     }
 }
 
-/// The index of the new netdev.
+/// Binds the VF driver, and restores and verifies the new netdev. Returns its interface index.
 fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
-    let Claim { vf, before: Before { driver, netdev, .. }, .. } = claim;
+    let Claim { vf, before: VfSnapshot { driver, netdev, .. }, .. } = claim;
     sysfs.probe(vf, driver.as_deref())?;
     let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
     let (_, fresh) = NetdevSettings::read(netlink, vf, ifindex)?;
-    // A claim that never saw the netdev has nothing to compare the fresh one with but itself.
+    // A claim without a record of the netdev compares the new netdev with itself.
     let before = netdev.clone().unwrap_or(fresh);
     netdev::restore(netlink, vf, ifindex, &before)?;
     netdev::verify(netlink, vf, ifindex, &before, &claim.interface)?;
     Ok(ifindex)
 }
 
-/// What a free VF looks like, whoever had it. Its address is the driver's business. A link that an operator keeps up whatever the wire
-/// does stays so; one that is down may be what a quarantine has left.
-fn clean(claim: &Claim) -> Settings {
+/// The settings of a free VF: no VLAN, no trust, and the operator's spoof check and rates. They
+/// contain no MAC, because the driver chooses it.
+///
+/// The link state `enable` is kept: the operator set it. `disable` becomes `auto`, because a
+/// quarantine may have set it.
+pub(super) fn clean_settings(claim: &Claim) -> Settings {
     let Settings { spoof_check, min_rate, max_rate, link_state, .. } = claim.before.settings;
     let link_state = match link_state {
         LinkState::Enable => LinkState::Enable,
@@ -107,13 +133,14 @@ fn clean(claim: &Claim) -> Settings {
     Settings { spoof_check, min_rate, max_rate, link_state, ..Settings::default() }
 }
 
-/// Every setting of the PF's side, those included that some drivers do not have: such a one has not changed.
-fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
-    let have = read(netlink, pf, claim)?;
+/// Verifies every setting on the PF's side. An optional setting may also have its value from before
+/// the claim, because some drivers do not support the setting.
+fn verify_clean_settings(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
+    let have = read_settings(netlink, pf, claim)?;
     let before = &claim.before.settings;
-    for wanted in changes(&have, &clean(claim)) {
-        let found = wanted.as_in(&have);
-        if !wanted.is_optional() || found != wanted.as_in(before) {
+    for wanted in changes(&have, &clean_settings(claim)) {
+        let found = wanted.value_in(&have);
+        if !wanted.is_optional() || found != wanted.value_in(before) {
             return Err(Error::Nic(NicError::ReadbackDiffers {
                 vf: claim.vf.clone(),
                 pf: pf.name.clone(),
@@ -125,91 +152,38 @@ fn verify(netlink: &Netlink, pf: &Pf, claim: &Claim) -> Result<(), Error> {
     Ok(())
 }
 
-/// Unassigned, assigned by the operator, or the new netdev's own: any other address is a container's. So is the netdev's if its
-/// driver found it with the PF. It may change under our eyes to one that this VF had before, by udev (`MACAddressPolicy=persistent`,
-/// `systemd.link(5)`), and the PF's follows it a moment later.
-fn verify_address(
-    netlink: &Netlink,
-    pf: &Pf,
-    claim: &Claim,
-    netdev: Option<u32>,
-) -> Result<(), Error> {
+/// Verifies that the VF no longer has a container's MAC.
+///
+/// The PF may report all zeros, the MAC that the VF had before the claim, or the new netdev's
+/// current MAC. Every other MAC is a container's. The netdev's permanent MAC may not be the MAC
+/// that the container asked for: the VF driver reads it from the PF.
+///
+/// udev may change the netdev's MAC at the same time (`MACAddressPolicy=persistent`,
+/// `systemd.link(5)`), and the PF reports the change a moment later. So the MAC is read again until
+/// [`UDEV_TIMEOUT`] is over.
+fn verify_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) -> Result<(), Error> {
     let deadline = Instant::now() + UDEV_TIMEOUT;
-    let known = [MacAddress::default(), claim.before.settings.mac];
+    let clean_macs = [MacAddress::default(), claim.before.settings.mac];
     loop {
-        let have = read(netlink, pf, claim)?.mac;
+        let pf_mac = read_settings(netlink, pf, claim)?.mac;
         let link = match netdev {
             Some(ifindex) => netlink.link(ifindex)?,
             None => None,
         };
-        let found = link.as_ref().map_or(have, |link| link.permanent);
-        let theirs = found.is_unicast() && found == claim.want.mac;
-        let own = link.map(|link| link.mac);
-        if !theirs && (known.contains(&have) || own == Some(have)) {
+        let permanent_mac = link.as_ref().map_or(pf_mac, |link| link.permanent_mac);
+        let is_containers = permanent_mac.is_unicast() && permanent_mac == claim.want.mac;
+        let netdev_mac = link.map(|link| link.mac);
+        if !is_containers && (clean_macs.contains(&pf_mac) || netdev_mac == Some(pf_mac)) {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(dirty(claim, "still has a container's MAC"));
+            return Err(Error::Kernel(KernelError::Dirty {
+                vf: claim.vf.clone(),
+                what: "still has a container's MAC",
+            }));
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(MAC_POLL_INTERVAL);
     }
-}
-
-fn dirty(claim: &Claim, what: &'static str) -> Error {
-    Error::Kernel(KernelError::Dirty { vf: claim.vf.clone(), what })
-}
-
-/// As [`disarm`], for a VF in quarantine that may have been armed since, or was not disarmed because the kernel hung. By now it does
-/// not: whoever hangs in it has the PF's lock, too.
-pub(crate) fn disarm_again(sysfs: &Sysfs, claim: &Claim) {
-    // Nobody waits for the settings of one that vanished.
-    if check_pci_address(sysfs, claim).is_err() {
-        return;
-    }
-    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else { return };
-    if read(&netlink, &pf, claim).is_ok_and(|have| have.vlan != 0 || have.trust) {
-        let _ = disarm(sysfs, claim);
-    }
-}
-
-/// The most that can be done for a VF that cannot be cleaned: it shall see nothing and be believed nothing. What it has all the
-/// same, if anything.
-pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
-    // A VF that is not there sees nothing.
-    check_pci_address(sysfs, claim).ok()?;
-    let (Ok(netlink), Ok(pf)) = (Netlink::open(), pf_of(sysfs, claim)) else {
-        return Some("what it had, for its PF is gone".to_owned());
-    };
-    let vlan = Change::Vlan { vlan: 0, qos: 0, proto: crate::kernel::vlan::VlanProto::Dot1Q };
-    let taken = match sysfs.driver(&claim.vf) {
-        // It may be up in a namespace that lives on.
-        Some(driver) if sysfs.netdevs_or_empty(&claim.vf).is_empty() => {
-            match unbind(sysfs, &claim.pf, &claim.vf, &driver) {
-                Err(Error::Kernel(KernelError::Timeout { .. })) => {
-                    return Some("what it had, for its driver hangs".to_owned());
-                }
-                unbound => unbound.is_ok(),
-            }
-        }
-        _ => true,
-    };
-    // Without its VLAN, one that could not be taken away would see the untagged LAN.
-    for change in [Change::LinkState(LinkState::Disable), Change::Trust(false)]
-        .into_iter()
-        .chain(taken.then_some(vlan))
-    {
-        // Each on its own, because one that fails must not keep the next.
-        let _ = set(&netlink, &pf, claim, &[change]);
-    }
-    let Ok(have) = read(&netlink, &pf, claim) else {
-        return Some("what it had, for all its PF says".to_owned());
-    };
-    let left: Vec<_> = changes(&have, &Settings { link_state: have.link_state, ..clean(claim) })
-        .iter()
-        .filter(|change| !change.is_optional())
-        .map(|change| change.as_in(&have).to_string())
-        .collect();
-    (!left.is_empty()).then(|| left.join(", "))
 }
 
 #[cfg(test)]
@@ -218,12 +192,12 @@ mod tests {
     use crate::ledger::claim::tests::claim;
 
     #[test]
-    fn a_clean_vf_has_what_its_operator_set_and_nothing_of_a_quarantine() {
+    fn clean_settings_keep_the_operators_settings_and_drop_those_of_a_quarantine() {
         let clean_after = |link_state| {
             let mut claim = claim("0000:01:10.0", "n");
             claim.before.settings =
                 Settings { vlan: 7, trust: true, max_rate: 50, link_state, ..claim.want };
-            clean(&claim)
+            clean_settings(&claim)
         };
         let kept = clean_after(LinkState::Enable);
         assert_eq!((kept.vlan, kept.trust, kept.max_rate), (0, false, 50));

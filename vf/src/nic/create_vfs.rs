@@ -1,11 +1,13 @@
-//! VFs are made: only on a PF that has none. A count that is not zero cannot be changed without destroying every VF of the PF.
+//! Creates the VFs of a PF, and waits for their netdevs.
+//!
+//! runvf creates VFs only on a PF without VFs: the kernel can change a count of VFs only by
+//! destroying all of them first.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::errno_of;
+use crate::kernel::error::{KernelError, errno_of};
 use crate::kernel::retry::{is_busy, retry_while_busy};
 use crate::kernel::sysfs::Sysfs;
 use crate::nic::error::NicError;
@@ -13,61 +15,70 @@ use crate::nic::netdev::has_udev_named;
 use crate::nic::pf::Pf;
 use crate::policy::config::Pool;
 
-/// How long a VF's driver may take to bring up the netdev.
+/// The longest wait for a VF driver to create the netdev.
 pub(crate) const NETDEV_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at something that has no event to wait for.
+/// Interval between two checks of a state that reports no event.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How many VFs a pool wants on a PF that has none.
-pub(crate) fn wanted(pf: &Pf, pool: &Pool) -> usize {
+/// The number of VFs to create on a PF for its pool.
+pub(crate) fn wanted_vfs(pf: &Pf, pool: &Pool) -> usize {
     pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total))
 }
 
-/// To be called under the PF's lock. `false`: there are some already.
+/// Creates the VFs of a PF and waits for their netdevs. Returns `false` if the PF has VFs already.
+/// The caller holds the PF's lock.
 ///
 /// # Errors
-/// [`NicError::PfBusy`]; [`NicError::WrongVfCount`] when the driver made another number; what the write to sysfs can fail with.
+/// [`NicError::PfBusy`]; [`NicError::WrongVfCount`] when the driver created another number of VFs;
+/// errors of the write to sysfs.
 pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Error> {
-    let wanted = wanted(pf, pool);
-    // Looked at each time: EBUSY is the answer of a driver that is busy, and to whoever is second as well.
-    let set = retry_while_busy(Error::file_errno, || match sysfs.virtfn(&pf.pci, 0) {
-        // The kernel numbers them from 0 (`sriov_add_vfs`, `drivers/pci/iov.c`).
+    let wanted = wanted_vfs(pf, pool);
+    // Each attempt checks for VFs, because EBUSY has two causes: a busy driver, and VFs that
+    // another process has just created.
+    let created = retry_while_busy(Error::file_errno, || match sysfs.virtfn(&pf.pci, 0) {
+        // The kernel numbers VFs from 0 (`sriov_add_vfs`, `drivers/pci/iov.c`).
         Some(_) => Ok(false),
         None => sysfs.set_numvfs(&pf.pci, wanted).map(|()| true),
     });
-    let set = set.map_err(|error| match error {
+    let created = created.map_err(|error| match error {
         Error::Kernel(KernelError::File { source, .. }) if is_busy(errno_of(&source)) => {
             Error::Nic(NicError::PfBusy { pf: pf.name.clone(), source })
         }
         other => other,
     });
-    if !set? {
+    if !created? {
         return Ok(false);
     }
-    // The write may succeed and have made fewer or none (bnxt with its PF down, firmware in a reset).
-    let made = sysfs.virtfns(&pf.pci);
-    if made.len() != wanted {
+    // The write may succeed although the driver created fewer VFs or none (bnxt while its PF is
+    // down, firmware in a reset).
+    let vfs = sysfs.virtfns(&pf.pci);
+    if vfs.len() != wanted {
         return Err(Error::Nic(NicError::WrongVfCount {
             pf: pf.name.clone(),
             wanted,
-            made: made.len(),
+            made: vfs.len(),
         }));
     }
-    // Drivers may still be loading. A VF without its driver would be taken for one that is kept without.
-    if made.iter().any(|(_, vf)| !sysfs.autoprobes(vf)) {
+    // VF drivers may still be loading. Without this wait, runvf would treat an unbound VF as one
+    // that should stay unbound.
+    if vfs.iter().any(|(_, vf)| !sysfs.autoprobes(vf)) {
         return Ok(true);
     }
     let deadline = Instant::now() + NETDEV_TIMEOUT;
-    let ready = |vf: &str| {
-        let named = |(_, ifindex): &(String, u32)| has_udev_named(*ifindex);
-        sysfs.netdevs_or_empty(vf).first().is_some_and(named)
+    let has_netdev = |vf: &str| {
+        let is_named = |(_, ifindex): &(String, u32)| has_udev_named(*ifindex);
+        sysfs.netdevs_or_empty(vf).first().is_some_and(is_named)
     };
-    while made.iter().any(|(_, vf)| !ready(vf)) && Instant::now() < deadline {
+    while vfs.iter().any(|(_, vf)| !has_netdev(vf)) && Instant::now() < deadline {
         thread::sleep(POLL_INTERVAL);
     }
     Ok(true)
 }
 
+/// Waits for the netdev of a bound VF. Returns its name and interface index.
+///
+/// # Errors
+/// [`NicError::NoNetdev`] after [`NETDEV_TIMEOUT`].
 pub(crate) fn wait_for_netdev(sysfs: &Sysfs, vf: &str) -> Result<(String, u32), Error> {
     let deadline = Instant::now() + NETDEV_TIMEOUT;
     loop {

@@ -1,12 +1,12 @@
-//! Pure: what a VF has, what it shall have → the changes that lead from one to the other.
+//! The changes that turn a VF's current settings into the wanted ones. Pure functions.
 //!
-//! Printing the changes is the dry run. On i40e and ice every change to VLAN, trust or MAC resets the VF, so what is
-//! right already is never written again.
+//! A dry run prints the changes. On i40e and ice every change of VLAN, trust or MAC resets the VF,
+//! so a setting that is right already is never written again.
 
 use crate::kernel::mac::MacAddress;
 use crate::kernel::vf_settings::{Change, Settings};
 
-/// The changes, in the order in which they are to be made.
+/// Returns the changes in the order in which to apply them.
 pub(crate) fn changes(have: &Settings, want: &Settings) -> Vec<Change> {
     let mut changes = Vec::new();
     if want.mac != MacAddress::default() && want.mac != have.mac {
@@ -30,18 +30,19 @@ pub(crate) fn changes(have: &Settings, want: &Settings) -> Vec<Change> {
     changes
 }
 
-/// What a VF sees and whom it is believed, if that is not what it shall: only its PF can have been told so. A container may change its
-/// own MAC.
-pub(crate) fn tampered(have: &Settings, want: &Settings) -> Option<String> {
-    let graver = |change: &Change| matches!(change, Change::Vlan { .. } | Change::Trust(_));
-    let changes = changes(have, want).into_iter().filter(graver);
-    let told: Vec<_> =
-        changes.map(|want| format!("{} instead of {want}", want.as_in(have))).collect();
-    (!told.is_empty()).then(|| told.join(", "))
+/// Describes a VLAN or trust that differs from `want`. Only another tool on the host can change
+/// these two, through the PF. A different MAC is ignored, because a container may change its own
+/// MAC.
+pub(crate) fn changed_outside_runvf(have: &Settings, want: &Settings) -> Option<String> {
+    let is_set_by_host = |change: &Change| matches!(change, Change::Vlan { .. } | Change::Trust(_));
+    let changes = changes(have, want).into_iter().filter(is_set_by_host);
+    let differences: Vec<_> =
+        changes.map(|want| format!("{} instead of {want}", want.value_in(have))).collect();
+    (!differences.is_empty()).then(|| differences.join(", "))
 }
 
-/// The changes as one phrase.
-pub(crate) fn phrase(changes: &[Change]) -> String {
+/// Describes the changes for a message.
+pub(crate) fn describe(changes: &[Change]) -> String {
     changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -52,49 +53,52 @@ mod tests {
     use crate::kernel::vlan::VlanProto;
 
     #[test]
-    fn what_is_right_is_left_alone() {
+    fn equal_settings_need_no_change() {
         let settings = Settings { vlan: 100, trust: true, ..Settings::default() };
         assert_eq!(changes(&settings, &settings), []);
     }
 
     #[test]
-    fn a_claim_sets_vlan_then_trust() {
+    fn vlan_is_set_before_trust() {
         let have = Settings { spoof_check: true, ..Settings::default() };
         let want = Settings { vlan: 100, trust: true, ..have };
-        assert_eq!(phrase(&changes(&have, &want)), "VLAN 100, trust on");
-        assert_eq!(phrase(&changes(&want, &have)), "VLAN 0, trust off");
+        assert_eq!(describe(&changes(&have, &want)), "VLAN 100, trust on");
+        assert_eq!(describe(&changes(&want, &have)), "VLAN 0, trust off");
     }
 
     #[test]
-    fn an_address_is_changed_only_where_one_is_asked_for() {
+    fn the_mac_changes_only_if_one_is_wanted() {
         let have = Settings { mac: MacAddress([2, 0, 0, 0, 0, 1]), ..Settings::default() };
         assert_eq!(changes(&have, &Settings::default()), []);
         let want = Settings { mac: MacAddress([2, 0, 0, 0, 0, 2]), ..Settings::default() };
-        assert_eq!(phrase(&changes(&have, &want)), "MAC 02:00:00:00:00:02");
-        assert_eq!(changes(&have, &want)[0].as_in(&have), Change::Mac(have.mac));
+        assert_eq!(describe(&changes(&have, &want)), "MAC 02:00:00:00:00:02");
+        assert_eq!(changes(&have, &want)[0].value_in(&have), Change::Mac(have.mac));
     }
 
     #[test]
-    fn who_changes_vlan_or_trust_is_told_of() {
+    fn a_foreign_change_of_vlan_or_trust_is_described() {
         let want = Settings { vlan: 100, trust: true, ..Settings::default() };
         let mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        assert_eq!(tampered(&Settings { mac, spoof_check: true, ..want }, &want), None);
+        assert_eq!(
+            changed_outside_runvf(&Settings { mac, spoof_check: true, ..want }, &want),
+            None
+        );
         let have = Settings { vlan: 300, trust: false, ..want };
-        let told = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
-        assert_eq!(tampered(&have, &want).as_deref(), Some(told));
+        let expected = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
+        assert_eq!(changed_outside_runvf(&have, &want).as_deref(), Some(expected));
     }
 
     #[test]
-    fn another_priority_or_protocol_is_another_vlan() {
+    fn a_different_qos_or_protocol_is_a_vlan_change() {
         let have = Settings { vlan: 100, ..Settings::default() };
         let want = Settings { qos: 3, ..have };
-        assert_eq!(phrase(&changes(&have, &want)), "VLAN 100 qos 3 proto 802.1q");
+        assert_eq!(describe(&changes(&have, &want)), "VLAN 100 qos 3 proto 802.1q");
         let want = Settings { proto: VlanProto::Dot1Ad, ..have };
-        assert_eq!(phrase(&changes(&have, &want)), "VLAN 100 qos 0 proto 802.1ad");
+        assert_eq!(describe(&changes(&have, &want)), "VLAN 100 qos 0 proto 802.1ad");
     }
 
     #[test]
-    fn vlan_trust_and_address_may_not_be_refused() {
+    fn vlan_trust_and_mac_are_not_optional() {
         let have = Settings { link_state: LinkState::Disable, ..Settings::default() };
         let want = Settings {
             vlan: 5,

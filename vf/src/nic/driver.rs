@@ -1,67 +1,76 @@
-//! What is known of PF drivers. Facts from the drivers' sources, Linux 6.12 (`drivers/net/ethernet`).
+//! Facts about PF drivers, from their sources in Linux 6.12 (`drivers/net/ethernet`).
 
 use std::time::Duration;
 
 use crate::kernel::vlan::VlanProto;
 
-/// The private flag of i40e and ice (`Documentation/networking/device_drivers/ethernet/intel/{i40e,ice}.rst`).
+/// The private flag of i40e and ice
+/// (`Documentation/networking/device_drivers/ethernet/intel/{i40e,ice}.rst`).
 pub(crate) const TRUE_PROMISC: &str = "vf-true-promisc-support";
 
-/// What a PF's driver does with its VFs.
+/// How a PF driver treats its VFs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Driver {
-    /// The driver of its VFs, as it is named in `/sys/bus/pci/drivers`.
+    /// The VF driver, by its name in `/sys/bus/pci/drivers`. `None`: unknown.
     pub(crate) vf: Option<&'static str>,
-    /// A change of a VF's VLAN or trust resets the VF, asynchronously to both drivers. After it iavf still reports the VF as
-    /// promiscuous, but the PF has forgotten it.
+    /// Whether a change of VLAN or trust resets the VF, asynchronously to both drivers. After such
+    /// a reset iavf still reports the VF as promiscuous, but the PF no longer treats it so.
     pub(crate) config_resets_vf: bool,
-    pub(crate) promisc: PromiscBy,
-    /// Whether a promiscuous VF is shown what comes by the wire, and nothing that the card's other VFs send.
+    pub(crate) promisc: PromiscNeeds,
+    /// Whether a promiscuous VF receives only frames from the wire, and none that other VFs of the
+    /// card send.
     pub(crate) wire_only: bool,
-    /// Whether a VF's tag may be 802.1ad. All know 802.1Q.
+    /// Whether a VF's VLAN tag may be 802.1ad. All drivers support 802.1Q.
     pub(crate) dot1ad: Dot1ad,
     pub(crate) drops: Drops,
 }
 
-/// Where the frames are counted that came for a VF while it had no buffer for them.
+/// Which counter holds the frames that a VF dropped because it had no free buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drops {
     /// `IFLA_VF_STATS_RX_DROPPED` (`i40e_get_vf_stats`, `ice_get_vf_stats`): the VSI's discards.
     Pf,
-    /// `rx_missed_errors` of the VF's interface (`mlx5e_get_stats`: out of buffer; `bnxt_get_ring_stats`: discards).
-    Interface,
-    /// The VFs of 82576, I350, 82599 and X540 have no such register; of others nobody has looked.
-    Nobody,
+    /// `rx_missed_errors` of the VF's netdev (`mlx5e_get_stats`: out of buffer;
+    /// `bnxt_get_ring_stats`: discards).
+    Netdev,
+    /// No known counter. The VFs of 82576, I350, 82599 and X540 have no such register; other
+    /// drivers were not examined.
+    NotCounted,
 }
 
-/// What makes frames for nobody it knows reach a VF of this driver.
+/// What a VF of this driver needs to receive frames for unknown MAC addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PromiscBy {
-    /// Trust, and nothing else.
+pub(crate) enum PromiscNeeds {
+    /// Trust alone.
     Trust,
-    /// Trust, and [`TRUE_PROMISC`]. Without the flag a VF gets what nothing else matched: not what is for the PF or for
-    /// another VF, and on ice only one VF gets it at all (it becomes the default VSI).
+    /// Trust, and [`TRUE_PROMISC`]. Without the flag a VF receives only frames that match no other
+    /// filter: no frames for the PF or for another VF. On ice only one VF receives them at all (it
+    /// becomes the default VSI).
     TrueFlag,
-    /// Trust, and a PF that is promiscuous itself (`ixgbe_update_vf_xcast_mode`). VFs of an 82599 never are.
+    /// Trust, and a promiscuous PF (`ixgbe_update_vf_xcast_mode`). The VFs of an 82599 cannot be
+    /// promiscuous.
     PfPromisc,
-    /// A PF that is promiscuous. A VF's own flag opens it to multicast at most (`igb_set_vf_promisc`, and igbvf never asks).
-    /// But while its PF is promiscuous the emulated 82576 hands unknown unicast to the VFs of its VLAN, trusted or not. A real
-    /// one has not been tried.
-    PfAlone,
-    /// Nobody has looked.
+    /// A promiscuous PF. The VF's own flag enables multicast at most (`igb_set_vf_promisc`), and
+    /// igbvf never requests it. But while the PF is promiscuous, the emulated 82576 delivers
+    /// unknown unicast to all VFs of the frame's VLAN, trusted or not. A real 82576 was not tested.
+    PfPromiscOnly,
+    /// The driver was not examined.
     Unknown,
 }
 
+/// Whether a driver supports 802.1ad tags on VFs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dot1ad {
     Never,
-    /// In a mode of the card that has it: ice in double VLAN mode.
-    Perhaps,
+    /// Depends on the mode of the card: ice supports it in double VLAN mode.
+    Possible,
 }
 
+/// Returns the facts about a PF driver. `None` and unknown names get the values that are safe for
+/// every driver.
 pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
-    use Dot1ad::{Never, Perhaps};
-    let known = |vf, config_resets_vf, promisc, dot1ad, drops| Driver {
+    use Dot1ad::{Never, Possible};
+    let entry = |vf, config_resets_vf, promisc, dot1ad, drops| Driver {
         vf: Some(vf),
         config_resets_vf,
         promisc,
@@ -70,44 +79,50 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
         drops,
     };
     match pf_driver {
-        Some("igb") => known("igbvf", false, PromiscBy::PfAlone, Never, Drops::Nobody),
-        Some("ixgbe") => known("ixgbevf", true, PromiscBy::PfPromisc, Never, Drops::Nobody),
-        Some("i40e") => known("iavf", true, PromiscBy::TrueFlag, Never, Drops::Pf),
-        Some("ice") => known("iavf", true, PromiscBy::TrueFlag, Perhaps, Drops::Pf),
-        // In legacy eswitch mode: in switchdev mode it takes neither VLAN nor trust, and says so (EOPNOTSUPP).
-        // Its rule for a promiscuous VF asks for the uplink as the source (`__esw_fdb_set_vport_rule`, `eswitch.c`).
+        Some("igb") => entry("igbvf", false, PromiscNeeds::PfPromiscOnly, Never, Drops::NotCounted),
+        Some("ixgbe") => entry("ixgbevf", true, PromiscNeeds::PfPromisc, Never, Drops::NotCounted),
+        Some("i40e") => entry("iavf", true, PromiscNeeds::TrueFlag, Never, Drops::Pf),
+        Some("ice") => entry("iavf", true, PromiscNeeds::TrueFlag, Possible, Drops::Pf),
+        // In legacy eswitch mode. In switchdev mode the driver refuses VLAN and trust with
+        // EOPNOTSUPP. Its rule for a promiscuous VF matches only the uplink as source
+        // (`__esw_fdb_set_vport_rule`, `eswitch.c`).
         Some("mlx5_core") => Driver {
             wire_only: true,
-            ..known("mlx5_core", false, PromiscBy::Trust, Never, Drops::Interface)
+            ..entry("mlx5_core", false, PromiscNeeds::Trust, Never, Drops::Netdev)
         },
-        // With a firmware for it, it takes 802.1ad, and tells of 802.1Q (`bnxt_get_vf_config`).
-        Some("bnxt_en") => known("bnxt_en", false, PromiscBy::Trust, Never, Drops::Interface),
-        // Nobody knows: the careful way is right for all.
+        // With matching firmware the driver accepts 802.1ad, but it reports 802.1Q
+        // (`bnxt_get_vf_config`).
+        Some("bnxt_en") => entry("bnxt_en", false, PromiscNeeds::Trust, Never, Drops::Netdev),
+        // An unknown driver: these values are safe for every driver.
         _ => Driver {
             vf: None,
             config_resets_vf: true,
-            promisc: PromiscBy::Unknown,
+            promisc: PromiscNeeds::Unknown,
             wire_only: false,
-            dot1ad: Perhaps,
-            drops: Drops::Nobody,
+            dot1ad: Possible,
+            drops: Drops::NotCounted,
         },
     }
 }
 
-/// How long a PF may be at a reset that a VF asked for when its driver left it, or that is an FLR: neither waits for it (`iavf_remove`).
-/// i40e takes up to 330 ms by its own waits (`i40e_reset_vf`). Until then it may refuse a change with EINVAL (`i40e_validate_vf`); or it
-/// notes a new trust, which reads back then, and has no other reset that would make it true, unless it is Linux 6.16 or a stable kernel
-/// since June 2025. How far it is cannot be seen from outside.
+/// The longest time that a PF needs for a VF reset after an unbind of the VF driver or an FLR.
+/// Neither of the two waits for the reset (`iavf_remove`), and the PF does not report its end. i40e
+/// needs up to 330 ms, the sum of its own waits (`i40e_reset_vf`).
+///
+/// During the reset i40e may refuse a change with EINVAL (`i40e_validate_vf`). Or it stores a new
+/// trust, which then reads back, but does not reset the VF again to apply it. Linux 6.16 and stable
+/// kernels since June 2025 fix the latter.
 const RESET_TIME: Duration = Duration::from_millis(350);
 
 impl Driver {
-    /// How long to wait after a VF's driver was taken from it, or after its FLR, before its PF is asked for anything.
-    pub(crate) fn reset(&self) -> Duration {
+    /// How long to wait after an unbind of the VF driver or an FLR before the next request to the
+    /// PF.
+    pub(crate) fn reset_time(&self) -> Duration {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
     }
 
-    pub(crate) fn takes(&self, proto: VlanProto) -> bool {
-        proto == VlanProto::Dot1Q || self.dot1ad == Dot1ad::Perhaps
+    pub(crate) fn supports_proto(&self, proto: VlanProto) -> bool {
+        proto == VlanProto::Dot1Q || self.dot1ad == Dot1ad::Possible
     }
 }
 
@@ -116,27 +131,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_driver_is_taken_for_one_that_resets() {
+    fn an_unknown_driver_counts_as_one_that_resets_vfs() {
         assert!(driver(None).config_resets_vf && driver(Some("new")).config_resets_vf);
         assert_eq!(driver(Some("i40e")).vf, Some("iavf"));
         assert!(!driver(Some("igb")).config_resets_vf);
         for name in ["i40e", "ice", "ixgbe", "new"] {
-            assert!(driver(Some(name)).reset() > Duration::from_millis(330), "{name}");
+            assert!(driver(Some(name)).reset_time() > Duration::from_millis(330), "{name}");
         }
-        assert_eq!(driver(Some("igb")).reset(), Duration::ZERO);
+        assert_eq!(driver(Some("igb")).reset_time(), Duration::ZERO);
     }
 
     #[test]
-    fn an_unknown_driver_promises_no_promiscuity() {
-        assert_eq!(driver(Some("new")).promisc, PromiscBy::Unknown);
-        assert_eq!(driver(Some("ice")).promisc, PromiscBy::TrueFlag);
+    fn the_promiscuity_of_an_unknown_driver_is_unknown() {
+        assert_eq!(driver(Some("new")).promisc, PromiscNeeds::Unknown);
+        assert_eq!(driver(Some("ice")).promisc, PromiscNeeds::TrueFlag);
     }
 
     #[test]
-    fn only_a_driver_that_never_can_refuses_a_protocol() {
+    fn a_protocol_is_unsupported_only_if_the_driver_never_supports_it() {
         for (name, expected) in [("igb", false), ("bnxt_en", false), ("ice", true), ("new", true)] {
-            assert_eq!(driver(Some(name)).takes(VlanProto::Dot1Ad), expected, "{name}");
-            assert!(driver(Some(name)).takes(VlanProto::Dot1Q));
+            assert_eq!(driver(Some(name)).supports_proto(VlanProto::Dot1Ad), expected, "{name}");
+            assert!(driver(Some(name)).supports_proto(VlanProto::Dot1Q));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! PFs and VFs as they are now.
+//! Finds the free VFs of a PF: no claim, no foreign use.
 
 use std::collections::VecDeque;
 
@@ -6,46 +6,51 @@ use crate::error::Error;
 use crate::kernel::netlink::{Flags, Link, Netlink, VfSettings};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::Claims;
+use crate::ledger::claims::Claims;
 use crate::nic::pf::Pf;
 
-/// A VF that nobody holds.
+/// A free VF.
 #[derive(Debug, Clone)]
 pub(crate) struct FreeVf {
     pub(crate) pci: String,
     pub(crate) index: u32,
-    /// `None`: it has no driver yet.
+    /// `None`: the VF has no driver, so it has no netdev.
     pub(crate) link: Option<Link>,
     pub(crate) driver: Option<String>,
     pub(crate) settings: Settings,
 }
 
-/// What stands between a PF's VFs and a claim, counted.
+/// The number of VFs of a PF that are not free, by reason.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Taken {
+pub(crate) struct UnavailableVfs {
     pub(crate) claimed: usize,
+    /// Used by something other than runvf, or left dirty by it.
     pub(crate) foreign: usize,
 }
 
-/// The VFs of a PF that may be claimed, the best first: those with nothing in their claim's place, that nobody else seems to use.
+/// Yields the free VFs of a PF, cheapest to attach first.
 ///
-/// Each is looked at only when it is asked for: a PF may have hundreds, and one is wanted.
+/// [`FreeVfs::next`] inspects VFs only until it finds a free one, because a PF may have hundreds
+/// and an attach needs one.
 pub(crate) struct FreeVfs<'a> {
     sysfs: &'a Sysfs,
     netlink: &'a Netlink,
     claims: &'a Claims,
     pf: &'a Pf,
     settings: VfSettings,
-    /// Indices, those not looked at yet.
-    left: VecDeque<u32>,
-    /// Free, but without a driver.
-    bare: VecDeque<FreeVf>,
-    taken: Taken,
+    /// Indices of the VFs that were not inspected yet.
+    remaining: VecDeque<u32>,
+    /// Free VFs without a driver. [`FreeVfs::next`] returns them last.
+    unbound: VecDeque<FreeVf>,
+    unavailable: UnavailableVfs,
 }
 
 impl<'a> FreeVfs<'a> {
-    /// `settings` are what the PF says of its VFs. One that is trusted already needs one change less, and on i40e and ice every
-    /// change is a reset; binding a driver takes longer than anything else.
+    /// `settings` are the settings that the PF reports for its VFs.
+    ///
+    /// Trusted VFs come first: they need one change less, and on i40e and ice every change resets
+    /// the VF. VFs without a driver come last, because binding a driver is the slowest step of an
+    /// attach.
     pub(crate) fn new(
         sysfs: &'a Sysfs,
         netlink: &'a Netlink,
@@ -53,23 +58,25 @@ impl<'a> FreeVfs<'a> {
         pf: &'a Pf,
         settings: VfSettings,
     ) -> Self {
-        let mut left: Vec<u32> = settings.keys().copied().collect();
-        left.sort_by_key(|index| (!settings[index].trust, *index));
-        let (left, bare, taken) = (left.into(), VecDeque::new(), Taken::default());
-        Self { sysfs, netlink, claims, pf, settings, left, bare, taken }
+        let mut remaining: Vec<u32> = settings.keys().copied().collect();
+        remaining.sort_by_key(|index| (!settings[index].trust, *index));
+        let (remaining, unbound) = (remaining.into(), VecDeque::new());
+        let unavailable = UnavailableVfs::default();
+        Self { sysfs, netlink, claims, pf, settings, remaining, unbound, unavailable }
     }
 
+    /// Returns the next free VF.
     pub(crate) fn next(&mut self) -> Result<Option<FreeVf>, Error> {
-        while let Some(index) = self.left.pop_front() {
+        while let Some(index) = self.remaining.pop_front() {
             let Some(pci) = self.sysfs.virtfn(&self.pf.pci, index) else { continue };
-            if self.claims.is_taken(&pci) {
-                self.taken.claimed += 1;
+            if self.claims.is_claimed(&pci) {
+                self.unavailable.claimed += 1;
                 continue;
             }
             let settings = self.settings[&index];
-            let (why, link) = look_at(self.sysfs, self.netlink, &pci, Some(&settings))?;
+            let (why, link) = inspect(self.sysfs, self.netlink, &pci, Some(&settings))?;
             if why.is_some() {
-                self.taken.foreign += 1;
+                self.unavailable.foreign += 1;
                 continue;
             }
             let driver = self.sysfs.driver(&pci);
@@ -77,108 +84,114 @@ impl<'a> FreeVfs<'a> {
             if vf.driver.is_some() {
                 return Ok(Some(vf));
             }
-            self.bare.push_back(vf);
+            self.unbound.push_back(vf);
         }
-        Ok(self.bare.pop_front())
+        Ok(self.unbound.pop_front())
     }
 
-    /// Why there was none, once there is none any more.
-    pub(crate) fn taken(mut self) -> Taken {
+    /// Counts the VFs that are not free. Call it after [`FreeVfs::next`] has returned `None`.
+    pub(crate) fn unavailable(mut self) -> UnavailableVfs {
         for (index, pci) in self.sysfs.virtfns(&self.pf.pci) {
-            // Its PF tells nothing of it.
+            // `next` never sees a VF that the PF does not report.
             match self.settings.contains_key(&index) {
                 true => {}
-                false if self.claims.is_taken(&pci) => self.taken.claimed += 1,
-                false => self.taken.foreign += 1,
+                false if self.claims.is_claimed(&pci) => self.unavailable.claimed += 1,
+                false => self.unavailable.foreign += 1,
             }
         }
-        self.taken
+        self.unavailable
     }
 }
 
-/// All of them.
+/// Lists all free VFs of a PF, and counts the others.
 pub(crate) fn free_vfs(
     sysfs: &Sysfs,
     netlink: &Netlink,
     claims: &Claims,
     pf: &Pf,
-) -> Result<(Vec<FreeVf>, Taken), Error> {
+) -> Result<(Vec<FreeVf>, UnavailableVfs), Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let mut left = FreeVfs::new(sysfs, netlink, claims, pf, settings);
+    let mut search = FreeVfs::new(sysfs, netlink, claims, pf, settings);
     let mut free = Vec::new();
-    while let Some(vf) = left.next()? {
+    while let Some(vf) = search.next()? {
         free.push(vf);
     }
-    Ok((free, left.taken()))
+    Ok((free, search.unavailable()))
 }
 
-/// Why a VF on which there is no claim is not free either: somebody uses it, or somebody left it dirty.
-pub(crate) fn foreign(
+/// Returns why an unclaimed VF is not free: something other than runvf uses it or left it dirty.
+/// `None`: the VF is free.
+pub(crate) fn foreign_use(
     sysfs: &Sysfs,
     netlink: &Netlink,
     vf: &str,
     settings: Option<&Settings>,
 ) -> Result<Option<String>, Error> {
-    look_at(sysfs, netlink, vf, settings).map(|(why, _)| why)
+    inspect(sysfs, netlink, vf, settings).map(|(why, _)| why)
 }
 
-/// The same, and the VF's link if it is free and has one.
-fn look_at(
+/// As [`foreign_use`], and also returns the VF's link if the VF is free and has one.
+fn inspect(
     sysfs: &Sysfs,
     netlink: &Netlink,
     vf: &str,
     settings: Option<&Settings>,
 ) -> Result<(Option<String>, Option<Link>), Error> {
-    let because = |what: String| Ok((Some(what), None));
+    let foreign = |reason: String| Ok((Some(reason), None));
     match settings {
-        None => because("its PF tells nothing of it".to_owned()),
+        None => foreign("its PF does not report it".to_owned()),
         Some(settings) if settings.vlan != 0 => {
-            because(format!("it is on VLAN {} and no claim says why", settings.vlan))
+            foreign(format!("it is on VLAN {} without a claim", settings.vlan))
         }
-        Some(_) => Ok(match use_of(sysfs, netlink, vf)? {
-            (None, Some(link)) => (left_dirty(&link).map(str::to_owned), Some(link)),
-            unused_or_not => unused_or_not,
+        Some(_) => Ok(match find_use(sysfs, netlink, vf)? {
+            (None, Some(link)) => (leftover(&link).map(str::to_owned), Some(link)),
+            used_or_unbound => used_or_unbound,
         }),
     }
 }
 
-/// What tells that somebody else works with a VF.
-pub(crate) fn in_use(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Option<String>, Error> {
-    use_of(sysfs, netlink, vf).map(|(why, _)| why)
+/// Returns how something other than runvf uses a VF. `None`: no sign of use.
+pub(crate) fn current_use(
+    sysfs: &Sysfs,
+    netlink: &Netlink,
+    vf: &str,
+) -> Result<Option<String>, Error> {
+    find_use(sysfs, netlink, vf).map(|(why, _)| why)
 }
 
-/// The same, and the VF's link if nobody does and it has one.
-fn use_of(
+/// As [`current_use`], and also returns the VF's link if the VF is unused and has one.
+fn find_use(
     sysfs: &Sysfs,
     netlink: &Netlink,
     vf: &str,
 ) -> Result<(Option<String>, Option<Link>), Error> {
-    let because = |what: &str| Ok((Some(what.to_owned()), None));
+    let used = |reason: &str| Ok((Some(reason.to_owned()), None));
     match (sysfs.netdevs_or_empty(vf).into_iter().next(), sysfs.driver(vf)) {
         (Some((name, _)), _) if sysfs.has_upper(vf, &name) => {
-            because("another interface stands on its own")
+            used("another interface is stacked on its netdev")
         }
         (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
-            None => because("its interface is on the move"),
-            Some(link) if link.flags.up => because("its interface is up"),
-            Some(link) if link.master => because("its interface has a master"),
-            Some(_) if netlink.has_address(ifindex)? => because("its interface has an address"),
+            None => used("its netdev is moving to another network namespace"),
+            Some(link) if link.flags.up => used("its netdev is up"),
+            Some(link) if link.master => used("its netdev has a master"),
+            Some(_) if netlink.has_address(ifindex)? => used("its netdev has an address"),
             link => Ok((None, link)),
         },
         (None, None) => Ok(match sysfs.driver_override(vf) {
-            Some(driver) => (Some(format!("it is set aside for the driver {driver}")), None),
+            Some(driver) => (Some(format!("it is reserved for the driver {driver}")), None),
             None => (None, None),
         }),
-        (None, Some(driver)) => {
-            because(&format!("its interface is elsewhere, or its driver {driver} makes none"))
-        }
+        (None, Some(driver)) => used(&format!(
+            "its netdev is in another network namespace, or its driver {driver} creates none"
+        )),
     }
 }
 
-fn left_dirty(link: &Link) -> Option<&'static str> {
+/// Returns what an earlier user left on the netdev.
+fn leftover(link: &Link) -> Option<&'static str> {
     match link {
-        link if link.flags != Flags::default() => Some("its interface is promiscuous"),
-        link if link.xdp => Some("its interface carries an XDP program"),
+        link if link.flags != Flags::default() => Some("its netdev is promiscuous"),
+        link if link.xdp => Some("its netdev carries an XDP program"),
         _ => None,
     }
 }

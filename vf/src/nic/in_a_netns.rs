@@ -1,4 +1,5 @@
-//! The restore of a netdev, on real veth pairs with `ip` as the second opinion. These tests need root, and fail without it.
+//! Tests of the restore of a netdev, on real veth pairs. `ip` shows the result. These tests need
+//! root and fail without it.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,9 +10,10 @@ use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::Netlink;
 use crate::nic::netdev;
 
-/// What a container may do to an interface, undone on one that a rebind would have replaced.
+/// Makes the changes that a container may make, and restores the same netdev. After a real rebind
+/// it would be a new one.
 #[test]
-fn an_interface_is_given_back_as_it_was() {
+fn restore_undoes_the_changes_of_a_container() {
     with_veths(|| {
         ip("link set host0 alias mine txqueuelen 500 mtu 1450");
         ethtool::set_features("host0", &without_one(&ethtool::features("host0").unwrap())).unwrap();
@@ -20,25 +22,24 @@ fn an_interface_is_given_back_as_it_was() {
         let shown = ip("-d link show host0");
         let (_, before) = NetdevSettings::read(&netlink, "0000:01:10.0", index).unwrap();
 
-        ip(
-            "link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on allmulticast on up",
-        );
+        ip("link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on \
+             allmulticast on up");
         ethtool::set_features("mon0", &without_one(&before.features)).unwrap();
         let verify = || netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
         assert!(verify().is_err());
         netdev::restore(&netlink, "0000:01:10.0", index, &before).unwrap();
         verify().unwrap();
         let mut now = ip("-d link show host0");
-        // Once it has been up, the kernel has given it its usual queueing.
+        // The kernel assigned its default qdisc when the netdev first came up.
         now[0]["qdisc"] = shown[0]["qdisc"].clone();
         now[0]["operstate"] = shown[0]["operstate"].clone();
         assert_eq!(now, shown);
     });
 }
 
-/// udev gives a new interface its name while its offloads are given back.
+/// udev may rename a new netdev while a release restores its offloads.
 #[test]
-fn offloads_are_given_back_to_an_interface_that_is_being_renamed() {
+fn offloads_are_restored_during_a_rename() {
     with_veths(|| {
         let netlink = Netlink::open().unwrap();
         let index = index_of("host0");
@@ -46,7 +47,7 @@ fn offloads_are_given_back_to_an_interface_that_is_being_renamed() {
         let before = NetdevSettings { features: without_one(&fresh.features), ..fresh };
         let (stop, stopped) = mpsc::channel::<()>();
         thread::scope(|scope| {
-            // Threads are made in the namespace of whoever makes them.
+            // A new thread is in the network namespace of the thread that created it.
             scope.spawn(move || {
                 let netlink = Netlink::open().unwrap();
                 while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
@@ -63,10 +64,11 @@ fn offloads_are_given_back_to_an_interface_that_is_being_renamed() {
     });
 }
 
-/// The features with one fewer.
+/// Clears one of the set features.
 fn without_one(features: &[u32]) -> Vec<u32> {
     let mut fewer = features.to_vec();
-    let word = fewer.iter_mut().find(|word| **word != 0).expect("veth has features to choose");
+    let word =
+        fewer.iter_mut().find(|word| **word != 0).expect("veth has features that can be cleared");
     *word &= *word - 1;
     fewer
 }

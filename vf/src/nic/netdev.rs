@@ -1,7 +1,8 @@
-//! A free VF's netdev: what it looks like, and that one fresh from its driver looks like that again.
+//! Reads, restores and verifies a VF's netdev.
 //!
-//! A rebind makes a new netdev, so nothing of a container's can be on it. That is the kernel's promise; here it is held to it,
-//! item by item, and what the host's operator had set on the free VF is given back.
+//! A rebind creates a new netdev, so the kernel promises that no setting of the container survives.
+//! A release verifies this promise item by item. It also restores the settings that the operator
+//! had made on the free VF.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,27 +14,28 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::NetlinkError;
+use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::{Flags, Link, Netlink};
 
-/// How long udev may take to name a new netdev and to write down how it did: tenths of a second, and many of those on a machine
-/// that starts a crowd of containers.
+/// The longest wait for udev to name a new netdev and to write its database entry. udev needs
+/// tenths of a second, and many times as long on a machine that starts many containers at once.
 pub(crate) const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl NetdevSettings {
-    /// The netdev as it is now. Its offloads are asked for by name, which udev may change at this moment.
+    /// Reads the netdev's current settings. Retries while udev renames the netdev, because the
+    /// kernel finds offloads by name. The offloads are empty if the driver has none.
     ///
     /// # Errors
-    /// [`KernelError::Dirty`] when it is gone; [`KernelError::Link`] when the kernel does not say. A driver without offloads has none.
+    /// [`KernelError::Dirty`] when the netdev is gone. [`KernelError::Link`] when the kernel does
+    /// not answer.
     pub(crate) fn read(netlink: &Netlink, vf: &str, ifindex: u32) -> Result<(Link, Self), Error> {
         let deadline = Instant::now() + UDEV_TIMEOUT;
         loop {
-            let gone = || dirty(vf, "lost its interface while that was looked at");
+            let gone = || dirty(vf, "lost its netdev during inspection");
             let link = netlink.link(ifindex)?.ok_or_else(gone)?;
-            match Self::complete(&link) {
+            match Self::with_offloads(&link) {
                 Ok(netdev) => return Ok((link, netdev)),
                 Err(Errno::ENODEV) if Instant::now() < deadline => {}
                 Err(errno) => {
@@ -49,30 +51,31 @@ impl NetdevSettings {
         }
     }
 
-    /// The same, for whoever has just looked at the link.
+    /// As [`NetdevSettings::read`], for a caller that has just read the link.
     ///
     /// # Errors
     /// As [`NetdevSettings::read`].
-    pub(crate) fn seen(netlink: &Netlink, vf: &str, link: &Link) -> Result<Self, Error> {
-        match Self::complete(link) {
+    pub(crate) fn read_from_link(netlink: &Netlink, vf: &str, link: &Link) -> Result<Self, Error> {
+        match Self::with_offloads(link) {
             Ok(netdev) => Ok(netdev),
             Err(_) => Ok(Self::read(netlink, vf, link.ifindex)?.1),
         }
     }
 
-    fn complete(link: &Link) -> Result<Self, Errno> {
+    /// Reads the offloads that belong to a link. ENODEV: the netdev was renamed meanwhile.
+    fn with_offloads(link: &Link) -> Result<Self, Errno> {
         let features = match ethtool::features(&link.name) {
             Err(Errno::EOPNOTSUPP) => Vec::new(),
             features => features?,
         };
         match is_named(link) {
-            true => Ok(Self::of(link, features)),
-            // They may be another's.
+            true => Ok(Self::new(link, features)),
+            // The offloads may belong to another netdev that has this name now.
             false => Err(Errno::ENODEV),
         }
     }
 
-    fn of(link: &Link, features: Vec<u32>) -> Self {
+    fn new(link: &Link, features: Vec<u32>) -> Self {
         Self {
             name: link.name.clone(),
             altnames: link.altnames.clone(),
@@ -85,117 +88,135 @@ impl NetdevSettings {
     }
 }
 
-/// Makes a fresh netdev look as the VF's did when it was free, but for the offloads: see [`verify`].
+/// Gives a new netdev the settings that it had while the VF was free, except the offloads: see
+/// [`verify`].
 ///
 /// # Errors
-/// [`KernelError::Link`] when the kernel refuses to take it down, or its MTU. Whether all was done is [`verify`]'s to say.
+/// [`KernelError::Link`] when the kernel refuses a setting. A failed rename is ignored. [`verify`]
+/// checks the result.
 pub(crate) fn restore(
     netlink: &Netlink,
     vf: &str,
     ifindex: u32,
     before: &NetdevSettings,
 ) -> Result<(), Error> {
-    let Some(link) = netlink.link(ifindex)? else { return Err(dirty(vf, "vanished when bound")) };
+    let Some(link) = netlink.link(ifindex)? else {
+        return Err(dirty(vf, "lost its netdev right after the bind"));
+    };
     let failed = |action| {
         let object = format!("{} (VF {vf})", link.name);
         move |source: NetlinkError| Error::Kernel(KernelError::Link { action, object, source })
     };
     if link.flags != Flags::default() {
-        // A fresh netdev is down; but a network manager may have taken to it at once.
+        // A new netdev is down, but a network manager may have brought it up at once.
         netlink.set_flags(ifindex, Flags::default()).map_err(failed("bring down"))?;
     }
     if link.mtu != before.mtu {
         netlink.set_mtu(ifindex, before.mtu).map_err(failed("set the MTU of"))?;
     }
     if link.txqueuelen != before.txqueuelen {
-        netlink.set_txqueuelen(ifindex, before.txqueuelen).map_err(failed("set up"))?;
+        netlink
+            .set_txqueuelen(ifindex, before.txqueuelen)
+            .map_err(failed("set the queue length of"))?;
     }
     if link.alias != before.alias {
         netlink.set_alias(ifindex, &before.alias).map_err(failed("set the alias of"))?;
     }
     if link.name != before.name {
-        // The name may be somebody else's by now, or udev's to give; a VF is no less clean under another.
+        // Another netdev may have this name by now, or udev may choose the name. A VF is clean
+        // under any name.
         let _ = netlink.rename(ifindex, &before.name);
     }
     Ok(())
 }
 
-/// Gives the offloads back and looks at every item. Offloads are asked for by name (`SIOCETHTOOL`), and at this moment udev may be
-/// giving another, so that they are asked for until they are there.
+/// Restores the offloads and checks every setting. Retries the offloads, because the kernel finds
+/// the netdev by name (`SIOCETHTOOL`) and udev may be renaming it. `container_name` is the netdev's
+/// name inside the container.
 ///
 /// # Errors
-/// [`KernelError::Dirty`], naming the first item that is not as it was. `given` is the name that the container had asked for.
+/// [`KernelError::Dirty`] with the first setting that differs.
 pub(crate) fn verify(
     netlink: &Netlink,
     vf: &str,
     ifindex: u32,
     before: &NetdevSettings,
-    given: &str,
+    container_name: &str,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + UDEV_TIMEOUT;
     loop {
         let (link, have) = NetdevSettings::read(netlink, vf, ifindex)?;
-        match difference(&link, &have, before, given, &udevs_names(ifindex)) {
+        match difference(&link, &have, before, container_name, &names_from_udev(ifindex)) {
             None => return Ok(()),
             Some(OFFLOADS) if Instant::now() < deadline => {
                 if is_named(&link) {
                     let _ = ethtool::set_features(&link.name, &before.features);
                 }
             }
-            // udev gives other names before it says that it did.
+            // udev adds alternative names before it writes them to its database.
             Some(ALTNAME) if Instant::now() < deadline => {}
-            Some(what) => return Err(dirty(vf, what)),
+            Some(problem) => return Err(dirty(vf, problem)),
         }
         thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Whether the name still is this interface's, and not one that udev has given to another meanwhile.
+/// Whether the netdev still has this name. udev may have renamed it and given the name to another
+/// netdev.
 fn is_named(link: &Link) -> bool {
     if_nametoindex(link.name.as_str()).is_ok_and(|ifindex| ifindex == link.ifindex)
 }
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-const ALTNAME: &str = "has an alternative name that it did not have before";
-const OFFLOADS: &str = "has other offloads than before";
+const ALTNAME: &str = "has an alternative name that it did not have before the claim";
+const OFFLOADS: &str = "has other offloads than before the claim";
 
-/// What a container could have left behind.
+/// Returns the first setting that a container could have left on the netdev.
 fn difference(
     link: &Link,
     have: &NetdevSettings,
     before: &NetdevSettings,
-    given: &str,
-    udevs: &HashSet<String>,
+    container_name: &str,
+    udev_names: &HashSet<String>,
 ) -> Option<&'static str> {
-    // What the kernel gives to an interface once it has been up, if nobody asks for another.
-    const USUAL: [&str; 6] = ["noop", "noqueue", "mq", "pfifo_fast", "fq_codel", "fq"];
-    let known = |name: &String| before.altnames.contains(name) || udevs.contains(name);
-    let usual = |qdisc: &str| USUAL.contains(&qdisc);
+    // The qdiscs that the kernel assigns by itself. It may choose another one when the netdev first
+    // comes up.
+    const DEFAULT_QDISCS: [&str; 6] = ["noop", "noqueue", "mq", "pfifo_fast", "fq_codel", "fq"];
+    let is_expected = |name: &String| before.altnames.contains(name) || udev_names.contains(name);
+    let is_default = |qdisc: &str| DEFAULT_QDISCS.contains(&qdisc);
     let items = [
         (link.flags != Flags::default(), "is up or promiscuous"),
         (link.promiscuity != 0, "is promiscuous"),
         (link.allmulticast != 0, "receives all multicast"),
         (link.xdp, "still carries an XDP program"),
         (link.master, "has a master"),
-        (have.name == given && before.name != given, "has its container's name"),
-        (!have.altnames.iter().all(known), ALTNAME),
-        (have.alias != before.alias, "has another alias than before"),
-        (have.mtu != before.mtu, "has another MTU than before"),
-        (have.txqueuelen != before.txqueuelen, "has another queue length than before"),
-        (have.qdisc != before.qdisc && !usual(&have.qdisc), "has another qdisc than before"),
+        (
+            have.name == container_name && before.name != container_name,
+            "still has the name from its container",
+        ),
+        (!have.altnames.iter().all(is_expected), ALTNAME),
+        (have.alias != before.alias, "has another alias than before the claim"),
+        (have.mtu != before.mtu, "has another MTU than before the claim"),
+        (have.txqueuelen != before.txqueuelen, "has another queue length than before the claim"),
+        (
+            have.qdisc != before.qdisc && !is_default(&have.qdisc),
+            "has another qdisc than before the claim",
+        ),
         (!before.features.is_empty() && have.features != before.features, OFFLOADS),
     ];
-    items.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what)
+    items.into_iter().find(|(differs, _)| *differs).map(|(_, problem)| problem)
 }
 
-/// Whether udev is through with a new netdev, so that its name is the one it will keep. Without udev that is so at once.
+/// Whether udev has finished with a new netdev, so that its name is final. Always true on a host
+/// without udev.
 pub(crate) fn has_udev_named(ifindex: u32) -> bool {
     Path::new(&format!("/run/udev/data/n{ifindex}")).exists()
         || !Path::new("/run/udev/control").exists()
 }
 
-/// The names that udev found for a netdev (`systemd.net-naming-scheme(7)`), from its database.
-fn udevs_names(ifindex: u32) -> HashSet<String> {
+/// Reads the names that udev found for a netdev (`systemd.net-naming-scheme(7)`) from udev's
+/// database.
+fn names_from_udev(ifindex: u32) -> HashSet<String> {
     let text = fs::read_to_string(format!("/run/udev/data/n{ifindex}")).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.strip_prefix("E:ID_NET_NAME")?.split_once('='))
@@ -203,8 +224,8 @@ fn udevs_names(ifindex: u32) -> HashSet<String> {
         .collect()
 }
 
-fn dirty(vf: &str, what: &'static str) -> Error {
-    Error::Kernel(KernelError::Dirty { vf: vf.to_owned(), what })
+fn dirty(vf: &str, problem: &'static str) -> Error {
+    Error::Kernel(KernelError::Dirty { vf: vf.to_owned(), what: problem })
 }
 
 #[cfg(test)]
@@ -222,23 +243,26 @@ mod tests {
     }
 
     fn before() -> NetdevSettings {
-        NetdevSettings::of(&link(), vec![3, 1])
+        NetdevSettings::new(&link(), vec![3, 1])
     }
 
-    fn judged(link: &Link) -> Option<&'static str> {
-        let have = NetdevSettings::of(link, vec![3, 1]);
+    fn difference_of(link: &Link) -> Option<&'static str> {
+        let have = NetdevSettings::new(link, vec![3, 1]);
         difference(link, &have, &before(), "mon0", &HashSet::from(["enx1".to_owned()]))
     }
 
     #[test]
-    fn what_is_as_before_is_clean() {
-        assert_eq!(judged(&link()), None);
-        assert_eq!(judged(&Link { altnames: vec!["enx1".into()], ..link() }), None);
-        assert_eq!(judged(&Link { name: "eth7".into(), qdisc: "mq".into(), ..link() }), None);
+    fn an_unchanged_netdev_is_clean() {
+        assert_eq!(difference_of(&link()), None);
+        assert_eq!(difference_of(&Link { altnames: vec!["enx1".into()], ..link() }), None);
+        assert_eq!(
+            difference_of(&Link { name: "eth7".into(), qdisc: "mq".into(), ..link() }),
+            None
+        );
     }
 
     #[test]
-    fn every_item_of_the_scrub_list_is_seen() {
+    fn every_changed_setting_is_found() {
         let up = Flags { up: true, ..Flags::default() };
         let promisc = Flags { promisc: true, ..Flags::default() };
         let allmulti = Flags { allmulti: true, ..Flags::default() };
@@ -257,7 +281,7 @@ mod tests {
             Link { txqueuelen: 5, ..link() },
             Link { qdisc: "netem".into(), ..link() },
         ] {
-            assert!(judged(&dirty).is_some(), "{dirty:?}");
+            assert!(difference_of(&dirty).is_some(), "{dirty:?}");
         }
         let fewer = NetdevSettings { features: vec![1], ..before() };
         assert_eq!(difference(&link(), &fewer, &before(), "mon0", &HashSet::new()), Some(OFFLOADS));

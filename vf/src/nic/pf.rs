@@ -1,4 +1,4 @@
-//! A PF as it is now.
+//! Finds PFs.
 
 use crate::error::Error;
 use crate::kernel::netlink::Netlink;
@@ -6,7 +6,7 @@ use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::nic::error::NicError;
 use crate::policy::config::Pool;
 
-/// What stands for the driver of a device that has none.
+/// The driver name in messages about a device without a driver.
 pub(crate) const NO_DRIVER: &str = "none";
 
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub(crate) struct Pf {
     pub(crate) pci: String,
     pub(crate) name: String,
     pub(crate) ifindex: u32,
-    /// How many VFs it can have.
+    /// The number of VFs that the PF supports.
     pub(crate) total: usize,
 }
 
@@ -22,7 +22,8 @@ impl Pf {
     /// Finds the PF that a pool names.
     ///
     /// # Errors
-    /// [`NicError::NoPf`], [`NicError::NoSriov`], [`NicError::WrongDriver`]; when the kernel cannot be asked for alternative names.
+    /// [`NicError::NoPf`], [`NicError::NoSriov`], [`NicError::WrongDriver`]; an error of netlink
+    /// when the kernel does not list alternative names.
     pub(crate) fn find(sysfs: &Sysfs, named: &str, pool: &Pool) -> Result<Self, Error> {
         let absent =
             || Error::Nic(NicError::NoPf { pf: named.to_owned(), pool: pool.name.clone() });
@@ -42,7 +43,8 @@ impl Pf {
         })
     }
 
-    /// The PF at a PCI address, if it is one and has its netdev here.
+    /// Returns the PF at a PCI address. `None`: the device is no PF, or it has no netdev in the
+    /// host netns.
     pub(crate) fn at(sysfs: &Sysfs, pci: &str) -> Option<Self> {
         let total = sysfs.totalvfs(pci).filter(|total| *total > 0)?;
         let (name, ifindex) = sysfs.netdevs_or_empty(pci).into_iter().next()?;
@@ -50,8 +52,11 @@ impl Pf {
     }
 }
 
-/// The PCI function that goes by this name: its own address, its netdev's name, or an alternative name of that one. `/sys` does
-/// not know the latter, so the kernel is asked for all of them, and only if nothing else fits.
+/// Finds the PCI address of a function by its PCI address, its netdev's name or an alternative name
+/// of its netdev.
+///
+/// `/sys` has no alternative names, so the last case needs a netlink dump of all links. It is the
+/// last to be tried.
 pub(crate) fn pci_named(sysfs: &Sysfs, named: &str) -> Result<Option<String>, Error> {
     if is_pci_address(named) {
         return Ok(Some(named.to_owned()));
@@ -125,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pf_with_another_driver_than_its_pool_is_for_is_not_taken() {
+    fn a_pf_with_the_wrong_driver_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let sysfs = sysfs(root.path());
         let drivers = root.path().join("bus/pci/drivers/igb");
@@ -138,12 +143,13 @@ mod tests {
         assert_eq!(find("igb"), Ok(()));
         assert_eq!(
             find("i40e").unwrap_err(),
-            "PF pf0 has driver igb, but pool `p` requires i40e; load that driver, or correct `driver` in /etc/runvf/config.toml"
+            "PF pf0 has driver igb, but pool `p` requires i40e; load that driver, or correct \
+             `driver` in /etc/runvf/config.toml"
         );
     }
 
     #[test]
-    fn what_is_no_pf_is_named() {
+    fn an_error_names_what_is_not_a_pf() {
         let root = tempfile::tempdir().unwrap();
         let sysfs = sysfs(root.path());
         let line = |named| Pf::find(&sysfs, named, &pool()).unwrap_err().line();

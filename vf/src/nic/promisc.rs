@@ -1,129 +1,142 @@
-//! Whether a trusted VF of a PF can be promiscuous as things are: facts that are gathered at the edge, and a judgement over them.
+//! Decides whether a trusted VF of a PF can be promiscuous: [`Facts`] holds what the kernel
+//! reports, [`find_obstacle`] decides.
 //!
-//! i40e and ice answer "success" to a VF that asks for promiscuity and do not grant it, so that nothing the VF says is proof.
+//! The state of the VF proves nothing: i40e and ice report success to a VF that asks for
+//! promiscuity and do not grant it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::kernel::error::KernelError;
-use crate::kernel::error::NetlinkError;
+use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::sysfs::Sysfs;
-use crate::nic::driver::{PromiscBy, TRUE_PROMISC, driver};
+use crate::nic::driver::{PromiscNeeds, TRUE_PROMISC, driver};
 use crate::nic::error::NicError;
 use crate::nic::pf::Pf;
 use crate::policy::config::{Pool, Promisc};
 use crate::policy::request::Interface;
 
-/// The VFs of an 82599 (`IXGBE_DEV_ID_82599_VF`). From X540 on they have another number.
+/// PCI device id of the VFs of an 82599 (`IXGBE_DEV_ID_82599_VF`). The VFs of the X540 and later
+/// NICs have other ids.
 const VF_82599: &str = "10ed";
 
-/// The private flag `vf-true-promisc-support`, and where it is.
+/// The private flag `vf-true-promisc-support` of a card or a PF.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TrueFlag {
-    /// The interface that has it for this PF.
-    pub(crate) on: String,
-    /// `None`: its driver lists no such flag.
+    /// Name of the netdev that has the flag for this PF.
+    #[serde(rename = "on")]
+    pub(crate) netdev: String,
+    /// `None`: the driver has no such flag.
     pub(crate) state: Option<bool>,
 }
 
-/// What there is to know of a PF for the judgement.
+/// The facts about a PF that [`find_obstacle`] needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) driver: Option<String>,
-    /// The PCI device number of its VFs, hexadecimal.
+    /// PCI device id of its VFs, hexadecimal.
     pub(crate) vf_device: Option<String>,
-    /// Whether somebody has asked for it. What a tcpdump asked for ends with the tcpdump.
+    /// Whether the PF has the flag `promisc` (`ip link set PF promisc on`). The promiscuity that a
+    /// running tcpdump asks for does not count, because it ends with that tcpdump.
     pub(crate) promisc: bool,
-    /// `None`: the function that would have it has no interface here, or the driver needs none.
+    /// `None`: the driver needs no flag, or the function with the flag has no netdev in the host
+    /// netns.
     pub(crate) true_flag: Option<TrueFlag>,
 }
 
-/// What is in the way, and what to do about it.
+/// The reason why a VF cannot be promiscuous, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Obstacle {
     pub(crate) why: String,
-    pub(crate) mend: String,
+    pub(crate) remedy: String,
 }
 
-pub(crate) fn obstacle(pf: &str, facts: &Facts) -> Option<Obstacle> {
-    let because = |why: String, mend: String| Some(Obstacle { why, mend });
+/// Returns why a trusted VF of the PF cannot be promiscuous. `None`: it can.
+pub(crate) fn find_obstacle(pf: &str, facts: &Facts) -> Option<Obstacle> {
+    let obstacle = |why: String, remedy: String| Some(Obstacle { why, remedy });
     let needs_pf = |why: &str| {
-        because(why.to_owned(), format!("`runvfctl setup`, or `ip link set {pf} promisc on`"))
+        obstacle(why.to_owned(), format!("run `runvfctl setup` or `ip link set {pf} promisc on`"))
     };
     let name = facts.driver.as_deref().unwrap_or("none");
     match driver(facts.driver.as_deref()).promisc {
-        PromiscBy::Trust => None,
-        PromiscBy::TrueFlag => match &facts.true_flag {
+        PromiscNeeds::Trust => None,
+        PromiscNeeds::TrueFlag => match &facts.true_flag {
             Some(TrueFlag { state: Some(true), .. }) => None,
-            Some(TrueFlag { state: Some(false), on }) => because(
-                format!("the private flag {TRUE_PROMISC} of {on} is off"),
+            Some(TrueFlag { state: Some(false), netdev }) => obstacle(
+                format!("the private flag {TRUE_PROMISC} of {netdev} is off"),
                 format!(
-                    "stop the sensors on that card and run `runvfctl setup`, or `ethtool --set-priv-flags {on} {TRUE_PROMISC} on`"
+                    "stop the sensors on that card and run `runvfctl setup` or \
+                     `ethtool --set-priv-flags {netdev} {TRUE_PROMISC} on`"
                 ),
             ),
-            Some(TrueFlag { state: None, on }) => because(
-                format!("{name} on {on} has no private flag {TRUE_PROMISC}"),
+            Some(TrueFlag { state: None, netdev }) => obstacle(
+                format!("the driver {name} of {netdev} has no private flag {TRUE_PROMISC}"),
                 "use a newer kernel".to_owned(),
             ),
-            None => because(
+            None => obstacle(
                 format!(
-                    "function 0 of its card, which has the private flag {TRUE_PROMISC}, has no interface here"
+                    "function 0 of its card, which has the private flag {TRUE_PROMISC}, has no \
+                     netdev in the host netns"
                 ),
-                format!("give function 0 to the driver {name}"),
+                format!("bind function 0 to the driver {name}"),
             ),
         },
-        PromiscBy::PfPromisc if facts.vf_device.as_deref() == Some(VF_82599) => {
-            because("an 82599 has no promiscuous VFs".to_owned(), "use an X540 or newer".to_owned())
+        PromiscNeeds::PfPromisc if facts.vf_device.as_deref() == Some(VF_82599) => obstacle(
+            "the VFs of an 82599 cannot be promiscuous".to_owned(),
+            "use an X540 or newer".to_owned(),
+        ),
+        PromiscNeeds::PfPromisc if !facts.promisc => {
+            needs_pf("ixgbe refuses promiscuous VFs while the PF itself is not promiscuous")
         }
-        PromiscBy::PfPromisc if !facts.promisc => {
-            needs_pf("ixgbe refuses it to VFs while the PF itself is not promiscuous")
+        PromiscNeeds::PfPromiscOnly if !facts.promisc => {
+            needs_pf("igb delivers unknown unicast to VFs only while the PF itself is promiscuous")
         }
-        PromiscBy::PfAlone if !facts.promisc => {
-            needs_pf("igb hands unknown unicast to VFs only while the PF itself is promiscuous")
-        }
-        PromiscBy::PfPromisc | PromiscBy::PfAlone => None,
-        PromiscBy::Unknown => because(
-            format!("what the driver {name} does for VFs is not known"),
-            "use one of igb, ixgbe, i40e, ice, mlx5_core and bnxt_en".to_owned(),
+        PromiscNeeds::PfPromisc | PromiscNeeds::PfPromiscOnly => None,
+        PromiscNeeds::Unknown => obstacle(
+            format!("runvf does not know whether VFs of the driver {name} can be promiscuous"),
+            "use a NIC with the driver igb, ixgbe, i40e, ice, mlx5_core or bnxt_en".to_owned(),
         ),
     }
 }
 
 impl Facts {
+    /// Reads the facts about a PF. The caller knows `promisc` from the link's flags.
+    ///
     /// # Errors
-    /// [`KernelError::Link`] when the driver does not tell its private flags.
-    pub(crate) fn of(sysfs: &Sysfs, pci: &str, promisc: bool) -> Result<Self, Error> {
+    /// [`KernelError::Link`] when the driver does not report its private flags.
+    pub(crate) fn read(sysfs: &Sysfs, pci: &str, promisc: bool) -> Result<Self, Error> {
         let name = sysfs.driver(pci);
         let true_flag = match driver(name.as_deref()).promisc {
-            PromiscBy::TrueFlag => true_flag(sysfs, pci)?,
+            PromiscNeeds::TrueFlag => read_true_flag(sysfs, pci)?,
             _ => None,
         };
         Ok(Self { vf_device: sysfs.vf_device(pci), driver: name, promisc, true_flag })
     }
 }
 
-/// Where the flag is, and how it stands. i40e lists it on the first PF of a card alone, and it counts for all of them; ice has
-/// one on each PF, which counts for that PF.
+/// Reads the private flag that counts for a PF.
+///
+/// i40e has one flag per card, on the card's first PF; it counts for all PFs of the card. ice has
+/// one flag per PF.
 ///
 /// # Errors
 /// [`KernelError::Link`].
-pub(crate) fn true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Error> {
+pub(crate) fn read_true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Error> {
     let mut found = None;
     for function in [pci, &function_0(pci)] {
-        let Some((on, _)) = sysfs.netdevs_or_empty(function).into_iter().next() else {
+        let Some((netdev, _)) = sysfs.netdevs_or_empty(function).into_iter().next() else {
             found = None;
             continue;
         };
-        let flags = ethtool::private_flags(&on).map_err(|errno| {
+        let flags = ethtool::private_flags(&netdev).map_err(|errno| {
             Error::Kernel(KernelError::Link {
                 action: "read the private flags of",
-                object: on.clone(),
+                object: netdev.clone(),
                 source: NetlinkError::Refused(errno),
             })
         })?;
         let state = flags.iter().find(|(name, _)| name == TRUE_PROMISC).map(|(_, state)| *state);
-        found = Some(TrueFlag { on, state });
+        found = Some(TrueFlag { netdev, state });
         if state.is_some() {
             break;
         }
@@ -131,21 +144,23 @@ pub(crate) fn true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Er
     Ok(found)
 }
 
-/// The PCI address of the first function of the same card.
+/// Returns the PCI address of the card's first function.
 fn function_0(pci: &str) -> String {
     format!("{}.0", pci.split('.').next().unwrap_or(pci))
 }
 
-/// Whether two functions are of one card.
+/// Whether two functions belong to the same card.
 pub(crate) fn same_card(one: &str, other: &str) -> bool {
     function_0(one) == function_0(other)
 }
 
-/// Whether a PF can do what an interface is to do. Touches nothing.
+/// Checks that a VF of the PF can do what the interface requests: the VLAN protocol, and
+/// promiscuity. Changes nothing.
 ///
 /// # Errors
-/// [`NicError::NotPromiscuous`], unless the pool takes that; [`NicError::ProtoUnsupported`].
-pub(crate) fn fit(
+/// [`NicError::ProtoUnsupported`]. [`NicError::NotPromiscuous`], unless the pool has `promisc =
+/// "best-effort"`.
+pub(crate) fn check_pf(
     sysfs: &Sysfs,
     pf: &Pf,
     promisc: bool,
@@ -153,16 +168,16 @@ pub(crate) fn fit(
     pool: &Pool,
 ) -> Result<(), Error> {
     let name = sysfs.driver(&pf.pci);
-    if !driver(name.as_deref()).takes(interface.proto) {
+    if !driver(name.as_deref()).supports_proto(interface.proto) {
         let driver = name.unwrap_or_default();
         return Err(Error::Nic(NicError::ProtoUnsupported { pf: pf.name.clone(), driver }));
     }
     if pool.promisc == Promisc::BestEffort {
         return Ok(());
     }
-    match obstacle(&pf.name, &Facts::of(sysfs, &pf.pci, promisc)?) {
+    match find_obstacle(&pf.name, &Facts::read(sysfs, &pf.pci, promisc)?) {
         None => Ok(()),
-        Some(Obstacle { why, mend: hint }) => {
+        Some(Obstacle { why, remedy: hint }) => {
             Err(Error::Nic(NicError::NotPromiscuous { pf: pf.name.clone(), why, hint }))
         }
     }
@@ -182,13 +197,13 @@ mod tests {
             driver: Some(driver.to_owned()),
             vf_device: Some(vf_device.to_owned()),
             promisc,
-            true_flag: flag.map(|state| TrueFlag { on: "p0".to_owned(), state }),
+            true_flag: flag.map(|state| TrueFlag { netdev: "p0".to_owned(), state }),
         };
-        obstacle("p1", &facts).map(|obstacle| format!("{}; {}", obstacle.why, obstacle.mend))
+        find_obstacle("p1", &facts).map(|obstacle| format!("{}; {}", obstacle.why, obstacle.remedy))
     }
 
     #[test]
-    fn i40e_and_ice_need_the_flag_of_the_card() {
+    fn i40e_and_ice_need_the_private_flag() {
         for driver in ["i40e", "ice"] {
             assert_eq!(why(driver, "154c", false, Some(Some(true))), None);
             let off = why(driver, "154c", true, Some(Some(false))).unwrap();
@@ -212,23 +227,31 @@ mod tests {
             why("ixgbe", "1515", false, None).unwrap().ends_with("`ip link set p1 promisc on`")
         );
         assert_eq!(why("igb", "10ca", true, None), None);
-        assert!(why("igb", "10ca", false, None).unwrap().starts_with("igb hands unknown unicast"));
+        assert!(
+            why("igb", "10ca", false, None).unwrap().starts_with("igb delivers unknown unicast")
+        );
     }
 
     #[test]
-    fn an_82599_is_beyond_help() {
-        assert!(why("ixgbe", "10ed", true, None).unwrap().starts_with("an 82599 has no"));
+    fn vfs_of_an_82599_cannot_be_promiscuous() {
+        assert!(
+            why("ixgbe", "10ed", true, None).unwrap().starts_with("the VFs of an 82599 cannot be")
+        );
     }
 
     #[test]
-    fn trust_is_all_that_mlx5_and_bnxt_need_and_others_are_not_believed() {
+    fn mlx5_and_bnxt_need_only_trust_and_unknown_drivers_are_refused() {
         assert_eq!(why("mlx5_core", "1018", false, None), None);
         assert_eq!(why("bnxt_en", "16dc", false, None), None);
-        assert!(why("sfc", "1a03", true, None).unwrap().starts_with("what the driver sfc does"));
+        assert!(
+            why("sfc", "1a03", true, None)
+                .unwrap()
+                .starts_with("runvf does not know whether VFs of the driver sfc")
+        );
     }
 
     #[test]
-    fn functions_of_one_card_belong_together() {
+    fn functions_of_one_card_are_recognized() {
         assert!(same_card("0000:41:00.0", "0000:41:00.1"));
         assert!(!same_card("0000:41:00.0", "0000:42:00.0"));
     }

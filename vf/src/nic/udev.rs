@@ -1,15 +1,20 @@
-//! udev's word on VFs. The rules that keep network managers off them (`packaging/udev/70-runvf.rules`) are gone through when an interface
-//! shows up, so a VF that was there before the rules, or before its PF was in the configuration, is still theirs to take: udev is asked
-//! about it once more.
+//! udev's marks on VFs.
+//!
+//! The rules `packaging/udev/70-runvf.rules` mark the VFs of runvf, so that network managers ignore
+//! them. udev applies the rules when a netdev appears. A VF that is older than the rules, or older
+//! than its PF's entry in the configuration, has no mark, and a network manager may take it. Then
+//! udev must process the netdev again.
 
 use std::fs;
 use std::path::Path;
 
 use crate::kernel::sysfs::Sysfs;
 
-/// What the rules set (`udev_device_get_properties_list_entry`, kept in udev's database).
+/// The property that the rules set, as udev's database stores it
+/// (`udev_device_get_properties_list_entry`).
 const PROPERTY: &str = "E:RUNVF_VF=1";
-/// A file in a later folder counts only if none in an earlier one has its name (udev(7)).
+/// The folders of udev rules. A file in an earlier folder replaces the files with its name in later
+/// folders (udev(7)).
 const FOLDERS: [&str; 5] = [
     "etc/udev/rules.d",
     "run/udev/rules.d",
@@ -19,33 +24,37 @@ const FOLDERS: [&str; 5] = [
 ];
 pub(crate) const RULES: &str = "70-runvf.rules";
 
-/// A VF's interface, by its PCI address, name and index.
+/// A VF with a netdev that udev has processed without marking it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Untold {
+pub(crate) struct UnmarkedVf {
+    /// PCI address.
     pub(crate) vf: String,
+    /// Name of the netdev.
     pub(crate) name: String,
     pub(crate) ifindex: u32,
 }
 
-/// Whether the rules are there, and not masked by an empty file or `/dev/null` (udev(7)).
+/// Whether the rules are installed, and not masked by an empty file or a link to `/dev/null`
+/// (udev(7)).
 pub(crate) fn has_rules(root: &Path) -> bool {
-    let first = FOLDERS.iter().map(|folder| root.join(folder).join(RULES));
-    let mut first = first.filter(|path| path.symlink_metadata().is_ok());
-    first.next().is_some_and(|path| fs::metadata(path).is_ok_and(|found| found.len() > 0))
+    let paths = FOLDERS.iter().map(|folder| root.join(folder).join(RULES));
+    let mut existing = paths.filter(|path| path.symlink_metadata().is_ok());
+    existing.next().is_some_and(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0))
 }
 
-/// Those VFs of a PF with an interface here of which udev knows, and not that they are runvf's.
-pub(crate) fn untold(root: &Path, sysfs: &Sysfs, pf: &str) -> Vec<Untold> {
+/// Lists the VFs of a PF with a netdev in the host netns that udev has processed but not marked.
+pub(crate) fn unmarked_vfs(root: &Path, sysfs: &Sysfs, pf: &str) -> Vec<UnmarkedVf> {
     let vfs = sysfs.virtfns(pf).into_iter();
     vfs.filter_map(|(_, vf)| {
         let (name, ifindex) = sysfs.netdevs_or_empty(&vf).into_iter().next()?;
-        (is_told(root, ifindex) == Some(false)).then_some(Untold { vf, name, ifindex })
+        (is_marked(root, ifindex) == Some(false)).then_some(UnmarkedVf { vf, name, ifindex })
     })
     .collect()
 }
 
-/// `None`: udev has not heard of it, or is not through with it.
-pub(crate) fn is_told(root: &Path, ifindex: u32) -> Option<bool> {
+/// Whether udev has marked the netdev. `None`: udev does not know the netdev, or has not finished
+/// with it.
+pub(crate) fn is_marked(root: &Path, ifindex: u32) -> Option<bool> {
     let text = fs::read_to_string(root.join(format!("run/udev/data/n{ifindex}"))).ok()?;
     Some(text.lines().any(|line| line == PROPERTY))
 }
@@ -55,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masked_rules_are_none() {
+    fn masked_rules_do_not_count() {
         let root = tempfile::tempdir().unwrap();
         let write = |folder: &str, text: &str| {
             fs::create_dir_all(root.path().join(folder)).unwrap();
@@ -71,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_property_is_udevs_and_not_a_part_of_one() {
+    fn only_the_exact_property_is_a_mark() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("run/udev/data")).unwrap();
         for (text, expected) in [
@@ -80,8 +89,8 @@ mod tests {
             ("E:RUNVF_VF=10\n", false),
         ] {
             fs::write(root.path().join("run/udev/data/n7"), text).unwrap();
-            assert_eq!(is_told(root.path(), 7), Some(expected), "{text}");
+            assert_eq!(is_marked(root.path(), 7), Some(expected), "{text}");
         }
-        assert_eq!(is_told(root.path(), 8), None);
+        assert_eq!(is_marked(root.path(), 8), None);
     }
 }

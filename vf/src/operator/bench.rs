@@ -1,5 +1,6 @@
-//! For `make bench`: what it costs to find a VF among many and to put a claim on it, on a made-up `/sys` with as many VFs as no
-//! emulated NIC has. What the PF's driver would say of them is taken for granted: that all are as new.
+//! For `make bench`: measures how long it takes to find a free VF among many and to claim it.
+//! `/sys` is simulated, because no emulated NIC has that many VFs. The settings that the PF driver
+//! would report are assumed to be the defaults for all VFs.
 
 use crate::error::Error;
 use crate::host::Host;
@@ -9,7 +10,8 @@ use crate::kernel::netns::Netns;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::{Before, Claim, Claims, State};
+use crate::ledger::claim::{Claim, State, VfSnapshot};
+use crate::ledger::claims::Claims;
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reconcile::reconcile;
@@ -18,7 +20,7 @@ use crate::nic::free_vfs::FreeVfs;
 use crate::nic::pf::Pf;
 use crate::policy::config::{Config, Pool};
 
-/// Claims a VF of the first PF of the first pool, and takes the claim back. `None`: there was no free one.
+/// Claims a VF of the first PF of the first pool and removes the claim. `None`: no VF is free.
 ///
 /// # Errors
 /// As [`crate::lifecycle::attach::Grant::attach`].
@@ -36,13 +38,13 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
     let mut free = FreeVfs::new(&sysfs, &netlink, &claims, &pf, settings);
     let Some(vf) = free.next()? else { return Ok(None) };
     let netdev = match &vf.link {
-        Some(link) => Some(NetdevSettings::seen(&netlink, &vf.pci, link)?),
+        Some(link) => Some(NetdevSettings::read_from_link(&netlink, &vf.pci, link)?),
         None => None,
     };
-    let gone = || {
+    let no_own_process = || {
         Error::Lifecycle(LifecycleError::ContainerGone { container: "bench".to_owned(), pid: 0 })
     };
-    let own = ProcessId::own().ok_or_else(gone)?;
+    let this_process = ProcessId::own().ok_or_else(no_own_process)?;
     let claim = Claim {
         vf: vf.pci.clone(),
         index: vf.index,
@@ -55,13 +57,18 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         tenant: None,
         interface: "mon0".to_owned(),
         netns: Netns::own()?.record()?,
-        init: own,
-        worker: own,
+        init: this_process,
+        worker: this_process,
         since: 0,
         scrub: pool.scrub,
         on_loss: pool.on_loss,
         want: vf.settings,
-        before: Before { driver: vf.driver, driver_override: None, settings: vf.settings, netdev },
+        before: VfSnapshot {
+            driver: vf.driver,
+            driver_override: None,
+            settings: vf.settings,
+            netdev,
+        },
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

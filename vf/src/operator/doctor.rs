@@ -1,8 +1,9 @@
-//! What must be so on a machine before a sensor can start, looked at one by one: `runvfctl doctor`.
+//! `runvfctl doctor`: checks the host for everything that a sensor needs before it can start.
 //!
-//! Files are read below a root; what is in no file is a value of [`facts`], gathered before. So every check is a function of
-//! recorded things, and the hosts in `doctor/hosts` are such records with what is to be said of them. Nothing is changed, and no
-//! VF is tried out: a probe would disturb whoever has it.
+//! Files are read below a root directory. Values that are in no file are gathered first
+//! ([`facts`]). Every check is therefore a pure function of recorded data, and `doctor/hosts` holds
+//! recorded hosts with their expected findings. The doctor changes nothing and does not test any
+//! VF, because a test would disturb the container that uses the VF.
 
 mod config;
 mod facts;
@@ -12,6 +13,7 @@ mod machine;
 mod network;
 mod pf;
 mod state;
+mod vf_driver;
 
 use std::path::Path;
 
@@ -22,14 +24,14 @@ use crate::host::Host;
 use crate::kernel::sysfs::Sysfs;
 use crate::policy::config::Config;
 
-/// Looks at this machine.
+/// Checks this host.
 pub fn doctor() -> Vec<Finding> {
     let sysfs = Sysfs(Host::default().sysfs);
     let facts = facts::gather(&sysfs);
-    findings(&Machine::below(Path::new("/"), facts))
+    findings(&Machine::with_root(Path::new("/"), facts))
 }
 
-/// Every check there is, in the order in which they are to be mended.
+/// Runs all checks. An operator should fix the findings in this order.
 fn findings(machine: &Machine) -> Vec<Finding> {
     let mut all = vec![
         host::kernel(machine),
@@ -39,8 +41,8 @@ fn findings(machine: &Machine) -> Vec<Finding> {
         config::config(machine),
     ];
     for pool in Config::load(&machine.host).map(|config| config.pools).unwrap_or_default() {
-        for named in &pool.pfs {
-            all.extend(pf::checks(machine, named, &pool));
+        for pf_name in &pool.pfs {
+            all.extend(pf::checks(machine, pf_name, &pool));
         }
     }
     all.extend([network::network_manager(machine), network::networkd(machine)]);
@@ -50,4 +52,4 @@ fn findings(machine: &Machine) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod recorded;
+mod tests;

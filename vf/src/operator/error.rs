@@ -6,7 +6,7 @@ pub enum OperatorError {
     VfCountDiffers { pf: String, pool: String, have: usize, wanted: usize },
     #[error("private flag `{flag}` of {on} is off, and VF {vf} of that card is claimed")]
     FlagInUse { flag: &'static str, on: String, vf: String },
-    #[error("PF {pf}: set {wanted}, but it does not read back")]
+    #[error("PF {pf}: `{wanted}` was set but does not read back")]
     PfReadbackDiffers { pf: String, wanted: String },
     #[error("PF {pf} does not exist")]
     UnknownPf { pf: String },
@@ -28,14 +28,16 @@ impl OperatorError {
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::VfCountDiffers { pf, have, .. } => format!(
-                "stop its sensors, `echo 0 > /sys/class/net/{pf}/device/sriov_numvfs` and run `runvfctl setup` again, \
+                "stop its sensors, run `echo 0 > /sys/class/net/{pf}/device/sriov_numvfs` and `runvfctl setup`, \
                  or set `vfs = {have}` in the pool"
             ),
             Self::FlagInUse { .. } => {
-                "stop the sensors on that card and run `runvfctl setup` again; `runvfctl status` lists them".to_owned()
+                "stop the sensors on that card (see `runvfctl status`) and run `runvfctl setup`"
+                    .to_owned()
             }
             Self::PfReadbackDiffers { .. } => {
-                "see `dmesg`; for network managers see `udevadm test` with the VF's path in /sys".to_owned()
+                "see `dmesg`; for udev rules, run `udevadm test` with the path of the VF in /sys"
+                    .to_owned()
             }
             Self::UnknownPf { .. } => "see `runvfctl status`".to_owned(),
             Self::NoPool { pooled, .. } => {
@@ -44,7 +46,9 @@ impl OperatorError {
             Self::TooFewFree { free: 0, claimed: 0, foreign: 0, .. } => {
                 "run `runvfctl setup` to create VFs".to_owned()
             }
-            Self::TooFewFree { .. } => "stop a sensor; `runvfctl status` lists the claims".to_owned(),
+            Self::TooFewFree { .. } => {
+                "stop a sensor; `runvfctl status` lists the claims".to_owned()
+            }
             Self::SameVlan { .. } => "set `--other` to another VLAN".to_owned(),
             Self::NoSpareVlan { .. } => "choose two with `--vlan` and `--other`".to_owned(),
             Self::Stopped { .. } => return None,

@@ -1,4 +1,4 @@
-//! What there is and who has it, for people and machines.
+//! `runvfctl status`: the PFs, their VFs and the claims.
 
 use serde::Serialize;
 
@@ -7,9 +7,10 @@ use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::{Claim, Claims, State};
-use crate::nic::diff::tampered;
-use crate::nic::free_vfs::foreign;
+use crate::ledger::claim::{Claim, State};
+use crate::ledger::claims::Claims;
+use crate::nic::diff::changed_outside_runvf;
+use crate::nic::free_vfs::foreign_use;
 use crate::nic::pf::Pf;
 use crate::operator::counters::{Counted, Counters};
 
@@ -19,67 +20,70 @@ pub struct PfStatus {
     pub pf: String,
     pub name: String,
     pub up: bool,
-    /// How many VFs it can have.
+    /// The number of VFs that the PF supports.
     pub total: usize,
     pub vfs: Vec<VfStatus>,
 }
 
+/// A VF, or a claim without a VF.
 #[derive(Debug, Serialize)]
 pub struct VfStatus {
     pub vf: String,
     pub index: u32,
-    /// `free`, `foreign` (somebody else uses it), `unreadable`, or the state of its claim.
+    /// `free`, `foreign` (used by something that is not runvf), `unreadable` (its claim), or the
+    /// state of its claim.
     pub state: &'static str,
-    /// Why it is neither free nor in a container's use.
+    /// Why the VF is neither free nor usable by its container.
     pub reason: Option<String>,
-    /// There is a claim, and the VF is gone.
+    /// There is a claim, but the VF does not exist.
     pub vanished: bool,
     pub driver: Option<String>,
-    /// Its name in the host; `None` while it is elsewhere.
+    /// The name of its netdev in the host netns. `None`: the netdev is in another namespace or does
+    /// not exist.
     pub netdev: Option<String>,
     pub settings: Settings,
-    /// Frames that it has received.
+    /// Frames received.
     pub frames: Option<Counted>,
-    /// Frames that came for it while it had no room for them.
+    /// Frames lost because the VF had no free buffer.
     pub drops: Option<Counted>,
     pub claim: Option<Claim>,
-    /// What stands in the claim's place but is none.
+    /// Why the claim file cannot be read.
     pub bad_claim: Option<String>,
 }
 
-/// Every PF of this machine that has SR-IOV.
+/// Lists every PF of this host, its VFs, and claims that belong to no listed VF. Changes nothing.
 ///
 /// # Errors
-/// When the kernel or the claims cannot be asked.
+/// When a netlink request fails or the claims cannot be read.
 pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
-    let claims = Claims::look(&host.run);
+    let claims = Claims::read_only(&host.run);
     let mut pfs: Vec<PfStatus> = sysfs
         .sriov_netdevs()
         .iter()
         .filter_map(|(pci, _)| Pf::at(&sysfs, pci))
-        .map(|pf| one(&sysfs, &netlink, &claims, pf))
+        .map(|pf| pf_status(&sysfs, &netlink, &claims, pf))
         .collect::<Result<_, _>>()?;
-    let shown = |pfs: &[PfStatus], address: &str| {
+    let listed = |pfs: &[PfStatus], address: &str| {
         pfs.iter().flat_map(|pf| &pf.vfs).any(|vf| vf.vf == address)
     };
-    // A claim whose VF is gone, or whose PF has no netdev here.
+    // Claims of VFs that do not exist, or that belong to a PF without a netdev in this namespace.
     for claim in claims.all()?.into_iter().filter_map(Result::ok) {
-        if shown(&pfs, &claim.vf) {
+        if listed(&pfs, &claim.vf) {
             continue;
         }
         let (pci, name) = (claim.pf.clone(), claim.pf_name.clone());
-        let gone = vanished(claim, &sysfs);
+        let unlisted = unlisted_claim(claim, &sysfs);
         match pfs.iter_mut().find(|pf| pf.pf == pci) {
-            Some(pf) => pf.vfs.push(gone),
-            None => pfs.push(PfStatus { pf: pci, name, up: false, total: 0, vfs: vec![gone] }),
+            Some(pf) => pf.vfs.push(unlisted),
+            None => pfs.push(PfStatus { pf: pci, name, up: false, total: 0, vfs: vec![unlisted] }),
         }
     }
     Ok(pfs)
 }
 
-fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
+fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
     let counters = Counters::of(sysfs, netlink, &pf);
     let mut vfs = Vec::new();
@@ -92,10 +96,10 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
         let (state, reason) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
                 let (state, reason) = claim.state.parts();
-                (state, reason.or_else(|| trouble(claim, settings)))
+                (state, reason.or_else(|| pending_gc(claim, settings)))
             }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
-            (None, None) => match foreign(sysfs, netlink, &vf, settings)? {
+            (None, None) => match foreign_use(sysfs, netlink, &vf, settings)? {
                 Some(why) => ("foreign", Some(why)),
                 None => ("free", None),
             },
@@ -120,27 +124,33 @@ fn one(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfSt
     Ok(PfStatus { pf: pf.pci, name: pf.name, up, total: pf.total, vfs })
 }
 
-/// What `runvfctl gc` would find out about a claim that looks healthy.
-fn trouble(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
+/// The problem that the next `runvfctl gc` would find in a claim with a healthy state.
+fn pending_gc(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
     if claim.is_abandoned() {
-        let ended = "whoever had it has ended; `runvfctl gc` takes it back, or says why not";
-        return Some(ended.to_owned());
+        let cause = match claim.state {
+            State::Claiming | State::Configured => "the attach was interrupted",
+            State::Releasing => "the release was interrupted",
+            _ => "its container has exited",
+        };
+        return Some(format!("{cause}; run `runvfctl gc`"));
     }
-    let have = settings.filter(|_| claim.state == State::Attached)?;
-    let what = tampered(have, &claim.want)?;
-    Some(format!("somebody gave it {what}; `runvfctl gc` sets it back"))
+    let actual = settings.filter(|_| claim.state == State::Attached)?;
+    let change = changed_outside_runvf(actual, &claim.want)?;
+    Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"))
 }
 
-fn vanished(claim: Claim, sysfs: &Sysfs) -> VfStatus {
+/// The status of a VF that is known only from its claim.
+fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
     let (state, reason) = claim.state.parts();
-    let there = sysfs.exists(&claim.vf);
-    let why = if there { "its PF has no interface here" } else { "the VF vanished" };
+    let exists = sysfs.exists(&claim.vf);
+    let why =
+        if exists { "its PF has no netdev in this network namespace" } else { "the VF vanished" };
     VfStatus {
         vf: claim.vf.clone(),
         index: claim.index,
         state,
         reason: reason.or_else(|| Some(why.to_owned())),
-        vanished: !there,
+        vanished: !exists,
         driver: sysfs.driver(&claim.vf),
         netdev: None,
         settings: Settings::default(),
@@ -152,6 +162,7 @@ fn vanished(claim: Claim, sysfs: &Sysfs) -> VfStatus {
 }
 
 impl State {
+    /// The name of the state, and the reason that is recorded with it.
     fn parts(&self) -> (&'static str, Option<String>) {
         match self {
             Self::Claiming => ("claiming", None),
@@ -169,9 +180,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looking_at_a_machine_writes_nothing_to_it() {
+    fn status_writes_nothing_to_the_host() {
         let root = tempfile::tempdir().unwrap();
-        assert!(status(&Host::below(root.path())).unwrap().is_empty());
+        assert!(status(&Host::with_root(root.path())).unwrap().is_empty());
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

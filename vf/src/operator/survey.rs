@@ -1,37 +1,42 @@
-//! The PFs of this machine, as somebody sees them who is to write a configuration.
+//! The PFs of this host, with the properties that matter for a configuration (`runvfctl init`).
 
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::nic::pf::Pf;
-use crate::nic::promisc::{Facts, obstacle};
+use crate::nic::promisc::{Facts, find_obstacle};
 
-/// A PF.
+/// A PF of this host.
 #[derive(Debug, Clone)]
 pub struct Nic {
     pub name: String,
     pub pci: String,
     pub driver: String,
-    /// How many VFs it has and can have.
+    /// The number of VFs that exist now.
     pub vfs: usize,
+    /// The number of VFs that the PF supports.
     pub total: usize,
     pub up: bool,
     pub carrier: bool,
-    /// What keeps its VFs from being promiscuous as things are, and what to do about it.
+    /// Why its VFs cannot be promiscuous now, and the remedy. `None`: they can.
     pub obstacle: Option<String>,
 }
 
+/// Lists the PFs of this host.
+///
 /// # Errors
-/// When the kernel cannot be asked.
+/// When a netlink request fails.
 pub fn survey(host: &Host) -> Result<Vec<Nic>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
     let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(&sysfs, &pci));
     pfs.map(|pf| {
         let link = netlink.link(pf.ifindex)?.unwrap_or_default();
-        let obstacle = match Facts::of(&sysfs, &pf.pci, link.flags.promisc) {
-            Ok(facts) => obstacle(&pf.name, &facts).map(|it| format!("{}; {}", it.why, it.mend)),
+        let obstacle = match Facts::read(&sysfs, &pf.pci, link.flags.promisc) {
+            Ok(facts) => {
+                find_obstacle(&pf.name, &facts).map(|it| format!("{}; {}", it.why, it.remedy))
+            }
             Err(error) => Some(error.line()),
         };
         Ok(Nic {

@@ -1,47 +1,55 @@
-//! Who may have which VLAN: the configuration's answer to a request. Pure, and asked before anything is touched.
+//! Decides whether the configuration allows a request, before runvf touches a PF or a VF.
 //!
-//! The annotations say what is wanted; whose a VLAN is says the configuration alone. `io.runvf.tenant` gives nobody anything: it
-//! is what the VLAN's owner is compared with, so that a slip of the fingers in the VLAN does not show one tenant's traffic to another.
+//! Only the configuration assigns VLANs to tenants. The annotation `io.runvf.tenant` grants
+//! nothing: it is compared with the tenant that the VLAN belongs to, so that a mistyped VLAN does
+//! not show one tenant's traffic to another tenant.
 //!
-//! A refusal goes to whoever typed the command. It names the tenant that was named there, and what that one may have; never
-//! another tenant, nor whether a VLAN that is not theirs is anybody's.
+//! A refusal is shown to the person who started the container. It names the tenant of the request
+//! and what that tenant may use. It never names another tenant, and never reveals whether a VLAN
+//! belongs to another tenant.
 
 use std::path::Path;
 
 use crate::error::Error;
-use crate::policy::config::{Config, Pool, Tenant, list, names, only};
+use crate::policy::config::{Config, Pool, Tenant, join_ranges, only_pool, pool_names};
 use crate::policy::error::PolicyError;
 use crate::policy::request::{Interface, Request};
 
-/// What the configuration makes of a request.
+/// The result for a request that the configuration allows.
 #[derive(Debug)]
 pub(crate) struct Decision {
     /// `None`: the configuration has no tenants.
     pub(crate) tenant: Option<TenantGrant>,
-    /// Each with the pool that its VF comes from.
+    /// Each interface with the pool that its VF comes from.
     pub(crate) interfaces: Vec<(Interface, Pool)>,
 }
 
-/// A tenant, and how to speak of it to the one who asks.
+/// The tenant of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct TenantGrant {
     pub(crate) tenant: Tenant,
-    pub(crate) who: String,
+    /// The tenant in messages: by its name only if the request has that name.
+    pub(crate) label: String,
 }
 
+/// Finds the tenant of a request and the pool of each interface. `path` is the path of the
+/// configuration, for messages.
+///
 /// # Errors
-/// [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
-/// [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]; [`PolicyError::Config`] when there is no such pool, or several and none is named. `path` is the configuration's.
+/// [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
+/// [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
+/// [`PolicyError::PoolNotAllowed`]; [`PolicyError::Config`] when the pool does not exist, or when
+/// there are several pools and the request names none.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
     let tenant = match config.tenants.as_slice() {
         [] => None,
-        tenants => Some(tenant_of(tenants, request)?),
+        tenants => Some(find_tenant(tenants, request)?),
     };
     let with_pool = |interface: &Interface| {
-        let asked = interface.pool.as_deref();
+        let requested = interface.pool.as_deref();
         let pool = match &tenant {
-            None => config.pool(asked, path)?,
-            Some(grant) => grant.pool(&config.pools, asked, path)?,
+            None => config.pool(requested, path)?,
+            Some(grant) => grant.pool(&config.pools, requested, path)?,
         };
         Ok((interface.clone(), pool.clone()))
     };
@@ -49,10 +57,10 @@ pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<
     Ok(Decision { tenant, interfaces })
 }
 
-/// The one tenant whose all these VLANs are.
-fn tenant_of(tenants: &[Tenant], request: &Request) -> Result<TenantGrant, Error> {
+/// Finds the tenant that all VLANs of the request belong to.
+fn find_tenant(tenants: &[Tenant], request: &Request) -> Result<TenantGrant, Error> {
     let first = request.interfaces.first().map_or(0, |interface| interface.vlan);
-    let (tenant, who) = match &request.tenant {
+    let (tenant, label) = match &request.tenant {
         Some(name) => {
             let named = tenants.iter().find(|tenant| tenant.name == *name);
             let unknown =
@@ -60,17 +68,17 @@ fn tenant_of(tenants: &[Tenant], request: &Request) -> Result<TenantGrant, Error
             (named.ok_or_else(unknown)?, format!("tenant `{name}`"))
         }
         None => {
-            let owner = tenants.iter().find(|tenant| tenant.owns(first));
-            let nobodys = Error::Policy(PolicyError::VlanUnassigned { vlan: first });
-            (owner.ok_or(nobodys)?, format!("the tenant of VLAN {first}"))
+            let tenant = tenants.iter().find(|tenant| tenant.owns(first));
+            let unassigned = Error::Policy(PolicyError::VlanUnassigned { vlan: first });
+            (tenant.ok_or(unassigned)?, format!("the tenant of VLAN {first}"))
         }
     };
     match request.interfaces.iter().find(|interface| !tenant.owns(interface.vlan)) {
-        None => match request.interfaces.iter().find(|other| other.proto != tenant.proto) {
-            None => Ok(TenantGrant { tenant: tenant.clone(), who }),
+        None => match request.interfaces.iter().find(|interface| interface.proto != tenant.proto) {
+            None => Ok(TenantGrant { tenant: tenant.clone(), label }),
             Some(Interface { vlan, proto, .. }) => {
                 Err(Error::Policy(PolicyError::ProtoNotAllowed {
-                    who,
+                    tenant: label,
                     vlan: *vlan,
                     proto: *proto,
                     allowed: tenant.proto,
@@ -81,7 +89,7 @@ fn tenant_of(tenants: &[Tenant], request: &Request) -> Result<TenantGrant, Error
             Err(Error::Policy(PolicyError::VlanNotAllowed {
                 tenant: tenant.name.clone(),
                 vlan: *vlan,
-                allowed: list(&tenant.vlans),
+                allowed: join_ranges(&tenant.vlans),
             }))
         }
         Some(Interface { vlan, .. }) => {
@@ -94,17 +102,17 @@ impl TenantGrant {
     fn pool<'a>(
         &self,
         pools: &'a [Pool],
-        asked: Option<&str>,
+        requested: Option<&str>,
         path: &Path,
     ) -> Result<&'a Pool, Error> {
-        let theirs: Vec<&Pool> =
+        let allowed: Vec<&Pool> =
             pools.iter().filter(|pool| self.tenant.may_use(&pool.name)).collect();
-        let Some(asked) = asked else { return only(&theirs, path) };
-        theirs.iter().find(|pool| pool.name == asked).copied().ok_or_else(|| {
+        let Some(requested) = requested else { return only_pool(&allowed, path) };
+        allowed.iter().find(|pool| pool.name == requested).copied().ok_or_else(|| {
             Error::Policy(PolicyError::PoolNotAllowed {
-                who: self.who.clone(),
-                pool: asked.to_owned(),
-                allowed: names(&theirs),
+                tenant: self.label.clone(),
+                pool: requested.to_owned(),
+                allowed: pool_names(&allowed),
             })
         })
     }

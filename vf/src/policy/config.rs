@@ -1,6 +1,7 @@
-//! `/etc/runvf/config.toml`: which PFs there are to take VFs from, and which tenant may have which VLANs.
+//! `/etc/runvf/config.toml`: the pools of PFs that VFs come from, and the VLANs of each tenant.
 //!
-//! `trust` says whose word the file is, `parse` and `sound` what is wrong with it, `policy` (in the crate's root) what follows from it.
+//! `file_ownership` refuses a file that users other than root can change; `parse`, `defaults` and
+//! `validate` report its errors; `authorize` compares it with a request.
 
 mod defaults;
 pub(crate) mod file_ownership;
@@ -11,59 +12,69 @@ mod vlans;
 
 use std::path::Path;
 
-pub use self::file_ownership::folders_are_roots;
+pub use self::file_ownership::check_folder_owners;
 pub use self::parse::MANUAL;
 pub use self::schema::{Carrier, Config, OnLoss, Pool, Profile, Promisc, Scrub, Tenant};
 pub use self::vlans::VlanRange;
-pub(crate) use self::vlans::list;
+pub(crate) use self::vlans::join_ranges;
 
 use crate::error::Error;
 use crate::host::Host;
 use crate::policy::error::PolicyError;
 
 impl Config {
+    /// Reads and validates the configuration file.
+    ///
     /// # Errors
-    /// [`PolicyError::NoConfig`] when there is no file, with one that would do for this machine; [`PolicyError::Config`] when
-    /// somebody but root could have written it, or when it does not say what it must.
+    /// [`PolicyError::NoConfig`], with an example for this machine, when the file does not exist;
+    /// [`PolicyError::Config`] when users other than root can change it, or when its content is not
+    /// valid; [`KernelError::File`] when it cannot be read.
+    ///
+    /// [`KernelError::File`]: crate::KernelError::File
     pub fn load(host: &Host) -> Result<Self, Error> {
         Self::parse(&file_ownership::read(host)?, &host.config)
     }
 
-    /// The whole configuration, with what it leaves out filled in, as the file could say it.
+    /// Returns the whole configuration as TOML, with all defaults filled in.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// The pool of that name or, when none is named, the only one there is: PFs of two pools see different traffic, and a
+    /// Returns the pool with the requested name or, if the request names none, the only pool. It
+    /// never guesses between several pools, because their PFs see different traffic and a wrong
     /// guess would leave a sensor blind.
-    pub(crate) fn pool(&self, asked: Option<&str>, path: &Path) -> Result<&Pool, Error> {
-        let all: Vec<&Pool> = self.pools.iter().collect();
-        match asked {
-            None => only(&all, path),
-            Some(name) => all.iter().find(|pool| pool.name == name).copied().ok_or_else(|| {
+    ///
+    /// # Errors
+    /// [`PolicyError::Config`] when there is no such pool, or when there are several and the
+    /// request names none.
+    pub(crate) fn pool(&self, requested: Option<&str>, path: &Path) -> Result<&Pool, Error> {
+        let pools: Vec<&Pool> = self.pools.iter().collect();
+        match requested {
+            None => only_pool(&pools, path),
+            Some(name) => pools.iter().find(|pool| pool.name == name).copied().ok_or_else(|| {
                 Error::Policy(PolicyError::Config {
                     path: path.to_owned(),
-                    problem: format!("has no pool `{name}`"),
-                    hint: format!("there is: {}", names(&all)),
+                    problem: format!("pool `{name}` does not exist"),
+                    hint: format!("use one of: {}", pool_names(&pools)),
                 })
             }),
         }
     }
 }
 
-/// The only one of several pools that a container may have meant.
-pub(crate) fn only<'a>(pools: &[&'a Pool], path: &Path) -> Result<&'a Pool, Error> {
+/// Returns the pool of a container that names none: the only pool in `pools`.
+pub(crate) fn only_pool<'a>(pools: &[&'a Pool], path: &Path) -> Result<&'a Pool, Error> {
     match pools {
-        [only] => Ok(only),
+        [pool] => Ok(pool),
         several => Err(Error::Policy(PolicyError::Config {
             path: path.to_owned(),
-            problem: "has several pools and the container names none".to_owned(),
-            hint: format!("add `io.runvf.pool=<name>`, one of: {}", names(several)),
+            problem: "there are several pools, but the container names none".to_owned(),
+            hint: format!("add `io.runvf.pool=<name>`, one of: {}", pool_names(several)),
         })),
     }
 }
 
-pub(crate) fn names(pools: &[&Pool]) -> String {
+pub(crate) fn pool_names(pools: &[&Pool]) -> String {
     pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
@@ -81,11 +92,11 @@ mod tests {
             parse("pool = [{ name = \"a\", pfs = [\"x\"] }, { name = \"b\", pfs = [\"y\"] }]");
         assert_eq!(two.pool(Some("b"), path).unwrap().name, "b");
         assert!(two.pool(None, path).unwrap_err().line().ends_with("one of: a, b"));
-        assert!(two.pool(Some("c"), path).unwrap_err().line().contains("has no pool `c`"));
+        assert!(two.pool(Some("c"), path).unwrap_err().line().contains("pool `c` does not exist"));
     }
 
     #[test]
-    fn what_is_shown_is_a_config_that_says_the_same() {
+    fn to_toml_returns_an_equivalent_config() {
         let text = "pool = [{ name = \"a\", pfs = [\"x\"], vfs = 3 }]\n\
             [[tenant]]\nname = \"acme\"\nvlans = [1, \"200-299\"]\n";
         let path = Path::new("/c.toml");

@@ -1,7 +1,8 @@
-//! What is wrong with a request or with the configuration, and requests that the configuration does not allow.
+//! Errors in a request or in the configuration, and requests that the configuration does not allow.
 //!
-//! A message goes to the person who typed `docker run`. It names the tenant that the request named and what that tenant may
-//! have; it never names another tenant, nor says whether a VLAN belongs to one.
+//! The person who typed `docker run` sees these messages. A message names the tenant of the request
+//! and what that tenant may use. It never names another tenant, and never reveals whether a VLAN
+//! belongs to another tenant.
 
 use std::path::PathBuf;
 
@@ -27,10 +28,10 @@ pub enum PolicyError {
     VlanUnassigned { vlan: u16 },
     #[error("VLANs {first} and {second} do not belong to the same tenant")]
     TwoTenants { first: u16, second: u16 },
-    #[error("{who} asks for VLAN {vlan} with protocol {proto}, but its VLANs use {allowed}")]
-    ProtoNotAllowed { who: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
-    #[error("{who} asks for pool `{pool}`, but may use only pool {allowed}")]
-    PoolNotAllowed { who: String, pool: String, allowed: String },
+    #[error("{tenant} asks for VLAN {vlan} with protocol {proto}, but its VLANs use {allowed}")]
+    ProtoNotAllowed { tenant: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
+    #[error("{tenant} asks for pool `{pool}`, but may use only pool {allowed}")]
+    PoolNotAllowed { tenant: String, pool: String, allowed: String },
 }
 
 impl PolicyError {

@@ -1,11 +1,12 @@
-//! What somebody may have meant who wrote a word that is not known.
+//! Suggestions for misspelt names.
 
-/// The candidate that a few slips of the fingers lead to, if any.
+/// Returns the candidate with the smallest edit distance, unless more than half of the characters
+/// differ.
 pub(crate) fn nearest<'a>(
     typed: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    // The time it takes grows with the length, which is whatever somebody typed.
+    // Limits the time, which grows with the length of the user's input.
     let typed: String = typed.chars().take(80).collect();
     let distance = |candidate: &&str| strsim::damerau_levenshtein(&typed, candidate);
     let nearest = candidates.into_iter().min_by_key(distance)?;
@@ -13,11 +14,11 @@ pub(crate) fn nearest<'a>(
     (distance(&nearest) <= half).then_some(nearest)
 }
 
-/// A hint for a name that is none of those there are.
-pub(crate) fn did_you_mean(typed: &str, there_are: &[&str]) -> String {
-    match nearest(typed, there_are.iter().copied()) {
+/// Returns the hint for a name that does not exist.
+pub(crate) fn did_you_mean(typed: &str, existing: &[&str]) -> String {
+    match nearest(typed, existing.iter().copied()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("there is: {}", there_are.join(", ")),
+        None => format!("use one of: {}", existing.join(", ")),
     }
 }
 
@@ -26,10 +27,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_a_slip_and_another_word_is_not() {
+    fn only_similar_names_are_suggested() {
         assert_eq!(did_you_mean("vsf", &["name", "vfs"]), "did you mean `vfs`?");
         assert_eq!(did_you_mean("sensor", &["taps", "sensors"]), "did you mean `sensors`?");
-        assert_eq!(did_you_mean("colour", &["name", "vfs"]), "there is: name, vfs");
-        assert_eq!(did_you_mean("", &["name"]), "there is: name");
+        assert_eq!(did_you_mean("colour", &["name", "vfs"]), "use one of: name, vfs");
+        assert_eq!(did_you_mean("", &["name"]), "use one of: name");
     }
 }

@@ -1,4 +1,4 @@
-//! `ETHTOOL_GDRVINFO`: what a driver says of itself.
+//! `ETHTOOL_GDRVINFO`: the driver's description of itself.
 
 use nix::errno::Errno;
 use nix::libc::c_char;
@@ -9,7 +9,7 @@ const ETHTOOL_GDRVINFO: u32 = 0x03;
 
 /// `struct ethtool_drvinfo`
 #[repr(C)]
-struct Info {
+struct RawInfo {
     command: u32,
     driver: [u8; 32],
     version: [u8; 32],
@@ -31,10 +31,12 @@ pub(crate) struct DriverInfo {
     pub(crate) private_flags: usize,
 }
 
+/// Reads the versions of a driver and its firmware, and the number of its private flags.
+///
 /// # Errors
-/// The kernel's; `ENODEV` when there is no such interface in the calling thread's namespace.
+/// The kernel's errno; `ENODEV` when the calling thread's network namespace has no such interface.
 pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
-    let mut info = Info {
+    let mut info = RawInfo {
         command: ETHTOOL_GDRVINFO,
         driver: [0; 32],
         version: [0; 32],
@@ -56,7 +58,7 @@ pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
     })
 }
 
-/// A field that ends at its first zero.
+/// The text of a field, up to its first zero byte.
 pub(super) fn text(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..end]).trim().to_owned()

@@ -14,13 +14,15 @@ struct Value {
     data: u32,
 }
 
+/// Runs a command with one `u32` and returns the `u32` of the answer.
 pub(super) fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32, Errno> {
     let mut value = Value { command, data };
     call("offload", interface, (&raw mut value).cast())?;
     Ok(value.data)
 }
 
-/// `argument` points to what the command in its first field reads and writes.
+/// Runs the command in the first field of `argument`. `argument` points to the structure that this
+/// command reads and writes.
 pub(super) fn call(
     point: &'static str,
     interface: &str,
@@ -30,15 +32,16 @@ pub(super) fn call(
         return Ok(());
     }
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: an all-zero ifreq is valid: it is plain data, and a union of plain data.
+    // SAFETY: an all-zero ifreq is valid, because all its fields and union members are plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().take(15).zip(interface.bytes()) {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = argument;
-    // SAFETY: SIOCETHTOOL reads and writes the ifreq and what ifr_data points to: for the commands of this module an
-    // `ethtool_value` or an `ethtool_drvinfo`, the feature blocks, of which it writes no more than the structure says there is
-    // room for, or as many strings as `driver_info` has counted. All outlive the call.
+    // SAFETY: SIOCETHTOOL reads and writes the ifreq and the structure that ifr_data points to. For
+    // the commands of this module that is an `ethtool_value`, an `ethtool_drvinfo`, the feature
+    // blocks (the kernel writes at most the number that the structure states), or as many strings
+    // as `driver_info` has reported. All of them outlive the call.
     let result =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
     Errno::result(result).map(drop)

@@ -1,4 +1,4 @@
-//! Switches that a driver has for itself, by name.
+//! Private flags: driver-specific switches, identified by name.
 
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ const ETHTOOL_GPFLAGS: u32 = 0x27;
 const ETHTOOL_SPFLAGS: u32 = 0x28;
 const ETH_SS_PRIV_FLAGS: u32 = 2;
 const ETH_GSTRING_LEN: usize = 32;
-/// Their states come as one `u32`.
+/// The kernel reports the states of all flags in one `u32`.
 const MAX_FLAGS: usize = 32;
 
 /// `struct ethtool_gstrings`
@@ -22,13 +22,14 @@ struct Strings {
     names: [[u8; ETH_GSTRING_LEN]; MAX_FLAGS],
 }
 
-/// The private flags of an interface and whether each is on, in the driver's order. A driver without any has none.
+/// Returns the private flags of an interface and whether each is on, in the driver's order. Empty
+/// for a driver without private flags, and for one with more than 32.
 ///
 /// # Errors
-/// The kernel's; `ENODEV` when there is no such interface in the calling thread's namespace.
+/// The kernel's errno; `ENODEV` when the calling thread's network namespace has no such interface.
 pub(crate) fn private_flags(interface: &str) -> Result<Vec<(String, bool)>, Errno> {
     let count = driver_info(interface)?.private_flags;
-    // The kernel writes all the names there are, whatever room it is told of.
+    // The kernel writes all names and ignores the length in the request.
     if count == 0 || count > MAX_FLAGS {
         return Ok(Vec::new());
     }
@@ -47,10 +48,12 @@ pub(crate) fn private_flags(interface: &str) -> Result<Vec<(String, bool)>, Errn
     Ok(names.enumerate().map(|(bit, name)| (name, states & (1 << bit) != 0)).collect())
 }
 
-/// Turns one flag on or off and leaves the others as they are. What the driver makes of it is in [`private_flags`] afterwards.
+/// Turns one private flag on or off and does not change the others. The driver may ignore the
+/// request: call [`private_flags`] to read the result.
 ///
 /// # Errors
-/// `EOPNOTSUPP` when the driver has no such flag; the driver's own (ice: `EAGAIN` while a VF is promiscuous).
+/// `EOPNOTSUPP` when the driver has no such flag; otherwise the driver's errno (ice: `EAGAIN` while
+/// a VF is promiscuous).
 pub(crate) fn set_private_flag(interface: &str, name: &str, on: bool) -> Result<(), Errno> {
     let flags = private_flags(interface)?;
     let bit = flags.iter().position(|(flag, _)| flag == name).ok_or(Errno::EOPNOTSUPP)?;

@@ -1,11 +1,11 @@
-//! `RTM_NEWLINK`, as far as runvf looks at it.
+//! Parses the attributes of `RTM_NEWLINK` that runvf needs.
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::link::LinkFlags;
 
 use crate::kernel::mac::MacAddress;
 
-/// A network interface as the kernel describes it.
+/// A network interface, as the kernel reports it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Link {
     pub(crate) ifindex: u32,
@@ -17,22 +17,27 @@ pub(crate) struct Link {
     pub(crate) mtu: u32,
     pub(crate) txqueuelen: u32,
     pub(crate) qdisc: String,
-    /// How often promiscuity and reception of all multicast have been asked for, by flag or by socket.
+    /// The number of requests for promiscuous mode, by flag or by socket.
     pub(crate) promiscuity: u32,
+    /// The number of requests to receive all multicast frames, by flag or by socket.
     pub(crate) allmulticast: u32,
     pub(crate) mac: MacAddress,
-    /// `IFLA_PERM_ADDRESS`: what its driver found. All zeros when it found none and chose one.
-    pub(crate) permanent: MacAddress,
-    /// `IFLA_PARENT_DEV_NAME`: the PCI address of a VF's netdev, whatever its name and wherever it is.
+    /// `IFLA_PERM_ADDRESS`: the address that the driver found. All zeros if it found none and chose
+    /// a random one.
+    pub(crate) permanent_mac: MacAddress,
+    /// `IFLA_PARENT_DEV_NAME`: the PCI address of the device. It does not depend on the netdev's
+    /// name or network namespace.
     pub(crate) parent: Option<String>,
+    /// Whether the interface is a port of another one, such as a bridge or a bond.
     pub(crate) master: bool,
+    /// Whether an XDP program is attached.
     pub(crate) xdp: bool,
     /// `rx_packets` and `rx_missed_errors` of `struct rtnl_link_stats64`.
     pub(crate) received: u64,
     pub(crate) missed: u64,
 }
 
-/// The flags runvf sets and looks at, `include/uapi/linux/if.h`.
+/// The interface flags that runvf reads and sets (`include/uapi/linux/if.h`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) up: bool,
@@ -61,20 +66,22 @@ mod ifla {
     pub(super) const XDP_ATTACHED: u16 = 2;
 }
 
-/// `struct ifinfomsg`, `include/uapi/linux/rtnetlink.h`
+/// The length of `struct ifinfomsg` (`include/uapi/linux/rtnetlink.h`), in bytes.
 const HEADER: usize = 16;
-/// Offsets in `struct rtnl_link_stats64`.
-const RX_PACKETS: usize = 0;
-const RX_MISSED_ERRORS: usize = 15 * 8;
+/// Byte offsets in `struct rtnl_link_stats64`.
+const RX_PACKETS_OFFSET: usize = 0;
+const RX_MISSED_ERRORS_OFFSET: usize = 15 * 8;
 
 impl Link {
-    /// What follows the netlink header of an `RTM_NEWLINK`. `None`: it is too short to be one.
+    /// Parses the body of an `RTM_NEWLINK`, after the netlink header. `None`: the body is too
+    /// short.
     ///
-    /// Not by `netlink-packet-route`, which takes the whole message for broken if one attribute is not as it expects. A container writes
-    /// some of them: an alias, an alternative name or an interface's name of bytes that are no UTF-8 is enough. Here such a text has
-    /// U+FFFD in their place, and what else cannot be read is as if it were not there.
+    /// This does not use `netlink-packet-route`, because that crate rejects the whole message if
+    /// one attribute is not as it expects, and a container controls some attributes: it can set an
+    /// alias, an alternative name or an interface name that is not UTF-8. This parser replaces
+    /// invalid UTF-8 by U+FFFD and ignores other attributes that it cannot parse.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
-        let attributed = message.get(HEADER..)?;
+        let attributes = message.get(HEADER..)?;
         let (ifindex, flags) =
             (u32_at(message, 4), LinkFlags::from_bits_retain(u32_at(message, 8)));
         let has = |flag| flags.contains(flag);
@@ -89,11 +96,11 @@ impl Link {
             carrier: has(LinkFlags::LowerUp),
             ..Self::default()
         };
-        each(attributed, |kind, value| link.take(kind, value));
+        for_each_attribute(attributes, |kind, value| link.set_attribute(kind, value));
         Some(link)
     }
 
-    fn take(&mut self, kind: u16, value: &[u8]) {
+    fn set_attribute(&mut self, kind: u16, value: &[u8]) {
         match kind {
             ifla::IFNAME => self.name = text(value),
             ifla::IFALIAS => self.alias = text(value),
@@ -104,16 +111,16 @@ impl Link {
             ifla::PROMISCUITY => self.promiscuity = u32_at(value, 0),
             ifla::ALLMULTI => self.allmulticast = u32_at(value, 0),
             ifla::ADDRESS => self.mac = mac(value),
-            ifla::PERM_ADDRESS => self.permanent = mac(value),
+            ifla::PERM_ADDRESS => self.permanent_mac = mac(value),
             ifla::MASTER => self.master = true,
             ifla::STATS64 => {
-                self.received = u64_at(value, RX_PACKETS);
-                self.missed = u64_at(value, RX_MISSED_ERRORS);
+                self.received = u64_at(value, RX_PACKETS_OFFSET);
+                self.missed = u64_at(value, RX_MISSED_ERRORS_OFFSET);
             }
-            ifla::XDP => each(value, |kind, how| {
-                self.xdp |= kind == ifla::XDP_ATTACHED && how.first().is_some_and(|it| *it != 0);
+            ifla::XDP => for_each_attribute(value, |kind, mode| {
+                self.xdp |= kind == ifla::XDP_ATTACHED && mode.first().is_some_and(|it| *it != 0);
             }),
-            ifla::PROP_LIST => each(value, |kind, name| {
+            ifla::PROP_LIST => for_each_attribute(value, |kind, name| {
                 self.altnames.extend((kind == ifla::ALT_IFNAME).then(|| text(name)));
             }),
             _ => {}
@@ -121,14 +128,14 @@ impl Link {
     }
 }
 
-/// Up to the first that is broken.
-fn each(attributes: &[u8], mut take: impl FnMut(u16, &[u8])) {
-    for one in NlasIterator::new(attributes).map_while(Result::ok) {
-        take(one.kind(), one.value());
+/// Calls `handle` with the kind and the value of each attribute, up to the first malformed one.
+fn for_each_attribute(attributes: &[u8], mut handle: impl FnMut(u16, &[u8])) {
+    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+        handle(attribute.kind(), attribute.value());
     }
 }
 
-/// Zero-terminated, mostly.
+/// The text up to the first zero byte, or the whole value if it has none.
 fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
@@ -170,7 +177,7 @@ mod tests {
     const NESTED: u16 = 1 << 15;
 
     #[test]
-    fn a_text_that_is_no_utf_8_hides_nothing() {
+    fn invalid_utf_8_does_not_hide_other_attributes() {
         let names = [attribute(ifla::ALT_IFNAME, b"\xff\0"), attribute(ifla::ALT_IFNAME, b"b\0")];
         let link = Link::parse(&message(&[
             attribute(ifla::IFNAME, b"mon\xff\0"),
@@ -188,11 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_not_there() {
+    fn a_truncated_attribute_is_ignored() {
         assert!(Link::parse(&[0; HEADER - 1]).is_none());
-        let mut cut = message(&[attribute(ifla::MTU, &[1, 2]), attribute(ifla::IFNAME, b"a\0")]);
-        assert_eq!(Link::parse(&cut).map(|link| (link.mtu, link.name)), Some((0, "a".into())));
-        cut.extend([200, 0, 3, 0]);
-        assert_eq!(Link::parse(&cut).map(|link| link.name), Some("a".into()));
+        let mut truncated =
+            message(&[attribute(ifla::MTU, &[1, 2]), attribute(ifla::IFNAME, b"a\0")]);
+        assert_eq!(
+            Link::parse(&truncated).map(|link| (link.mtu, link.name)),
+            Some((0, "a".into()))
+        );
+        truncated.extend([200, 0, 3, 0]);
+        assert_eq!(Link::parse(&truncated).map(|link| link.name), Some("a".into()));
     }
 }

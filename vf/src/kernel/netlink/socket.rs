@@ -1,8 +1,9 @@
-//! One request, its answers, and an end to the wait for them.
+//! Sends one netlink request and receives its answers, with a timeout.
 //!
-//! Synchronous: nobody here has two requests under way, and an event loop would cost a hook more than all that it asks. While the
-//! kernel waits for its own network lock (RTNL) on our behalf, inside send(2), nothing can be given up: a driver that hangs
-//! with that lock held stops everybody who has to do with networks.
+//! The socket is synchronous: runvf never has two requests in flight, and starting an event loop
+//! would take a hook longer than all its requests. The timeout does not cover send(2): there the
+//! kernel waits for its network lock (RTNL). If a driver hangs while it holds RTNL, the request
+//! blocks, as does every other change to the host's network.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -24,15 +25,18 @@ use nix::sys::time::TimeVal;
 use crate::fault;
 use crate::kernel::error::NetlinkError;
 
-/// Seconds that the kernel may be silent. iavf and i40e hold RTNL for hundreds of milliseconds while they reset a VF.
+/// How long the kernel may take to answer. iavf and i40e hold RTNL for hundreds of milliseconds
+/// while they reset a VF.
 const ANSWER_TIMEOUT_SECONDS: u64 = 20;
 
-/// Bytes. An attribute is 64 KiB at most, and of a link's three or four can be that long: its PF's VFs, its alternative names, what is
-/// special to its kind. A container may have made them so; what is not used costs nothing.
-const LONGEST: usize = 512 << 10;
+/// The size of the receive buffer, in bytes. An attribute has at most 64 KiB, and three or four
+/// attributes of a link can have that length: its VFs, its alternative names, the attributes of its
+/// link type. A container can make them that long. The unused part of the buffer takes no memory,
+/// because the kernel allocates a page at its first use.
+const RECEIVE_BUFFER: usize = 512 << 10;
 
 /// `RTNLGRP_LINK`, `include/uapi/linux/rtnetlink.h`
-const LINKS: u32 = 1;
+const LINK_GROUP: u32 = 1;
 
 /// A socket in the network namespace of the thread that opened it.
 pub(super) struct Socket {
@@ -44,7 +48,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn open() -> io::Result<Self> {
         let kernel = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        // Who asks for one interface's addresses is told no others (Linux 4.20).
+        // A dump of one interface's addresses then contains no other addresses (Linux 4.20).
         kernel.set_netlink_get_strict_chk(true)?;
         setsockopt(
             &kernel,
@@ -54,17 +58,17 @@ impl Socket {
         Ok(Self {
             kernel,
             sequence: Cell::new(0),
-            buffer: RefCell::new(Vec::with_capacity(LONGEST)),
+            buffer: RefCell::new(Vec::with_capacity(RECEIVE_BUFFER)),
         })
     }
 
-    /// Sends a request and hands each answer to `each`.
-    pub(super) fn ask(
+    /// Sends a request and calls `handle` with each answer.
+    pub(super) fn request(
         &self,
         point: &'static str,
         message: RouteNetlinkMessage,
-        how: Request,
-        mut each: impl FnMut(&Answer),
+        kind: Request,
+        mut handle: impl FnMut(&Answer),
     ) -> Result<(), NetlinkError> {
         if fault::lie(point).map_err(NetlinkError::Refused)? {
             return Ok(());
@@ -72,7 +76,7 @@ impl Socket {
         self.sequence.set(self.sequence.get() + 1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST
-            | match how {
+            | match kind {
                 Request::Get => 0,
                 Request::Dump => NLM_F_DUMP,
                 Request::Set => NLM_F_ACK,
@@ -81,26 +85,26 @@ impl Socket {
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.kernel.send(&bytes, 0).map_err(broken)?;
+        self.kernel.send(&bytes, 0).map_err(transport)?;
         let mut buffer = self.buffer.borrow_mut();
         loop {
             self.receive(&mut buffer)?;
             let mut rest = buffer.as_slice();
             while !rest.is_empty() {
                 let answer = NetlinkMessage::<Answer>::deserialize(rest)
-                    .map_err(|error| NetlinkError::Broken(error.to_string()))?;
+                    .map_err(|error| NetlinkError::Transport(error.to_string()))?;
                 let (header, payload) = answer.into_parts();
                 let length = (header.length as usize).next_multiple_of(4).min(rest.len());
                 rest = &rest[length..];
-                // An answer that came after we had given it up.
+                // A late answer to an earlier request that timed out.
                 if header.sequence_number != self.sequence.get() {
                     continue;
                 }
                 match payload {
-                    NetlinkPayload::Done(done) => return outcome(done.code),
-                    NetlinkPayload::Error(error) => return outcome(error.raw_code()),
+                    NetlinkPayload::Done(done) => return check_code(done.code),
+                    NetlinkPayload::Error(error) => return check_code(error.raw_code()),
                     NetlinkPayload::InnerMessage(answer) => {
-                        each(&answer);
+                        handle(&answer);
                         if header.flags & NLM_F_MULTIPART == 0 {
                             return Ok(());
                         }
@@ -111,30 +115,32 @@ impl Socket {
         }
     }
 
-    /// The next datagram of the kernel's. Nobody else is listened to.
+    /// Receives the next datagram of the kernel, and discards datagrams of other senders.
     fn receive(&self, buffer: &mut Vec<u8>) -> Result<(), NetlinkError> {
         loop {
             buffer.clear();
             match self.kernel.recv_from(buffer, nix::libc::MSG_TRUNC) {
                 Ok((length, _)) if length > buffer.len() => {
-                    return Err(NetlinkError::Broken(format!("an answer of {length} bytes")));
+                    return Err(NetlinkError::Transport(format!(
+                        "an answer of {length} bytes is too long"
+                    )));
                 }
                 Ok((_, from)) if from.port_number() == 0 => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(NetlinkError::Silent(ANSWER_TIMEOUT_SECONDS));
+                    return Err(NetlinkError::NoAnswer(ANSWER_TIMEOUT_SECONDS));
                 }
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(transport(error)),
             }
         }
     }
 }
 
-/// A message of the kernel's, not yet understood.
+/// A message of the kernel that is not parsed yet.
 pub(super) struct Answer {
     header: NetlinkHeader,
-    /// What follows the netlink header.
+    /// The part after the netlink header.
     pub(super) body: Vec<u8>,
 }
 
@@ -143,10 +149,11 @@ impl Answer {
         self.header.message_type == kind
     }
 
-    /// All of it. Fails if a single attribute cannot be read, so this is for what nobody but the host writes.
-    pub(super) fn whole(&self) -> Result<RouteNetlinkMessage, NetlinkError> {
+    /// Parses the whole message. Fails if a single attribute is malformed, so use it only for
+    /// messages that containers cannot influence.
+    pub(super) fn parse(&self) -> Result<RouteNetlinkMessage, NetlinkError> {
         RouteNetlinkMessage::deserialize(&self.header, &self.body)
-            .map_err(|error| NetlinkError::Broken(error.to_string()))
+            .map_err(|error| NetlinkError::Transport(error.to_string()))
     }
 }
 
@@ -158,44 +165,48 @@ impl NetlinkDeserializable for Answer {
     }
 }
 
+/// The kind of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Request {
+    /// Reads one object.
     Get,
+    /// Reads all objects.
     Dump,
+    /// Changes one object.
     Set,
 }
 
-/// Hears of every link of a namespace that changes.
+/// Receives an event for each change to a link of the network namespace.
 pub(super) struct LinkEventSocket(netlink_sys::Socket);
 
 impl LinkEventSocket {
     pub(super) fn open() -> io::Result<Self> {
         let mut kernel = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         kernel.bind_auto()?;
-        kernel.add_membership(LINKS)?;
+        kernel.add_membership(LINK_GROUP)?;
         kernel.set_non_blocking(true)?;
         Ok(Self(kernel))
     }
 
-    /// Returns when something has changed since it was opened or last asked, or at the deadline. What, is to be looked up:
-    /// events may be lost.
+    /// Returns when a link has changed since the socket was opened or since the last call, or at
+    /// the deadline. The caller must read the link itself, because the kernel may drop events.
     pub(super) fn wait(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1));
-        let mut one = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut one, timeout.unwrap_or(PollTimeout::MAX));
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
         while self.0.recv(&mut Vec::with_capacity(1), 0).is_ok() {}
     }
 }
 
-/// Zero, or an errno with a minus, as the kernel has them.
-fn outcome(code: i32) -> Result<(), NetlinkError> {
+/// The kernel reports 0 or a negated errno.
+fn check_code(code: i32) -> Result<(), NetlinkError> {
     match code {
         0 => Ok(()),
         code => Err(NetlinkError::Refused(Errno::from_raw(-code))),
     }
 }
 
-fn broken(error: io::Error) -> NetlinkError {
-    NetlinkError::Broken(error.to_string())
+fn transport(error: io::Error) -> NetlinkError {
+    NetlinkError::Transport(error.to_string())
 }

@@ -1,4 +1,5 @@
-//! `IFLA_VFINFO_LIST`: a VF's settings as its PF tells and takes them, and what it counts.
+//! `IFLA_VFINFO_LIST`: the settings and counters of a VF, as its PF reports them, and changes to
+//! the settings.
 
 use netlink_packet_route::link::{
     LinkVfInfo, VfInfo, VfInfoLinkState, VfInfoMac, VfInfoRate, VfInfoSpoofCheck, VfInfoTrust,
@@ -9,27 +10,28 @@ use crate::kernel::mac::MacAddress;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
 use crate::kernel::vlan::VlanProto;
 
-/// `struct ifla_vf_stats`, as far as runvf looks at it.
+/// The counters of `struct ifla_vf_stats` that runvf needs, in frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct VfCounts {
+pub(crate) struct VfCounters {
     pub(crate) received: u64,
     pub(crate) dropped: u64,
 }
 
-/// `None` where all is zero: so the kernel answers for a driver that does not count (`rtnl_fill_vfinfo`, `net/core/rtnetlink.c`).
-pub(super) fn counts(info: &LinkVfInfo) -> Option<(u32, VfCounts)> {
-    let mut counts = VfCounts::default();
+/// Returns the VF index and the counters. `None` if all counters are zero, because the kernel sends
+/// zeros for a driver that does not count (`rtnl_fill_vfinfo`, `net/core/rtnetlink.c`).
+pub(super) fn parse_counters(info: &LinkVfInfo) -> Option<(u32, VfCounters)> {
+    let mut counters = VfCounters::default();
     let mut index = None;
-    let mut any = false;
+    let mut nonzero = false;
     for attribute in &info.0 {
         match attribute {
             VfInfo::Vlan(vlan) => index = Some(vlan.vf_id),
             VfInfo::Stats(stats) => {
-                for one in stats {
-                    match *one {
-                        VfStats::RxPackets(count) => counts.received = count,
-                        VfStats::RxDropped(count) => counts.dropped = count,
-                        VfStats::TxPackets(count) => any |= count > 0,
+                for counter in stats {
+                    match *counter {
+                        VfStats::RxPackets(count) => counters.received = count,
+                        VfStats::RxDropped(count) => counters.dropped = count,
+                        VfStats::TxPackets(count) => nonzero |= count > 0,
                         _ => {}
                     }
                 }
@@ -37,17 +39,18 @@ pub(super) fn counts(info: &LinkVfInfo) -> Option<(u32, VfCounts)> {
             _ => {}
         }
     }
-    any |= counts != VfCounts::default();
-    Some((index?, counts)).filter(|_| any)
+    nonzero |= counters != VfCounters::default();
+    Some((index?, counters)).filter(|_| nonzero)
 }
 
-pub(super) fn settings(info: &LinkVfInfo) -> Option<(u32, Settings)> {
+/// Returns the VF index and the settings.
+pub(super) fn parse_settings(info: &LinkVfInfo) -> Option<(u32, Settings)> {
     let mut settings = Settings::default();
     let mut index = None;
     for attribute in &info.0 {
         match attribute {
             VfInfo::Mac(mac) => {
-                // The kernel's field has room for InfiniBand's 32 octets.
+                // The kernel's field has 32 bytes, for InfiniBand addresses.
                 settings.mac = mac.mac.first_chunk().copied().map(MacAddress).unwrap_or_default();
             }
             VfInfo::Vlan(vlan) => {
@@ -82,10 +85,12 @@ pub(super) fn settings(info: &LinkVfInfo) -> Option<(u32, Settings)> {
     Some((index?, settings))
 }
 
+/// Builds the attribute for one change.
 pub(super) fn vf_info(vf: u32, change: &Change) -> VfInfo {
     match *change {
         Change::Mac(mac) => VfInfo::Mac(VfInfoMac::new(vf, &mac.0)),
-        // A driver that knows only 802.1Q may not look at the newer attribute's protocol at all.
+        // Older attribute: a driver that supports only 802.1Q may ignore the protocol in the newer
+        // attribute.
         Change::Vlan { vlan, qos, proto: VlanProto::Dot1Q } => {
             VfInfo::Vlan(VfInfoVlan::new(vf, vlan, qos))
         }

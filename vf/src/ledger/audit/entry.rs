@@ -1,68 +1,69 @@
-//! One line of the audit log.
+//! An audit entry: one line of the audit log.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::process::boot_id;
 use crate::kernel::time::now;
 use crate::kernel::vlan::VlanProto;
-use crate::ledger::claim::{Claim, PROBE, State};
+use crate::ledger::claim::{Claim, PROBE_CONTAINER, State};
 
+/// What happened to a VF, or to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
-    /// The container has the VF.
+    /// The VF was attached to the container.
     Attached,
-    /// The VF was taken back, is clean and free.
+    /// The VF was released: it is clean and free.
     Released,
-    /// The same, by an operator, from a container that ran.
+    /// An operator released the VF while its container was running.
     Forced,
-    /// Another tool had changed the VF's VLAN or trust while the container had it.
+    /// A tool other than runvf changed the VF's VLAN or trust while it was attached.
     Changed,
-    /// The container ran on, at first, without its VF.
+    /// The VF or its netdev disappeared while the container was running.
     Lost,
-    /// The VF was taken back and could not be cleaned.
+    /// The VF was released, but the scrub failed.
     Quarantined,
-    /// It could be after all.
+    /// A quarantined VF was cleaned: it is free.
     Repaired,
-    /// The container got nothing.
+    /// The container's request was refused, so it got no VF.
     Refused,
 }
 
-/// A line of the file. Times are RFC 3339 in UTC with milliseconds, so that they sort as text.
+/// An audit entry. Times are RFC 3339 in UTC with milliseconds, so they sort as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub time: String,
     pub event: Event,
     pub vlan: u32,
-    /// Written only if it is not the usual one.
-    #[serde(default, skip_serializing_if = "VlanProto::is_usual")]
+    /// Omitted if it is the default, 802.1Q.
+    #[serde(default, skip_serializing_if = "VlanProto::is_default")]
     pub proto: VlanProto,
-    /// PCI address. `None`, as for all below: nobody knows, or there is none.
+    /// PCI address of the VF. `None` here and in the fields below: unknown, or not applicable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vf: Option<String>,
-    /// The PF's netdev when the VF was claimed.
+    /// Name of the PF's netdev when the VF was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pf: Option<String>,
-    /// The VLAN's owner; of a refused request, whom it named.
+    /// The tenant that the VLAN belongs to. In a refusal: the tenant that the request named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// As the engine names it. Empty when nobody knows.
+    /// The container's id, as the engine knows it. Empty if unknown.
     pub container: String,
-    /// The VF's name inside.
+    /// Name of the VF's netdev inside the container.
     pub interface: String,
-    /// The container's init process.
+    /// Pid of the container's init process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
-    /// The same for an attachment and its end, and for no other.
+    /// Identifies the claim: all entries about one attachment have the same value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
-    /// Of an attachment: this boot of the machine. A VF is nobody's after the next.
+    /// Boot id of the machine, in an `attached` entry. A reboot ends the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
     /// When the VF was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// When it began to be taken back.
+    /// When its release began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +71,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(event: Event, claim: &Claim) -> Self {
+    fn from_claim(event: Event, claim: &Claim) -> Self {
         Self {
             time: now(),
             event,
@@ -91,23 +92,24 @@ impl Entry {
     }
 
     pub(crate) fn attached(claim: &Claim) -> Self {
-        Self { boot: boot_id().ok(), ..Self::of(Event::Attached, claim) }
+        Self { boot: boot_id().ok(), ..Self::from_claim(Event::Attached, claim) }
     }
 
     pub(crate) fn lost(claim: &Claim, reason: &str) -> Self {
-        Self { reason: Some(reason.to_owned()), ..Self::of(Event::Lost, claim) }
+        Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Lost, claim) }
     }
 
-    pub(crate) fn changed(claim: &Claim, what: &str) -> Self {
-        Self { reason: Some(what.to_owned()), ..Self::of(Event::Changed, claim) }
+    pub(crate) fn changed(claim: &Claim, change: &str) -> Self {
+        Self { reason: Some(change.to_owned()), ..Self::from_claim(Event::Changed, claim) }
     }
 
-    /// Of a claim that is about to be given back.
+    /// The entry that ends an attachment. The caller writes it before it removes the claim.
     pub(crate) fn end(event: Event, claim: &Claim) -> Self {
-        // A probe's claim goes no further than `configured`, and its VF was at work all the same.
-        let never =
-            matches!(claim.state, State::Claiming | State::Configured) && claim.container != PROBE;
-        let reason = never.then(|| "it was not attached yet".to_owned());
-        Self { until: Some(now()), reason, ..Self::of(event, claim) }
+        // A probe uses its VFs in the state `configured`, so that state does not mean "unused"
+        // there.
+        let never_attached = matches!(claim.state, State::Claiming | State::Configured)
+            && claim.container != PROBE_CONTAINER;
+        let reason = never_attached.then(|| "it was not attached yet".to_owned());
+        Self { until: Some(now()), reason, ..Self::from_claim(event, claim) }
     }
 }

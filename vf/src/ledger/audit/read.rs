@@ -1,4 +1,4 @@
-//! The lines as they were written, the rotated files' first.
+//! Reads the audit log and its rotated files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -10,21 +10,22 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::process::boot_id;
 
-/// What is on record.
+/// The content of the audit log.
 #[derive(Debug, Clone, Default)]
 pub struct Audit {
-    /// The oldest first.
+    /// All entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Of each line that is none: where it is, and why.
+    /// One message for each unreadable line: file, line number and reason.
     pub damaged: Vec<String>,
-    /// This boot of the machine, as [`Entry::boot`] has it.
+    /// The current boot id, to compare with [`Entry::boot`].
     pub boot: String,
 }
 
-/// Reads the file and those that logrotate has made of it (`audit.jsonl.1` and so on) and not compressed. No file is no entry.
+/// Reads the audit log and the files that logrotate made of it (`audit.jsonl.1` and so on).
+/// Compressed files are skipped. A missing file counts as empty.
 ///
 /// # Errors
-/// [`KernelError::File`] when there is a file and it cannot be read.
+/// [`KernelError::File`] when a file exists and cannot be read.
 pub fn audit(host: &Host) -> Result<Audit, Error> {
     let mut audit = Audit { boot: boot_id()?, ..Audit::default() };
     for path in files(&host.audit) {
@@ -54,8 +55,8 @@ impl Audit {
             match serde_json::from_slice(&line) {
                 Ok(entry) => self.entries.push(entry),
                 Err(error) => {
-                    let what = format!("{}: line {number} is damaged: {error}", path.display());
-                    self.damaged.push(what.replace(char::is_control, " "));
+                    let problem = format!("{}: line {number} is damaged: {error}", path.display());
+                    self.damaged.push(problem.replace(char::is_control, " "));
                 }
             }
         }
@@ -63,7 +64,7 @@ impl Audit {
     }
 }
 
-/// The oldest first: the higher logrotate's number, the older.
+/// The audit log and its rotated files, oldest first. The oldest has logrotate's highest number.
 fn files(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = |path: &PathBuf| {

@@ -18,12 +18,12 @@ fn entry(reason: &str) -> Entry {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn entries_read_back_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
-    assert_eq!(audit(&host).unwrap().entries, [], "no file is no entry");
+    assert_eq!(audit(&host).unwrap().entries, [], "a missing file has no entries");
     let written = [entry("a\nb\u{1b}"), Entry::end(Event::Released, &claim("0000:01:10.0", "n"))];
-    written.iter().for_each(|entry| record(&host, entry).unwrap());
+    written.iter().for_each(|entry| append_entry(&host, entry).unwrap());
     let read = audit(&host).unwrap();
     assert_eq!((read.entries.as_slice(), read.damaged.as_slice()), (&written[..], &[][..]));
     assert_eq!(written[1].reason.as_deref(), Some("it was not attached yet"));
@@ -35,13 +35,13 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn many_at_once_are_as_many_lines() {
+fn concurrent_writers_append_whole_lines() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
     let long = "x".repeat(20_000);
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..20).for_each(|_| record(&host, &entry(&long)).unwrap()));
+            scope.spawn(|| (0..20).for_each(|_| append_entry(&host, &entry(&long)).unwrap()));
         }
     });
     let read = audit(&host).unwrap();
@@ -49,15 +49,15 @@ fn many_at_once_are_as_many_lines() {
 }
 
 #[test]
-fn a_damaged_line_is_told_and_takes_no_other_with_it() {
+fn a_damaged_line_is_reported_and_damages_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
-    record(&host, &entry("one")).unwrap();
+    append_entry(&host, &entry("one")).unwrap();
     let mut text = fs::read(&host.audit).unwrap();
-    // Half a line, as a full disk leaves it, and what is no text at all.
+    // A line of bad JSON, one of bad UTF-8, and half a line as a full disk leaves it.
     text.extend(b"{\"event\":\"\x1bnone\"}\n\xff\xfe\n\n{\"time\":\"2026");
     fs::write(&host.audit, text).unwrap();
-    record(&host, &entry("two")).unwrap();
+    append_entry(&host, &entry("two")).unwrap();
     let read = audit(&host).unwrap();
     let reasons: Vec<_> =
         read.entries.iter().map(|entry| entry.reason.as_deref().unwrap()).collect();
@@ -70,14 +70,14 @@ fn a_damaged_line_is_told_and_takes_no_other_with_it() {
 }
 
 #[test]
-fn what_logrotate_put_away_is_read_first() {
+fn rotated_files_are_read_first() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
     for (reason, rotated) in [("1", "10"), ("2", "2"), ("3", "1")] {
-        record(&host, &entry(reason)).unwrap();
+        append_entry(&host, &entry(reason)).unwrap();
         fs::rename(&host.audit, format!("{}.{rotated}", host.audit.display())).unwrap();
     }
-    record(&host, &entry("4")).unwrap();
+    append_entry(&host, &entry("4")).unwrap();
     fs::write(format!("{}.gz", host.audit.display()), "x").unwrap();
     let read = audit(&host).unwrap();
     let reasons: String = read.entries.into_iter().filter_map(|entry| entry.reason).collect();
@@ -85,51 +85,52 @@ fn what_logrotate_put_away_is_read_first() {
 }
 
 #[test]
-fn no_link_is_followed_and_no_others_folder_trusted() {
+fn links_and_writable_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
-    let (own, elsewhere) = (folder.path().join("runvf"), folder.path().join("elsewhere"));
-    let refused = || {
-        let line = record(&host, &entry("x")).unwrap_err().line();
-        let told = format!("cannot write the audit log {}: ", host.audit.display());
-        assert!(line.starts_with(&told), "{line}");
+    let (audit_folder, elsewhere) = (folder.path().join("runvf"), folder.path().join("elsewhere"));
+    let assert_refused = || {
+        let line = append_entry(&host, &entry("x")).unwrap_err().line();
+        let expected = format!("cannot write the audit log {}: ", host.audit.display());
+        assert!(line.starts_with(&expected), "{line}");
         assert!(line.ends_with(
             "; attaching requires an audit entry; free disk space or fix the permissions"
         ));
     };
     fs::create_dir(&elsewhere).unwrap();
-    symlink(&elsewhere, &own).unwrap();
-    refused();
-    fs::remove_file(&own).unwrap();
-    fs::create_dir(&own).unwrap();
+    symlink(&elsewhere, &audit_folder).unwrap();
+    assert_refused();
+    fs::remove_file(&audit_folder).unwrap();
+    fs::create_dir(&audit_folder).unwrap();
     fs::write(elsewhere.join("victim"), "").unwrap();
     symlink(elsewhere.join("victim"), &host.audit).unwrap();
-    refused();
+    assert_refused();
     audit(&host).unwrap_err();
     fs::remove_file(&host.audit).unwrap();
     nix::unistd::mkfifo(&host.audit, Mode::S_IRWXU).unwrap();
-    refused();
+    assert_refused();
     fs::remove_file(&host.audit).unwrap();
-    fs::set_permissions(&own, Permissions::from_mode(0o777)).unwrap();
-    refused();
-    let left: Vec<_> = fs::read_dir(&elsewhere).unwrap().collect();
-    assert_eq!((left.len(), fs::read(elsewhere.join("victim")).unwrap().len()), (1, 0));
+    fs::set_permissions(&audit_folder, Permissions::from_mode(0o777)).unwrap();
+    assert_refused();
+    let files: Vec<_> = fs::read_dir(&elsewhere).unwrap().collect();
+    assert_eq!((files.len(), fs::read(elsewhere.join("victim")).unwrap().len()), (1, 0));
 }
 
 #[test]
-fn a_refusal_is_a_line_for_each_vlan() {
+fn a_refusal_writes_one_entry_per_vlan() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
-    let asked = [("io.runvf.vlan", "7"), ("io.runvf.vlan.tap1", "8"), ("io.runvf.tenant", "acme")];
-    let request = Request::from_annotations(asked).unwrap().unwrap();
+    let annotations =
+        [("io.runvf.vlan", "7"), ("io.runvf.vlan.tap1", "8"), ("io.runvf.tenant", "acme")];
+    let request = Request::from_annotations(annotations).unwrap().unwrap();
     let error = refuse(&host, &request, "c", Error::Lifecycle(LifecycleError::HostNetwork));
     assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)));
     let entries = audit(&host).unwrap().entries;
-    let told =
+    let summary =
         |entry: &Entry| (entry.event, entry.vlan, entry.interface.clone(), entry.reason.clone());
     let reason = Some(Error::Lifecycle(LifecycleError::HostNetwork).line());
     let expected = [("mon0", 7), ("tap1", 8)]
         .map(|(name, vlan)| (Event::Refused, vlan, name.to_owned(), reason.clone()));
-    assert_eq!(entries.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(entries.iter().map(summary).collect::<Vec<_>>(), expected);
     assert!(entries.iter().all(|entry| entry.tenant.as_deref() == Some("acme")));
 }

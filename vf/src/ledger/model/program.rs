@@ -1,21 +1,21 @@
-//! What the processes do, step by step.
+//! The programs of the processes, step by step.
 
 use super::Flaw;
 use super::world::{Life, Netdev, Owner, Process, Record, Run, Step, Worker, World};
-use crate::ledger::claim::{Alive, State};
+use crate::ledger::claim::{Liveness, State};
 
-/// What comes of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum Outcome {
     Done,
-    /// The kernel refuses.
-    Fails,
-    /// The kernel says that it is done, and it is not.
-    Lies,
+    /// The kernel refuses the call.
+    Refused,
+    /// The kernel reports success but changed nothing.
+    FalseSuccess,
 }
 
 impl Step {
-    pub(super) fn may_fail(self) -> bool {
+    pub(super) fn may_be_refused(self) -> bool {
         matches!(
             self,
             Self::SetVlan
@@ -28,13 +28,13 @@ impl Step {
         )
     }
 
-    pub(super) fn may_lie(self) -> bool {
+    pub(super) fn may_report_false_success(self) -> bool {
         matches!(self, Self::SetVlan | Self::SetTrust | Self::Clear | Self::Disarm)
     }
 
-    /// What comes after it if all goes well; `None` after the last.
+    /// The next step after success. `None` after the last step.
     fn next(self, flaw: Option<Flaw>) -> Option<Self> {
-        let Some(flaw) = flaw else { return self.rightly_next() };
+        let Some(flaw) = flaw else { return self.next_without_flaw() };
         let flawed = match (flaw, self) {
             (Flaw::SettingBeforeRecord, Self::LockToClaim) => Self::SetVlan,
             (Flaw::SettingBeforeRecord, Self::SetVlan) => Self::Claim,
@@ -45,12 +45,12 @@ impl Step {
             (Flaw::RemovedBeforeBind, Self::Remove) => Self::Bind,
             (Flaw::RemovedBeforeVerify, Self::Remove) => Self::Verify,
             (Flaw::RemovedBeforeBind | Flaw::RemovedBeforeVerify, Self::Verify) => return None,
-            _ => return self.rightly_next(),
+            _ => return self.next_without_flaw(),
         };
         Some(flawed)
     }
 
-    fn rightly_next(self) -> Option<Self> {
+    fn next_without_flaw(self) -> Option<Self> {
         Some(match self {
             Self::LockToClaim => Self::Claim,
             Self::Claim => Self::SetVlan,
@@ -63,8 +63,8 @@ impl Step {
             Self::SetUpInside => Self::ReadBackInside,
             Self::ReadBackInside => Self::LockToAttach,
             Self::LockToAttach => Self::Attached,
-            Self::Judge => Self::LockToRelease,
-            Self::LockToRelease | Self::JudgeUnderLock => Self::Releasing,
+            Self::CheckAbandoned => Self::LockToRelease,
+            Self::LockToRelease | Self::CheckAbandonedUnderLock => Self::Releasing,
             Self::Releasing => Self::Unbind,
             Self::Unbind => Self::Clear,
             Self::Clear => Self::Bind,
@@ -76,17 +76,18 @@ impl Step {
     }
 }
 
+/// What a process does after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Next,
     To(Step),
-    /// Release what is on record as this attach's.
+    /// Release the claims of this attach.
     Undo,
     End,
 }
 
 impl World {
-    /// A container is made, and its attach begins.
+    /// Creates a container and begins its attach.
     pub(super) fn begin_attach(&mut self, owner: Owner) {
         *self.life_mut(owner) = Life::Waiting;
         self.begin(Worker::Attach(owner), Step::LockToClaim, 0, owner);
@@ -96,15 +97,15 @@ impl World {
         self.begin(Worker::Release(owner), Step::LockToRelease, vf, owner);
     }
 
-    /// A record is read without the lock.
+    /// Reads a record without the lock.
     pub(super) fn begin_reconcile(&mut self, vf: usize) {
         let Some(read) = self.vfs[vf].record.clone() else { return };
         let owner = read.owner;
-        let run = Run { step: Step::Judge, vf, owner, read: Some(read) };
+        let run = Run { step: Step::CheckAbandoned, vf, owner, read: Some(read) };
         *self.process_mut(Worker::Reconcile) = Process::Running(run);
     }
 
-    /// The lock is taken and the record is found in quarantine.
+    /// Begins with the lock held and a quarantined record.
     pub(super) fn begin_repair(&mut self, vf: usize) {
         let Some(owner) = self.vfs[vf].record.as_ref().map(|record| record.owner) else { return };
         self.begin(Worker::Repair, Step::Releasing, vf, owner);
@@ -120,21 +121,22 @@ impl World {
     }
 
     pub(super) fn is_abandoned(&self, record: &Record) -> bool {
-        record.state.is_abandoned(Alive {
-            boot: true,
+        record.state.is_abandoned(Liveness {
+            same_boot: true,
             init: self.life(record.owner).is_alive(),
             worker: record.worker.is_some_and(|worker| self.run(worker).is_some()),
         })
     }
 
-    /// One step of a process that is not kept from it by the lock.
-    pub(super) fn step(&mut self, worker: Worker, how: How) {
+    /// Takes one step of a process. The caller has checked that no other process holds the lock
+    /// that the step needs.
+    pub(super) fn step(&mut self, worker: Worker, outcome: Outcome) {
         let Process::Running(mut run) = self.process(worker).clone() else { return };
-        let then = match how {
-            How::Done => self.done(worker, &mut run),
-            How::Lies => Then::Next,
-            How::Fails if run.step.is_of_attach() => Then::Undo,
-            How::Fails => Then::To(Step::Disarm),
+        let then = match outcome {
+            Outcome::Done => self.succeed(worker, &mut run),
+            Outcome::FalseSuccess => Then::Next,
+            Outcome::Refused if run.step.is_of_attach() => Then::Undo,
+            Outcome::Refused => Then::To(Step::Disarm),
         };
         let undo = |vf| Run { step: Step::LockToRelease, vf, owner: run.owner, read: None };
         let next = match then {
@@ -149,18 +151,19 @@ impl World {
         }
     }
 
-    fn done(&mut self, worker: Worker, run: &mut Run) -> Then {
+    fn succeed(&mut self, worker: Worker, run: &mut Run) -> Then {
         let owner = run.owner;
         let record = |state| Some(Record { owner, state, worker: Some(worker) });
-        let next_if = |fine: bool, otherwise: Then| if fine { Then::Next } else { otherwise };
-        let moves_unseen = self.has(Flaw::MovedUnseen);
-        let attaches_unseen = self.has(Flaw::AttachedUnseen);
+        let next_if =
+            |condition: bool, otherwise: Then| if condition { Then::Next } else { otherwise };
+        let moves_without_check = self.has(Flaw::MovedWithoutCheck);
+        let attaches_without_check = self.has(Flaw::AttachedWithoutCheck);
         let vf = &mut self.vfs[run.vf];
-        let is_ours = vf.record == record(State::Configured);
+        let has_claim = vf.record == record(State::Configured);
         match run.step {
             Step::LockToClaim => {
-                let overwrite = self.has(Flaw::RecordOverwritten);
-                let free = self.vfs.iter().position(|vf| vf.record.is_none() || overwrite);
+                let ignores_record = self.has(Flaw::IgnoredRecord);
+                let free = self.vfs.iter().position(|vf| vf.record.is_none() || ignores_record);
                 run.vf = free.unwrap_or_default();
                 return next_if(free.is_some(), Then::End);
             }
@@ -170,14 +173,16 @@ impl World {
             Step::ReadBack | Step::ReadBackInside => {
                 return next_if(vf.is_set_for(owner), Then::Undo);
             }
-            Step::LockToMove => return next_if(is_ours || moves_unseen, Then::Undo),
-            Step::Move if vf.netdev == Netdev::Home => vf.netdev = Netdev::Inside(owner),
-            Step::SetUpInside if vf.netdev == Netdev::Inside(owner) => vf.dirty = true,
+            Step::LockToMove => return next_if(has_claim || moves_without_check, Then::Undo),
+            Step::Move if vf.netdev == Netdev::HostNetns => vf.netdev = Netdev::Container(owner),
+            Step::SetUpInside if vf.netdev == Netdev::Container(owner) => vf.dirty = true,
             Step::Move | Step::SetUpInside => return Then::Undo,
-            Step::LockToAttach => return next_if(is_ours || attaches_unseen, Then::Undo),
-            Step::Attached if attaches_unseen => vf.record = record(State::Attached),
-            Step::Judge | Step::JudgeUnderLock => return self.judge(run),
-            Step::LockToRelease => return self.look_again(worker, run),
+            Step::LockToAttach => return next_if(has_claim || attaches_without_check, Then::Undo),
+            Step::Attached if attaches_without_check => vf.record = record(State::Attached),
+            Step::CheckAbandoned | Step::CheckAbandonedUnderLock => {
+                return self.check_abandoned(run);
+            }
+            Step::LockToRelease => return self.recheck_claim(worker, run),
             Step::Configured => self.advance(run.vf, worker, State::Configured),
             Step::Attached => self.advance(run.vf, worker, State::Attached),
             Step::Lost => self.advance(run.vf, worker, State::Lost { reason: String::new() }),
@@ -191,7 +196,7 @@ impl World {
                 vf.vlan = None;
                 vf.trust = false;
             }
-            Step::Bind if vf.netdev == Netdev::Gone => vf.netdev = Netdev::Home,
+            Step::Bind if vf.netdev == Netdev::Missing => vf.netdev = Netdev::HostNetns,
             Step::Bind => {}
             Step::Verify => return next_if(vf.is_clean(), Then::To(Step::Disarm)),
             Step::Remove => vf.record = None,
@@ -199,40 +204,41 @@ impl World {
         Then::Next
     }
 
-    /// Whether the record that was read is abandoned, or its container has lost the VF. `gc` takes the lock for every record;
-    /// where that leads to nothing, the model does without.
-    fn judge(&self, run: &mut Run) -> Then {
+    /// Checks whether the record that was read is abandoned, or its container has lost the VF. `gc`
+    /// takes the lock for every record; the model skips the lock when nothing would follow.
+    fn check_abandoned(&self, run: &mut Run) -> Then {
         let Some(read) = run.read.take() else { return Then::End };
-        let lost = read.state == State::Attached && self.vfs[run.vf].netdev == Netdev::Home;
+        let lost = read.state == State::Attached && self.vfs[run.vf].netdev == Netdev::HostNetns;
         match run.step {
             _ if self.is_abandoned(&read) => Then::Next,
-            Step::JudgeUnderLock if lost => Then::To(Step::Lost),
-            Step::Judge if lost => Then::Next,
+            Step::CheckAbandonedUnderLock if lost => Then::To(Step::Lost),
+            Step::CheckAbandoned if lost => Then::Next,
             _ => Then::End,
         }
     }
 
-    /// With the lock at last: whether the claim is still the one that was seen, and for a reconciliation what it is like now.
-    fn look_again(&self, worker: Worker, run: &mut Run) -> Then {
+    /// Checks under the lock that the claim is still the same. A reconcile also reads the record
+    /// again.
+    fn recheck_claim(&self, worker: Worker, run: &mut Run) -> Then {
         let Some(now) = &self.vfs[run.vf].record else { return Then::End };
-        let is_seen = now.owner == run.owner || self.has(Flaw::NonceNotCompared);
-        if !is_seen || self.is_quarantined(run.vf) {
+        let is_same_claim = now.owner == run.owner || self.has(Flaw::NonceNotCompared);
+        if !is_same_claim || self.is_quarantined(run.vf) {
             return Then::End;
         }
         run.owner = now.owner;
-        if worker == Worker::Reconcile && !self.has(Flaw::NotReadAgain) {
+        if worker == Worker::Reconcile && !self.has(Flaw::NotRereadUnderLock) {
             run.read = Some(now.clone());
-            return Then::To(Step::JudgeUnderLock);
+            return Then::To(Step::CheckAbandonedUnderLock);
         }
         Then::Next
     }
 
-    /// As [`crate::ledger::claim::Claims::advance`].
+    /// As [`crate::ledger::claims::Claims::advance`].
     fn advance(&mut self, vf: usize, worker: Worker, next: State) {
         let Some(record) = &mut self.vfs[vf].record else { return };
         let before = &record.state;
         assert!(before.may_become(&next), "{worker:?}: from {before:?} to {next:?}");
-        // A loss is put down by a bystander, who does not take the claim over.
+        // The process that records a loss does not become the claim's worker.
         if !matches!(next, State::Lost { .. }) {
             record.worker = Some(worker);
         }

@@ -1,10 +1,11 @@
-//! What there is: VFs with their records, containers, processes, and what the kernel does of itself.
+//! The state of the model: VFs with their records, containers, processes, and what the kernel does
+//! by itself.
 
 use super::Flaw;
 use crate::ledger::claim::State;
 
-/// A container, which is also the name of the VLAN that it wants. It is attached once, so that it stands for the claim's nonce,
-/// too.
+/// A container. It also stands for the VLAN that the container wants, and for the claim's nonce,
+/// because each container is attached once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     A,
@@ -17,11 +18,11 @@ impl Owner {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Netdev {
-    /// In the host's namespace.
-    Home,
-    Inside(Owner),
-    /// There is none: the VF's driver is unbound.
-    Gone,
+    HostNetns,
+    /// In the network namespace of this container.
+    Container(Owner),
+    /// The VF driver is unbound, so there is no netdev.
+    Missing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,14 +30,14 @@ pub(super) struct Vf {
     pub(super) vlan: Option<Owner>,
     pub(super) trust: bool,
     pub(super) netdev: Netdev,
-    /// The netdev is promiscuous, renamed or carries a program.
+    /// The netdev is promiscuous, is renamed or has an XDP program.
     pub(super) dirty: bool,
     pub(super) record: Option<Record>,
 }
 
 impl Vf {
     pub(super) const CLEAN: Self =
-        Self { vlan: None, trust: false, netdev: Netdev::Home, dirty: false, record: None };
+        Self { vlan: None, trust: false, netdev: Netdev::HostNetns, dirty: false, record: None };
 
     pub(super) fn is_clean(&self) -> bool {
         Self { record: None, ..self.clone() } == Self::CLEAN
@@ -55,7 +56,7 @@ impl Vf {
     }
 
     pub(super) fn unbind(&mut self) {
-        self.netdev = Netdev::Gone;
+        self.netdev = Netdev::Missing;
         self.dirty = false;
     }
 }
@@ -64,20 +65,20 @@ impl Vf {
 pub(super) struct Record {
     pub(super) owner: Owner,
     pub(super) state: State,
-    /// `None`: it is no more. Whoever takes its place later is another process.
+    /// `None`: that process has ended. A later process of the same kind is another process.
     pub(super) worker: Option<Worker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     Absent,
-    /// Its init process is there and waits.
+    /// The init process exists and waits.
     Waiting,
-    /// The runtime has found its VF attached and is about to start it.
+    /// The runtime has checked that the VF is attached, and is about to start the container.
     Checked,
     Started,
-    /// Started, and it has sent its netdev to the host's namespace.
-    Bereft,
+    /// The container was started and has moved its netdev to the host netns.
+    WithoutVf,
     Dead,
 }
 
@@ -118,26 +119,26 @@ impl Worker {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Process {
-    /// Not begun, or ended by itself.
+    /// Not begun, or ended regularly.
     Idle,
     Running(Run),
     Killed,
 }
 
-/// Where a process is in its program, and what it remembers.
+/// The position of a process in its program, and its memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Run {
-    /// To be taken next.
+    /// The next step.
     pub(super) step: Step,
     pub(super) vf: usize,
-    /// Of the claim that it is about.
+    /// The owner of the claim that the process works on.
     pub(super) owner: Owner,
-    /// The record as it was read, until it has been judged.
+    /// The record that was read, until it has been checked.
     pub(super) read: Option<Record>,
 }
 
-/// Taking a lock includes what is then read of the records, since they do not change under it; the last step under a lock
-/// includes giving it back.
+/// A step of a program. A step that takes a lock includes the reads of records that follow, because
+/// records do not change while the lock is held. The last step under a lock includes its release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Step {
     LockToClaim,
@@ -152,10 +153,10 @@ pub(super) enum Step {
     ReadBackInside,
     LockToAttach,
     Attached,
-    /// Whether a record that was read without the lock looks abandoned.
-    Judge,
+    /// Checks without the lock whether the record is abandoned.
+    CheckAbandoned,
     LockToRelease,
-    JudgeUnderLock,
+    CheckAbandonedUnderLock,
     Lost,
     Releasing,
     Unbind,
@@ -176,12 +177,12 @@ impl Step {
     }
 
     pub(super) fn is_of_attach(self) -> bool {
-        self < Self::Judge
+        self < Self::CheckAbandoned
     }
 
     pub(super) fn is_under_lock(self) -> bool {
         !self.takes_lock()
-            && !matches!(self, Self::SetUpInside | Self::ReadBackInside | Self::Judge)
+            && !matches!(self, Self::SetUpInside | Self::ReadBackInside | Self::CheckAbandoned)
     }
 }
 
@@ -190,10 +191,11 @@ pub(super) struct World {
     pub(super) vfs: [Vf; 2],
     pub(super) containers: [Life; 2],
     pub(super) processes: [Process; 6],
-    /// How much may still go wrong.
+    /// The number of processes that may still be killed.
     pub(super) kills: u8,
+    /// The number of kernel calls that may still fail.
     pub(super) faults: u8,
-    /// The same all the way.
+    /// Does not change during a run.
     pub(super) flaw: Option<Flaw>,
 }
 
@@ -228,19 +230,19 @@ impl World {
         }
     }
 
-    /// The process ends by itself or is killed.
-    pub(super) fn end(&mut self, worker: Worker, how: Process) {
-        *self.process_mut(worker) = how;
-        if self.has(Flaw::PidAlone) {
+    /// Ends a process: `state` is [`Process::Idle`] or [`Process::Killed`].
+    pub(super) fn end(&mut self, worker: Worker, state: Process) {
+        *self.process_mut(worker) = state;
+        if self.has(Flaw::WithoutStartTime) {
             return;
         }
         let on_disk = self.vfs.iter_mut().filter_map(|vf| vf.record.as_mut());
-        let in_mind = self.processes.iter_mut().filter_map(|process| match process {
+        let in_memory = self.processes.iter_mut().filter_map(|process| match process {
             Process::Running(run) => run.read.as_mut(),
             _ => None,
         });
-        for record in on_disk.chain(in_mind) {
-            record.worker = record.worker.filter(|named| *named != worker);
+        for record in on_disk.chain(in_memory) {
+            record.worker = record.worker.filter(|recorded| *recorded != worker);
         }
     }
 
@@ -252,7 +254,8 @@ impl World {
         &mut self.containers[owner as usize]
     }
 
-    /// The file lock goes with its process, so it is held as long as somebody is where it is needed.
+    /// A file lock ends with its process, so the lock is held exactly while a process is at a step
+    /// that needs it.
     pub(super) fn is_locked(&self) -> bool {
         Worker::ALL
             .into_iter()
@@ -264,28 +267,28 @@ impl World {
         self.vfs.iter().position(|vf| vf.belongs_to(owner))
     }
 
-    /// The runtime's question right before the start, see `check_attached`.
+    /// The check of the runtime right before the start: see `check_attached`.
     pub(super) fn is_attached(&self, owner: Owner) -> bool {
         self.vfs.iter().any(|vf| {
             vf.belongs_to(owner)
                 && vf.is(&State::Attached)
                 && vf.is_set_for(owner)
-                && vf.netdev == Netdev::Inside(owner)
+                && vf.netdev == Netdev::Container(owner)
         })
     }
 
-    /// Whether the kernel may take a container's namespace down. An attach that has it open keeps it.
-    pub(super) fn may_lose_netns(&self, owner: Owner) -> bool {
+    /// Whether a container's network namespace may end. A running attach keeps it open.
+    pub(super) fn netns_may_end(&self, owner: Owner) -> bool {
         self.life(owner) == Life::Dead
             && self.run(Worker::Attach(owner)).is_none()
-            && self.vfs.iter().any(|vf| vf.netdev == Netdev::Inside(owner))
+            && self.vfs.iter().any(|vf| vf.netdev == Netdev::Container(owner))
     }
 
-    /// Netdevs of a namespace that ends come home as they are.
-    pub(super) fn lose_netns(&mut self, owner: Owner) {
+    /// Ends a network namespace: its netdevs move to the host netns with their settings.
+    pub(super) fn end_netns(&mut self, owner: Owner) {
         for vf in &mut self.vfs {
-            if vf.netdev == Netdev::Inside(owner) {
-                vf.netdev = Netdev::Home;
+            if vf.netdev == Netdev::Container(owner) {
+                vf.netdev = Netdev::HostNetns;
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::policy::authorize::decide;
 use crate::policy::config::Config;
 use crate::policy::request::Request;
 
-/// VLAN 100 is acme's; VLAN 200 is bravo's, with two VFs at most.
+/// VLAN 100 belongs to acme. VLAN 200 belongs to bravo, which may have two VFs.
 const TENANTS: &str = r#"
 pool = [{ name = "east", pfs = ["x"] }, { name = "west", pfs = ["y"] }]
 tenant = [
@@ -14,46 +14,48 @@ tenant = [
     { name = "bravo", vlans = [200], max = 2 },
 ]"#;
 
-fn bravo(named: bool) -> TenantGrant {
+fn bravo(names_tenant: bool) -> TenantGrant {
     let path = Path::new("/c.toml");
     let config = Config::parse(TENANTS, path).unwrap();
     let mut annotations = vec![("io.runvf.vlan", "200"), ("io.runvf.pool", "west")];
-    annotations.extend(named.then_some(("io.runvf.tenant", "bravo")));
+    annotations.extend(names_tenant.then_some(("io.runvf.tenant", "bravo")));
     let request = Request::from_annotations(annotations).unwrap().unwrap();
     decide(&config, &request, path).unwrap().tenant.unwrap()
 }
 
-fn held(tenant: Option<&str>, vlan: u32, state: State) -> Claim {
-    let mut held = claim("0000:01:10.0", "n");
-    (held.tenant, held.want.vlan, held.state) = (tenant.map(str::to_owned), vlan, state);
-    held
+fn claim_of(tenant: Option<&str>, vlan: u32, state: State) -> Claim {
+    let mut claim = claim("0000:01:10.0", "n");
+    (claim.tenant, claim.want.vlan, claim.state) = (tenant.map(str::to_owned), vlan, state);
+    claim
 }
 
 #[test]
-fn every_claim_counts_that_is_theirs_by_name_or_by_vlan() {
-    let broken = State::Quarantined { reason: String::new() };
-    for theirs in [
-        held(Some("bravo"), 200, State::Attached),
-        held(Some("bravo"), 200, State::Claiming),
-        held(Some("bravo"), 200, State::Releasing),
-        held(Some("bravo"), 200, broken),
-        // The configuration has changed since.
-        held(Some("bravo"), 7, State::Attached),
-        held(None, 200, State::Attached),
+fn claims_count_by_tenant_name_or_vlan_in_every_state() {
+    let quarantined = State::Quarantined { reason: String::new() };
+    for counted in [
+        claim_of(Some("bravo"), 200, State::Attached),
+        claim_of(Some("bravo"), 200, State::Claiming),
+        claim_of(Some("bravo"), 200, State::Releasing),
+        claim_of(Some("bravo"), 200, quarantined),
+        // The configuration gave bravo VLAN 7 when the claim was made.
+        claim_of(Some("bravo"), 7, State::Attached),
+        claim_of(None, 200, State::Attached),
     ] {
-        let others = held(Some("acme"), 100, State::Attached);
-        let claims = [theirs, others.clone(), others];
+        let other_tenant = claim_of(Some("acme"), 100, State::Attached);
+        let claims = [counted, other_tenant.clone(), other_tenant];
         check_quota(&bravo(false), &claims, 1).unwrap();
         check_quota(&bravo(false), &claims, 2).unwrap_err();
     }
 }
 
 #[test]
-fn a_quota_that_is_used_up_is_told_without_a_name_that_was_not_named() {
-    let full =
-        [held(Some("bravo"), 200, State::Attached), held(Some("bravo"), 200, State::Attached)];
-    let line = |named, claims: &[Claim], asked| {
-        check_quota(&bravo(named), claims, asked).unwrap_err().line()
+fn a_quota_error_names_the_tenant_only_if_the_request_did() {
+    let full = [
+        claim_of(Some("bravo"), 200, State::Attached),
+        claim_of(Some("bravo"), 200, State::Attached),
+    ];
+    let line = |names_tenant, claims: &[Claim], asked| {
+        check_quota(&bravo(names_tenant), claims, asked).unwrap_err().line()
     };
     assert_eq!(
         line(true, &full, 1),
@@ -65,48 +67,55 @@ fn a_quota_that_is_used_up_is_told_without_a_name_that_was_not_named() {
         "the tenant of VLAN 200 asks for 2 more VFs, but has 1 of at most 2; \
          stop one of the tenant's containers, or raise `max` in /etc/runvf/config.toml"
     );
-    let broken = State::Quarantined { reason: String::new() };
-    let broken = [held(Some("bravo"), 200, broken), held(Some("bravo"), 200, State::Attached)];
+    let quarantined = State::Quarantined { reason: String::new() };
+    let with_quarantined =
+        [claim_of(Some("bravo"), 200, quarantined), claim_of(Some("bravo"), 200, State::Attached)];
     assert_eq!(
-        line(true, &broken, 1),
+        line(true, &with_quarantined, 1),
         "tenant `bravo` asks for 1 more VF, but has 2 of at most 2; \
          1 of them quarantined: run `runvfctl repair`, or stop one of the tenant's containers"
     );
 }
 
 #[test]
-fn a_network_namespace_is_one_tenants() {
-    let here = NetnsRecord { cookie: 7, ..held(None, 0, State::Attached).netns };
+fn a_netns_holds_vfs_of_one_tenant_only() {
+    let here = NetnsRecord { cookie: 7, ..claim_of(None, 0, State::Attached).netns };
     let boot = boot_id().unwrap();
-    let there = |tenant: Option<&str>, vlan: u32, state: State| Claim {
+    let claim_here = |tenant: Option<&str>, vlan: u32, state: State| Claim {
         netns: here,
         boot_id: boot.clone(),
-        ..held(tenant, vlan, state)
+        ..claim_of(tenant, vlan, state)
     };
     let refused = Err("tenant `bravo`: this network namespace already holds another tenant's VF; \
-        run the container in a network namespace of its own (`--network none`) or in another pod; `runvfctl status` lists the claims");
+        run the container in a network namespace of its own (`--network none`) or in another pod; \
+        `runvfctl status` lists the claims");
     let quarantined = State::Quarantined { reason: String::new() };
     for (claims, expected) in [
         (vec![], Ok(())),
         (
-            vec![there(Some("bravo"), 200, State::Attached), there(None, 200, State::Claiming)],
+            vec![
+                claim_here(Some("bravo"), 200, State::Attached),
+                claim_here(None, 200, State::Claiming),
+            ],
             Ok(()),
         ),
         (
             vec![
-                there(Some("bravo"), 200, State::Attached),
-                there(Some("acme"), 100, State::Claiming),
+                claim_here(Some("bravo"), 200, State::Attached),
+                claim_here(Some("acme"), 100, State::Claiming),
             ],
             refused,
         ),
-        (vec![there(None, 100, State::Attached)], refused),
-        (vec![there(Some("acme"), 100, quarantined)], refused),
-        // Another namespace, or the same number at another boot.
-        (vec![held(Some("acme"), 100, State::Attached)], Ok(())),
-        (vec![Claim { boot_id: "b".into(), ..there(Some("acme"), 100, State::Attached) }], Ok(())),
+        (vec![claim_here(None, 100, State::Attached)], refused),
+        (vec![claim_here(Some("acme"), 100, quarantined)], refused),
+        // Another network namespace, and the same cookie on another boot.
+        (vec![claim_of(Some("acme"), 100, State::Attached)], Ok(())),
+        (
+            vec![Claim { boot_id: "b".into(), ..claim_here(Some("acme"), 100, State::Attached) }],
+            Ok(()),
+        ),
     ] {
-        let admitted =
-            check_netns_tenancy(&bravo(true), here, &claims).map_err(|error| error.line());
-        assert_eq!(admitted, expected.map_err(str::to_owned), "{claims:?}");
+        let result = check_netns_tenancy(&bravo(true), here, &claims).map_err(|error| error.line());
+        assert_eq!(result, expected.map_err(str::to_owned), "{claims:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! One attach under way.
+//! The state of one running attach.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,14 +9,15 @@ use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsId, NetnsRecord, cookie};
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
-use crate::ledger::claim::{Claim, Claims};
+use crate::ledger::claim::Claim;
+use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
 use crate::policy::config::Pool;
 use crate::policy::request::Interface;
 
-/// One attach under way.
+/// One running attach: the grant, the container, and the handles for host and container.
 pub(super) struct AttachSession<'a> {
     pub(super) grant: &'a Grant,
     pub(super) container: &'a Container,
@@ -30,23 +31,28 @@ pub(super) struct AttachSession<'a> {
 }
 
 impl<'a> AttachSession<'a> {
+    /// Identifies the container's init process and opens its network namespace.
+    ///
+    /// # Errors
+    /// [`LifecycleError::ContainerGone`]; [`LifecycleError::HostNetwork`].
     pub(super) fn begin(grant: &'a Grant, container: &'a Container) -> Result<Self, Error> {
-        let gone = || {
+        let container_gone = || {
             Error::Lifecycle(LifecycleError::ContainerGone {
                 container: container.id.clone(),
                 pid: container.pid,
             })
         };
-        // The process first: a namespace opened after it is known to be that process's or fails.
-        let init = ProcessId::of(container.pid).ok_or_else(gone)?;
+        // The process is identified before its network namespace is opened, and checked after that.
+        // If it is still alive then, the namespace is its own.
+        let init = ProcessId::of(container.pid).ok_or_else(container_gone)?;
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
         if !init.is_alive() {
-            return Err(gone());
+            return Err(container_gone());
         }
         if netns.id == NetnsId::own()? {
             return Err(Error::Lifecycle(LifecycleError::HostNetwork));
         }
-        let worker = ProcessId::own().ok_or_else(gone)?;
+        let worker = ProcessId::own().ok_or_else(container_gone)?;
         Ok(Self {
             grant,
             container,
@@ -60,20 +66,28 @@ impl<'a> AttachSession<'a> {
         })
     }
 
-    /// The interfaces that the container does not have yet.
-    pub(super) fn missing(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
-        let here = |interface: &Interface| {
+    /// The requested interfaces that the container does not have yet.
+    pub(super) fn missing_interfaces(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
+        let is_attached = |interface: &Interface| {
             claims.iter().any(|claim| {
                 claim.container == self.container.id
-                    && claim.holds(interface)
+                    && claim.is_attached_as(interface)
                     && claim.init == self.init
             })
         };
-        self.grant.interfaces.iter().filter(|(interface, _)| !here(interface)).collect()
+        self.grant.interfaces.iter().filter(|(interface, _)| !is_attached(interface)).collect()
     }
 
-    /// How the namespace is to be known again, if no name in it is taken.
-    pub(super) fn look_inside(&self, missing: &[&(Interface, Pool)]) -> Result<NetnsRecord, Error> {
+    /// Checks that the interface names are not in use in the container's network namespace. Returns
+    /// the record that identifies this namespace later.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NameTaken`]; with tenants, also when the claim of a VF that is already in
+    /// the namespace cannot be read.
+    pub(super) fn inspect_netns(
+        &self,
+        missing: &[&(Interface, Pool)],
+    ) -> Result<NetnsRecord, Error> {
         let (cookie, links) = self.netns.inside(|| Ok((cookie()?, Netlink::open()?.links()?)))?;
         for (interface, _) in missing {
             let name = &interface.name;
@@ -83,7 +97,8 @@ impl<'a> AttachSession<'a> {
                 }));
             }
         }
-        // A VF that is here already may be another tenant's, and only its claim says so.
+        // A VF that is already in the namespace may belong to another tenant. Only its claim tells
+        // this, so each such claim must be readable.
         if self.grant.tenant.is_some() {
             for parent in links.iter().filter_map(|link| link.parent.as_deref()) {
                 self.claims.get(parent)?;
@@ -92,9 +107,13 @@ impl<'a> AttachSession<'a> {
         Ok(NetnsRecord { id: self.netns.id, cookie })
     }
 
-    /// The PF's lock, with the claim unchanged under it: a release that was asked for meanwhile may have given the VF to another
-    /// container, and neither that one's netdev nor its record may be touched.
-    pub(super) fn still_ours(&self, claim: &Claim) -> Result<PfLock, Error> {
+    /// Acquires the PF's lock and checks that the claim on disk has not changed. The VF may have
+    /// been released and claimed by another container in between; then neither its netdev nor its
+    /// claim may be changed.
+    ///
+    /// # Errors
+    /// [`LifecycleError::ClaimLost`] when the claim has changed.
+    pub(super) fn lock_own_claim(&self, claim: &Claim) -> Result<PfLock, Error> {
         let lock = lock_pf(&self.grant.host.run, &claim.pf)?;
         match self.claims.get(&claim.vf)? {
             Some(now) if now == *claim => Ok(lock),
@@ -106,7 +125,8 @@ impl<'a> AttachSession<'a> {
     }
 }
 
-/// Unique on this host until the next boot: no process starts twice at the same tick under the same pid.
+/// A nonce for the claims of one attach. It is unique on this host until the next boot, because no
+/// two processes have the same pid and start time.
 pub(crate) fn nonce(worker: ProcessId) -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     format!("{:x}-{:x}-{nanos:x}", worker.pid, worker.start_time)

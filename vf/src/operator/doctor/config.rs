@@ -1,4 +1,4 @@
-//! `/etc/runvf/config.toml`.
+//! The check of `/etc/runvf/config.toml`.
 
 use super::finding::Finding;
 use super::machine::Machine;
@@ -16,7 +16,7 @@ pub(super) fn config(machine: &Machine) -> Finding {
             Finding::ok(CHECK, pools.join(", "))
         }
         Err(error @ Error::Policy(PolicyError::NoConfig { .. })) => {
-            Finding::failure(CHECK, error.to_string(), "`runvfctl init` writes one")
+            Finding::failure(CHECK, error.to_string(), "run `runvfctl init` to write it")
         }
         Err(error) => Finding::failure(CHECK, error.to_string(), error.hint().unwrap_or_default()),
     }

@@ -1,4 +1,4 @@
-//! What the kernel tells of PFs in no file.
+//! Facts about PFs that no file contains: they come from netlink, ethtool and devlink.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::{devlink, ethtool};
-use crate::nic::driver::{PromiscBy, driver};
+use crate::nic::driver::{PromiscNeeds, driver};
 use crate::nic::pf::Pf;
-use crate::nic::promisc::{TrueFlag, true_flag};
+use crate::nic::promisc::{TrueFlag, read_true_flag};
 
-/// By the PF's netdev name.
+/// Keyed by the name of the PF's netdev.
 pub(super) type Facts = BTreeMap<String, PfFacts>;
 
-/// What could not be asked is absent or `None`.
+/// A value that the kernel does not report is `None` or the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PfFacts {
@@ -24,25 +24,26 @@ pub(super) struct PfFacts {
     pub(super) mtu: u32,
     pub(super) version: String,
     pub(super) firmware: String,
+    /// Large receive offload.
     pub(super) lro: Option<bool>,
     pub(super) true_flag: Option<TrueFlag>,
-    /// How many of its VFs read as trusted.
+    /// The number of its VFs that read back as trusted.
     pub(super) trusted: usize,
-    /// Of the card's embedded switch.
+    /// The mode of the card's embedded switch.
     pub(super) eswitch: Option<String>,
 }
 
 pub(super) fn gather(sysfs: &Sysfs) -> Facts {
     let Ok(netlink) = Netlink::open() else { return Facts::new() };
     let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(sysfs, &pci));
-    pfs.filter_map(|pf| Some((pf.name.clone(), of(sysfs, &netlink, &pf)?))).collect()
+    pfs.filter_map(|pf| Some((pf.name.clone(), facts_of(sysfs, &netlink, &pf)?))).collect()
 }
 
-fn of(sysfs: &Sysfs, netlink: &Netlink, pf: &Pf) -> Option<PfFacts> {
+fn facts_of(sysfs: &Sysfs, netlink: &Netlink, pf: &Pf) -> Option<PfFacts> {
     let link = netlink.link(pf.ifindex).ok()??;
     let vfs = netlink.vf_settings(&pf.name, pf.ifindex).unwrap_or_default();
     let info = ethtool::driver_info(&pf.name).ok();
-    let by = driver(sysfs.driver(&pf.pci).as_deref()).promisc;
+    let promisc_needs = driver(sysfs.driver(&pf.pci).as_deref()).promisc;
     Some(PfFacts {
         up: link.flags.up,
         carrier: link.carrier,
@@ -51,8 +52,8 @@ fn of(sysfs: &Sysfs, netlink: &Netlink, pf: &Pf) -> Option<PfFacts> {
         version: info.as_ref().map(|info| info.version.clone()).unwrap_or_default(),
         firmware: info.map(|info| info.firmware).unwrap_or_default(),
         lro: ethtool::lro(&pf.name),
-        true_flag: match by {
-            PromiscBy::TrueFlag => true_flag(sysfs, &pf.pci).ok().flatten(),
+        true_flag: match promisc_needs {
+            PromiscNeeds::TrueFlag => read_true_flag(sysfs, &pf.pci).ok().flatten(),
             _ => None,
         },
         trusted: vfs.values().filter(|settings| settings.trust).count(),

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The result of one check.
 
 use serde::Serialize;
 
@@ -6,30 +6,31 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Ok,
-    /// It could not be found out, or not without disturbing a VF.
+    /// The check has no result, or only a test that disturbs a VF would give one.
     Unknown,
-    /// Sensors start, and something is not as it should be.
+    /// Sensors start, but something should be fixed.
     Warning,
-    /// Sensors do not start, or see nothing.
+    /// Sensors do not start, or do not see the traffic.
     Failure,
 }
 
-/// What one check has found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The check's name, which stays the same from release to release.
+    /// The name of the check. It does not change between releases.
     pub check: &'static str,
-    /// The PF, VF or program that it is about; none: the machine.
+    /// The PF, VF or program that was checked. `None`: the host.
     pub of: Option<String>,
     pub severity: Severity,
     pub evidence: String,
-    /// What to do, if there is something to do.
-    pub mend: Option<String>,
+    /// How to fix the problem. JSON: `mend`.
+    #[serde(rename = "mend")]
+    pub remedy: Option<String>,
 }
 
 impl Finding {
     pub fn ok(check: &'static str, evidence: impl Into<String>) -> Self {
-        Self { check, of: None, severity: Severity::Ok, evidence: evidence.into(), mend: None }
+        Self { check, of: None, severity: Severity::Ok, evidence: evidence.into(), remedy: None }
     }
 
     pub fn unknown(check: &'static str, evidence: impl Into<String>) -> Self {
@@ -39,20 +40,21 @@ impl Finding {
     pub fn warning(
         check: &'static str,
         evidence: impl Into<String>,
-        mend: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
-        let mend = Some(mend.into());
-        Self { severity: Severity::Warning, mend, ..Self::ok(check, evidence) }
+        let remedy = Some(remedy.into());
+        Self { severity: Severity::Warning, remedy, ..Self::ok(check, evidence) }
     }
 
     pub fn failure(
         check: &'static str,
         evidence: impl Into<String>,
-        mend: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
-        Self { severity: Severity::Failure, ..Self::warning(check, evidence, mend) }
+        Self { severity: Severity::Failure, ..Self::warning(check, evidence, remedy) }
     }
 
+    /// Names the PF, VF or program that was checked.
     #[must_use]
     pub fn of(self, object: impl Into<String>) -> Self {
         Self { of: Some(object.into()), ..self }

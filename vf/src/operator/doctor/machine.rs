@@ -1,4 +1,4 @@
-//! The machine that the doctor looks at: files below a root, and facts that are in no file.
+//! The host that the doctor checks: files below a root directory, and facts that are in no file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::facts::Facts;
 use crate::host::Host;
 use crate::kernel::sysfs::Sysfs;
 
-/// A machine as it is looked at.
+/// The host that is checked.
 pub(super) struct Machine {
     pub(super) root: PathBuf,
     pub(super) host: Host,
@@ -16,25 +16,27 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn below(root: &Path, facts: Facts) -> Self {
-        let host = Host::below(root);
+    pub(super) fn with_root(root: &Path, facts: Facts) -> Self {
+        let host = Host::with_root(root);
         Self { root: root.to_owned(), sysfs: Sysfs(host.sysfs.clone()), host, facts }
     }
 
+    /// The place of an absolute path below the root.
     pub(super) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// Whether the path exists. A symlink exists even if its target does not.
     pub(super) fn has(&self, path: &str) -> bool {
         self.at(path).symlink_metadata().is_ok()
     }
 
-    /// A file's text without blanks around it.
+    /// Reads a file and removes white space at both ends. `None`: the file cannot be read.
     pub(super) fn read(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.at(path)).ok().map(|text| text.trim().to_owned())
     }
 
-    /// How many entries a folder has.
+    /// Counts the entries of a directory. 0: it cannot be read.
     pub(super) fn count(&self, path: &str) -> usize {
         fs::read_dir(self.at(path)).map_or(0, |entries| entries.count())
     }

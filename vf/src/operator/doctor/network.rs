@@ -1,55 +1,66 @@
-//! Network managers, which take any interface that shows up for theirs.
+//! Checks of network managers, which configure every netdev that appears unless a rule excludes it.
 
 use super::finding::Finding;
 use super::machine::Machine;
 use crate::error::Error;
 use crate::nic::pf::Pf;
-use crate::nic::udev::{RULES, has_rules, untold};
+use crate::nic::udev::{RULES, has_rules, unmarked_vfs};
 use crate::policy::config::Config;
 
-const NETWORK: [&str; 3] =
+/// Directories of systemd-networkd's files (systemd.network(5)).
+const NETWORKD_FOLDERS: [&str; 3] =
     ["/usr/lib/systemd/network", "/lib/systemd/network", "/etc/systemd/network"];
 
 pub(super) fn network_manager(machine: &Machine) -> Finding {
-    kept_off(machine, "networkmanager", "/run/NetworkManager", &[])
+    ignores_vfs(machine, "networkmanager", "/run/NetworkManager", &[])
 }
 
-/// By the property that the udev rule sets.
+/// `00-runvf.network` matches the property that the udev rule sets.
 pub(super) fn networkd(machine: &Machine) -> Finding {
-    kept_off(machine, "networkd", "/run/systemd/netif", &["00-runvf.network", "00-runvf.link"])
+    ignores_vfs(machine, "networkd", "/run/systemd/netif", &["00-runvf.network", "00-runvf.link"])
 }
 
-/// `needs`: files of its own that it must have besides the rules of udev.
-fn kept_off(machine: &Machine, check: &'static str, runs: &str, needs: &[&str]) -> Finding {
-    if !machine.has(runs) {
-        return Finding::ok(check, "does not run");
+/// Checks that a network manager ignores VFs.
+///
+/// `run_folder` exists while the network manager runs. `files` are its own files that it needs in
+/// addition to the udev rules.
+fn ignores_vfs(
+    machine: &Machine,
+    check: &'static str,
+    run_folder: &str,
+    files: &[&str],
+) -> Finding {
+    if !machine.has(run_folder) {
+        return Finding::ok(check, "not running");
     }
-    let absent =
-        |file: &&&str| !NETWORK.iter().any(|folder| machine.has(&format!("{folder}/{file}")));
+    let absent = |file: &&&str| {
+        !NETWORKD_FOLDERS.iter().any(|folder| machine.has(&format!("{folder}/{file}")))
+    };
     let rules = (!has_rules(&machine.root)).then_some(RULES);
     let missing: Vec<&str> =
-        rules.into_iter().chain(needs.iter().filter(absent).copied()).collect();
+        rules.into_iter().chain(files.iter().filter(absent).copied()).collect();
     if !missing.is_empty() {
         return Finding::warning(
             check,
-            format!("runs, and may take VFs for its own: {} is not installed", missing.join(", ")),
-            "`make install`, and `udevadm control --reload`",
+            format!("running, and may configure VFs: {} is not installed", missing.join(", ")),
+            "run `make install` and `udevadm control --reload`",
         );
     }
-    match untold_vfs(machine) {
-        0 => Finding::ok(check, "runs, and is kept off VFs"),
+    match count_unmarked_vfs(machine) {
+        0 => Finding::ok(check, "running, and ignores VFs"),
         count => Finding::warning(
             check,
-            format!("runs, and may have VFs for its own: {count} of them it saw before {RULES}"),
-            "`runvfctl setup`",
+            format!("running, and may manage {count} VFs that are older than {RULES}"),
+            "run `runvfctl setup`",
         ),
     }
 }
 
-fn untold_vfs(machine: &Machine) -> usize {
+/// Counts the VFs of configured PFs that udev has not marked.
+fn count_unmarked_vfs(machine: &Machine) -> usize {
     let pools = Config::load(&machine.host).map(|config| config.pools).unwrap_or_default();
-    let named = pools.iter().flat_map(|pool| pool.pfs.iter().map(move |pf| (pf, pool)));
-    let pfs = named.map(|(named, pool)| Pf::find(&machine.sysfs, named, pool));
+    let names = pools.iter().flat_map(|pool| pool.pfs.iter().map(move |name| (name, pool)));
+    let pfs = names.map(|(name, pool)| Pf::find(&machine.sysfs, name, pool));
     let found = pfs.filter_map(Result::<Pf, Error>::ok);
-    found.map(|pf| untold(&machine.root, &machine.sysfs, &pf.pci).len()).sum()
+    found.map(|pf| unmarked_vfs(&machine.root, &machine.sysfs, &pf.pci).len()).sum()
 }

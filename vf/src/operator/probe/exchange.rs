@@ -1,9 +1,10 @@
-//! Frames sent and counted.
+//! Sends the frames and counts their arrival.
 //!
-//! Frames do not overtake each other on their way from one VF to another but for queues of one card, and those are emptied in
-//! no time. So whoever has got a control frame that was sent after all others, and has waited a moment longer, has got all that will come.
+//! Frames between two VFs stay in order, except across different queues of the card, which drain
+//! within a moment. So once a VF has received a control frame that was sent after all others, and
+//! [`STRAGGLER_TIME`] has passed, no other frame will arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::frame::{EVERYBODY, GROUP, Mark, NOBODY, decode, encode};
+use super::evidence::Arrivals;
+use super::frame::{BROADCAST, GROUP, Mark, UNKNOWN_ADDRESS, decode, encode};
 use super::options::Watch;
 use super::topology::{Flow, Role, To, flows};
 use crate::error::Error;
@@ -20,81 +22,42 @@ use crate::kernel::error::NetlinkError;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::packet::Port;
 
-/// Of each flow but the control.
+/// The number of frames in each flow except [`To::Control`].
 pub(super) const FRAMES: u16 = 10;
-/// Between two of them: no card loses one for being in a hurry.
-const GAP: Duration = Duration::from_millis(1);
+/// The time between two frames. It is long enough that no card drops frames because of the rate.
+const FRAME_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Between two rounds of control frames.
-const ROUND: Duration = Duration::from_millis(100);
-/// A VF may have a carrier some time before the card's switch knows of it.
-const OPENING: Duration = Duration::from_secs(15);
-const CLOSING: Duration = Duration::from_secs(5);
-/// After the last control frame, for what took another queue.
-const STRAGGLERS: Duration = Duration::from_millis(300);
+/// The time between two rounds of control frames.
+const ROUND_INTERVAL: Duration = Duration::from_millis(100);
+/// How long to send control frames before the other frames: a VF can have a carrier before the
+/// card's switch forwards its frames.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to send control frames after the other frames.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to listen after the last control frame, for frames in other queues.
+const STRAGGLER_TIME: Duration = Duration::from_millis(300);
 
-/// A VF that takes part.
+/// A VF that takes part in the exchange.
 #[derive(Debug)]
 pub(super) struct Station {
     pub(super) role: Role,
-    /// As people know it.
+    /// The interface and the VF, for messages.
     pub(super) name: String,
     pub(super) mac: MacAddress,
     pub(super) port: Port,
 }
 
-/// What arrived where.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    arrived: BTreeMap<(Flow, Role), BTreeSet<u16>>,
-    tagged: BTreeMap<Role, usize>,
-    /// Who got a control frame before the others were sent, and who got one after.
-    pub(super) opened: BTreeSet<Role>,
-    pub(super) closed: BTreeSet<Role>,
-}
-
-impl Seen {
-    pub(super) fn add(&mut self, flow: Flow, at: Role, number: u16, tagged: bool) {
-        self.arrived.entry((flow, at)).or_default().insert(number);
-        *self.tagged.entry(at).or_default() += usize::from(tagged);
-    }
-
-    /// How many frames of a flow arrived there, each counted once.
-    pub(super) fn count(&self, from: Role, to: To, at: Role) -> usize {
-        self.arrived.get(&(Flow { from, to }, at)).map_or(0, BTreeSet::len)
-    }
-
-    /// The same, of all that came from there.
-    pub(super) fn all(&self, from: Role, at: Role) -> usize {
-        let theirs = |((flow, seen_at), _): &(&(Flow, Role), &BTreeSet<u16>)| {
-            flow.from == from && *seen_at == at
-        };
-        self.arrived.iter().filter(theirs).map(|(_, numbers)| numbers.len()).sum()
-    }
-
-    /// How many of those that arrived there had a tag.
-    pub(super) fn tagged(&self, at: Role) -> usize {
-        self.tagged.get(&at).copied().unwrap_or(0)
-    }
-
-    fn has_control_since(&self, number: u16, at: Role) -> bool {
-        let control = |flow: &Flow| flow.to == To::Control && flow.from.is_other() == at.is_other();
-        self.arrived.iter().any(|((flow, seen_at), numbers)| {
-            control(flow) && *seen_at == at && numbers.last().is_some_and(|last| *last >= number)
-        })
-    }
-}
-
-/// Sends it all and listens meanwhile. Bounded by [`OPENING`], [`CLOSING`] and what the frames take.
+/// Sends all frames and counts arrivals meanwhile. The time is bounded by [`OPENING_TIMEOUT`],
+/// [`CLOSING_TIMEOUT`] and the number of frames.
 ///
 /// # Errors
-/// [`KernelError::Link`] when an interface takes or gives no frames; [`OperatorError::Stopped`].
+/// [`KernelError::Link`] when a netdev refuses to send or receive; [`OperatorError::Stopped`].
 pub(super) fn exchange(
     stations: &[Station],
     nonce: u64,
     pf: &str,
     watch: Watch<'_>,
-) -> Result<Seen, Error> {
+) -> Result<Arrivals, Error> {
     let roles: Vec<Role> = stations.iter().map(|station| station.role).collect();
     let mut exchange = Exchange {
         stations,
@@ -103,80 +66,86 @@ pub(super) fn exchange(
         round: 0,
         pf,
         watch,
-        seen: Seen::default(),
+        arrivals: Arrivals::default(),
     };
-    exchange.seen.opened = exchange.control(OPENING)?;
-    // Where nothing passes, what does not arrive says nothing.
-    if !exchange.seen.opened.is_empty() {
+    exchange.arrivals.reached_before = exchange.exchange_control(OPENING_TIMEOUT)?;
+    // If no control frame arrives, missing frames prove nothing, so no other frames are sent.
+    if !exchange.arrivals.reached_before.is_empty() {
         exchange.send_flows()?;
-        exchange.seen.closed = exchange.control(CLOSING)?;
-        exchange.listen(STRAGGLERS)?;
+        exchange.arrivals.reached_after = exchange.exchange_control(CLOSING_TIMEOUT)?;
+        exchange.listen(STRAGGLER_TIME)?;
     }
-    Ok(exchange.seen)
+    Ok(exchange.arrivals)
 }
 
 struct Exchange<'a> {
     stations: &'a [Station],
     nonce: u64,
     flows: Vec<Flow>,
-    /// Of control frames.
+    /// The number of the next round of control frames.
     round: u16,
     pf: &'a str,
     watch: Watch<'a>,
-    seen: Seen,
+    arrivals: Arrivals,
 }
 
 impl Exchange<'_> {
     fn send_flows(&mut self) -> Result<(), Error> {
-        for (place, flow) in self.flows.clone().into_iter().enumerate() {
+        for (index, flow) in self.flows.clone().into_iter().enumerate() {
             let Some(to) = self.address(flow.to) else { continue };
-            self.watch.go_on(self.pf)?;
+            self.watch.check_stop(self.pf)?;
             for number in 0..FRAMES {
-                self.send(flow.from, to, place, number)?;
-                thread::sleep(GAP);
+                self.send(flow.from, to, index, number)?;
+                thread::sleep(FRAME_INTERVAL);
             }
             self.listen(Duration::ZERO)?;
         }
         Ok(())
     }
 
-    /// Sends control frames until everybody who only listens has got one, and says who has.
-    fn control(&mut self, timeout: Duration) -> Result<BTreeSet<Role>, Error> {
+    /// Sends control frames until every listener has received one, and returns the listeners that
+    /// have.
+    fn exchange_control(&mut self, timeout: Duration) -> Result<BTreeSet<Role>, Error> {
         let (first, deadline) = (self.round, Instant::now() + timeout);
         loop {
-            self.watch.go_on(self.pf)?;
-            for (place, flow) in self.flows.clone().into_iter().enumerate() {
+            self.watch.check_stop(self.pf)?;
+            for (index, flow) in self.flows.clone().into_iter().enumerate() {
                 if flow.to == To::Control {
-                    self.send_round(flow.from, place)?;
+                    self.send_control_round(flow.from, index)?;
                 }
             }
             self.round += 1;
-            self.listen(ROUND)?;
+            self.listen(ROUND_INTERVAL)?;
             let listeners =
                 self.stations.iter().map(|station| station.role).filter(|role| !role.sends());
-            let (there, missing): (BTreeSet<Role>, BTreeSet<Role>) =
-                listeners.partition(|role| self.seen.has_control_since(first, *role));
+            let (reached, missing): (BTreeSet<Role>, BTreeSet<Role>) =
+                listeners.partition(|role| self.arrivals.has_control_since(first, *role));
             if missing.is_empty() || Instant::now() >= deadline {
-                return Ok(there);
+                return Ok(reached);
             }
         }
     }
 
-    fn send_round(&self, from: Role, place: usize) -> Result<(), Error> {
-        let same = |role: Role| role != from && role.is_other() == from.is_other();
-        let theirs = self.stations.iter().filter(|one| same(one.role)).map(|one| one.mac);
-        for to in theirs.chain([EVERYBODY]) {
-            self.send(from, to, place, self.round)?;
+    fn send_control_round(&self, from: Role, index: usize) -> Result<(), Error> {
+        let same_vlan =
+            |role: Role| role != from && role.is_on_other_vlan() == from.is_on_other_vlan();
+        let addresses = self
+            .stations
+            .iter()
+            .filter(|station| same_vlan(station.role))
+            .map(|station| station.mac);
+        for to in addresses.chain([BROADCAST]) {
+            self.send(from, to, index, self.round)?;
         }
         Ok(())
     }
 
-    /// `None`: each round of the control has several.
+    /// The destination address of a flow. `None` for control frames, which have several.
     fn address(&self, to: To) -> Option<MacAddress> {
         match to {
-            To::Broadcast => Some(EVERYBODY),
+            To::Broadcast => Some(BROADCAST),
             To::Group => Some(GROUP),
-            To::Nobody => Some(NOBODY),
+            To::UnknownAddress => Some(UNKNOWN_ADDRESS),
             To::Role(role) => self.station(role).map(|station| station.mac),
             To::Control => None,
         }
@@ -186,13 +155,13 @@ impl Exchange<'_> {
         self.stations.iter().find(|station| station.role == role)
     }
 
-    fn send(&self, from: Role, to: MacAddress, place: usize, number: u16) -> Result<(), Error> {
+    fn send(&self, from: Role, to: MacAddress, index: usize, number: u16) -> Result<(), Error> {
         let Some(station) = self.station(from) else { return Ok(()) };
-        let mark = Mark { nonce: self.nonce, flow: place as u8, number };
+        let mark = Mark { nonce: self.nonce, flow: index as u8, number };
         station.port.send(&encode(station.mac, to, mark)).map_err(failed("send on", station))
     }
 
-    /// Takes in what comes within this time, and what is there already.
+    /// Counts frames that arrive within this time, and frames that have arrived before.
     fn listen(&mut self, time: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + time;
         loop {
@@ -214,7 +183,7 @@ impl Exchange<'_> {
                 }
             }
             for station in self.stations {
-                self.take_in(station)?;
+                self.count_frames(station)?;
             }
             if left.is_zero() {
                 return Ok(());
@@ -222,16 +191,16 @@ impl Exchange<'_> {
         }
     }
 
-    fn take_in(&mut self, station: &Station) -> Result<(), Error> {
+    fn count_frames(&mut self, station: &Station) -> Result<(), Error> {
         while let Some(frame) = station.port.receive().map_err(failed("receive on", station))? {
             let Some(mark) = decode(&frame.bytes).filter(|mark| mark.nonce == self.nonce) else {
                 continue;
             };
-            // A card may hand a sender its own broadcast back.
+            // A card may deliver a sender's own broadcast to the sender.
             if let Some(flow) = self.flows.get(usize::from(mark.flow))
                 && flow.from != station.role
             {
-                self.seen.add(*flow, station.role, mark.number, frame.tagged);
+                self.arrivals.add(*flow, station.role, mark.number, frame.tagged);
             }
         }
         Ok(())

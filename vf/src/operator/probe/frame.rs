@@ -1,31 +1,33 @@
-//! A marked frame as bytes.
+//! Encodes and decodes the marked frames of a probe.
 
 use crate::kernel::mac::MacAddress;
 use crate::kernel::packet::ETHERTYPE;
 
-/// What every frame says after its header.
+/// The start of every payload.
 const MARK: &[u8; 12] = b"runvf probe ";
 
-/// IEEE Std 802.3, 3.2.8: the least that a frame has, less its check sequence.
-const LEAST: usize = 60;
+/// The minimum length of a frame without its check sequence (IEEE Std 802.3, 3.2.8).
+const MIN_LENGTH: usize = 60;
 
-pub(super) const EVERYBODY: MacAddress = MacAddress([0xff; 6]);
-/// Locally administered, so that no NIC comes with them.
+pub(super) const BROADCAST: MacAddress = MacAddress([0xff; 6]);
+/// A group that no VF has joined. Locally administered like [`UNKNOWN_ADDRESS`], so no NIC has
+/// these addresses from the factory.
 pub(super) const GROUP: MacAddress = MacAddress([0x03, 0, 0x5e, 0x76, 0x66, 0x02]);
-pub(super) const NOBODY: MacAddress = MacAddress([0x02, 0, 0x5e, 0x76, 0x66, 0x01]);
+/// An address that no VF has.
+pub(super) const UNKNOWN_ADDRESS: MacAddress = MacAddress([0x02, 0, 0x5e, 0x76, 0x66, 0x01]);
 
-/// What a frame says of itself.
+/// The identification in the payload of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// The same for all frames of a probe, and for no other probe's.
+    /// Identifies the probe.
     pub(super) nonce: u64,
-    /// Its place among the flows.
+    /// The index of the flow in [`super::topology::flows`].
     pub(super) flow: u8,
     pub(super) number: u16,
 }
 
 pub(super) fn encode(from: MacAddress, to: MacAddress, mark: Mark) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(LEAST);
+    let mut bytes = Vec::with_capacity(MIN_LENGTH);
     bytes.extend(to.0);
     bytes.extend(from.0);
     bytes.extend(ETHERTYPE.to_be_bytes());
@@ -33,11 +35,11 @@ pub(super) fn encode(from: MacAddress, to: MacAddress, mark: Mark) -> Vec<u8> {
     bytes.extend(mark.nonce.to_be_bytes());
     bytes.push(mark.flow);
     bytes.extend(mark.number.to_be_bytes());
-    bytes.resize(LEAST, 0);
+    bytes.resize(MIN_LENGTH, 0);
     bytes
 }
 
-/// `None`: it is not one of ours.
+/// Reads the mark of a frame. `None`: the frame does not come from a probe.
 pub(super) fn decode(bytes: &[u8]) -> Option<Mark> {
     let rest = bytes.get(12..)?.strip_prefix(&ETHERTYPE.to_be_bytes())?.strip_prefix(MARK)?;
     let (nonce, rest) = rest.split_first_chunk()?;
@@ -55,9 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_says_what_it_is_and_others_say_nothing() {
+    fn decode_reads_marked_frames_and_ignores_others() {
         let mark = Mark { nonce: 0x0102_0304_0506_0708, flow: 7, number: 515 };
-        let bytes = encode(NOBODY, EVERYBODY, mark);
+        let bytes = encode(UNKNOWN_ADDRESS, BROADCAST, mark);
         assert_eq!(
             (bytes.len(), &bytes[..6], &bytes[12..14]),
             (60, &[0xff; 6][..], &[0x88, 0xb5][..])
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_is_one_and_nobody_is_none() {
-        assert!(!GROUP.is_unicast() && NOBODY.is_unicast());
+    fn the_group_is_multicast_and_the_unknown_address_is_unicast() {
+        assert!(!GROUP.is_unicast() && UNKNOWN_ADDRESS.is_unicast());
     }
 }

@@ -1,4 +1,4 @@
-//! What a probe is asked to do, and how it reports while it runs.
+//! The options of a probe, and how it reports while it runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,25 +7,27 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::operator::error::OperatorError;
 
-/// What to try out.
+/// The PF and the VLANs of a probe.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
     /// A PF of the configuration: its netdev's name, an alternative name, or its PCI address.
     pub pf: String,
-    /// 1–4094: the VLAN that a sensor would have. `None`, for both: one that is neither in use on the PF nor a tenant's.
+    /// The VLAN of the sensor, 1–4094. `None`, here and in `other`: choose a VLAN that no VF of the
+    /// PF uses and no tenant owns.
     pub vlan: Option<u16>,
-    /// 1–4094: the VLAN of which that sensor must see nothing.
+    /// The VLAN that must be invisible to the sensor, 1–4094.
     pub other: Option<u16>,
 }
 
-/// Who looks on while it lasts.
+/// Callbacks and the stop flag of a running probe.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Once it is true the probe gives back what it has and ends.
+    /// Once it is true, the probe releases its VFs and returns an error.
     pub stop: &'a AtomicBool,
-    /// Hears what goes on, a line at a time.
-    pub tell: &'a (dyn Fn(&str) + Sync),
-    /// Hears of VFs that a probe which failed could not give back clean: of such a one there is no report.
+    /// Receives progress messages, one line each.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+    /// Receives the VFs that a failed probe could not release clean, because a failed probe has no
+    /// report.
     pub warn: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -36,7 +38,9 @@ impl std::fmt::Debug for Watch<'_> {
 }
 
 impl Watch<'_> {
-    pub(super) fn go_on(&self, pf: &str) -> Result<(), Error> {
+    /// # Errors
+    /// [`OperatorError::Stopped`] if the stop flag is set.
+    pub(super) fn check_stop(&self, pf: &str) -> Result<(), Error> {
         match self.stop.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err(Error::Operator(OperatorError::Stopped { pf: pf.to_owned() })),
@@ -44,7 +48,7 @@ impl Watch<'_> {
     }
 }
 
-/// A VF that took part.
+/// A VF that took part in the probe.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeVf {
     /// PCI address.

@@ -1,22 +1,24 @@
-//! Pure: who takes part, on which VLAN, and what is sent to whom.
+//! Pure: the roles of the VFs, their VLANs, and the flows between them.
 
 use std::collections::BTreeSet;
 
 use super::options::ProbeOptions;
 use crate::policy::config::Tenant;
 
-/// What a VF is there for. Only what is trusted would be promiscuous on a card as runvf needs it; all are told to be.
+/// The role of a VF. All VFs are set promiscuous, but a card that works as runvf needs it makes
+/// only trusted VFs promiscuous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// The sensor in question.
+    /// The sensor that is tested.
     Sensor,
-    /// Sends on its VLAN.
+    /// Sends on the sensor's VLAN.
     Sender,
-    /// On the same VLAN as these, untrusted: what others may be sent, and what trust is good for.
+    /// Untrusted, on the sensor's VLAN: receives unicast that is not for the sensor, and shows
+    /// whether trust makes a difference.
     Peer,
     /// Sends on the other VLAN.
     OtherSender,
-    /// A sensor there: the witness that what was sent there was sent.
+    /// A sensor on the other VLAN: proves that the frames on that VLAN were sent.
     OtherSensor,
 }
 
@@ -39,13 +41,14 @@ impl Role {
         matches!(self, Self::Sender | Self::OtherSender)
     }
 
-    /// Whether it is on the VLAN of which the sensor must see nothing.
-    pub(super) fn is_other(self) -> bool {
+    /// Whether the VF is on the VLAN that must be invisible to the sensor.
+    pub(super) fn is_on_other_vlan(self) -> bool {
         matches!(self, Self::OtherSender | Self::OtherSensor)
     }
 }
 
-/// The roles that so many VFs can play: isolation comes before what a third VF would tell. None with fewer than two.
+/// The roles for a number of free VFs. With four, the isolation test takes precedence over the
+/// tests that need a peer. With fewer than two there are no roles.
 pub(super) fn topology(free: usize) -> &'static [Role] {
     use Role::{OtherSender, OtherSensor, Peer, Sender, Sensor};
     match free {
@@ -59,24 +62,27 @@ pub(super) fn topology(free: usize) -> &'static [Role] {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Vlans {
-    /// The sensor's.
+    /// The VLAN of the sensor.
     pub(super) vlan: u16,
+    /// The VLAN that must be invisible to the sensor.
     pub(super) other: u16,
 }
 
 impl Vlans {
-    /// What was asked for, and for what was not the highest VLANs that nobody has. `None`: there are none.
+    /// Takes the VLANs of the options; for a missing one, the highest VLAN that no VF uses and no
+    /// tenant owns. `None`: there is none.
     ///
-    /// The highest, since switches keep many of those to themselves and drop them (Cisco's Nexus from 3968 on).
+    /// The highest, because many switches reserve the highest VLANs and drop their frames (Cisco
+    /// Nexus: from 3968).
     pub(super) fn choose(
         options: &ProbeOptions,
         used: &BTreeSet<u32>,
         tenants: &[Tenant],
     ) -> Option<Self> {
-        let asked = [options.vlan, options.other];
+        let requested = [options.vlan, options.other];
         let spare = |vlan: &u16| {
             !used.contains(&u32::from(*vlan))
-                && !asked.contains(&Some(*vlan))
+                && !requested.contains(&Some(*vlan))
                 && !tenants.iter().any(|tenant| tenant.owns(*vlan))
         };
         let mut spare = (1..=4094).rev().filter(spare);
@@ -86,20 +92,21 @@ impl Vlans {
     }
 
     pub(super) fn of(self, role: Role) -> u16 {
-        if role.is_other() { self.other } else { self.vlan }
+        if role.is_on_other_vlan() { self.other } else { self.vlan }
     }
 }
 
-/// For whom a frame is.
+/// The destination of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum To {
     Broadcast,
-    /// A group that nobody has joined.
+    /// A multicast group that no VF has joined.
     Group,
-    /// An address that nobody has.
-    Nobody,
+    /// A unicast address that no VF has.
+    UnknownAddress,
     Role(Role),
-    /// Everybody on the sender's VLAN, by broadcast and each by its own address: what tells whether anything passes at all.
+    /// Every VF on the sender's VLAN, by broadcast and by its own address. Control frames show
+    /// whether any frame passes at all.
     Control,
 }
 
@@ -110,12 +117,12 @@ pub(super) struct Flow {
     pub(super) to: To,
 }
 
-/// All that is sent. Its place in here is what a frame carries.
+/// All flows. Frames carry the index of their flow in this list.
 pub(super) fn flows(roles: &[Role]) -> Vec<Flow> {
     let senders = roles.iter().copied().filter(|role| role.sends());
     let flows = senders.flat_map(|from| {
         let stations = roles.iter().filter(move |role| **role != from && !role.sends());
-        let kinds = [To::Control, To::Broadcast, To::Group, To::Nobody];
+        let kinds = [To::Control, To::Broadcast, To::Group, To::UnknownAddress];
         kinds
             .into_iter()
             .chain(stations.map(|role| To::Role(*role)))
@@ -144,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vlan_that_somebody_has_is_not_taken_unless_it_is_asked_for() {
+    fn a_used_vlan_is_chosen_only_if_it_is_requested() {
         let used = BTreeSet::from([4093, 100]);
         let tenants = [tenant("4000-4092")];
         let choose = |vlan, other| Vlans::choose(&options(vlan, other), &used, &tenants);
@@ -155,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_have_all_leave_none() {
+    fn there_is_no_spare_vlan_if_tenants_own_all() {
         let tenants = [tenant("1-4094")];
         let choose = |vlan, other| Vlans::choose(&options(vlan, other), &BTreeSet::new(), &tenants);
         assert_eq!(choose(None, None), None);
@@ -164,13 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_cast_twice_and_every_vlan_has_a_sender_and_a_sensor() {
+    fn roles_are_unique_and_every_vlan_has_a_sender_and_a_sensor() {
         for free in 0..9 {
             let roles = topology(free);
             assert!(roles.len() <= free);
             assert_eq!(roles.iter().collect::<BTreeSet<_>>().len(), roles.len());
             for side in [false, true] {
-                let there: Vec<_> = roles.iter().filter(|role| role.is_other() == side).collect();
+                let there: Vec<_> =
+                    roles.iter().filter(|role| role.is_on_other_vlan() == side).collect();
                 let both = there.iter().any(|role| role.sends())
                     && there.iter().any(|role| role.trusted());
                 assert!(there.is_empty() || both, "{roles:?}");
@@ -179,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_goes_to_both_sides() {
+    fn each_sender_also_sends_to_the_other_vlan() {
         let flows = flows(topology(5));
         assert_eq!(flows.len(), 2 * (4 + 3));
         for (from, to) in [(Role::Sender, Role::OtherSensor), (Role::OtherSender, Role::Sensor)] {

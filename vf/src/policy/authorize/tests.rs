@@ -1,6 +1,7 @@
 use super::*;
 
-/// VLAN 100–109 and 300 are acme's on pool `east`, 200 is bravo's on both, at most two VFs.
+/// acme has VLANs 100–109 and 300 on pool `east`; bravo has VLAN 200 on both pools and at most two
+/// VFs; civic has VLAN 400 with 802.1ad on pool `west`.
 const TENANTS: &str = r#"
 pool = [{ name = "east", pfs = ["x"] }, { name = "west", pfs = ["y"] }]
 tenant = [
@@ -10,14 +11,17 @@ tenant = [
 ]"#;
 const ONE_POOL: &str = r#"pool = [{ name = "east", pfs = ["x"] }]"#;
 
-/// The tenant and the pools, or the line that is shown.
-fn decided(config: &str, annotations: &[(&str, &str)]) -> Result<(Option<String>, String), String> {
+/// Returns the tenant and the pools, or the error line.
+fn decision_for(
+    config: &str,
+    annotations: &[(&str, &str)],
+) -> Result<(Option<String>, String), String> {
     let path = Path::new("/etc/runvf/config.toml");
     let config = Config::parse(config, path).unwrap();
     let request = Request::from_annotations(annotations.iter().copied()).unwrap().unwrap();
     let decision = decide(&config, &request, path).map_err(|error| error.line())?;
     let pools: Vec<&Pool> = decision.interfaces.iter().map(|(_, pool)| pool).collect();
-    Ok((decision.tenant.map(|grant| grant.tenant.name), names(&pools)))
+    Ok((decision.tenant.map(|grant| grant.tenant.name), pool_names(&pools)))
 }
 
 const VLAN: &str = "io.runvf.vlan";
@@ -26,10 +30,10 @@ const POOL: &str = "io.runvf.pool";
 const PROTO: &str = "io.runvf.proto";
 
 #[test]
-fn what_is_allowed() {
+fn requests_that_the_configuration_allows() {
     for (config, annotations, tenant, pools) in [
-        // Without tenants whoever asks is believed, as there is nobody to be compared with.
-        (ONE_POOL, &[(VLAN, "4094"), (TENANT, "whoever")][..], None, "east"),
+        // Without tenants in the configuration, any tenant may have any VLAN.
+        (ONE_POOL, &[(VLAN, "4094"), (TENANT, "anyone")][..], None, "east"),
         (TENANTS, &[(VLAN, "100")], Some("acme"), "east"),
         (TENANTS, &[(VLAN, "300"), (TENANT, "acme")], Some("acme"), "east"),
         (TENANTS, &[(VLAN, "109"), (POOL, "east")], Some("acme"), "east"),
@@ -38,19 +42,19 @@ fn what_is_allowed() {
         (TENANTS, &[(VLAN, "100"), ("io.runvf.vlan.tap1", "300")], Some("acme"), "east, east"),
     ] {
         let expected = Ok((tenant.map(str::to_owned), pools.to_owned()));
-        assert_eq!(decided(config, annotations), expected, "{annotations:?}");
+        assert_eq!(decision_for(config, annotations), expected, "{annotations:?}");
     }
 }
 
 #[test]
-fn what_is_refused_and_how_it_is_told() {
+fn refused_requests_and_their_messages() {
     for (annotations, expected) in [
         (
             &[(VLAN, "200"), (TENANT, "acme")][..],
             "tenant `acme` asks for VLAN 200, but may use only VLAN 100-109, 300; \
              ask for another VLAN, or have VLAN 200 added to the tenant in /etc/runvf/config.toml",
         ),
-        // The same as for a VLAN that is another's.
+        // The same message as for a VLAN of another tenant.
         (
             &[(VLAN, "999"), (TENANT, "acme")],
             "tenant `acme` asks for VLAN 999, but may use only VLAN 100-109, 300; \
@@ -89,22 +93,22 @@ fn what_is_refused_and_how_it_is_told() {
             &[(VLAN, "100"), (TENANT, "acme"), (POOL, "west")],
             "tenant `acme` asks for pool `west`, but may use only pool east; correct `io.runvf.pool`",
         ),
-        // Nobody has named a tenant, so none is named.
+        // The request names no tenant, so the message names none.
         (
             &[(VLAN, "100"), (POOL, "west")],
             "the tenant of VLAN 100 asks for pool `west`, but may use only pool east; correct `io.runvf.pool`",
         ),
-        // The same for a pool that there is not.
+        // The same message for a pool that does not exist.
         (
             &[(VLAN, "100"), (POOL, "north")],
             "the tenant of VLAN 100 asks for pool `north`, but may use only pool east; correct `io.runvf.pool`",
         ),
         (
             &[(VLAN, "200")],
-            "/etc/runvf/config.toml: has several pools and the container names none; \
+            "/etc/runvf/config.toml: there are several pools, but the container names none; \
              add `io.runvf.pool=<name>`, one of: east, west",
         ),
     ] {
-        assert_eq!(decided(TENANTS, annotations), Err(expected.to_owned()), "{annotations:?}");
+        assert_eq!(decision_for(TENANTS, annotations), Err(expected.to_owned()), "{annotations:?}");
     }
 }

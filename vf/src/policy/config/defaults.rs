@@ -1,5 +1,6 @@
-//! `[defaults]`: what every pool says that does not say otherwise. Written into the pools before these are looked at, with the
-//! places where it stands, so that what is wrong with a default is told with its own line.
+//! `[defaults]`: values for the pools that do not set them. They are copied into the pools before
+//! the pools are parsed. The copies keep their position in the text, so that an error in a default
+//! is reported with its own line.
 
 use std::borrow::Cow;
 
@@ -9,31 +10,32 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use super::schema::Pool;
 
-/// No two pools can have them in common.
-const OWN: [&str; 2] = ["name", "pfs"];
+/// The keys that two pools cannot share.
+const PER_POOL_KEYS: [&str; 2] = ["name", "pfs"];
 
-/// What is wrong with the defaults.
-pub(super) enum Wrong {
-    /// A key that only a pool can have, and where in the text it is.
-    Own {
+/// An error in the defaults.
+pub(super) enum DefaultsError {
+    /// A key that must be set in each pool, and its byte offset in the text.
+    PerPoolKey {
         key: &'static str,
-        at: usize,
+        offset: usize,
     },
     Malformed(toml::de::Error),
 }
 
-pub(super) fn apply(root: &mut DeTable<'_>) -> Result<(), Wrong> {
-    // What is no table is for whoever reads the whole file to refuse.
+/// Copies the defaults into the pools.
+pub(super) fn apply(root: &mut DeTable<'_>) -> Result<(), DefaultsError> {
+    // If `defaults` is not a table, the parser of the whole file reports it.
     let Some(DeValue::Table(defaults)) = root.get("defaults").map(Spanned::get_ref) else {
         return Ok(());
     };
     let defaults = defaults.clone();
-    for key in OWN {
+    for key in PER_POOL_KEYS {
         if let Some((typed, _)) = defaults.iter().find(|(typed, _)| typed.get_ref() == key) {
-            return Err(Wrong::Own { key, at: typed.span().start });
+            return Err(DefaultsError::PerPoolKey { key, offset: typed.span().start });
         }
     }
-    readable(defaults.clone()).map_err(Wrong::Malformed)?;
+    check_values(defaults.clone()).map_err(DefaultsError::Malformed)?;
     let Some(DeValue::Array(pools)) = root.get_mut("pool").map(Spanned::get_mut) else {
         return Ok(());
     };
@@ -48,11 +50,11 @@ pub(super) fn apply(root: &mut DeTable<'_>) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Whether a pool could say all of it, even if there is none, or none that leaves it to the defaults.
-fn readable(mut defaults: DeTable<'_>) -> Result<(), toml::de::Error> {
-    let nowhere = |text: &'static str| Spanned::new(0..0, Cow::Borrowed(text));
+/// Checks that the defaults are valid keys and values of a pool, also if no pool uses them.
+fn check_values(mut defaults: DeTable<'_>) -> Result<(), toml::de::Error> {
+    let without_position = |text: &'static str| Spanned::new(0..0, Cow::Borrowed(text));
     let name = DeValue::String(Cow::Borrowed("a"));
-    defaults.insert(nowhere("name"), Spanned::new(0..0, name));
-    defaults.insert(nowhere("pfs"), Spanned::new(0..0, DeValue::Array(DeArray::new())));
+    defaults.insert(without_position("name"), Spanned::new(0..0, name));
+    defaults.insert(without_position("pfs"), Spanned::new(0..0, DeValue::Array(DeArray::new())));
     Pool::deserialize(Deserializer::from(Spanned::new(0..0, defaults))).map(drop)
 }

@@ -1,4 +1,4 @@
-//! What the configuration file can say.
+//! The keys and values of the configuration file.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,28 @@ use crate::kernel::vlan::VlanProto;
 pub struct Config {
     #[serde(rename = "pool", default)]
     pub pools: Vec<Pool>,
-    /// None: whoever may annotate a container may have any VLAN.
+    /// Empty: any container may have any VLAN.
     #[serde(rename = "tenant", default)]
     pub tenants: Vec<Tenant>,
-    /// They are in the pools already, see `config/defaults.rs`; here so that the key is known.
+    /// Present only so that serde accepts the key: `config/defaults.rs` has copied the values into
+    /// the pools already.
     #[serde(rename = "defaults", default, skip_serializing)]
     _defaults: BTreeMap<String, IgnoredAny>,
 }
 
-/// Who may have VFs on which VLANs. A VLAN has one tenant at most.
+/// A tenant and its VLANs. A VLAN belongs to at most one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     pub name: String,
     pub vlans: Vec<VlanRange>,
-    /// What tags them: 100 of the one is another network than 100 of the other.
+    /// The protocol of the VLAN tags: VLAN 100 of 802.1Q and VLAN 100 of 802.1ad are different
+    /// networks.
     #[serde(default)]
     pub proto: VlanProto,
-    /// The names of the pools whose VFs it may have. `None`: of all.
+    /// The names of the pools that this tenant may use. `None`: all pools.
     pub pools: Option<Vec<String>>,
-    /// The most VFs that it may have at once. `None`: as many as there are.
+    /// The maximum number of VFs that this tenant may have at once. `None`: no limit.
     pub max: Option<usize>,
 }
 
@@ -46,83 +48,92 @@ impl Tenant {
     }
 }
 
-/// PFs that see the same traffic: a VF of one is as good as a VF of another.
+/// PFs that see the same traffic, so that a VF of any of them serves a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     pub name: String,
-    /// Netdev names, alternative names of theirs, or PCI addresses. Tried in this order.
+    /// Netdev names, alternative netdev names or PCI addresses. An attach tries the PFs in this
+    /// order.
     pub pfs: Vec<String>,
-    /// The PFs' driver, as it is named in `/sys/bus/pci/drivers`: a PF with another is not taken. `None`: whichever it is.
+    /// The required driver of the PFs, as named in `/sys/bus/pci/drivers`. `None`: any driver.
     pub driver: Option<String>,
-    /// How many VFs to create on a PF that has none. `None`: as many as the PF can have.
+    /// The number of VFs to create on a PF that has none. `None`: the maximum of the PF.
     pub vfs: Option<usize>,
-    /// What a VF without a link is.
+    /// The reaction to a VF without carrier.
     #[serde(default)]
     pub carrier: Carrier,
-    /// How a VF is cleaned for its next tenant.
+    /// The method of the scrub.
     #[serde(default)]
     pub scrub: Scrub,
-    /// What becomes of a container whose VF vanishes.
+    /// The reaction to the loss of a container's VF.
     #[serde(default)]
     pub on_loss: OnLoss,
-    /// What a VF is that its driver would not make promiscuous.
+    /// The reaction to a driver that does not make the VF promiscuous.
     #[serde(default)]
     pub promisc: Promisc,
-    /// Whether `runvfctl setup` makes the PFs promiscuous even where their driver's VFs do not depend on it.
+    /// Whether `runvfctl setup` makes the PFs promiscuous also if the promiscuity of the driver's
+    /// VFs does not depend on it.
     #[serde(default)]
     pub pf_promisc: bool,
-    /// What a VF is set up as inside.
+    /// The configuration of the VF's netdev in the container.
     #[serde(default)]
     pub profile: Profile,
-    /// Of containers that ask for none, as [`crate::policy::request::Interface::mtu`]. `None`: the driver's own.
+    /// The MTU for containers that request none, as [`crate::policy::request::Interface::mtu`].
+    /// `None`: the driver's MTU.
     pub mtu: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// It listens and says nothing of its own: no ARP, no IPv6, and no frames merged into what was never on the wire.
+    /// The netdev receives only: no ARP, no IPv6, and no LRO or GRO, which merge frames into frames
+    /// that were never on the wire.
     #[default]
     Sensor,
-    /// It takes part: ARP, IPv6 and offloads are as the driver and the namespace have them. Promiscuous all the same.
+    /// A normal network interface: runvf does not change ARP, IPv6 and offloads. It is still
+    /// promiscuous.
     Plain,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Carrier {
-    /// An error: a sensor would see nothing.
+    /// The attach fails, because a sensor would see nothing.
     #[default]
     Require,
+    /// The attach succeeds without carrier.
     Ignore,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Promisc {
-    /// An error: several drivers call a VF promiscuous that sees nothing of others.
+    /// The attach fails. Several drivers report a VF as promiscuous although it does not receive
+    /// frames for other MAC addresses.
     #[default]
     Require,
-    /// What the driver makes of it will do.
+    /// The attach succeeds with the mode that the driver allows.
     BestEffort,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scrub {
-    /// A new netdev, and the PF's settings as they were.
+    /// Rebind the VF, which creates a new netdev, and restore the PF's settings for it.
     #[default]
     Rebind,
-    /// The same, with a function-level reset of the VF in between.
+    /// As `Rebind`, with a function-level reset of the VF while it is unbound.
     Flr,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLoss {
-    /// It is killed, so that its engine sees an error and may start it anew: a sensor that sees nothing looks like peace.
+    /// Kill the container, so that its engine reports an error and can restart it. A sensor without
+    /// a VF would keep running and report nothing.
     #[default]
     Stop,
+    /// Leave the container running.
     Keep,
 }

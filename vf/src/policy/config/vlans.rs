@@ -1,4 +1,4 @@
-//! VLANs as a tenant's are written: numbers, and ranges as text.
+//! The VLANs of a tenant: numbers, and ranges as text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `100` or `"200-299"`, both ends included, within 1–4094: 0 and 4095 name no VLAN (IEEE 802.1Q, table 9-2).
+/// `100` or `"200-299"`, both ends included, within 1–4094. 0 and 4095 are reserved (IEEE 802.1Q,
+/// table 9-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VlanRange {
     pub first: u16,
@@ -18,7 +19,7 @@ impl VlanRange {
         (self.first..=self.last).contains(&vlan)
     }
 
-    /// The VLANs that are in both.
+    /// Returns the VLANs that are in both ranges.
     pub(crate) fn overlap(self, other: Self) -> Option<Self> {
         let (first, last) = (self.first.max(other.first), self.last.min(other.last));
         (first <= last).then_some(Self { first, last })
@@ -34,7 +35,7 @@ impl FromStr for VlanRange {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        // `u16::from_str` takes a leading `+`; nobody means that.
+        // `u16::from_str` alone would accept a leading `+`.
         let number = |text: &str| {
             let text = text.trim();
             text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -52,7 +53,8 @@ impl fmt::Display for VlanRange {
     }
 }
 
-pub(crate) fn list(ranges: &[VlanRange]) -> String {
+/// Returns the ranges as text, separated by commas.
+pub(crate) fn join_ranges(ranges: &[VlanRange]) -> String {
     ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -67,14 +69,15 @@ impl Serialize for VlanRange {
 
 impl<'de> Deserialize<'de> for VlanRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(VlanRangeVisitor)
     }
 }
 
-/// A visitor, since serde's untagged enums say no more than that nothing matched.
-struct Written;
+/// A visitor and not an untagged enum, because the error of an untagged enum says only that no
+/// variant matched.
+struct VlanRangeVisitor;
 
-impl Visitor<'_> for Written {
+impl Visitor<'_> for VlanRangeVisitor {
     type Value = VlanRange;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_two_ends_within_the_vlans_there_are() {
+    fn a_range_has_two_ends_between_1_and_4094() {
         let parsed = |text: &str| text.parse::<VlanRange>().map(|range| range.to_string());
         for (text, shown) in
             [("1", "1"), ("200-299", "200-299"), ("7 - 7", "7"), ("1-4094", "1-4094")]
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_ranges_share_is_seen() {
+    fn overlap_returns_the_common_vlans() {
         let range = |text: &str| text.parse::<VlanRange>().unwrap();
         assert_eq!(range("1-10").overlap(range("10-20")), Some(range("10")));
         assert_eq!(range("1-10").overlap(range("3-4")), Some(range("3-4")));

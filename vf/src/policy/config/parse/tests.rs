@@ -8,7 +8,7 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn the_example_is_a_config() {
+fn a_minimal_config_gets_the_default_values() {
     let config = parse("pool = [{ name = \"sensors\", pfs = [\"pf0\"] }]").unwrap();
     assert_eq!(config.pools[0].pfs, ["pf0"]);
     assert_eq!((config.pools[0].vfs, config.pools[0].carrier), (None, Carrier::Require));
@@ -17,7 +17,7 @@ fn the_example_is_a_config() {
 }
 
 #[test]
-fn less_than_promiscuity_has_to_be_asked_for() {
+fn promisc_accepts_best_effort_but_not_off() {
     let pool =
         "pool = [{ name = \"a\", pfs = [\"x\"], promisc = \"best-effort\", pf_promisc = true }]";
     let config = parse(pool).unwrap();
@@ -26,7 +26,7 @@ fn less_than_promiscuity_has_to_be_asked_for() {
 }
 
 #[test]
-fn a_default_is_every_pools_that_does_not_say_otherwise() {
+fn defaults_apply_to_pools_that_do_not_override_them() {
     let config = parse(
         "[defaults]\nvfs = 8\ncarrier = \"ignore\"\nscrub = \"flr\"\non_loss = \"keep\"\npromisc = \"best-effort\"\n\
          pf_promisc = true\nprofile = \"plain\"\nmtu = 9000\n\
@@ -42,30 +42,24 @@ fn a_default_is_every_pools_that_does_not_say_otherwise() {
 }
 
 #[test]
-fn what_is_wrong_with_a_default_is_told_with_its_line() {
+fn an_error_in_a_default_names_its_line() {
     for (defaults, expected) in [
-        (
-            "name = \"a\"\n",
-            "line 2: `name` cannot be a default; each pool has its own: write it there",
-        ),
-        (
-            "mtu = 9000\npfs = [\"x\"]\n",
-            "line 3: `pfs` cannot be a default; each pool has its own: write it there",
-        ),
+        ("name = \"a\"\n", "line 2: `name` cannot be a default; set it in each pool"),
+        ("mtu = 9000\npfs = [\"x\"]\n", "line 3: `pfs` cannot be a default; set it in each pool"),
         ("vsf = 3\n", "line 2: unknown field `vsf`; did you mean `vfs`?"),
         (
             "mtu = 9000\nprofile = \"plan\"\n",
             "line 3: unknown variant `plan`; did you mean `plain`?",
         ),
-        // The pool does not leave it to the defaults.
+        // Reported although the pool overrides this default.
         ("scrub = \"flt\"\n", "line 2: unknown variant `flt`; did you mean `flr`?"),
         (
             "vfs = 0\n",
-            "line 2: pool `a`: `vfs` must be 1 or more; leave it out for as many as a PF can have",
+            "line 2: pool `a`: `vfs` must be at least 1; remove it to create as many VFs as the PF supports",
         ),
         (
             "\nmtu = 67\n",
-            "line 3: pool `a`: `mtu` must be from 68 to 65535; leave it out for the driver's own",
+            "line 3: pool `a`: `mtu` must be from 68 to 65535; remove it to keep the driver's MTU",
         ),
     ] {
         let text = format!(
@@ -73,14 +67,14 @@ fn what_is_wrong_with_a_default_is_told_with_its_line() {
         );
         assert_eq!(parse(&text).unwrap_err(), format!("/c.toml: {expected}"));
     }
-    let told = parse("defaults = 1\npool = [{ name = \"a\", pfs = [\"x\"] }]").unwrap_err();
-    assert!(told.starts_with("/c.toml: line 1: invalid type: integer `1`, expected "), "{told}");
-    let told = parse("[default]\nvfs = 3\n[[pool]]\nname = \"a\"\npfs = [\"x\"]\n").unwrap_err();
-    assert_eq!(told, "/c.toml: line 1: unknown field `default`; did you mean `defaults`?");
+    let line = parse("defaults = 1\npool = [{ name = \"a\", pfs = [\"x\"] }]").unwrap_err();
+    assert!(line.starts_with("/c.toml: line 1: invalid type: integer `1`, expected "), "{line}");
+    let line = parse("[default]\nvfs = 3\n[[pool]]\nname = \"a\"\npfs = [\"x\"]\n").unwrap_err();
+    assert_eq!(line, "/c.toml: line 1: unknown field `default`; did you mean `defaults`?");
 }
 
 #[test]
-fn a_tenant_has_numbers_and_ranges_and_by_default_all_pools() {
+fn a_tenant_has_vlan_numbers_and_ranges_and_by_default_all_pools() {
     let config = parse(&format!(
         "{POOLS}[[tenant]]\nname = \"acme\"\nvlans = [100, \"200-299\"]\n\
          [[tenant]]\nname = \"bravo\"\nvlans = [300]\npools = [\"b\"]\nmax = 2\n"
@@ -92,12 +86,12 @@ fn a_tenant_has_numbers_and_ranges_and_by_default_all_pools() {
     assert_eq!((acme.max, bravo.max), (None, Some(2)));
 }
 
-/// Six lines.
+/// Two pools on six lines, so that a tenant after them starts in line 7.
 const POOLS: &str =
     "[[pool]]\nname = \"a\"\npfs = [\"x\"]\n[[pool]]\nname = \"b\"\npfs = [\"y\"]\n";
 
 #[test]
-fn what_is_wrong_with_a_pool_is_told_with_its_line() {
+fn an_error_in_a_pool_names_its_line() {
     for (text, expected) in [
         (
             "[[pool]]\nname = \"a\"\npfs = [\"x\"]\nvsf = 3\n",
@@ -112,32 +106,32 @@ fn what_is_wrong_with_a_pool_is_told_with_its_line() {
             "[[pool]]\nname = 1\n",
             "line 2: invalid type: integer `1`, expected a string; see /usr/share/doc/runvf/docs/config.md",
         ),
-        ("", "it names no pool; see /usr/share/doc/runvf/docs/config.md"),
+        ("", "no pool is defined; see /usr/share/doc/runvf/docs/config.md"),
         (
             "pool = [{ name = \"a\", pfs = [] }]",
-            "line 1: pool `a` names no PF; name one as `ip -br link` shows it, as in `pfs = [\"enp1s0f0\"]`",
+            "line 1: pool `a` has no PF; add a name from `ip -br link`, for example `pfs = [\"enp1s0f0\"]`",
         ),
         (
             "pool = [{ name = \"a\", pfs = [\n\"x\",\n\"x/y\"] }]",
-            "line 3: pool `a`: `x/y` is no PF's name; name one as `ip -br link` shows it",
+            "line 3: pool `a`: `x/y` is not a valid PF name; use a name from `ip -br link`",
         ),
         (
             "pool = [{ name = \"a\", pfs = [\"x\"], vfs = 0 }]",
-            "line 1: pool `a`: `vfs` must be 1 or more; leave it out for as many as a PF can have",
+            "line 1: pool `a`: `vfs` must be at least 1; remove it to create as many VFs as the PF supports",
         ),
         (
             "pool = [{ name = \"a\", pfs = [\"x\"] },\n{ name = \"a\", pfs = [\"y\"] }]",
-            "line 2: there are two pools named `a`; make them one, or give one another name",
+            "line 2: two pools are named `a`; merge them or rename one",
         ),
         (
             "pool = [{ name = \"a\", pfs = [\"x\"] },\n{ name = \"b\", pfs = [\"y\",\n\"x\"] }]",
             "line 3: PF `x` is in pool `a` and in pool `b`; \
-             a PF is in one pool and there once: take it out of the other",
+             list each PF once, in one pool",
         ),
         (
             "pool = [{ name = \"a\", pfs = [\"x\", \"x\"] }]",
             "line 1: pool `a` names PF `x` twice; \
-             a PF is in one pool and there once: take it out of the other",
+             list each PF once, in one pool",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err(), format!("/c.toml: {expected}"));
@@ -146,7 +140,7 @@ fn what_is_wrong_with_a_pool_is_told_with_its_line() {
 }
 
 #[test]
-fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
+fn an_error_in_a_tenant_names_its_line() {
     for (tenants, expected) in [
         (
             "[[tenant]]\nvlans = [1]\n",
@@ -158,11 +152,11 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
         ),
         (
             "[[tenant]]\nname = \"an acme\"\nvlans = [1]\n",
-            "line 8: this is not the name of a tenant; a name is 1 to 63 letters, digits, `-`, `_` or `.`",
+            "line 8: not a valid tenant name; a name is 1 to 63 letters, digits, `-`, `_` or `.`",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = []\n",
-            "line 9: this tenant has no VLAN; write them as in `vlans = [100, \"200-299\"]`",
+            "line 9: this tenant has no VLAN; add some, for example `vlans = [100, \"200-299\"]`",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1, 4095]\n",
@@ -176,29 +170,29 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_line() {
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\nmax = 0\n",
-            "line 10: `max` must be 1 or more; leave it out for no bound",
+            "line 10: `max` must be at least 1; remove it for no limit",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = []\n",
-            "line 10: this tenant may use no pool; leave `pools` out for all of them",
+            "line 10: this tenant may use no pool; remove `pools` to allow all pools",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = [\"a\",\n\"c\"]\n",
-            "line 11: there is no pool `c`; did you mean `a`?",
+            "line 11: pool `c` does not exist; did you mean `a`?",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\n[[tenant]]\nname = \"acme\"\nvlans = [2]\n",
-            "line 11: there is another tenant of this name above; make them one, or give one another name",
+            "line 11: an earlier tenant has the same name; merge them or rename one",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [\"1-9\",\n9]\n",
-            "line 10: VLAN 9 is this tenant's already, by line 9; a VLAN has one tenant and is there once: take it out of the other",
+            "line 10: VLAN 9 already belongs to this tenant, in line 9; list each VLAN once, for one tenant",
         ),
         (
             "[[tenant]]\nname = \"acme\"\nvlans = [100, \"200-299\"]\n\
              [[tenant]]\nname = \"bravo\"\nvlans = [1,\n\"290-310\"]\n",
-            "line 13: VLAN 290-299 is another tenant's already, by line 9; \
-             a VLAN has one tenant and is there once: take it out of the other",
+            "line 13: VLAN 290-299 already belongs to another tenant, in line 9; \
+             list each VLAN once, for one tenant",
         ),
     ] {
         assert_eq!(

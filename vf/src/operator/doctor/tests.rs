@@ -1,7 +1,8 @@
-//! Recorded hosts, and what is to be said of each.
+//! Recorded hosts and their expected findings.
 //!
-//! A record in `hosts/` is text: `PATH = CONTENT`, `PATH -> TARGET`, `PATH/`, `facts PF = JSON`, `without PATH` and, in the
-//! first line, `like OTHER` for what it has in common with another. Below a line of `====` is what the doctor is to say.
+//! A record in `hosts/` is a text with the lines `PATH = CONTENT`, `PATH -> TARGET`, `PATH/`,
+//! `facts PF = JSON`, `without PATH`. The first line may be `like OTHER`: the record then starts as
+//! a copy of another record. The expected findings follow the line `====`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,13 +13,15 @@ use super::finding::{Finding, Severity};
 use super::findings;
 use super::machine::Machine;
 
+/// Reads a record: its host, and the expected findings.
 fn record(name: &str) -> (String, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operator/doctor/hosts");
     let text = fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap();
-    let (record, said) = text.split_once("====\n").unwrap();
-    (record.to_owned(), said.to_owned())
+    let (record, expected) = text.split_once("====\n").unwrap();
+    (record.to_owned(), expected.to_owned())
 }
 
+/// Creates the files of a record below `root` and collects its facts.
 fn lay_out(root: &Path, record_text: &str, facts: &mut Facts) {
     for line in record_text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let at = |path: &str| root.join(path.trim_start_matches('/'));
@@ -48,6 +51,7 @@ fn lay_out(root: &Path, record_text: &str, facts: &mut Facts) {
     }
 }
 
+/// A finding as a line of a record.
 fn as_line(finding: &Finding, root: &Path) -> String {
     let mark = match finding.severity {
         Severity::Ok => "ok     ",
@@ -56,86 +60,87 @@ fn as_line(finding: &Finding, root: &Path) -> String {
         Severity::Failure => "FAILURE",
     };
     let of = finding.of.as_ref().map(|of| format!(" {of}")).unwrap_or_default();
-    let mend = finding.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
-    let line = format!("{mark} {}{of}: {}{mend}\n", finding.check, finding.evidence);
+    let remedy = finding.remedy.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
+    let line = format!("{mark} {}{of}: {}{remedy}\n", finding.check, finding.evidence);
     line.replace(&*root.to_string_lossy(), "")
 }
 
+/// The findings for a record, and the expected ones.
 fn diagnosis(name: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
-    let (record, said) = record(name);
+    let (record, expected) = record(name);
     let mut facts = Facts::new();
     lay_out(folder.path(), &record, &mut facts);
-    let findings = findings(&Machine::below(folder.path(), facts));
-    (findings.iter().map(|finding| as_line(finding, folder.path())).collect(), said)
+    let findings = findings(&Machine::with_root(folder.path(), facts));
+    (findings.iter().map(|finding| as_line(finding, folder.path())).collect(), expected)
 }
 
-fn diagnosed(name: &str) {
-    let (now, expected) = diagnosis(name);
-    assert_eq!(now, expected, "{name}");
-}
-
-#[test]
-fn well() {
-    diagnosed("i40e-well");
+fn assert_findings(name: &str) {
+    let (actual, expected) = diagnosis(name);
+    assert_eq!(actual, expected, "{name}");
 }
 
 #[test]
-fn the_flag_is_off_and_the_pf_down() {
-    diagnosed("i40e-flag-off");
+fn a_healthy_host_has_no_warnings() {
+    assert_findings("i40e-healthy");
 }
 
 #[test]
-fn the_second_port_of_an_ice() {
-    diagnosed("ice-port-1");
+fn a_flag_that_is_off_and_a_pf_that_is_down_are_failures() {
+    assert_findings("i40e-flag-off");
 }
 
 #[test]
-fn an_82599() {
-    diagnosed("ixgbe-82599");
+fn the_second_port_of_an_ice_needs_function_0() {
+    assert_findings("ice-port-1");
 }
 
 #[test]
-fn an_ixgbe_whose_pf_is_not_promiscuous() {
-    diagnosed("ixgbe-x550");
+fn an_82599_has_no_promiscuous_vfs() {
+    assert_findings("ixgbe-82599");
 }
 
 #[test]
-fn a_mlx5_in_switchdev_mode() {
-    diagnosed("mlx5-switchdev");
+fn ixgbe_needs_a_promiscuous_pf() {
+    assert_findings("ixgbe-x550");
 }
 
 #[test]
-fn no_iommu_and_an_old_kernel() {
-    diagnosed("old");
+fn mlx5_in_switchdev_mode_is_a_failure() {
+    assert_findings("mlx5-switchdev");
 }
 
 #[test]
-fn no_driver_for_vfs() {
-    diagnosed("no-vf-driver");
+fn an_old_kernel_is_a_failure_and_a_missing_iommu_a_warning() {
+    assert_findings("old-kernel");
 }
 
 #[test]
-fn network_managers() {
-    diagnosed("managers");
+fn a_blocked_vf_driver_is_a_failure() {
+    assert_findings("no-vf-driver");
 }
 
 #[test]
-fn managers_that_were_there_first() {
-    diagnosed("managers-first");
+fn a_network_manager_without_its_rule_is_a_warning() {
+    assert_findings("network-managers");
 }
 
 #[test]
-fn no_config() {
-    diagnosed("no-config");
+fn vfs_that_are_older_than_the_udev_rules_are_a_warning() {
+    assert_findings("vfs-before-udev-rules");
 }
 
 #[test]
-fn claims_gone_wrong() {
-    diagnosed("quarantine");
+fn a_missing_config_is_a_failure() {
+    assert_findings("no-config");
 }
 
 #[test]
-fn claims_that_nobody_brings_any_further() {
-    diagnosed("abandoned");
+fn lost_and_quarantined_vfs_are_warnings() {
+    assert_findings("unhealthy-claims");
+}
+
+#[test]
+fn abandoned_claims_are_warnings() {
+    assert_findings("abandoned-claims");
 }

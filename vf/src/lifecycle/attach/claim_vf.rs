@@ -1,0 +1,191 @@
+//! The PF's part of an attach: choose a VF, claim it and configure it, all under the PF's lock.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::configure::{configure, take_snapshot, wanted_settings};
+use super::session::AttachSession;
+use crate::error::Error;
+use crate::kernel::netlink::VfSettings;
+use crate::kernel::netns::NetnsRecord;
+use crate::kernel::process::boot_id;
+use crate::ledger::claim::{Claim, State};
+use crate::ledger::error::LedgerError;
+use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
+use crate::ledger::tenancy::check_quota;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::reconcile::reconcile_pf;
+use crate::nic::create_vfs::create_vfs;
+use crate::nic::error::NicError;
+use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
+use crate::nic::pf::Pf;
+use crate::nic::promisc::check_pf;
+use crate::policy::config::{Pool, Scrub};
+use crate::policy::request::Interface;
+
+/// A new claim, and the name and index of its VF's netdev.
+type ClaimedVf = (Claim, (String, u32));
+
+impl AttachSession<'_> {
+    /// Claims and configures a VF on the first PF of the pool that has a free one. A PF that cannot
+    /// serve the request is skipped; its error is returned if no other PF can.
+    ///
+    /// A PF that is locked by another attach is tried again in a second round, so that two attaches
+    /// do not wait for one PF while another PF is idle.
+    pub(super) fn claim_vf(
+        &self,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+    ) -> Result<ClaimedVf, Error> {
+        let mut first_error = None;
+        let mut full_pfs = Vec::new();
+        let mut locked_pfs = Vec::new();
+        let first_round = pool.pfs.iter().map(|pf_name| (pf_name, Duration::ZERO));
+        let mut rounds = first_round.collect::<VecDeque<_>>();
+        while let Some((pf_name, timeout)) = rounds.pop_front().or_else(|| locked_pfs.pop()) {
+            match self.claim_on_pf(pf_name, interface, pool, netns, timeout) {
+                Ok(Ok(claimed)) => return Ok(claimed),
+                Ok(Err(unavailable)) => full_pfs.push(format!(
+                    "{pf_name} has {} claimed and {} in use by something else",
+                    unavailable.claimed, unavailable.foreign
+                )),
+                Err(Error::Ledger(LedgerError::Locked { .. })) if timeout.is_zero() => {
+                    locked_pfs.insert(0, (pf_name, LOCK_TIMEOUT))
+                }
+                Err(error) if is_unfit_pf(&error) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            Some(error) if full_pfs.is_empty() => Err(error),
+            first_error => {
+                full_pfs.extend(first_error.map(|error| error.to_string()));
+                Err(Error::Lifecycle(LifecycleError::NoFreeVf {
+                    pool: pool.name.clone(),
+                    detail: full_pfs.join(", "),
+                }))
+            }
+        }
+    }
+
+    /// Under the PF's lock: creates VFs if there are none, chooses a free VF, writes the claim,
+    /// configures the VF and waits for its netdev. `Ok(Err(_))`: the PF has no free VF.
+    fn claim_on_pf(
+        &self,
+        pf_name: &str,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+        timeout: Duration,
+    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+        let pf = Pf::find(&self.sysfs, pf_name, pool)?;
+        let host = &self.grant.host;
+        let lock = lock_pf_within(&host.run, &pf.pci, timeout)?;
+        let up = self.netlink.pf_with_vfs(&pf.name, pf.ifindex)?.filter(|(link, _)| link.flags.up);
+        let (link, mut settings) =
+            up.ok_or_else(|| Error::Nic(NicError::PfDown { pf: pf.name.clone() }))?;
+        check_pf(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
+        // Empty settings are read again too, because another tool, which does not take the lock,
+        // may have created VFs in between.
+        if create_vfs(&self.sysfs, &pf, pool)? || settings.is_empty() {
+            settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
+        }
+        let unavailable = match self.claim_free_vf(&pf, interface, pool, netns, settings)? {
+            Err(unavailable) => unavailable,
+            claimed => return Ok(claimed),
+        };
+        // Reconcile this PF again, because the process that had the lock before us may have died
+        // and left an abandoned claim.
+        if !reconcile_pf(host, &pf.pci, &lock) {
+            return Ok(Err(unavailable));
+        }
+        let settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
+        self.claim_free_vf(&pf, interface, pool, netns, settings)
+    }
+
+    /// Claims and configures the first free VF. The caller has the PF's lock.
+    fn claim_free_vf(
+        &self,
+        pf: &Pf,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+        settings: VfSettings,
+    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+        let mut free_vfs = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
+        while let Some(vf) = free_vfs.next()? {
+            if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
+                return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
+            }
+            let mut claim = self.new_claim(pf, &vf, interface, pool, netns)?;
+            // `false`: a process without the lock (an operator, for example) has put a file at the
+            // claim's path. Then the next free VF is tried.
+            if self.create_claim(&claim)? {
+                let netdev =
+                    configure(&self.sysfs, &self.netlink, &self.claims, pf, &vf, &mut claim)?;
+                return Ok(Ok((claim, netdev)));
+            }
+        }
+        Ok(Err(free_vfs.unavailable()))
+    }
+
+    /// Writes the claim if the tenant's quota allows one more VF. The tenant's lock keeps another
+    /// attach of this tenant, on any PF, from counting between the check and the write.
+    fn create_claim(&self, claim: &Claim) -> Result<bool, Error> {
+        let with_quota = self.grant.tenant.as_ref().filter(|grant| grant.tenant.max.is_some());
+        let Some(grant) = with_quota else { return self.claims.create(claim) };
+        let _lock = lock_tenant(&self.grant.host.run, &grant.tenant.name)?;
+        check_quota(grant, &self.claims.readable()?, 1)?;
+        self.claims.create(claim)
+    }
+
+    fn new_claim(
+        &self,
+        pf: &Pf,
+        vf: &FreeVf,
+        interface: &Interface,
+        pool: &Pool,
+        netns: NetnsRecord,
+    ) -> Result<Claim, Error> {
+        Ok(Claim {
+            vf: vf.pci.clone(),
+            index: vf.index,
+            pf: pf.pci.clone(),
+            pf_name: pf.name.clone(),
+            state: State::Claiming,
+            nonce: self.nonce.clone(),
+            boot_id: boot_id()?,
+            container: self.container.id.clone(),
+            tenant: self.grant.tenant_name().map(str::to_owned),
+            interface: interface.name.clone(),
+            netns,
+            init: self.init,
+            worker: self.worker,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            scrub: pool.scrub,
+            on_loss: pool.on_loss,
+            want: wanted_settings(&vf.settings, interface),
+            before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
+        })
+    }
+}
+
+/// Whether the error says that this PF cannot serve the request, so that another PF may.
+fn is_unfit_pf(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Nic(
+            NicError::NoPf { .. }
+                | NicError::NoSriov { .. }
+                | NicError::WrongDriver { .. }
+                | NicError::PfDown { .. }
+                | NicError::NotPromiscuous { .. }
+                | NicError::PfBusy { .. }
+                | NicError::WrongVfCount { .. }
+                | NicError::ProtoUnsupported { .. }
+        )
+    )
+}

@@ -1,0 +1,112 @@
+//! The container's part of an attach: the VF's netdev becomes the sensor's interface.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::kernel::error::KernelError;
+use crate::kernel::error::NetlinkError;
+use crate::kernel::ethtool;
+use crate::kernel::netlink::{Flags, Link, LinkEvents, Netlink};
+use crate::kernel::netns::set_ipv6_sysctl;
+use crate::kernel::retry::retry_while_busy;
+use crate::ledger::claim::Claim;
+use crate::lifecycle::error::LifecycleError;
+use crate::policy::config::{Carrier, Pool, Profile};
+use crate::policy::request::Interface;
+
+/// How long an interface may take from up to carrier. A PF reset on i40e takes seconds. igbvf
+/// checks its link every two seconds, and has taken more than ten seconds on a busy machine on
+/// which the PF had just created its VFs.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long to wait for a link event before the carrier is read again. The kernel reports a carrier
+/// at most once a second unless the change is urgent (`linkwatch_urgent_event`,
+/// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
+const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
+/// netdev. Must run inside the container's network namespace.
+pub(crate) fn set_up_netdev(
+    claim: &Claim,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<(), Error> {
+    let is_sensor = pool.profile == Profile::Sensor;
+    let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
+    let mtu = interface.mtu.or(pool.mtu);
+    let name = &interface.name;
+    let failed = |action| {
+        move |source| {
+            Error::Kernel(KernelError::Link {
+                action,
+                object: format!("{name} (VF {})", claim.vf),
+                source,
+            })
+        }
+    };
+    let netlink = Netlink::open()?;
+    // The netdev is found by its PCI address, because the move may have changed its index, and also
+    // its name if the name was in use.
+    let link = netlink.link_by_pci(&claim.vf)?;
+    let ifindex = link.ok_or_else(|| bad_netdev(claim, interface, MISSING))?.ifindex;
+    if let Some(mtu) = mtu {
+        netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
+    }
+    if is_sensor {
+        // IPv6 is disabled before the interface is up, because the kernel would otherwise send IPv6
+        // packets to the tenant's network first.
+        set_ipv6_sysctl(name, "disable_ipv6", "1")?;
+        ethtool::disable_receive_merging(name)?;
+    }
+    // The socket is opened before the interface is up, because an event in between would be missed
+    // and the kernel would not repeat it.
+    let events = LinkEvents::open()?;
+    // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
+    retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
+        .map_err(failed("bring up"))?;
+    let link = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool)?;
+    let problem = match link {
+        _ if link.flags != flags => "is not up and promiscuous",
+        _ if link.name != *name => "has another name",
+        _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
+        _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
+        _ => return Ok(()),
+    };
+    Err(bad_netdev(claim, interface, problem))
+}
+
+/// Waits until the interface has a carrier, unless the pool ignores it.
+fn wait_for_carrier(
+    netlink: &Netlink,
+    events: &LinkEvents,
+    ifindex: u32,
+    claim: &Claim,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<Link, Error> {
+    let deadline = Instant::now() + CARRIER_TIMEOUT;
+    loop {
+        let link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
+        if link.carrier || pool.carrier == Carrier::Ignore {
+            return Ok(link);
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::Lifecycle(LifecycleError::NoCarrier {
+                vf: claim.vf.clone(),
+                interface: interface.name.clone(),
+                seconds: CARRIER_TIMEOUT.as_secs(),
+            }));
+        }
+        events.wait(deadline.min(Instant::now() + CARRIER_POLL_INTERVAL));
+    }
+}
+
+const MISSING: &str = "does not exist";
+
+fn bad_netdev(claim: &Claim, interface: &Interface, problem: &'static str) -> Error {
+    Error::Lifecycle(LifecycleError::BadNetdev {
+        vf: claim.vf.clone(),
+        interface: interface.name.clone(),
+        problem,
+    })
+}

@@ -1,0 +1,161 @@
+//! Loss: detect that a running container no longer has its VF as claimed, and react.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::retry::is_busy;
+use crate::kernel::sysfs::Sysfs;
+use crate::kernel::vf_settings::Settings;
+use crate::ledger::audit;
+use crate::ledger::audit::Entry;
+use crate::ledger::claim::{Claim, State};
+use crate::ledger::claims::Claims;
+use crate::ledger::lock::PfLock;
+use crate::lifecycle::disarm::disarm_if_armed;
+use crate::lifecycle::outcome::Outcome;
+use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
+use crate::nic::diff::changed_outside_runvf;
+use crate::nic::driver::driver;
+use crate::nic::error::NicError;
+use crate::nic::locate::{Location, locate};
+use crate::nic::vf_config::{check_pci_address, converge_from, find_pf, read_settings};
+use crate::policy::config::OnLoss;
+
+/// Checks the VF of a claim that is not abandoned.
+///
+/// - Attached: VLAN and trust that another tool has changed are set back. If the container no
+///   longer has the VF, or the settings cannot be set back, the VF becomes lost.
+/// - Lost: the VF is unbound if the container still has it with changed settings, and the
+///   container is stopped unless the pool has `on_loss = "keep"`.
+/// - Quarantined: the VF is disarmed again if it has a VLAN or trust.
+pub(super) fn handle_loss(
+    host: &Host,
+    seen: &Claim,
+    _lock: &PfLock,
+) -> Result<Option<Outcome>, Error> {
+    let claims = Claims::open(&host.run)?;
+    let mut claim = match claims.get(&seen.vf) {
+        Ok(Some(now)) if now.nonce == seen.nonce => now,
+        _ => return Ok(None),
+    };
+    let sysfs = Sysfs(host.sysfs.clone());
+    let reason = match &claim.state {
+        State::Lost { reason } => reason.clone(),
+        State::Quarantined { .. } => {
+            // The VF may have been destroyed and created again, and be foreign now.
+            if matches!(foreign_owner(&sysfs, &claim, Duration::ZERO), Ok(None)) {
+                disarm_if_armed(&sysfs, &claim);
+            }
+            return Ok(None);
+        }
+        State::Attached => {
+            // Checked twice, because the container may move the netdev from one network namespace
+            // to another during a search, so that the search finds it in neither.
+            match (loss_reason(&sysfs, &claim)?, loss_reason(&sysfs, &claim)?) {
+                (Some(_), Some(reason)) => reason,
+                _ => match restore_settings(host, &sysfs, &claim)? {
+                    Restored::Unchanged => return Ok(None),
+                    Restored::SetBack(difference) => return Ok(Some(Outcome::SetBack(difference))),
+                    Restored::Failed(reason) => reason,
+                },
+            }
+        }
+        _ => return Ok(None),
+    };
+    if claim.state == State::Attached {
+        // An audit entry that cannot be written is no error here: the claim has the reason.
+        let _ = audit::append_entry(host, &Entry::lost(&claim, &reason));
+        claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
+    }
+    unbind_changed_vf(&sysfs, &claim);
+    let consequence = match claim.on_loss {
+        OnLoss::Keep => "its container keeps running",
+        OnLoss::Stop => {
+            claim.init.kill()?;
+            "its container was stopped"
+        }
+    };
+    Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
+}
+
+/// The result of [`restore_settings`].
+enum Restored {
+    /// VLAN and trust are as claimed.
+    Unchanged,
+    /// VLAN or trust had changed and were set back.
+    SetBack(String),
+    /// VLAN or trust have changed and could not be set back safely, for this reason.
+    Failed(String),
+}
+
+/// Sets VLAN and trust back to the claim's values if another tool has changed them, because the
+/// container would otherwise see the traffic of another VLAN.
+///
+/// # Errors
+/// When the PF cannot be read, or its driver is busy. Then the VF is not lost, and the next `gc`
+/// tries again.
+fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restored, Error> {
+    check_pci_address(sysfs, claim)?;
+    let (netlink, pf) = (Netlink::open()?, find_pf(sysfs, claim)?);
+    let have = read_settings(&netlink, &pf, claim)?;
+    let Some(difference) = changed_outside_runvf(&have, &claim.want) else {
+        return Ok(Restored::Unchanged);
+    };
+    // An audit entry that cannot be written is no error here: the outcome has the difference.
+    let _ = audit::append_entry(host, &Entry::changed(claim, &difference));
+    let Settings { vlan, qos, proto, trust, .. } = claim.want;
+    let want = Settings { vlan, qos, proto, trust, ..have };
+    let resets_vf = driver(sysfs.driver(&pf.pci).as_deref()).config_resets_vf;
+    match converge_from(&netlink, &pf, claim, &have, &want) {
+        Ok(()) if !resets_vf => Ok(Restored::SetBack(difference)),
+        // Both changes have reset the VF. Its driver may still report a promiscuity that the PF no
+        // longer has.
+        Ok(()) => Ok(Restored::Failed(format!(
+            "{difference}: set back, but the VF may no longer be promiscuous"
+        ))),
+        Err(Error::Nic(NicError::SetVf { source, vf, pf, what })) if is_busy(source.errno()) => {
+            Err(Error::Nic(NicError::SetVf { source, vf, pf, what }))
+        }
+        Err(error) => Ok(Restored::Failed(format!("{difference}: {}", error.line()))),
+    }
+}
+
+/// Unbinds the driver of a lost VF that its container still has with another VLAN or trust than
+/// claimed. [`disarm`](crate::lifecycle::disarm::disarm) would not do: it removes the VLAN, and
+/// the container would receive the untagged LAN.
+fn unbind_changed_vf(sysfs: &Sysfs, claim: &Claim) {
+    let location = locate(sysfs, &claim.vf, claim.netns.id);
+    let (Ok(Location::OtherNetns(other)), Some(driver)) = (location, sysfs.driver(&claim.vf))
+    else {
+        return;
+    };
+    let foreign = foreign_netns(sysfs, claim, &other);
+    if !matches!(foreign, Ok(None)) || check_pci_address(sysfs, claim).is_err() {
+        return;
+    }
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), find_pf(sysfs, claim)) else { return };
+    let is_changed = read_settings(&netlink, &pf, claim)
+        .is_ok_and(|have| changed_outside_runvf(&have, &claim.want).is_some());
+    if is_changed {
+        // A failure is ignored, because the container must still be stopped.
+        let _ = sysfs.unbind(&claim.vf, &driver);
+    }
+}
+
+/// Returns why the container no longer has its VF, or `None` if it has it.
+fn loss_reason(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
+    if !sysfs.exists(&claim.vf) {
+        return Ok(Some("the VF vanished".to_owned()));
+    }
+    Ok(match locate(sysfs, &claim.vf, claim.netns.id)? {
+        // The container may move its VF to another network namespace. But a VF that was destroyed
+        // and created again may be in a foreign one.
+        Location::OtherNetns(other) => foreign_netns(sysfs, claim, &other)?,
+        Location::HostNetns => {
+            Some("its interface returned to the host network namespace".to_owned())
+        }
+        Location::Missing => Some("its interface no longer exists".to_owned()),
+    })
+}
