@@ -2,13 +2,16 @@
 //! inherits them, and nobody else does.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use vf::mountinfo::unescape;
 
 use crate::error::Error;
 
@@ -80,15 +83,10 @@ fn mount_of(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn innermost(table: &str, path: &Path) -> PathBuf {
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let points = points.map(|point| OsString::from_vec(unescape(point.as_bytes())));
     let above = points.map(PathBuf::from).filter(|point| path.starts_with(point));
     above.max_by_key(|point| point.components().count()).unwrap_or_else(|| "/".into())
-}
-
-/// proc(5) writes blanks, tabs, newlines and backslashes in octal.
-fn unescaped(point: &str) -> String {
-    let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    pairs.iter().fold(point.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 #[cfg(test)]
@@ -103,5 +101,11 @@ mod tests {
         assert_eq!(of("/run/b/rootfs"), Path::new("/run"));
         assert_eq!(of("/run/my disk/b"), Path::new("/run/my disk"));
         assert_eq!(of("/var/b"), Path::new("/"));
+    }
+
+    #[test]
+    fn a_backslash_in_a_mount_point_is_no_escape() {
+        let table = "1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / /a\\134040 rw - tmpfs tmpfs rw\n";
+        assert_eq!(innermost(table, Path::new("/a\\040/b")), Path::new("/a\\040"));
     }
 }

@@ -4,36 +4,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::kernel::mountinfo::unescape;
+
 /// Where namespaces are mounted (`proc_pid_mountinfo(5)`: fields 4, 5 and, after the dash, 9).
 pub(super) fn mounted(text: &[u8]) -> Vec<PathBuf> {
     let places = text.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let (root, place) = (fields.nth(3)?, fields.next()?);
         let of_net = root.starts_with(b"net:") && fields.any(|field| field == b"nsfs");
-        of_net.then(|| PathBuf::from(OsString::from_vec(unescaped(place))))
+        of_net.then(|| PathBuf::from(OsString::from_vec(unescape(place))))
     });
     places.collect()
-}
-
-/// Blanks, line ends and backslashes are octal there (`show_mountinfo`, `fs/proc_namespace.c`).
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = (*first == b'\\').then(|| after.get(..3)).flatten();
-        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -52,17 +33,5 @@ mod tests {
 broken
 ";
         assert_eq!(mounted(text), [Path::new("/run/netns/a"), Path::new("/a b\\c")]);
-    }
-
-    #[test]
-    fn a_path_is_read_as_it_was_before_the_kernel_wrote_it() {
-        for (written, read) in [
-            (&b"/a\\040b"[..], &b"/a b"[..]),
-            (b"/a\\", b"/a\\"),
-            (b"/a\\09x", b"/a\\09x"),
-            (b"/\\777", b"/\\777"),
-        ] {
-            assert_eq!(unescaped(written), read);
-        }
     }
 }
