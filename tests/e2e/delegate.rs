@@ -137,8 +137,7 @@ fn another_engine_is_for_new_containers_only() {
     }
     for engine in ENGINES {
         let output = run(&lab, engine, "", "true");
-        let told =
-            "/etc/runvf/runtime.toml: line 1: engine `no such engine` is none of builtin, runc,";
+        let told = "/etc/runvf/runtime.toml: line 1: engine `no such engine` is not valid: expected builtin,";
         assert!(output.stderr.contains(told), "{output}");
     }
     leave_as(lab, &before);
@@ -154,7 +153,7 @@ fn in_strict_mode_a_container_must_ask_for_a_vf() {
         for engine in ENGINES {
             let output = run(&lab, engine, "", "echo it runs");
             assert_eq!(output.status, engine.refusal(), "{output}");
-            let told = "the container asks for no VF, and /etc/runvf/runtime.toml has `require_annotation = true`; \
+            let told = "the container requests no VF, but /etc/runvf/runtime.toml sets `require_annotation = true`; \
                 add `--annotation io.runvf.vlan=<1-4094>`";
             assert!(output.stderr.contains(told), "{output}");
             assert_untouched(&lab, &before);

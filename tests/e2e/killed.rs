@@ -152,7 +152,7 @@ fn a_container_of_the_same_name_elsewhere_is_another() {
         let refused = lab.sh("runvf --root /run/two start same").unwrap();
         assert!(refused.status == 1 && refused.stderr.starts_with(expected), "{refused}");
     };
-    refused("runvf: cannot start half-made container same\n");
+    refused("runvf: cannot start container same: the container was not fully created\n");
     // And if it were not known for that.
     let record = "/run/two/same/runvf.json";
     lab.ok(&format!("jq '.finished = true' {record} > /tmp/record; cp /tmp/record {record}"))
