@@ -1,4 +1,4 @@
-//! What the options of a mount ask for.
+//! Bind mounts and ID-mapped mounts, as the options of a mount name them.
 
 use libcontainer::oci_spec::runtime::Mount;
 
@@ -8,7 +8,8 @@ pub(super) fn is_bind(mount: &Mount) -> bool {
         || options.into_iter().any(|one| one == "bind" || one == "rbind")
 }
 
-/// libcontainer passes over it, and the owners would be those of the host.
+/// libcontainer ignores ID mappings, so that files would have the owners that they have on the
+/// host.
 pub(super) fn is_idmapped(mount: &Mount) -> bool {
     let mut options = mount.options().iter().flatten();
     mount.uid_mappings().is_some()
