@@ -43,7 +43,7 @@ pub(crate) struct Run {
     /// Do not delete the container after its process exits
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Accepted for compatibility: runvf does not reap orphans of the container
+    /// Accepted for compatibility: runvf is not a subreaper of the container
     // With another engine, runvf does set itself as the subreaper, because it is not the parent of
     // the init process (see `engine/create.rs`).
     #[arg(long)]

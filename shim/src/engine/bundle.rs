@@ -65,8 +65,8 @@ impl Bundle {
     /// The annotations with runvf's prefix.
     pub(super) fn annotations_of_runvf(&self) -> HashMap<String, String> {
         let all = self.annotations.iter().flatten();
-        let ours = all.filter(|(key, _)| key.starts_with(vf::PREFIX));
-        ours.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let matching = all.filter(|(key, _)| key.starts_with(vf::PREFIX));
+        matching.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
@@ -89,8 +89,8 @@ mod tests {
         .unwrap();
         assert!(bundle.wants_terminal());
         assert!(matches!(bundle.netns(), Netns::Joined(path) if path == Path::new("/n")));
-        let ours = HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]);
-        assert_eq!(bundle.annotations_of_runvf(), ours);
+        let expected = HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]);
+        assert_eq!(bundle.annotations_of_runvf(), expected);
     }
 
     #[test]

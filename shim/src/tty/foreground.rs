@@ -104,8 +104,8 @@ fn forward(pid: Pid, number: i32, terminal: Option<&Terminal>) {
 }
 
 /// Reaps all children that have exited, and returns the exit code if the process `pid` is one of
-/// them. There can be other children, because runvf inherits the orphans of a container without its
-/// own pid namespace.
+/// them. There can be other children: as a subreaper (`engine/create.rs`), runvf inherits the
+/// orphans of a container without its own pid namespace.
 fn reap(pid: Pid) -> nix::Result<Option<u8>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -41,12 +41,12 @@ impl Console {
             (_, _, Some(_)) => {
                 refuse("--console-socket requires a process with a terminal, and --detach")
             }
-            (true, false, None) => Self::own(),
+            (true, false, None) => Self::bind_own(),
             (false, _, None) => Ok(Self::None),
         }
     }
 
-    fn own() -> Result<Self, Error> {
+    fn bind_own() -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::file("write to", std::env::temp_dir()))?;
         let path = folder.path().join("console");
         let listener = UnixListener::bind(&path).map_err(Error::file("listen at", path))?;
