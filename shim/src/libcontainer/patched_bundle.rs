@@ -21,6 +21,8 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
+/// A temporary bundle, which is removed on drop.
+///
 /// libcontainer opens `config.json`, reads it to its end, and only then resolves the bundle's path
 /// (`init_builder.rs`, `load_spec` and `create_container_state`). Here `config.json` is a pipe, so
 /// the writer changes the symlink before it ends the file. The text is longer than the pipe's
@@ -42,8 +44,8 @@ impl PatchedBundle {
     pub(crate) fn new(spec: &Spec, bundle: &Path) -> Result<Self, Error> {
         let folder = create_folder().map_err(Error::file("create", "a temporary bundle"))?;
         let failed = |source| Error::file("write to", folder.path())(source);
-        let (patched, link) = (folder.path().join("own"), folder.path().join("bundle"));
-        let (file, next_link) = (patched.join("config.json"), folder.path().join("goal"));
+        let (patched, link) = (folder.path().join("patched"), folder.path().join("bundle"));
+        let (file, next_link) = (patched.join("config.json"), folder.path().join("next"));
         let no_pipe = |errno| Error::kernel("create a pipe for the spec")(errno);
         let (spec_reader, spec_writer) = pipe2(OFlag::O_CLOEXEC).map_err(no_pipe)?;
         let (exit_receiver, exit_sender) = pipe2(OFlag::O_CLOEXEC).map_err(no_pipe)?;
@@ -57,8 +59,8 @@ impl PatchedBundle {
         let write = move || {
             let mut spec_writer = File::from(spec_writer);
             let mut exit_receiver = File::from(exit_receiver);
-            // The write fails only if libcontainer does not read the file; its own error is
-            // reported then.
+            // The write fails only if libcontainer stops reading, and then its own error is
+            // reported. `create` detects a failed rename, because it compares the bundles.
             let _ = spec_writer.write_all(&text).and_then(|()| fs::rename(next_link, link));
             drop(spec_writer);
             let _ = exit_receiver.read(&mut [0]);
@@ -166,16 +168,16 @@ mod tests {
         let bundles = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        let (dead, own) =
+        let (dead, alive) =
             (format!("runvf-{}-a", child.id()), format!("runvf-{}-b", std::process::id()));
-        for name in [dead.as_str(), own.as_str(), "runvf-x-c", "other"] {
+        for name in [dead.as_str(), alive.as_str(), "runvf-x-c", "other"] {
             fs::create_dir(bundles.path().join(name)).unwrap();
         }
         remove_stale(bundles.path());
         let mut left: Vec<_> =
-            fs::read_dir(bundles.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+            fs::read_dir(bundles.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["other", own.as_str(), "runvf-x-c"]);
+        assert_eq!(left, ["other", alive.as_str(), "runvf-x-c"]);
     }
 
     #[test]

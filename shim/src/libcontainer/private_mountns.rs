@@ -44,9 +44,9 @@ impl PrivateMountNs {
 
     /// Bind-mounts `source` over a path. `recursive`: `MS_REC` or empty.
     ///
-    /// First, the mount that contains the path becomes a slave. While it is shared, a mount on it
-    /// also appears on the host. And a slave still receives later mounts of the host, so a volume
-    /// below the path gets them too.
+    /// First makes the mount that contains the path a slave, because a mount on a shared mount would
+    /// also appear on the host. A slave still receives later mounts of the host, so that a volume
+    /// below the path gets them.
     pub(crate) fn bind(&self, source: &Path, path: &Path, recursive: MsFlags) -> Result<(), Error> {
         let failed = |errno: nix::Error| Error::file("bind-mount", source)(errno.into());
         change_mount(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
@@ -74,8 +74,9 @@ impl Drop for PrivateMountNs {
 /// Whether the container has a new mount namespace. Only a new namespace inherits the private mounts.
 pub(crate) fn is_created_by(spec: &Spec) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let mut all = namespaces.into_iter().flatten();
-    all.any(|one| one.typ() == LinuxNamespaceType::Mount && one.path().is_none())
+    let mut namespaces = namespaces.into_iter().flatten();
+    namespaces
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Mount && namespace.path().is_none())
 }
 
 fn change_mount(target: &Path, source: Option<&Path>, flags: MsFlags) -> nix::Result<()> {

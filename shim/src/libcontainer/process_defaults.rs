@@ -27,7 +27,8 @@ const DEFAULT_UMASK: u32 = 0o022;
 pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
     let process = spec.process().clone()?;
     let mounts = spec.mounts().iter().flatten().rev();
-    let mut binds = mounts.filter(|it| it.destination() == Path::new(PASSWD) && is_bind(it));
+    let mut binds =
+        mounts.filter(|mount| mount.destination() == Path::new(PASSWD) && is_bind(mount));
     let passwd = match binds.find_map(|mount| mount.source().as_deref()) {
         Some(source) => open(source, LOOKUP_FLAGS, Mode::empty()).ok().and_then(read_regular_file),
         None => read_passwd(rootfs),

@@ -41,7 +41,7 @@ impl MemlockLimit {
     /// Must be called before [`raise_hard_limits`] and before libcgroups changes runvf's limit.
     pub(crate) fn of(process: Option<&Process>) -> Self {
         let limits = process.and_then(|process| process.rlimits().as_ref());
-        let in_spec = limits.into_iter().flatten().find(|it| it.typ() == Type::RlimitMemlock);
+        let in_spec = limits.into_iter().flatten().find(|limit| limit.typ() == Type::RlimitMemlock);
         let limit = |number: u64| (number != RLIM_INFINITY).then_some(number);
         Self(match in_spec {
             Some(spec) => Rlimit { current: limit(spec.soft()), maximum: limit(spec.hard()) },
@@ -61,7 +61,7 @@ impl MemlockLimit {
 /// namespace, where it can be above the limit that libcgroups has set by then.
 pub(crate) fn without_memlock(mut process: Process) -> Process {
     if let Some(limits) = process.rlimits().clone() {
-        let others = limits.into_iter().filter(|it| it.typ() != Type::RlimitMemlock);
+        let others = limits.into_iter().filter(|limit| limit.typ() != Type::RlimitMemlock);
         process.set_rlimits(Some(others.collect()));
     }
     process

@@ -1,4 +1,5 @@
-//! Changes to a spec that libcontainer would refuse or apply wrongly, into a form that it supports.
+//! Changes the settings of a spec that libcontainer would refuse or apply wrongly, so that the result
+//! is the same as under runc.
 
 use std::path::Path;
 
@@ -41,7 +42,9 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, systemd: bool) -> Opti
     let mut process = process_defaults::for_init(spec, rootfs).map(rlimits::without_memlock);
     // For `false`, as for `true`, libcontainer loads the seccomp filter after it has dropped the
     // privileges (`process/init/process.rs`). Without no_new_privs that fails.
-    if let Some(process) = process.as_mut().filter(|it| it.no_new_privileges() == Some(false)) {
+    if let Some(process) =
+        process.as_mut().filter(|process| process.no_new_privileges() == Some(false))
+    {
         process.set_no_new_privileges(None);
     }
     let mut patched = spec.clone();
@@ -68,13 +71,13 @@ fn devices_to_create(devices: &[LinuxDevice], spec: &Spec) -> Vec<LinuxDevice> {
         !devices[index + 1..].iter().any(|later| later.path() == device.path())
     };
     let all = devices.iter().enumerate();
-    let needed = all.filter(|(index, one)| is_last(*index, one) && !mounted(one.path()));
+    let needed = all.filter(|(index, device)| is_last(*index, device) && !mounted(device.path()));
     needed.map(|(_, device)| device.clone()).collect()
 }
 
 fn has_user_namespace(linux: &Linux) -> bool {
     let mut namespaces = linux.namespaces().iter().flatten();
-    namespaces.any(|one| one.typ() == LinuxNamespaceType::User)
+    namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::User)
 }
 
 fn non_recursive_name(propagation: &str) -> Option<&str> {

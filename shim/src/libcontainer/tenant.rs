@@ -57,7 +57,7 @@ fn check_cwd(container: &Container, cwd: &Path) -> Result<(), Error> {
 }
 
 /// Gives runvf's standard streams to the user of the process, which inherits them. A process with a
-/// terminal inherits none.
+/// terminal gets the terminal instead.
 fn set_owner_of_stdio(container: &Container, process: &Process) -> Result<(), Error> {
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
@@ -110,8 +110,8 @@ fn run_builder(
     Ok(Pid::from_raw(pid.as_raw()))
 }
 
-/// Writes the process to a memfd. Nothing remains on disk if runvf is killed, because the
-/// environment may contain secrets.
+/// Writes the process to a memfd, so that the environment, which may contain secrets, does not stay
+/// on disk if runvf is killed.
 fn process_file(process: &Process) -> Result<File, Error> {
     let failed = Error::kernel("create a memfd for the process");
     let mut file =

@@ -47,7 +47,7 @@ fn mode_of(rootfs: &Path, destination: &Path) -> Option<String> {
 
 fn wants_copy_up(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("tmpfs")
-        && mount.options().iter().flatten().any(|one| one == COPY_UP_OPTION)
+        && mount.options().iter().flatten().any(|option| option == COPY_UP_OPTION)
 }
 
 const DIR_FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);

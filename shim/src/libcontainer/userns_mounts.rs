@@ -43,7 +43,7 @@ impl BindStaging {
         else {
             return Ok(None);
         };
-        let mounts = spec.mounts().iter().flatten().enumerate().filter(|(_, one)| is_bind(one));
+        let mounts = spec.mounts().iter().flatten().enumerate().filter(|(_, mount)| is_bind(mount));
         let unreachable = |(index, mount): (usize, &Mount)| {
             let source = mount.source().as_ref().filter(|source| source.is_absolute())?;
             // libcontainer reports a missing source.
@@ -97,7 +97,7 @@ impl BindStaging {
 }
 
 fn recursive_flag(mount: &Mount) -> MsFlags {
-    match mount.options().iter().flatten().any(|one| one == "rbind") {
+    match mount.options().iter().flatten().any(|option| option == "rbind") {
         true => MsFlags::MS_REC,
         false => MsFlags::empty(),
     }
@@ -115,13 +115,14 @@ impl<'a> ContainerRoot<'a> {
     fn of(spec: &'a Spec) -> Option<Self> {
         let linux = spec.linux().as_ref()?;
         let mut namespaces = linux.namespaces().iter().flatten();
-        let has_userns = namespaces.any(|one| one.typ() == LinuxNamespaceType::User);
+        let has_userns = namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::User);
         has_userns.then(|| Self { uids: linux.uid_mappings(), gids: linux.gid_mappings() })
     }
 
     /// The first folder on the way to a path that this root may not enter.
     fn first_closed_folder<'p>(&self, path: &'p Path) -> Option<&'p Path> {
-        let closed = |folder: &&Path| fs::metadata(folder).is_ok_and(|it| !self.may_enter(&it));
+        let closed =
+            |folder: &&Path| fs::metadata(folder).is_ok_and(|found| !self.may_enter(&found));
         path.ancestors().skip(1).filter(closed).last()
     }
 
@@ -137,11 +138,13 @@ impl<'a> ContainerRoot<'a> {
 
 fn maps(mappings: &Option<Vec<LinuxIdMapping>>, id: u32) -> bool {
     let mut all = mappings.iter().flatten();
-    all.any(|one| id.checked_sub(one.host_id()).is_some_and(|offset| offset < one.size()))
+    all.any(|mapping| {
+        id.checked_sub(mapping.host_id()).is_some_and(|offset| offset < mapping.size())
+    })
 }
 
 fn maps_root_to(mappings: &Option<Vec<LinuxIdMapping>>, id: u32) -> bool {
-    mappings.iter().flatten().any(|one| one.container_id() == 0 && one.host_id() == id)
+    mappings.iter().flatten().any(|mapping| mapping.container_id() == 0 && mapping.host_id() == id)
 }
 
 #[cfg(test)]

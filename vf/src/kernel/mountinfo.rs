@@ -1,7 +1,8 @@
 //! The text of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 
-/// Decodes the octal escapes of a field. The kernel writes blanks, tabs, newlines and backslashes in octal (`show_mountinfo`,
-/// `fs/proc_namespace.c`). A backslash without three octal digits stays.
+/// Decodes the octal escapes of a field. The kernel writes blanks, tabs, newlines and backslashes in
+/// octal (`show_mountinfo`, `fs/proc_namespace.c`). A backslash stays if no three octal digits, up to
+/// 377, follow it.
 pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut rest = field;
