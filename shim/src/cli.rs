@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::options::{
-    Checkpoint, Create, Delete, Events, Exec, Id, Kill, List, Ps, Restore, Run, Spec, Update,
+    Checkpoint, Create, Delete, Events, Exec, Format, Id, Kill, List, Ps, Restore, Run, Spec,
+    Update,
 };
 
 /// The newest version of the runtime spec that libcontainer implements completely. Of version 1.3
@@ -62,12 +63,6 @@ impl Global {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
     Json,
 }
 
