@@ -1,4 +1,4 @@
-//! The commands of runc's command line, each as libcontainer's containers have it.
+//! The commands of runc's command line, for containers that libcontainer creates.
 
 pub(crate) mod create;
 pub(crate) mod delete;

@@ -1,7 +1,9 @@
-//! `/etc/runvf/runtime.toml`: what runvf is as a runtime. Most machines have no such file.
+//! `/etc/runvf/runtime.toml`: the configuration of runvf as a runtime. Most hosts have no such
+//! file.
 //!
-//! It is no part of `/etc/runvf/config.toml`, on purpose: that one says where VFs are to be had, and a container which asks
-//! for none must not depend on it being readable. Without this file all that a container pays for it is an open(2) that fails.
+//! It is separate from `/etc/runvf/config.toml`, which configures the VFs: a container that
+//! requests no VF must start even if `config.toml` is not readable. Without `runtime.toml`, a
+//! container costs only one failed open(2) more.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -16,17 +18,18 @@ use crate::error::{Error, RUNTIME_TOML};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     engine: Option<String>,
-    /// Refuse a container that asks for no VF: Docker drops annotations without a word when its API is older than 1.43, and
-    /// what was meant to be a sensor would see nothing.
+    /// Refuse a container that requests no VF. Docker silently drops annotations when its API is
+    /// older than 1.43, and then a sensor would run without a VF.
     pub(crate) require_annotation: bool,
 }
 
 impl Config {
+    /// Reads `/etc/runvf/runtime.toml`; without that file, returns the defaults.
     pub(crate) fn load() -> Result<Self, Error> {
         Self::read(Path::new(RUNTIME_TOML))
     }
 
-    /// The runtime that makes the containers, a name or a path; `None`: libcontainer does.
+    /// Name or path of the runtime that creates the containers. `None` means libcontainer.
     pub(crate) fn engine(&self) -> Option<&str> {
         self.engine.as_deref().filter(|name| *name != "builtin")
     }
@@ -40,7 +43,7 @@ impl Config {
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
             return Err(Error::BadConfig {
                 path: path.to_owned(),
-                problem: "somebody other than root may write it".to_owned(),
+                problem: "users other than root can write it".to_owned(),
                 hint: format!("`chown root:root {0} && chmod 644 {0}`", path.display()),
             });
         }
@@ -51,23 +54,24 @@ impl Config {
     }
 
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let wrong = |problem: String| Error::BadConfig {
+        let invalid = |problem: String| Error::BadConfig {
             path: path.to_owned(),
             problem,
             hint: vf::MANUAL.to_owned(),
         };
         let config: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            wrong(format!("line {line}: {}", error.message()))
+            invalid(format!("line {line}: {}", error.message()))
         })?;
         match config.engine.as_deref() {
             None | Some("builtin" | "runc" | "crun") => Ok(config),
             Some(path) if path.starts_with('/') => Ok(config),
             Some(other) => {
-                let says = |line: &&str| line.trim_start().starts_with("engine");
-                let line = text.lines().take_while(|line| !says(line)).count() + 1;
-                Err(wrong(format!(
-                    "line {line}: engine `{other}` is none of builtin, runc, crun and an absolute path"
+                let sets_engine = |line: &&str| line.trim_start().starts_with("engine");
+                let line = text.lines().take_while(|line| !sets_engine(line)).count() + 1;
+                Err(invalid(format!(
+                    "line {line}: engine `{other}` is not valid: \
+                     expected builtin, runc, crun or an absolute path"
                 )))
             }
         }
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_libcontainer_and_no_strictness() {
+    fn the_default_is_libcontainer_without_required_annotations() {
         let absent = Config::read(Path::new("/nonexistent/runtime.toml")).unwrap();
         assert_eq!(absent, Config::default());
         assert_eq!((absent.engine(), absent.require_annotation), (None, false));
@@ -95,40 +99,43 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_is_a_known_name_or_a_whole_path() {
+    fn an_engine_is_a_known_name_or_an_absolute_path() {
         assert_eq!(parse("engine = \"crun\"").unwrap().engine(), Some("crun"));
         assert_eq!(parse("engine = \"/opt/runc\"").unwrap().engine(), Some("/opt/runc"));
         for other in ["", "kata", "bin/runc", "./runc"] {
-            let told = parse(&format!("engine = \"{other}\"")).unwrap_err();
-            let expected = format!("/r.toml: line 1: engine `{other}` is none of ");
-            assert!(told.starts_with(&expected), "{told}");
+            let message = parse(&format!("engine = \"{other}\"")).unwrap_err();
+            let expected = format!("/r.toml: line 1: engine `{other}` is not valid: expected ");
+            assert!(message.starts_with(&expected), "{message}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn an_error_names_the_line() {
         for (text, expected) in [
             ("engine = \"runc\"\nstrict = true\n", "/r.toml: line 2: unknown field `strict`"),
             ("require_annotation = 1\n", "/r.toml: line 1: invalid type"),
             ("\nengine\n", "/r.toml: line 2: "),
         ] {
-            let told = parse(text).unwrap_err();
-            assert!(told.starts_with(expected) && !told.contains('\n'), "{told}");
+            let message = parse(text).unwrap_err();
+            assert!(message.starts_with(expected) && !message.contains('\n'), "{message}");
         }
     }
 
     #[test]
-    fn it_is_roots_alone() {
+    fn only_root_can_write_or_replace_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runtime.toml");
         std::fs::write(&path, "require_annotation = true").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
-        let told = line(&Config::read(&path).unwrap_err());
-        assert!(told.contains("somebody other than root may write it"), "{told}");
+        let message = line(&Config::read(&path).unwrap_err());
+        assert!(message.contains("users other than root can write it"), "{message}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(Config::read(&path).unwrap().require_annotation);
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        let told = line(&Config::read(&path).unwrap_err());
-        assert!(told.contains("users other than root can replace it by writing to"), "{told}");
+        let message = line(&Config::read(&path).unwrap_err());
+        assert!(
+            message.contains("users other than root can replace it by writing to"),
+            "{message}"
+        );
     }
 }

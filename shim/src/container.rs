@@ -1,4 +1,5 @@
-//! A container that exists: its record, its cgroup, signals to its processes, and what the kernel killed in it.
+//! An existing container: its state and record, its cgroup, signals to its processes, and OOM
+//! kills.
 
 mod atomic_write;
 mod bundle;

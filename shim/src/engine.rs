@@ -1,9 +1,10 @@
-//! Containers that another runtime makes: with `engine` in `runtime.toml` runvf does the VF work and nothing else, and hands
-//! everything to runc or crun.
+//! Containers that another runtime creates. With `engine` in `runtime.toml`, runvf only attaches
+//! and releases the VFs, and runc or crun does everything else.
 //!
-//! What needs no VF work goes to the engine by exec(3), with the command line as it was typed. A container that was made
-//! stays with whoever made it: [`Record`] names its engine, and libcontainer's has files of its own under `--root`. So a
-//! changed `runtime.toml` is true for new containers only, and a broken one keeps nobody from removing an old one.
+//! A command without VF work is passed to the engine by exec(3), with an unchanged command line. A
+//! container stays with the runtime that created it: a [`Record`] names its engine, and a container
+//! of libcontainer has its own files under `--root`. So a changed `runtime.toml` applies only to
+//! new containers, and an invalid one does not prevent the removal of old ones.
 
 mod bundle;
 mod command_line;
@@ -28,15 +29,17 @@ use crate::error::{self, Error};
 use crate::log::Log;
 use crate::vf::check_vfs;
 
-/// What a container's VFs depend on. Such a command must be understood, or it is not done.
+/// The commands that attach, check or release VFs. runvf refuses them if it cannot parse their
+/// command line.
 const VF_COMMANDS: [&str; 5] = ["create", "run", "restore", "start", "delete"];
 
+/// A command on a container that another runtime creates or has created.
 pub(crate) struct Delegated {
     engine: Engine,
     record: Option<Record>,
 }
 
-/// `None`: libcontainer shall do it.
+/// Selects the engine for a command. Returns `None` if libcontainer performs the command.
 pub(crate) fn select(
     Arguments { global, command }: &Arguments,
     config: &Config,
@@ -48,9 +51,12 @@ pub(crate) fn select(
                 return Ok(Some(Delegated { engine: record.engine(), record: Some(record) }));
             }
             Ok(None) => {}
-            // Written in part when the machine died. The engine of today is a guess, and better than none.
-            Err(bad) if matches!(command, Command::Delete(_)) => log.warn(&error::line(&bad)),
-            Err(bad) => return Err(bad),
+            // The record is incomplete, because the host crashed while runvf wrote it. `delete`
+            // then tries the engine that is configured now, so that the container can be removed.
+            Err(damaged) if matches!(command, Command::Delete(_)) => {
+                log.warn(&error::line(&damaged));
+            }
+            Err(damaged) => return Err(damaged),
         }
         if container::made_by_libcontainer(global, id)? {
             return Ok(None);
@@ -63,11 +69,13 @@ pub(crate) fn select(
     Ok(Some(Delegated { engine: Engine::find(name)?, record: None }))
 }
 
-/// For a command line that runvf does not understand: perhaps the engine does. Returns if there is none, or if it cannot be.
+/// Passes a command line that runvf cannot parse to the engine, which may know more options. On
+/// success it does not return. Returns `None` if no engine is configured or if the command needs VF
+/// work, and an error if the engine cannot be executed.
 pub(crate) fn try_unknown_command() -> Option<Error> {
     let config = Config::load().ok()?;
     let name = config.engine()?;
-    let line = command_line::typed();
+    let line = command_line::current();
     if command_line::command(&line).is_none_or(|command| VF_COMMANDS.contains(&command)) {
         return None;
     }
@@ -78,7 +86,8 @@ pub(crate) fn try_unknown_command() -> Option<Error> {
 }
 
 impl Delegated {
-    pub(crate) fn perform(
+    /// Runs the command with the engine, and does its VF work.
+    pub(crate) fn run(
         self,
         Arguments { global, command }: &Arguments,
         config: &Config,
@@ -95,18 +104,19 @@ impl Delegated {
                     let pid = engine.init_pid(global.root.as_deref(), &options.id)?;
                     check_vfs(&request, &options.id, pid)?;
                 }
-                Err(engine.exec(command_line::typed()))
+                Err(engine.exec(command_line::current()))
             }
             Command::Restore(options) => restore::restore(&engine, global, options, config),
             Command::Delete(options) => {
                 delete::delete(&engine, record.as_ref(), global, options, log)
             }
-            _ => Err(engine.exec(command_line::typed())),
+            _ => Err(engine.exec(command_line::current())),
         }
     }
 }
 
-/// Whoever makes a container, its id must not be another's: the claims on VFs go by it.
+/// Checks that no container under the same `--root` has the id, because claims identify a container
+/// by its id.
 fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     let exists = || Err(Error::Exists { id: id.to_owned() });
     if container::made_by_libcontainer(global, id)? {
@@ -114,8 +124,8 @@ fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     }
     match Record::find(global, id) {
         Ok(None) => Ok(()),
-        Ok(Some(record)) if record.is_alive(id) => exists(),
-        // Left by a creation that was cut short.
+        Ok(Some(record)) if record.engine_knows(id) => exists(),
+        // The record is left over from an interrupted create.
         _ => Record::remove(global, id),
     }
 }

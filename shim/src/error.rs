@@ -1,8 +1,9 @@
-//! The one error of this crate. A variant is an operation that failed; it names its object and leaves the cause to
-//! `source`, which [`line`] prints.
+//! The error type of this crate. A variant names the failed operation and its object; the cause is
+//! its `source`, and [`line`] prints both.
 //!
-//! Some texts are an interface: containerd and moby match on "does not exist" and "container not running"
-//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `libcontainer/executor.rs`.
+//! Some texts are an interface: containerd and moby match on "does not exist" and "container not
+//! running" (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on
+//! the texts of `libcontainer/executor.rs`.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,61 +11,64 @@ use std::path::PathBuf;
 use libcontainer::error::LibcontainerError;
 use nix::errno::Errno;
 
-/// Named in hints; `config.rs` reads it.
+/// The configuration file that `config.rs` reads and that hints name.
 pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{problem}")]
     Usage { problem: String },
-    #[error("cannot copy this program to sealed memory")]
+    #[error("cannot run a sealed copy of this program")]
     Seal { source: io::Error },
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{} is not valid", .path.display())]
+    #[error("cannot parse {}", .path.display())]
     Json { path: PathBuf, source: serde_json::Error },
     #[error("cannot write to stdout")]
     Stdout { source: io::Error },
     #[error("cannot {action}")]
     Kernel { action: &'static str, source: Errno },
 
-    #[error("container id `{id}` is not 1 to 1024 letters, digits, `_`, `+`, `-` or `.`")]
+    #[error("invalid container id `{id}`: use 1 to 1024 letters, digits, `_`, `+`, `-` or `.`")]
     BadId { id: String },
     #[error("container with given ID already exists: {id}")]
     Exists { id: String },
     #[error("container does not exist: {id}")]
     NoContainer { id: String },
-    #[error("the state of container {id} is damaged")]
+    #[error("cannot read the state of container {id}")]
     BadState { id: String, source: Box<LibcontainerError> },
     #[error("container not running: {id}")]
     NotRunning { id: String },
     #[error("container not paused: {id}")]
     NotPaused { id: String },
-    #[error("cannot start {why} container {id}")]
-    CannotStart { id: String, why: &'static str },
-    #[error("cannot exec in {why} container {id}")]
-    CannotExec { id: String, why: &'static str },
+    #[error("cannot start container {id}: {reason}")]
+    CannotStart { id: String, reason: &'static str },
+    #[error("cannot exec in container {id}: {reason}")]
+    CannotExec { id: String, reason: &'static str },
     #[error("cannot exec in container {id}: {kind} {number} is not mapped in its user namespace")]
     Unmapped { id: String, kind: &'static str, number: u32 },
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: String, status: &'static str },
-    #[error("processes of container {id} outlived SIGKILL by {seconds} s")]
+    #[error("cannot kill container {id}: processes still exist {seconds} s after SIGKILL")]
     Unkillable { id: String, seconds: u64 },
-    #[error("process {pid} of container {id} went away while it was being created{}", in_brackets(.why))]
-    InitGone { id: String, pid: i32, why: Option<String> },
+    #[error("the init process of container {id} exited during create{}", in_brackets(.detail))]
+    InitExited { id: String, detail: Option<String> },
+    #[error("cannot find the init process of container {id}: {problem}")]
+    NoInitPid { id: String, problem: &'static str },
 
     #[error("{}: {problem}; {hint}", .path.display())]
     BadConfig { path: PathBuf, problem: String, hint: String },
     #[error(
-        "the container asks for no VF, and {} has `require_annotation = true`; add `--annotation io.runvf.vlan=<1-4094>` \
-         (Docker drops annotations silently when its API is older than 1.43)",
+        "the container requests no VF, but {} sets `require_annotation = true`; \
+         add `--annotation io.runvf.vlan=<1-4094>` \
+         (Docker silently drops annotations when its API is older than 1.43)",
         RUNTIME_TOML
     )]
     NoAnnotation,
-    #[error("engine {engine} is not there; install it, or name another in {}", RUNTIME_TOML)]
+    #[error("engine {engine} not found; install it, or set another `engine` in {}", RUNTIME_TOML)]
     NoEngine { engine: String },
     #[error(
-        "engine {} is runvf itself; name the runtime that shall make the containers in {}",
+        "engine {} is runvf itself; set `engine` to another runtime in {}",
         .program.display(),
         RUNTIME_TOML
     )]
@@ -72,8 +76,8 @@ pub(crate) enum Error {
     #[error("{} {command}: {problem}", .program.display())]
     Engine { program: PathBuf, command: String, problem: String },
 
-    #[error("{}: cannot be loaded", .path.display())]
-    Spec { path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
+    #[error("cannot {action} {}", .path.display())]
+    Spec { action: &'static str, path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
     #[error("{} {problem}", .path.display())]
@@ -81,56 +85,63 @@ pub(crate) enum Error {
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(
-        "runvf's own engine cannot {command}: libcontainer restores no containers; \
-         with `engine = \"runc\"` in {} containers made from then on can be",
+        "cannot {command}: libcontainer does not support checkpoints; \
+         set `engine = \"runc\"` in {} and create the container again",
         RUNTIME_TOML
     )]
     NoCheckpoint { command: &'static str },
-    #[error("container {id} asks for a VF, which no checkpoint has in it; create a new one")]
+    #[error(
+        "cannot restore container {id}: it requests a VF, and a checkpoint cannot contain one; \
+         create a new container"
+    )]
     RestoreWithVf { id: String },
-    #[error("`{signal}` is not a signal")]
+    #[error("unknown signal `{signal}`")]
     BadSignal { signal: String },
     #[error("cannot {action} container {id}{}", in_brackets(.detail))]
     Library {
         action: &'static str,
         id: String,
-        /// What libcontainer told its own log, and not its caller.
+        /// The first error that libcontainer logged but did not return.
         detail: Option<String>,
         source: Box<LibcontainerError>,
     },
-    #[error("container {id}: no cgroup manager")]
+    #[error("cannot access the cgroup of container {id}")]
     NoCgroup { id: String, source: Box<libcgroups::common::CreateCgroupSetupError> },
 
-    /// What libcontainer wraps four times, and engines match on.
+    /// An error whose text engines match on. libcontainer wraps it four times, so only the text
+    /// that it logged is used.
     #[error("cannot {action} container {id}: {problem}")]
     LibraryLogged { action: &'static str, id: String, problem: String },
 
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
 
-    #[error("cannot give container {id} its CPUs: {problem}")]
+    #[error("cannot set the cpuset of container {id}: {problem}")]
     Cpuset { id: String, problem: String },
 
-    #[error("container {id} was not made from bundle {}; create it again", .bundle.display())]
+    #[error("container {id} was not created from bundle {}; create it again", .bundle.display())]
     OtherBundle { id: String, bundle: PathBuf },
 
     #[error(
-        "what the container mounts from closed folders cannot be handed in: the root of its user namespace may not enter {}; \
-         open that folder, or have `engine = \"runc\"` in {}",
+        "cannot mount from {}: root in the container's user namespace has no permission to enter \
+         this folder; make it accessible (chmod o+x), or set `engine = \"runc\"` in {}",
         .folder.display(), RUNTIME_TOML
     )]
     UnreachableMount { folder: PathBuf },
 
-    #[error("cannot exec in container {id}: working directory {}: no such file or directory", .cwd.display())]
+    #[error(
+        "cannot exec in container {id}: working directory {}: no such file or directory",
+        .cwd.display()
+    )]
     NoWorkingDir { id: String, cwd: PathBuf },
 
     #[error("cannot change the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
 
-    // `vf` prints its own line: it knows the hint.
+    // `vf` formats its own line, because it adds the hint.
     #[error("{}", .0.line())]
     Vf(Box<vf::Error>),
-    #[error("{first} (and then: {then})")]
+    #[error("{first} (cleanup failed too: {then})")]
     FollowedBy { first: Box<Error>, then: String },
 }
 
@@ -141,6 +152,7 @@ impl From<vf::Error> for Error {
 }
 
 impl Error {
+    /// Converts an I/O error on `path` with `map_err`; `action` is a verb, such as "read".
     pub(crate) fn file(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -149,11 +161,13 @@ impl Error {
         move |source| Self::File { action, path, source }
     }
 
+    /// Converts the errno of a system call with `map_err`; `action` is a verb with its object.
     pub(crate) fn kernel(action: &'static str) -> impl FnOnce(Errno) -> Self {
         move |source| Self::Kernel { action, source }
     }
 
-    /// For `create` and `exec`. `first`: the first error that libcontainer logged, `libcontainer/errors.rs`.
+    /// The error of a `create` or `exec` by libcontainer. `first` is the first error that
+    /// libcontainer logged (`libcontainer/errors.rs`).
     pub(crate) fn library_logged(
         action: &'static str,
         id: &str,
@@ -161,21 +175,23 @@ impl Error {
         source: LibcontainerError,
     ) -> Self {
         let id = id.to_owned();
-        // A failed hook is told twice, and the event names the stage.
-        let whole = |problem: &String| {
+        // The logged error of a failed hook repeats the returned one, and also names the stage of
+        // the hook.
+        let is_complete = |problem: &String| {
             problem.starts_with("failed to run ") || line(&source).contains(problem)
         };
         match first {
-            Some(problem) if whole(&problem) => Self::LibraryLogged { action, id, problem },
+            Some(problem) if is_complete(&problem) => Self::LibraryLogged { action, id, problem },
             detail => Self::Library { action, id, detail, source: Box::new(source) },
         }
     }
 
-    /// Adds what failed while the consequences of this error were undone.
+    /// Adds the error of the cleanup that followed this error.
     pub(crate) fn followed_by(self, then: &Self) -> Self {
         Self::FollowedBy { first: Box::new(self), then: line(then) }
     }
 
+    /// Converts an error of libcontainer with `map_err`.
     pub(crate) fn library(
         action: &'static str,
         id: &str,
@@ -189,13 +205,14 @@ fn in_brackets(text: &Option<String>) -> String {
     text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
-/// The error and its causes on one line, without control characters: engines relay no more than that.
+/// Formats an error and its causes on one line without control characters, because engines relay
+/// only one line.
 pub(crate) fn line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        // libcontainer's transparent variants, and those that print their source, would say it twice.
+        // Some errors of libcontainer already contain the text of their source.
         if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
@@ -210,20 +227,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chain_is_one_line() {
+    fn an_error_and_its_cause_are_one_line() {
         let error = Error::file("read", "/b/a\nb")(io::Error::other("first\nsecond"));
         assert_eq!(line(&error), "cannot read /b/a b: first second");
     }
 
     #[test]
-    fn a_source_is_not_said_twice() {
+    fn the_text_of_a_source_is_not_repeated() {
         let source = LibcontainerError::Other("no such thing".to_owned());
         let error = Error::library("start", "abc")(source);
         assert_eq!(line(&error), "cannot start container abc: no such thing");
     }
 
     #[test]
-    fn texts_that_engines_match_on() {
+    fn errors_have_the_texts_that_engines_match_on() {
         let id = || "abc".to_owned();
         assert!(line(&Error::NotRunning { id: id() }).contains("container not running"));
         assert!(line(&Error::NoContainer { id: id() }).contains("does not exist"));

@@ -1,7 +1,8 @@
-//! What libcontainer does not do, or does otherwise than runc: a file for each difference.
+//! The differences between libcontainer and runc, one file per difference.
 //!
-//! [`init`] makes the first process of a container and [`tenant`] one that `exec` adds, each after [`prepare_fork`]. [`finish`]
-//! does to a waiting init process what libcontainer leaves undone.
+//! [`prepare_fork`] runs first. Then [`init`] creates a container's init process, or [`tenant`]
+//! a process that `exec` adds. [`finish`] does the steps that libcontainer omits, while the init
+//! process waits for `start`.
 
 pub(crate) mod cgroup_resources;
 pub(crate) mod children;
@@ -41,7 +42,9 @@ use self::rlimits::MemlockLimit;
 use crate::error::Error;
 use crate::vf::Netns;
 
-/// Changes in this process what the one that libcontainer forks inherits. `keyring`: the container whose session keyring it joins.
+/// Sets the attributes of this process that the process forked by libcontainer inherits: session
+/// keyring, supplementary groups, hard resource limits. `keyring`: the id of the container that owns
+/// the session keyring.
 pub(crate) fn prepare_fork(keyring: Option<&str>, process: Option<&Process>) -> Result<(), Error> {
     if let Some(id) = keyring {
         keyring::join(id)?;
@@ -55,19 +58,19 @@ pub(crate) struct WaitingInit<'a> {
     pub(crate) id: &'a str,
     pub(crate) pid: i32,
     pub(crate) rootfs: &'a Path,
-    /// Whether systemd made the cgroup.
+    /// Whether systemd created the cgroup.
     pub(crate) systemd: bool,
-    /// Below the root of cgroup v2.
+    /// The cgroup's path, relative to the root of cgroup v2.
     pub(crate) cgroup: Option<&'a Path>,
     pub(crate) memlock: MemlockLimit,
 }
 
-/// All that libcontainer does not do between its init process waiting and the engine's `start`.
+/// Does the steps that libcontainer omits, while the init process waits for the engine's `start`.
 pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
     let WaitingInit { id, pid, rootfs, systemd, cgroup, memlock } = init;
     memlock.apply(pid)?;
     if systemd {
-        let what = "the container is in no cgroup of version 2";
+        let what = "the container is not in a cgroup of cgroup v2";
         let cgroup = cgroup.ok_or(Error::Unsupported { what })?;
         devices::restrict(spec, id, cgroup)?;
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -80,7 +83,8 @@ pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
     }
     tmpfs::copy_up(spec, rootfs, pid)?;
     if matches!(Netns::of(spec), Netns::New) {
-        // runc does it, libcontainer does not; without an engine's network nobody else would.
+        // As in runc. libcontainer does not set it up, and without an engine's network no other
+        // program does.
         vf::loopback_up(pid)?;
     }
     Ok(())

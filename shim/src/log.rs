@@ -1,18 +1,20 @@
-//! What an engine is told. containerd's shim reads the file of `--log` and takes the last entry whose level is `error`
-//! (go-runc `runc.go`, `getLastRuntimeError`); conmon and Podman read the same; a person reads stderr.
+//! The log that engines read. containerd's shim reads the file of `--log` and takes the last entry
+//! with the level `error` (go-runc `runc.go`, `getLastRuntimeError`). conmon and Podman read the
+//! same file. A person reads stderr.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::ValueEnum as _;
 
 use crate::cli::{Global, LogFormat};
 use crate::error::{Error, line};
 
-/// A copy writes to the same file.
+/// The file of `--log`, or none. A clone writes to the same file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     file: Option<(Arc<File>, LogFormat)>,
@@ -28,14 +30,15 @@ impl Log {
         Ok(Self { file: Some((Arc::new(file), global.log_format)) })
     }
 
-    /// For a command line that is wrong elsewhere: the engine still looks for the reason in its log.
+    /// Opens the log that an invalid command line names, because the engine looks for the error
+    /// there.
     pub(crate) fn open_from_args(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
-        let typed: Vec<String> = arguments.filter_map(|one| one.into_string().ok()).collect();
-        let value = |flag: &str| {
-            let at = typed.iter().position(|one| one.split('=').next() == Some(flag))?;
-            match typed[at].split_once('=') {
+        let words: Vec<String> = arguments.filter_map(|word| word.into_string().ok()).collect();
+        let value = |option: &str| {
+            let index = words.iter().position(|word| word.split('=').next() == Some(option))?;
+            match words[index].split_once('=') {
                 Some((_, value)) => Some(value.to_owned()),
-                None => typed.get(at + 1).cloned(),
+                None => words.get(index + 1).cloned(),
             }
         };
         let path = value("--log")?;
@@ -44,6 +47,7 @@ impl Log {
         Some(Self { file: Some((Arc::new(file), format.unwrap_or(LogFormat::Text))) })
     }
 
+    /// Writes an error to the log and to stderr.
     pub(crate) fn fail(&self, error: &Error) -> ExitCode {
         let message = line(error);
         self.append("error", &message);
@@ -51,8 +55,8 @@ impl Log {
         ExitCode::FAILURE
     }
 
-    /// For what goes wrong without making the command fail. Stderr only if there is no log: Docker and Podman would show
-    /// it to the user as if it were the container's.
+    /// Writes a warning to the log, or to stderr if there is no log. Docker and Podman show a
+    /// runtime's stderr to the user as if it came from the container.
     pub(crate) fn warn(&self, message: &str) {
         let message = message.replace(char::is_control, " ");
         match self.file {
@@ -61,7 +65,7 @@ impl Log {
         }
     }
 
-    /// To the file if there is one, else to stderr.
+    /// Writes an entry of the given level to the log, or to stderr if there is no log.
     pub(crate) fn debug(&self, level: &str, message: &str) {
         let message = message.replace(char::is_control, " ");
         match self.file {
@@ -72,15 +76,16 @@ impl Log {
 
     fn append(&self, level: &str, message: &str) {
         let Some((file, format)) = &self.file else { return };
-        let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let entry = entry(*format, level, message, &time);
-        // One write, so that entries of two processes never mix. If it fails there is no better place to say so.
+        let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let entry = format_entry(*format, level, message, &time);
+        // A single write keeps the entries of two processes apart. A failure cannot be reported:
+        // this is the log.
         let _ = (&**file).write_all(entry.as_bytes());
     }
 }
 
-/// As logrus writes them, which is what engines were made to read.
-fn entry(format: LogFormat, level: &str, message: &str, time: &str) -> String {
+/// Formats an entry as logrus does, because engines parse that format.
+fn format_entry(format: LogFormat, level: &str, message: &str, time: &str) -> String {
     match format {
         LogFormat::Json => {
             format!("{}\n", serde_json::json!({ "level": level, "msg": message, "time": time }))
@@ -94,8 +99,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_json_entry_has_what_containerd_decodes() {
-        let entry = entry(LogFormat::Json, "error", "a \"b\"", "2026-01-02T03:04:05Z");
+    fn a_json_entry_has_the_keys_that_containerd_decodes() {
+        let entry = format_entry(LogFormat::Json, "error", "a \"b\"", "2026-01-02T03:04:05Z");
         assert_eq!(
             entry,
             "{\"level\":\"error\",\"msg\":\"a \\\"b\\\"\",\"time\":\"2026-01-02T03:04:05Z\"}\n"
@@ -103,17 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_entry_is_like_logrus() {
-        let entry = entry(LogFormat::Text, "error", "a \"b\"", "T");
+    fn a_text_entry_has_the_format_of_logrus() {
+        let entry = format_entry(LogFormat::Text, "error", "a \"b\"", "T");
         assert_eq!(entry, "time=\"T\" level=error msg=\"a \\\"b\\\"\"\n");
     }
 
     #[test]
-    fn the_log_is_found_in_a_wrong_command_line() {
+    fn an_invalid_command_line_still_names_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let typed = [format!("--log={}", path.display()), "--log-format".into(), "json".into()];
-        let log = Log::open_from_args(typed.into_iter().map(OsString::from)).unwrap();
+        let words = [format!("--log={}", path.display()), "--log-format".into(), "json".into()];
+        let log = Log::open_from_args(words.into_iter().map(OsString::from)).unwrap();
         log.append("error", "x");
         assert!(std::fs::read_to_string(path).unwrap().starts_with("{\"level\":\"error\""));
     }

@@ -1,13 +1,16 @@
-//! `runvf`: the OCI runtime that Docker, Podman and containerd call when a container shall have a VF.
+//! `runvf`: an OCI runtime that attaches SR-IOV VFs to a container before its process starts.
 //!
-//! libcontainer makes the container, the crate `vf` gives it its VFs, and this crate holds the two together: the command
-//! line that engines expect of a runtime (runc's), the order of the steps, and what an engine is told when one fails.
-//! A container without an `io.runvf.*` annotation is a plain container: no code of `vf` runs for it. With an `engine` in
-//! `runtime.toml` the host's own runtime takes libcontainer's place (`engine.rs`).
+//! libcontainer creates the container, and the crate `vf` attaches the VFs. This crate connects the
+//! two: it implements runc's command line, which Docker, Podman and containerd expect, it orders
+//! the steps, and it reports errors to the engine. A container without an `io.runvf.*` annotation
+//! is a plain container: no code of `vf` runs for it. With `engine` in `runtime.toml`, a runtime of
+//! the host (runc or crun) replaces libcontainer (`engine.rs`).
 //!
-//! A module imports only from those to the right of it:
-//! `main` → `commands` → `libcontainer` → `tty` → `container` → `vf` → `config`, `log` → `cli`, `error`.
-//! `engine` is beside `commands` and `libcontainer`: it needs neither of them. `seal` needs `error` alone.
+//! A module imports only from modules to the right of it:
+//! `main` → `commands` → `libcontainer` → `tty` → `container` → `vf` → `config`, `log` →
+//! `cli`, `error`.
+//! `engine` is beside `commands` and `libcontainer` and imports neither of them. `seal` imports
+//! only `error`.
 
 mod cli;
 mod commands;
@@ -40,7 +43,7 @@ use crate::log::Log;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(usage) => return refuse(&usage),
+        Err(usage) => return handle_usage(&usage),
     };
     let log = match Log::open(&arguments.global) {
         Ok(log) => log,
@@ -53,10 +56,11 @@ fn main() -> ExitCode {
     })
 }
 
-/// Help and version go to stdout; a wrong command line is an error like any other, in the log too.
-fn refuse(usage: &clap::Error) -> ExitCode {
+/// Prints the help or the version to stdout, or reports an invalid command line on stderr and in
+/// the log.
+fn handle_usage(usage: &clap::Error) -> ExitCode {
     if matches!(usage.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // Nobody is left to be told that stdout is closed.
+        // This fails only if stdout is closed, and then there is no reader.
         let _ = usage.print();
         if usage.kind() == ErrorKind::DisplayVersion {
             features::print_engine();
@@ -69,7 +73,7 @@ fn refuse(usage: &clap::Error) -> ExitCode {
     log.fail(&engine::try_unknown_command().unwrap_or(Error::Usage { problem }))
 }
 
-/// What clap says before it goes on to tips and usage.
+/// The first paragraph of a clap error. Tips and the usage follow in later paragraphs.
 fn first_paragraph(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let lines = text.lines().take_while(|line| !line.is_empty());
@@ -77,7 +81,7 @@ fn first_paragraph(text: &str) -> String {
 }
 
 fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
-    // They are about runvf's own command line, whoever makes the containers.
+    // These describe runvf's own command line and need neither a configuration nor an engine.
     match &arguments.command {
         Command::Completion { shell } => return Ok(manual::complete(*shell)),
         Command::Man { folder } => return manual::write(folder),
@@ -85,7 +89,8 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     let config = match Config::load() {
         Err(error) if arguments.command.new_id().is_some() => return Err(error),
-        // What it says matters for new containers. The others must stay manageable.
+        // Only a new container depends on the configuration. Existing containers must stay
+        // manageable.
         Err(error) => {
             log.warn(&error::line(&error));
             Config::default()
@@ -93,15 +98,18 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Ok(config) => config,
     };
     if let Some(delegated) = engine::select(&arguments, &config, log)? {
-        return delegated.perform(&arguments, &config, log);
+        return delegated.run(&arguments, &config, log);
     }
     let Arguments { global, command } = arguments;
-    if command.enters_a_container() {
+    if command.enters_container() {
         seal::ensure()?;
-        // CVE-2016-9962: what we fork is in the container's pid namespace before it is the container's process, and no
-        // longer has more capabilities than that when it waits. Undumpable, its descriptors are nobody's but the
-        // host's root's, proc(5). execve(2) takes it back. runc does the same (`nsexec.c`).
-        nix::sys::prctl::set_dumpable(false).map_err(Error::kernel("hide this process"))?;
+        // CVE-2016-9962: the forked child is in the container's pid namespace before it executes
+        // the container's program. While it waits it has no more capabilities than the container,
+        // so a process of the container could open its descriptors. A process that is not dumpable
+        // gives them only to root on the host, proc(5). execve(2) makes the process dumpable again.
+        // runc does the same (`nsexec.c`).
+        nix::sys::prctl::set_dumpable(false)
+            .map_err(Error::kernel("make this process undumpable"))?;
     }
     errors::install(log, global.debug)?;
     let done = match command {
@@ -122,7 +130,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Restore(_) => Err(Error::NoCheckpoint { command: "restore" }),
         Command::Features => features::print(),
         Command::Spec(options) => spec::write(&options),
-        // Done before.
+        // Handled above.
         Command::Completion { .. } | Command::Man { .. } => Ok(()),
     };
     done.map(|()| ExitCode::SUCCESS)
@@ -133,12 +141,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_command_line_is_one_line() {
+    fn a_usage_error_fits_on_one_line() {
         let usage = Arguments::try_parse_from(["runvf", "create", "--nonsense", "x"])
-            .expect_err("must be refused");
+            .expect_err("the command line is invalid");
         assert_eq!(first_paragraph(&usage.to_string()), "unexpected argument '--nonsense' found");
         let usage = Arguments::try_parse_from(["runvf", "--rootless", "true", "list"])
-            .expect_err("must be refused");
-        assert!(first_paragraph(&usage.to_string()).contains("runvf runs as root only"));
+            .expect_err("the command line is invalid");
+        assert!(
+            first_paragraph(&usage.to_string())
+                .contains("runvf must run as root: only root can move a VF")
+        );
     }
 }

@@ -1,9 +1,12 @@
-//! CVE-2019-5736: a process of a container may write to the program that entered it, through its /proc/PID/exe. So the commands
-//! that enter one run from something that nobody can write to.
+//! Protection against CVE-2019-5736: a process in a container can write to the program that entered
+//! the container, through /proc/PID/exe. The commands that enter a container therefore run from a
+//! read-only copy of the program.
 //!
-//! That is the program itself, seen through an overlay that has no upper layer: its superblock is read-only for ever, whatever
-//! the container may do to mounts, and it is mounted nowhere. A copy in a sealed memfd does the same, and costs an emulated CPU a
-//! fifth of a whole `run`; it is for hosts without overlayfs or fsopen(2) (Linux 5.2).
+//! The copy is the program itself, seen through an overlay without an upper layer. The superblock
+//! of such an overlay is always read-only, so the container cannot remount it writable, and the
+//! overlay is mounted at no path. On a host without overlayfs or fsopen(2) (Linux 5.2), the copy is
+//! a sealed memfd. The memfd is the second choice because it is slower: on an emulated CPU it takes
+//! a fifth of the time of a whole `run`.
 
 use std::env;
 use std::ffi::{CString, OsStr};
@@ -24,49 +27,55 @@ use rustix::mount::{
 use crate::error::Error;
 
 const PROGRAM: &str = "/proc/self/exe";
-/// The second layer that an overlay without an upper one needs. Nothing is ever put into it.
+/// An empty folder. An overlay without an upper layer needs at least two lower layers.
 const EMPTY_LAYER: &str = "/run/runvf/nothing";
 /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
 const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 
-/// Returns once the program runs from where nobody can write to it: at once, or in another exec of itself.
+/// Ensures that this process runs from a read-only copy of its program. If it does not yet, the
+/// function executes the copy.
 pub(crate) fn ensure() -> Result<(), Error> {
     if !runs_from_overlay().map_err(|source| Error::Seal { source })? {
-        if let Ok(program) = overlay() {
+        if let Ok(program) = open_in_overlay() {
             return execute(&program);
         }
         pentacle::ensure_sealed().map_err(|source| Error::Seal { source })?;
     }
-    // Either way it has no path that means anything, and the kernel named the process by its descriptor's number.
+    // The copy was executed by its descriptor, so the kernel named this process after the
+    // descriptor's number.
     nix::sys::prctl::set_name(c"runvf").map_err(Error::kernel("name this process"))
 }
 
-/// A read-only overlay may also be what the host boots from. Ours is mounted nowhere, so its path leads to no file, or to another.
+/// Whether the program is in runvf's overlay. The root file system of the host may be a read-only
+/// overlay too. But runvf's overlay is mounted at no path, so the path of the program leads to no
+/// file or to a different file.
 fn runs_from_overlay() -> io::Result<bool> {
     let read_only = statvfs(PROGRAM)?.f_flag.contains(StatVfsMountFlags::RDONLY);
     if !read_only || statfs(PROGRAM)?.f_type as i64 != OVERLAYFS_MAGIC {
         return Ok(false);
     }
-    let (here, this) = (fs::metadata(fs::read_link(PROGRAM)?), fs::metadata(PROGRAM)?);
-    Ok(here.map_or(true, |here| (here.dev(), here.ino()) != (this.dev(), this.ino())))
+    let (at_path, program) = (fs::metadata(fs::read_link(PROGRAM)?), fs::metadata(PROGRAM)?);
+    let program = (program.dev(), program.ino());
+    Ok(at_path.map_or(true, |at_path| (at_path.dev(), at_path.ino()) != program))
 }
 
-fn overlay() -> io::Result<OwnedFd> {
+/// Opens the program in a new overlay over its folder.
+fn open_in_overlay() -> io::Result<OwnedFd> {
     let program = fs::read_link(PROGRAM)?;
-    let none = || io::Error::from(io::ErrorKind::NotFound);
-    let (folder, name) =
-        (program.parent().ok_or_else(none)?, program.file_name().ok_or_else(none)?);
-    // What separates layers, and what escapes that.
+    let not_found = || io::Error::from(io::ErrorKind::NotFound);
+    let folder = program.parent().ok_or_else(not_found)?;
+    let name = program.file_name().ok_or_else(not_found)?;
+    // These bytes separate or escape the paths of layers in the mount option.
     if folder.as_os_str().as_bytes().iter().any(|byte| b":\\,".contains(byte)) {
-        return Err(none());
+        return Err(not_found());
     }
     fs::create_dir_all(EMPTY_LAYER)?;
-    let mount = mount(&[folder, Path::new(EMPTY_LAYER)])?;
+    let mount = mount_overlay(&[folder, Path::new(EMPTY_LAYER)])?;
     let sealed = openat(&mount, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(sealed)
 }
 
-fn mount(layers: &[&Path]) -> io::Result<OwnedFd> {
+fn mount_overlay(layers: &[&Path]) -> io::Result<OwnedFd> {
     let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let layers: Vec<&OsStr> = layers.iter().map(|layer| layer.as_os_str()).collect();
     fsconfig_set_string(&overlay, "lowerdir", layers.join(OsStr::new(":")))?;
@@ -78,15 +87,15 @@ fn mount(layers: &[&Path]) -> io::Result<OwnedFd> {
 }
 
 fn execute(program: &OwnedFd) -> Result<(), Error> {
-    let words =
+    let c_strings =
         |all: Vec<Vec<u8>>| all.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
-    let arguments = words(env::args_os().map(OsStringExt::into_vec).collect());
+    let arguments = c_strings(env::args_os().map(OsStringExt::into_vec).collect());
     let variables = env::vars_os().map(|(mut name, value)| {
         name.push("=");
         name.push(value);
         name.into_vec()
     });
-    let (Ok(arguments), Ok(variables)) = (arguments, words(variables.collect())) else {
+    let (Ok(arguments), Ok(variables)) = (arguments, c_strings(variables.collect())) else {
         return Err(Error::Seal { source: io::ErrorKind::InvalidInput.into() });
     };
     match fexecve(program, &arguments, &variables) {

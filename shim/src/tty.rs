@@ -1,4 +1,4 @@
-//! The terminal of a container, and waiting for a process that has it.
+//! The terminal of a container, and waiting for a process in the foreground.
 
 pub(crate) mod foreground;
 pub(crate) mod terminal;

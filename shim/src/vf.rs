@@ -1,5 +1,5 @@
-//! The VFs around a container's life: what `create`, `start` and `delete` ask of the crate `vf`, and nothing that a
-//! container without a request would run.
+//! The calls into the crate `vf`: `create` authorizes a request, `start` checks the VFs, `delete`
+//! releases them. None of them runs for a container without a request.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,13 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::log::Log;
 
-/// A container's own network namespace, as its spec has it.
+/// The network namespace that a container's spec asks for.
 pub(crate) enum Netns<'a> {
+    /// The namespace of the host: the spec names no network namespace.
     Host,
+    /// A namespace that the runtime creates.
     New,
+    /// An existing namespace that the engine prepared.
     Joined(&'a std::path::Path),
 }
 
@@ -32,6 +35,7 @@ impl<'a> Netns<'a> {
     }
 }
 
+/// Returns the VF request in a container's annotations, or `None` if it requests no VF.
 pub(crate) fn parse_request(
     annotations: Option<&HashMap<String, String>>,
 ) -> Result<Option<vf::Request>, Error> {
@@ -39,7 +43,8 @@ pub(crate) fn parse_request(
     Ok(vf::Request::from_annotations(pairs.map(|(key, value)| (key.as_str(), value.as_str())))?)
 }
 
-/// What the spec of container `id` asks for, checked as far as it can be before anything is touched.
+/// Authorizes the VF request of container `id` before anything on the host changes. Returns `None`
+/// if the container requests no VF.
 pub(crate) fn authorize_request(
     id: &str,
     annotations: Option<&HashMap<String, String>>,
@@ -50,33 +55,35 @@ pub(crate) fn authorize_request(
         return if config.require_annotation { Err(Error::NoAnnotation) } else { Ok(None) };
     };
     let host = vf::Host::default();
-    let hosts = match *netns {
+    let is_host_netns = match *netns {
         Netns::Host => true,
         Netns::Joined(path) => vf::is_host_netns(path)?,
         Netns::New => false,
     };
-    if hosts {
+    if is_host_netns {
         return Err(vf::refuse(&host, &request, id, vf::LifecycleError::HostNetwork.into()).into());
     }
     Ok(Some(vf::authorize(&host, request, id)?))
 }
 
+/// Checks that the VFs of a request are attached to the container with the init process `pid`.
 pub(crate) fn check_vfs(request: &vf::Request, id: &str, pid: i32) -> Result<(), Error> {
     let container = vf::Container { id: id.to_owned(), pid };
     Ok(vf::check_attached(&vf::Host::default(), request, &container)?)
 }
 
-/// Takes the VFs of a container back. Never fails: an engine must be able to remove the container, and what could not be
-/// cleaned stays claimed or quarantined until `runvfctl gc`.
+/// Releases the VFs of a container. A failure is only logged, because an engine must be able to
+/// remove the container. A VF that could not be scrubbed stays claimed or quarantined until
+/// `runvfctl gc`.
 pub(crate) fn release_vfs(id: &str, log: &Log) {
     match vf::release(&vf::Host::default(), id) {
         Ok(released) => {
-            for one in released {
-                if let Some(complaint) = one.complaint() {
-                    log.warn(&complaint);
-                }
+            for complaint in released.iter().filter_map(vf::Released::complaint) {
+                log.warn(&complaint);
             }
         }
-        Err(error) => log.warn(&format!("the VFs of {id} are not released: {}", error.line())),
+        Err(error) => {
+            log.warn(&format!("cannot release the VFs of container {id}: {}", error.line()))
+        }
     }
 }

@@ -28,7 +28,7 @@ fn resource_use_is_printed_as_runc_does() {
          [ $(cat memory.max) = 67108864 ] && [ $(cat pids.max) = 9 ]")
         .unwrap();
     let output = lab.sh("runvf update --memory-swap 1m c").unwrap();
-    assert!(output.stderr.contains("is less than memory of 67108864"), "{output}");
+    assert!(output.stderr.contains("is lower than the memory limit (67108864)"), "{output}");
     lab.ok("runvf delete -f c; rm -r /tmp/b /tmp/events").unwrap();
     leave(lab, &before);
 }

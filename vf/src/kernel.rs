@@ -10,6 +10,7 @@ pub(crate) mod ethtool;
 #[cfg(test)]
 pub(crate) mod in_a_netns;
 pub(crate) mod mac;
+pub mod mountinfo;
 pub(crate) mod netdev_settings;
 pub(crate) mod netlink;
 pub(crate) mod netns;

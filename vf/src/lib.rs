@@ -34,6 +34,7 @@ pub use error::Error;
 pub use host::{Container, Host};
 pub use kernel::error::{KernelError, NetlinkError};
 pub use kernel::mac::MacAddress;
+pub use kernel::mountinfo;
 pub use kernel::netns::{is_host_netns, loopback_up};
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// As Docker's: a number of bytes, or of k, m, g or t, with or without `b` or `ib`; -1 is no limit.
+/// Parses a size as Docker does: a number of bytes, or a number with the unit k, m, g, t or p
+/// (powers of 1024), with or without `b` or `ib`. -1 means unlimited.
 pub(super) fn bytes(typed: &str) -> Result<i64, String> {
     let lower = typed.trim().to_ascii_lowercase();
     if lower == "-1" {
@@ -19,15 +20,15 @@ pub(super) fn bytes(typed: &str) -> Result<i64, String> {
         "g" => 30,
         "t" => 40,
         "p" => 50,
-        _ => return Err("not a size, such as 1048576 or 64m".to_owned()),
+        _ => return Err("expected a size, such as 1048576 or 64m".to_owned()),
     };
-    let number: f64 = number.parse().map_err(|_| "not a size, such as 1048576 or 64m")?;
+    let number: f64 = number.parse().map_err(|_| "expected a size, such as 1048576 or 64m")?;
     Ok((number * (1_i64 << shift) as f64) as i64)
 }
 
-/// As Go writes one: `5s`, `100ms`, `1m30s`.
+/// Parses a duration in Go's format: `5s`, `100ms`, `1m30s`.
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {
-    let problem = || "not a duration, such as 5s, 100ms or 1m30s".to_owned();
+    let problem = || "expected a duration, such as 5s, 100ms or 1m30s".to_owned();
     let mut total = Duration::ZERO;
     let mut rest = typed;
     while !rest.is_empty() {
@@ -46,15 +47,16 @@ pub(super) fn duration(typed: &str) -> Result<Duration, String> {
         total += Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())?;
         rest = &rest[letters..];
     }
-    // Else it would be a loop without a rest.
-    if total.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(total) }
+    // An interval of 0 would make `events` a busy loop.
+    if total.is_zero() { Err("must be greater than 0".to_owned()) } else { Ok(total) }
 }
 
+/// Accepts runc's `auto` and `false`, and refuses `true`.
 pub(super) fn not_rootless(value: &str) -> Result<String, String> {
     match value {
         "auto" | "false" => Ok(value.to_owned()),
-        "true" => Err("runvf runs as root only: a VF cannot be moved without it".to_owned()),
-        _ => Err("neither auto nor false".to_owned()),
+        "true" => Err("runvf must run as root: only root can move a VF".to_owned()),
+        _ => Err("expected auto or false".to_owned()),
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn a_size_has_dockers_units() {
         for (typed, expected) in
             [("4096", 4096), ("64m", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("-1", -1)]
         {
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_gos() {
+    fn a_duration_has_gos_format() {
         for (typed, expected) in [("5s", 5000), ("100ms", 100), ("1m30s", 90000), ("0.5s", 500)] {
             assert_eq!(duration(typed), Ok(Duration::from_millis(expected)), "{typed}");
         }

@@ -1,5 +1,8 @@
-//! `create`: the container with its init process waiting, and its VFs inside. In this order, so that a refused request
-//! has touched nothing and a process never runs without its VF.
+//! `create`: creates a container with an init process that waits for `start`, and attaches its VFs.
+//!
+//! The request is authorized first, so that a refused request changes nothing on the host. The VFs
+//! are attached while the init process waits, so that the container's program never runs without
+//! its VF.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +20,7 @@ use crate::libcontainer::{WaitingInit, children, errors, init, rootfs, spec_chec
 use crate::log::Log;
 use crate::vf::{Netns, authorize_request, release_vfs};
 
+/// Creates the container. If a step fails, the container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
@@ -26,8 +30,8 @@ pub(crate) fn create(
     let id = options.id.as_str();
     children::record_existing();
     check_id_unused(global, id)?;
-    let bundle =
-        fs::canonicalize(&options.bundle).map_err(Error::file("find bundle", &options.bundle))?;
+    let bundle = fs::canonicalize(&options.bundle)
+        .map_err(Error::file("find the bundle", &options.bundle))?;
     let spec = spec_check::load(&bundle, global.systemd_cgroup)?;
     symlinks::check(&spec, &rootfs::path_of(&spec, &bundle))?;
     let grant = authorize_request(id, spec.annotations().as_ref(), &Netns::of(&spec), config)?;
@@ -55,7 +59,8 @@ fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     }
 }
 
-/// Nobody could work with a container that says it is of another bundle, such as the one libcontainer read (`patched_bundle.rs`).
+/// Checks that the state names the engine's bundle. libcontainer reads a patched copy of the bundle
+/// (`patched_bundle.rs`), and a state that names the copy would be useless to the engine.
 fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
     match library.bundle() == bundle {
         true => Ok(()),
@@ -63,17 +68,20 @@ fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
     }
 }
 
-/// Saves a record of the init process, which waits.
+/// Saves the record of the waiting init process.
 fn record_init(library: &Library, rootfs: PathBuf, options: &cli::Create) -> Result<Record, Error> {
-    let pid = pid_of(library);
-    // Its seccomp profile may not even let it wait for the start, and then only libcontainer's own words tell.
-    let gone = || Error::InitGone { id: library.id().to_owned(), pid, why: errors::first_error() };
-    let record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(gone)?;
+    let pid = init_pid(library);
+    // A strict seccomp profile may end the init process while it waits. Only libcontainer's log has
+    // the cause.
+    let exited =
+        || Error::InitExited { id: library.id().to_owned(), detail: errors::first_error() };
+    let record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;
     record.save(&library.root)?;
     Ok(record)
 }
 
-/// All that libcontainer does not do between its init process waiting and the engine's `start`, and the VFs.
+/// Completes the container around the waiting init process: the steps that libcontainer does not
+/// do, and the VFs.
 fn finish(
     library: &Library,
     spec: &Spec,
@@ -81,7 +89,7 @@ fn finish(
     memlock: MemlockLimit,
     grant: Option<&vf::Grant>,
 ) -> Result<Record, Error> {
-    let (id, pid) = (library.id(), pid_of(library));
+    let (id, pid) = (library.id(), init_pid(library));
     let init = WaitingInit {
         id,
         pid,
@@ -99,20 +107,22 @@ fn finish(
     Ok(record)
 }
 
-/// Last, and whole: the engine takes it for the sign that the container is there.
+/// Writes the pid file as the last step, because the engine takes the file as the sign that the
+/// container exists.
 fn write_pid_file(library: &Library, options: &cli::Create) -> Result<(), Error> {
     match &options.pid_file {
-        Some(path) => container::write_atomically(path, pid_of(library).to_string().as_bytes()),
+        Some(path) => container::write_atomically(path, init_pid(library).to_string().as_bytes()),
         None => Ok(()),
     }
 }
 
-/// 0: libcontainer knows of no init process.
-fn pid_of(library: &Library) -> i32 {
+/// The pid of the init process, or 0 if libcontainer has none.
+fn init_pid(library: &Library) -> i32 {
     library.pid().map_or(0, |pid| pid.as_raw())
 }
 
-/// The container goes again; what fails on the way is added to the error that began it.
+/// Removes the container after the error `first`. Returns that error, with the error of the removal
+/// if that failed too.
 fn undo(library: Library, granted: bool, first: Error, log: &Log) -> Error {
     let id = library.id().to_owned();
     let removed = delete::remove(Container { library, record: Record::default() }, true, log);

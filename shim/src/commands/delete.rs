@@ -1,5 +1,6 @@
-//! `delete`: the container goes first, its VFs after it, and whatever fails of that which the engine cannot mend is a
-//! warning. A container that cannot be removed is worse for the operator than a VF in quarantine.
+//! `delete`: removes the container, then releases its VFs. A failure that the engine cannot correct
+//! is only a warning, because a container that cannot be removed is worse for the operator than a
+//! VF in quarantine.
 
 use libcontainer::container::ContainerStatus;
 
@@ -11,6 +12,8 @@ use crate::libcontainer::poststop;
 use crate::log::Log;
 use crate::vf::release_vfs;
 
+/// Deletes the container and releases its VFs. With `--force`, also kills a running container, and
+/// a missing container is not an error.
 pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Result<(), Error> {
     let id = options.id.as_str();
     let folder = container::folder(global, id)?;
@@ -18,29 +21,33 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
         Ok(container) => {
             let request = container.request();
             remove(container, options.force, log)?;
-            // An unreadable request may have been readable to the runvf that attached: ask, it is a no-op otherwise.
+            // If the request cannot be parsed, the version of runvf that created the container may
+            // have attached VFs. The release does nothing if there are none.
             if !matches!(request, Ok(None)) {
                 release_vfs(id, log);
             }
             Ok(())
         }
-        // A create was cut short before it wrote a state, or a delete after it had removed it.
+        // A `create` was interrupted before it wrote the state, or a `delete` after it removed the
+        // state.
         Err(Error::NoContainer { .. }) if options.force || folder.exists() => {
-            // Without a configuration there is no cgroup yet.
-            if let Err(alive @ Error::Unkillable { .. }) = cgroup::kill_by_config(&folder, id) {
-                return Err(alive);
+            // Without a configuration this fails, but then no cgroup exists either.
+            if let Err(unkillable @ Error::Unkillable { .. }) = cgroup::kill_by_config(&folder, id)
+            {
+                return Err(unkillable);
             }
             container::remove_folder(&folder)?;
             release_vfs(id, log);
             if options.force { Ok(()) } else { Err(Error::NoContainer { id: id.to_owned() }) }
         }
-        // Written in part when the machine or the process died. Nothing says what it had, so everything is tried.
+        // The state is incomplete, because the host or runvf crashed while it was written. It does
+        // not say what exists for the container, so every part of the removal is tried.
         Err(error @ Error::BadState { .. }) if options.force => {
             log.warn(&line(&error));
-            // Its processes first: once the folder is gone, nobody knows of them.
+            // The processes are killed first, because only the folder leads to them.
             match cgroup::kill_by_config(&folder, id) {
-                Err(alive @ Error::Unkillable { .. }) => return Err(alive),
-                Err(unknown) => log.warn(&line(&unknown)),
+                Err(unkillable @ Error::Unkillable { .. }) => return Err(unkillable),
+                Err(error) => log.warn(&line(&error)),
                 Ok(()) => {}
             }
             container::remove_folder(&folder)?;
@@ -51,29 +58,33 @@ pub(crate) fn delete(global: &Global, options: &cli::Delete, log: &Log) -> Resul
     }
 }
 
-/// Kills what is left of the container and removes all that is on the machine for it, but its VFs.
+/// Kills the processes of the container, runs its poststop hooks and removes its cgroup and its
+/// folder. Does not release its VFs.
 pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result<(), Error> {
     let id = container.id().to_owned();
     let status = container.library.status();
-    // A created container may go without --force, as with runc: engines do that when a start fails.
-    let may = force || matches!(status, ContainerStatus::Stopped | ContainerStatus::Created);
-    if !may {
+    // runc also deletes a created container without --force. Engines rely on that when a start
+    // fails.
+    let is_allowed = force || matches!(status, ContainerStatus::Stopped | ContainerStatus::Created);
+    if !is_allowed {
         return Err(Error::NotStopped { id, status: container::status_name(status) });
     }
     cgroup::kill_and_wait(&container)?;
     let config = container.library.spec().ok();
-    if let Some(mut bare) = config.clone() {
-        // libcontainer must not run them: see `poststop.rs`.
-        bare.hooks = None;
-        bare.save(&container.library.root)
+    if let Some(mut without_hooks) = config.clone() {
+        // runvf runs the hooks itself, see `poststop.rs`.
+        without_hooks.hooks = None;
+        without_hooks
+            .save(&container.library.root)
             .map_err(|error| Error::library("delete", &id)(error.into()))?;
     }
     let state = container.library.state.clone();
-    // libcontainer looks twice at a process that may be gone in between, and then it has done nothing yet.
+    // libcontainer checks the init process twice. If the process disappears between the two checks,
+    // libcontainer fails before it removes anything. So the deletion is tried a second time.
     if let Err(error) = container.library.delete(true)
         && container.library.delete(true).is_err()
     {
-        // The cgroup is left over, perhaps; no process is in it.
+        // The cgroup may remain. It contains no process.
         log.warn(&format!("container {id}: {}", line(&error)));
     }
     poststop::run(config.as_ref().and_then(|config| config.hooks.as_ref()), &state, log);

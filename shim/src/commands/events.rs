@@ -1,4 +1,5 @@
-//! `events`: what a container uses, in runc's shape (`types/events.go`), one object per line.
+//! `events`: the resource usage and OOM kills of a container, one JSON object per line in runc's
+//! format (`types/events.go`).
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,12 +14,12 @@ use crate::container::cgroup_stats;
 use crate::container::oom::OomWatch;
 use crate::error::Error;
 
-/// Until the container ends, or once with `--stats`.
+/// Prints events until the container ends. With `--stats`, prints the statistics once.
 pub(crate) fn events(global: &Global, options: &cli::Events) -> Result<(), Error> {
     let not_running = || Error::NotRunning { id: options.id.clone() };
     let container = Container::load(global, &options.id)?;
     container.init().ok_or_else(not_running)?;
-    let what = "events needs cgroup v2, and a container made by this version of runvf";
+    let what = "events needs cgroup v2 and a container that this version of runvf created";
     let cgroup = container.record.cgroup.as_ref().ok_or(Error::Unsupported { what })?;
     let cgroup = Path::new(DEFAULT_CGROUP_ROOT).join(cgroup);
     let mut watch = OomWatch::new(&cgroup)?;

@@ -1,6 +1,6 @@
-//! `exec`: one more process in a running container. Whether it comes as `--process` or as flags, libcontainer gets it as a
-//! file with the whole process object, made as runc makes it (`exec.go`, `getProcess`): the container's own process,
-//! changed by the flags.
+//! `exec`: runs a new process in a running container. libcontainer gets a file with the complete
+//! process object. This is the file of `--process`, or the process of the container's spec, changed
+//! by the options as in runc (`exec.go`, `getProcess`).
 
 use std::fs::File;
 use std::io::BufReader;
@@ -17,13 +17,14 @@ use crate::libcontainer::{process_defaults, tenant};
 use crate::tty::foreground;
 use crate::tty::terminal::Console;
 
+/// Runs the process and returns its exit code, or success at once with `--detach`.
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
-    may_exec(&container, options.ignore_paused)?;
+    check_status(&container, options.ignore_paused)?;
     let spec = container::load_spec(container.library.bundle())?;
     let process = match &options.process {
         Some(path) => read_process(path)?,
-        None => process_from_flags(&spec, options)?,
+        None => process_from_options(&spec, options)?,
     };
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
@@ -41,16 +42,16 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
     foreground::wait(pid, console.terminal()?)
 }
 
-fn may_exec(container: &Container, ignore_paused: bool) -> Result<(), Error> {
-    let why = match container.library.status() {
+fn check_status(container: &Container, ignore_paused: bool) -> Result<(), Error> {
+    let reason = match container.library.status() {
         ContainerStatus::Running => return Ok(()),
         ContainerStatus::Paused if ignore_paused => return Ok(()),
-        ContainerStatus::Paused => "a paused",
-        ContainerStatus::Stopped => "a stopped",
-        // runc allows it; libcontainer does not.
-        ContainerStatus::Created | ContainerStatus::Creating => "a not yet started",
+        ContainerStatus::Paused => "the container is paused (use --ignore-paused to override)",
+        ContainerStatus::Stopped => "the container has stopped",
+        // runc allows this; libcontainer does not.
+        ContainerStatus::Created | ContainerStatus::Creating => "the container has not started",
     };
-    Err(Error::CannotExec { id: container.id().to_owned(), why })
+    Err(Error::CannotExec { id: container.id().to_owned(), reason })
 }
 
 pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
@@ -59,9 +60,9 @@ pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
         .map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
-fn process_from_flags(spec: &Spec, options: &cli::Exec) -> Result<Process, Error> {
+fn process_from_options(spec: &Spec, options: &cli::Exec) -> Result<Process, Error> {
     if options.command.is_empty() {
-        return Err(Error::Usage { problem: "exec needs a command or --process".to_owned() });
+        return Err(Error::Usage { problem: "exec requires a command or --process".to_owned() });
     }
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(options.command.clone()));
@@ -100,7 +101,7 @@ fn with_user(mut user: User, typed: &str) -> Result<User, Error> {
         None => (typed, None),
     };
     let number = |text: &str| {
-        let problem = format!("--user {typed}: not UID or UID:GID in numbers");
+        let problem = format!("invalid --user {typed}: expected UID or UID:GID in numbers");
         text.parse::<u32>().map_err(|_| Error::Usage { problem })
     };
     user.set_uid(number(uid)?);
@@ -110,7 +111,9 @@ fn with_user(mut user: User, typed: &str) -> Result<User, Error> {
     Ok(user)
 }
 
-/// Bounding, effective and permitted, as runc: an inheritable one would outlive a change of user (CVE-2022-29162).
+/// Adds capabilities to the bounding, effective and permitted sets, as runc does. The inheritable
+/// set stays unchanged, because an inheritable capability would survive a change of the user
+/// (CVE-2022-29162).
 fn with_capabilities(
     old: &Option<LinuxCapabilities>,
     typed: &[String],
@@ -119,11 +122,11 @@ fn with_capabilities(
     for name in typed {
         let upper = name.to_ascii_uppercase();
         let name = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-        let one: Capability = serde_json::from_value(name.clone().into())
-            .map_err(|_| Error::Usage { problem: format!("`{name}` is not a capability") })?;
+        let capability: Capability = serde_json::from_value(name.clone().into())
+            .map_err(|_| Error::Usage { problem: format!("unknown capability `{name}`") })?;
         let with = |set: &Option<std::collections::HashSet<Capability>>| {
             let mut set = set.clone().unwrap_or_default();
-            set.insert(one);
+            set.insert(capability);
             Some(set)
         };
         let (bounding, effective, permitted) = (
@@ -141,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_numbers() {
+    fn a_user_is_given_in_numbers() {
         let user = with_user(User::default(), "1000:7").unwrap();
         assert_eq!((user.uid(), user.gid()), (1000, 7));
         assert_eq!(with_user(User::default(), "5").unwrap().uid(), 5);
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_are_added_and_none_is_made_inheritable() {
+    fn added_capabilities_are_not_inheritable() {
         let added = with_capabilities(&None, &["net_admin".to_owned(), "CAP_KILL".to_owned()]);
         let added = added.unwrap();
         assert_eq!(added.bounding().as_ref().unwrap().len(), 2);

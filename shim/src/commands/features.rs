@@ -1,10 +1,11 @@
-//! `features` and `--version`: what this runtime and the library under it can do (runtime-spec `features.md`). Only what
-//! is true: Docker and CRI-O ask once and then rely on it. What is absent is "unknown" to them, as idmapped mounts are.
+//! `features` and `--version`: the features of runvf and libcontainer (runtime-spec `features.md`).
+//! Docker and CRI-O read them once and rely on them, so the list must be correct. A feature that is
+//! absent here, such as idmapped mounts, is "unknown" to them.
 
 use serde_json::{Value, json};
 
 use super::stdout;
-use crate::cli::SPEC;
+use crate::cli::SPEC_VERSION;
 use crate::config::Config;
 use crate::error::Error;
 
@@ -42,11 +43,12 @@ const OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
-/// Who makes the containers, if libcontainer does not. The line must not have "version" in it.
+/// Prints the engine that creates the containers, unless it is libcontainer. The line must not
+/// contain "version", because Docker parses the output of `--version` for that word.
 pub(crate) fn print_engine() {
     let config = Config::load().unwrap_or_default();
     if let Some(engine) = config.engine() {
-        // Nobody is left to be told that stdout is closed.
+        // This fails only if stdout is closed, and then there is no reader.
         let _ = stdout::print(&format!("engine: {engine}"));
     }
 }
@@ -59,7 +61,7 @@ pub(crate) fn print() -> Result<(), Error> {
 fn features() -> Value {
     json!({
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": SPEC,
+        "ociVersionMax": SPEC_VERSION,
         "hooks": HOOKS,
         "mountOptions": MOUNT_OPTIONS.split(' ').collect::<Vec<_>>(),
         "linux": {
@@ -72,7 +74,8 @@ fn features() -> Value {
             "netDevices": { "enabled": true },
         },
         "annotations": { "io.runvf.version": env!("CARGO_PKG_VERSION") },
-        // An image or an untrusted user must not set these: they give a container somebody's traffic.
+        // An image or an untrusted user must not set these annotations, because they give a
+        // container a tenant's traffic.
         "potentiallyUnsafeConfigAnnotations": [vf::PREFIX],
     })
 }
@@ -82,11 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_features_are_those_of_the_spec() {
+    fn the_features_have_the_format_of_the_spec() {
         let features = features();
         let known: libcontainer::oci_spec::runtime::Features =
             serde_json::from_value(features.clone()).unwrap();
-        assert_eq!(known.oci_version_max(), SPEC);
+        assert_eq!(known.oci_version_max(), SPEC_VERSION);
         assert_eq!(features["potentiallyUnsafeConfigAnnotations"], json!(["io.runvf."]));
         let options = features["mountOptions"].as_array().unwrap();
         assert!(options.iter().all(|option| option != ""));

@@ -1,5 +1,6 @@
-//! `kill`. libcontainer's own is not used: it calls every signalled container stopped, and its next look calls that one
-//! running, so that one which was only created could never be started; and it knows no real-time signals.
+//! `kill`: sends a signal to a container. libcontainer's `kill` is not used. It does not support
+//! real-time signals, and it marks every signalled container as stopped; its next status check then
+//! marks a created container as running, so that the container can no longer be started.
 
 use libcontainer::container::ContainerStatus;
 use nix::errno::Errno;
@@ -19,7 +20,8 @@ pub(crate) fn kill(global: &Global, options: &cli::Kill) -> Result<(), Error> {
         if number == libc::SIGKILL {
             cgroup::kill_at_once(&container);
         }
-        // The processes of a stopped container too: that is what engines use it for.
+        // A stopped container is allowed, because engines use `kill --all` for the processes that
+        // remain in it.
         let manager = cgroup::manager(&container)?;
         for pid in cgroup::pids(&manager) {
             send(pid, number)?;
@@ -36,7 +38,7 @@ pub(crate) fn kill(global: &Global, options: &cli::Kill) -> Result<(), Error> {
 
 fn send(pid: Pid, number: i32) -> Result<(), Error> {
     match signal::send(pid, number) {
-        // Gone in between, which is as good as signalled.
+        // ESRCH means that the process has exited since, which is not an error.
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(source) => Err(Error::Kernel { action: "signal a process of the container", source }),
     }

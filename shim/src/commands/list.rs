@@ -1,4 +1,4 @@
-//! `state` and `list`, in runc's shapes (`libcontainer/state_linux.go`, `list.go`).
+//! `state` and `list`, in runc's formats (`libcontainer/state_linux.go`, `list.go`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::error::Error;
 struct State {
     oci_version: String,
     id: String,
-    /// 0 when there is no process.
+    /// 0 if there is no init process.
     pid: i32,
     status: &'static str,
     bundle: PathBuf,
@@ -51,7 +51,7 @@ fn owner(container: &Container) -> String {
 
 pub(crate) fn state(global: &Global, id: &str) -> Result<(), Error> {
     let state = State::of(&Container::load(global, id)?);
-    // runc leaves it empty here and fills it in `list`.
+    // runc leaves the owner empty in `state` and sets it only in `list`.
     let state = State { owner: String::new(), ..state };
     let text = serde_json::to_string_pretty(&state);
     print(&text.map_err(|source| Error::Json { path: id.into(), source })?)
@@ -65,7 +65,7 @@ pub(crate) fn list(global: &Global, options: &cli::List) -> Result<(), Error> {
     }
     match options.format {
         Format::Table => print(&table(&states)),
-        // As Go writes an empty list, which some scripts expect.
+        // Go writes an empty list as `null`, and some scripts expect that.
         Format::Json if states.is_empty() => print("null"),
         Format::Json => {
             let text = serde_json::to_string(&states);
@@ -81,14 +81,16 @@ fn all(global: &Global) -> Result<Vec<State>, Error> {
         Err(error) => return Err(Error::file("list", global.root())(error)),
     };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    // One that is being made or removed right now is not there.
-    let mut states: Vec<State> =
-        ids.filter_map(|id| Container::load(global, &id).ok()).map(|one| State::of(&one)).collect();
+    // A container that cannot be loaded is being created or removed at the same time. It is not
+    // listed.
+    let containers = ids.filter_map(|id| Container::load(global, &id).ok());
+    let mut states: Vec<State> = containers.map(|container| State::of(&container)).collect();
     states.sort_by(|left, right| left.id.cmp(&right.id));
     Ok(states)
 }
 
-/// Go's tabwriter with a minimum of 12 and 3 blanks between, as `runc list`.
+/// Formats the table of `runc list`: Go's tabwriter with columns of at least 12 characters and a
+/// padding of 3 spaces.
 fn table(states: &[State]) -> String {
     let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(states.iter().map(row)).collect();
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_has_the_keys_of_runc() {
+    fn a_state_has_runcs_keys() {
         assert_eq!(
             serde_json::to_string(&example()).unwrap(),
             "{\"ociVersion\":\"1.1.0\",\"id\":\"abc\",\"pid\":7,\"status\":\"running\",\"bundle\":\"/b\",\

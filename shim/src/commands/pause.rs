@@ -1,4 +1,4 @@
-//! `pause` and `resume`: the freezer of the container's cgroup.
+//! `pause` and `resume`: freeze and thaw the container's cgroup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ pub(crate) fn pause(global: &Global, id: &str) -> Result<(), Error> {
         return Err(Error::NotRunning { id: id.to_owned() });
     }
     container.library.pause().map_err(|error| {
-        // It waits for processes that hang in the kernel, and they would freeze later, when nobody knows of it.
+        // The freezer waits for processes that hang in the kernel. Without the thaw they would
+        // freeze later, although `pause` has reported a failure.
         let _ = thaw(&container);
         Error::library("pause", id)(error)
     })
@@ -25,13 +26,14 @@ pub(crate) fn resume(global: &Global, id: &str) -> Result<(), Error> {
     let mut container = Container::load(global, id)?;
     match container.library.status() {
         ContainerStatus::Paused => container.library.resume().map_err(Error::library("resume", id)),
-        // A `pause` was killed before it had said so.
+        // A `pause` was killed before it stored the new status.
         ContainerStatus::Running if is_frozen(&container) => thaw(&container),
         _ => Err(Error::NotPaused { id: id.to_owned() }),
     }
 }
 
-/// Of version 2, where a state of "1" is what was asked for and not yet what is.
+/// The freezer file of a cgroup v2. Its content "1" is the requested state; the processes may not
+/// be frozen yet.
 fn freezer(container: &Container) -> Option<PathBuf> {
     let cgroup = container.record.cgroup.as_ref()?;
     Some(Path::new("/sys/fs/cgroup").join(cgroup).join("cgroup.freeze"))

@@ -1,4 +1,4 @@
-//! `ps`: the processes of a container's cgroup, as pids or as the rows of ps(1) that are theirs.
+//! `ps`: lists the processes in a container's cgroup, as pids or as their rows of ps(1).
 
 use std::process::{Command, Stdio};
 
@@ -14,11 +14,11 @@ pub(crate) fn ps(global: &Global, options: &cli::Ps) -> Result<(), Error> {
         cgroup::pids(&cgroup::manager(&container)?).iter().map(|pid| pid.as_raw()).collect();
     match options.format {
         Format::Json => print(&format!("{pids:?}").replace(' ', "")),
-        Format::Table => print(&rows(&table(&options.arguments)?, &pids)?),
+        Format::Table => print(&filter_rows(&run_ps(&options.arguments)?, &pids)?),
     }
 }
 
-fn table(arguments: &[String]) -> Result<String, Error> {
+fn run_ps(arguments: &[String]) -> Result<String, Error> {
     let mut ps = Command::new("ps");
     match arguments {
         [] => ps.arg("-ef"),
@@ -31,17 +31,18 @@ fn table(arguments: &[String]) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn rows(table: &str, pids: &[i32]) -> Result<String, Error> {
+/// Keeps the header of a table and the rows with one of the pids.
+fn filter_rows(table: &str, pids: &[i32]) -> Result<String, Error> {
     let mut lines = table.lines();
     let head = lines.next().unwrap_or_default();
     let column = head.split_ascii_whitespace().position(|name| name == "PID");
-    let problem = || "ps prints no PID column with these arguments".to_owned();
+    let problem = || "ps prints no PID column with these options".to_owned();
     let column = column.ok_or_else(|| Error::Usage { problem: problem() })?;
-    let theirs = lines.filter(|line| {
+    let rows = lines.filter(|line| {
         let pid = line.split_ascii_whitespace().nth(column).and_then(|cell| cell.parse().ok());
         pid.is_some_and(|pid| pids.contains(&pid))
     });
-    Ok(std::iter::once(head).chain(theirs).collect::<Vec<_>>().join("\n"))
+    Ok(std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -49,9 +50,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_rows_of_the_container_are_left() {
+    fn only_the_rows_of_the_container_remain() {
         let table = "UID   PID  PPID CMD\nroot    1     0 init\nroot   77     1 sh -c 1\n";
-        assert_eq!(rows(table, &[77]).unwrap(), "UID   PID  PPID CMD\nroot   77     1 sh -c 1");
-        assert!(rows("CMD\nsh\n", &[1]).is_err());
+        assert_eq!(
+            filter_rows(table, &[77]).unwrap(),
+            "UID   PID  PPID CMD\nroot   77     1 sh -c 1"
+        );
+        assert!(filter_rows("CMD\nsh\n", &[1]).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! `run`: create, start, wait, delete. Whatever fails after `create`, the container goes and its VFs come back.
+//! `run`: create, start, wait, delete. If a step after `create` fails, the container is deleted and
+//! its VFs are released.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ pub(crate) fn run(
     if result.is_ok() && (options.detach || options.keep) {
         return result;
     }
-    let gone = cli::Delete { force: true, id: create.id };
-    match (result, delete::delete(global, &gone, log)) {
+    let options = cli::Delete { force: true, id: create.id };
+    match (result, delete::delete(global, &options, log)) {
         (result, Ok(())) => result,
         (Ok(_), Err(then)) => Err(then),
         (Err(first), Err(then)) => Err(first.followed_by(&then)),

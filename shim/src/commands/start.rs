@@ -1,4 +1,5 @@
-//! `start`: the process that `create` left waiting runs, if the container's VFs are where they were put.
+//! `start`: checks that the container's VFs are still attached, then lets the waiting init process
+//! run.
 
 use libcontainer::container::ContainerStatus;
 use libcontainer::error::LibcontainerError;
@@ -11,15 +12,18 @@ use crate::vf::check_vfs;
 
 pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
     let mut container = Container::load(global, id)?;
-    let why = match container.library.status() {
+    let reason = match container.library.status() {
         ContainerStatus::Created if container.record.finished => None,
-        ContainerStatus::Created => Some("half-made"),
-        ContainerStatus::Stopped => Some("stopped"),
-        ContainerStatus::Creating => Some("half-made"),
-        ContainerStatus::Running | ContainerStatus::Paused => Some("already running"),
+        ContainerStatus::Created | ContainerStatus::Creating => {
+            Some("the container was not fully created")
+        }
+        ContainerStatus::Stopped => Some("the container has stopped"),
+        ContainerStatus::Running | ContainerStatus::Paused => {
+            Some("the container is already running")
+        }
     };
-    if let Some(why) = why {
-        return Err(Error::CannotStart { id: id.to_owned(), why });
+    if let Some(reason) = reason {
+        return Err(Error::CannotStart { id: id.to_owned(), reason });
     }
     if let Some(request) = container.request()? {
         let pid = container.init().map_or(0, |pid| pid.as_raw());
@@ -27,14 +31,14 @@ pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
     }
     match container.library.start() {
         Ok(()) => Ok(()),
-        Err(source @ LibcontainerError::Hook(_)) => Err(after_poststart(&container, source)),
+        Err(source @ LibcontainerError::Hook(_)) => Err(stop_after_hook(&container, source)),
         Err(source) => Err(Error::library("start", id)(source)),
     }
 }
 
-/// The process runs already when a poststart hook fails; libcontainer leaves it so. The spec wants it stopped
-/// (`runtime.md`, lifecycle, step 9), as runc does.
-fn after_poststart(container: &Container, source: LibcontainerError) -> Error {
+/// Stops a container after a failed poststart hook, as the spec requires (`runtime.md`, lifecycle,
+/// step 9) and as runc does. libcontainer leaves the process running.
+fn stop_after_hook(container: &Container, source: LibcontainerError) -> Error {
     let first = Error::library("run the poststart hooks of", container.id())(source);
     match cgroup::kill_and_wait(container) {
         Ok(()) => first,

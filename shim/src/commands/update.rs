@@ -1,8 +1,9 @@
-//! `update`: other limits for a container that is there. They are merged with those it has and applied as a whole, as runc
-//! does (`update.go`): some depend on each other, and libcgroups takes an absent CPU quota for an unlimited one.
+//! `update`: changes the limits of an existing container. The new limits are merged with the
+//! current ones and applied together, as in runc (`update.go`). Single limits cannot be applied
+//! alone: some depend on each other, and libcgroups treats an absent CPU quota as unlimited.
 //!
-//! The devices are not among what may be changed. libcgroups loads the device filter anew with everything else, so what it
-//! gets is the container's own list.
+//! The allowed devices cannot be changed. libcgroups reloads the device filter together with the
+//! limits, so it gets the container's current list of devices.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -24,13 +25,14 @@ pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error
     }
     let changes = match &options.resources {
         Some(path) => read(path)?,
-        None => of_flags(options),
+        None => from_options(options),
     };
-    let before = resources(&container)?;
+    let before = current_resources(&container)?;
     let after = merge(&before, &changes);
-    is_sound(&after)?;
+    validate(&after)?;
     if let Err(error) = cgroup_resources::apply(&container, &after) {
-        // Some may have been written. What was right before is so again, or what fails now says nothing new.
+        // Some limits may already have changed, so the old ones are restored. If that fails too,
+        // the first error is enough.
         let _ = cgroup_resources::apply(&container, &before);
         return Err(error);
     }
@@ -38,8 +40,8 @@ pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error
     container.record.save(&container.library.root)
 }
 
-/// What it has now: from its last update, or from its spec.
-fn resources(container: &Container) -> Result<LinuxResources, Error> {
+/// The current limits, from the last `update` or from the spec.
+fn current_resources(container: &Container) -> Result<LinuxResources, Error> {
     if let Some(resources) = &container.record.resources {
         return Ok(resources.clone());
     }
@@ -59,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
     serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
-fn of_flags(options: &cli::Update) -> LinuxResources {
+fn from_options(options: &cli::Update) -> LinuxResources {
     let mut memory = LinuxMemory::default();
     memory
         .set_limit(options.memory)
@@ -84,7 +86,9 @@ fn of_flags(options: &cli::Update) -> LinuxResources {
     resources
 }
 
-/// What is absent, zero or empty stays as it is: Go writes zeros for what nobody set.
+/// Merges new limits into the old ones. A new value that is absent, zero or empty leaves the old
+/// one unchanged, because engines written in Go write zero for a value that is not set. libcgroups
+/// would also divide by a CPU period of zero.
 fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
     let mut merged = old.clone();
     if let Some(new) = new.memory() {
@@ -109,12 +113,12 @@ fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
 
 fn merge_memory(old: LinuxMemory, new: &LinuxMemory) -> LinuxMemory {
     let mut memory = old;
-    // An unlimited memory has unlimited swap, as with runc, unless swap is named.
+    // Unlimited memory also makes swap unlimited, unless a swap limit is given. runc does the same.
     let unlimited = (new.limit() == Some(-1)).then_some(-1);
     memory
-        .set_limit(given(new.limit()).or(old.limit()))
-        .set_reservation(given(new.reservation()).or(old.reservation()))
-        .set_swap(given(new.swap()).or(unlimited).or(old.swap()));
+        .set_limit(non_default(new.limit()).or(old.limit()))
+        .set_reservation(non_default(new.reservation()).or(old.reservation()))
+        .set_swap(non_default(new.swap()).or(unlimited).or(old.swap()));
     memory
 }
 
@@ -123,20 +127,20 @@ fn merge_cpu(old: &LinuxCpu, new: &LinuxCpu) -> LinuxCpu {
     let text = |new: &Option<String>, old: &Option<String>| {
         new.clone().filter(|text| !text.is_empty()).or(old.clone())
     };
-    cpu.set_shares(given(new.shares()).or(old.shares()))
-        .set_quota(given(new.quota()).or(old.quota()))
-        .set_period(given(new.period()).or(old.period()))
+    cpu.set_shares(non_default(new.shares()).or(old.shares()))
+        .set_quota(non_default(new.quota()).or(old.quota()))
+        .set_period(non_default(new.period()).or(old.period()))
         .set_burst(new.burst().or(old.burst()))
         .set_idle(new.idle().or(old.idle()))
-        .set_realtime_runtime(given(new.realtime_runtime()).or(old.realtime_runtime()))
-        .set_realtime_period(given(new.realtime_period()).or(old.realtime_period()))
+        .set_realtime_runtime(non_default(new.realtime_runtime()).or(old.realtime_runtime()))
+        .set_realtime_period(non_default(new.realtime_period()).or(old.realtime_period()))
         .set_cpus(text(new.cpus(), old.cpus()))
         .set_mems(text(new.mems(), old.mems()));
     cpu
 }
 
 fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
-    let weight = given(new.weight()).or(io.weight());
+    let weight = non_default(new.weight()).or(io.weight());
     io.set_weight(weight);
     if let Some(devices) = new.throttle_read_bps_device() {
         io.set_throttle_read_bps_device(Some(devices.clone()));
@@ -153,20 +157,23 @@ fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
     io
 }
 
-fn given<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
+/// The value, or `None` if it is zero or empty.
+fn non_default<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }
 
-/// What libcgroups would pass over without a word under systemd, or divide by.
-fn is_sound(resources: &LinuxResources) -> Result<(), Error> {
+/// Refuses swap limits that libcgroups would silently ignore or reject under systemd, before any
+/// limit changes.
+fn validate(resources: &LinuxResources) -> Result<(), Error> {
     let problem = |problem: String| Err(Error::Usage { problem });
     let memory = resources.memory().unwrap_or_default();
     match (memory.limit(), memory.swap()) {
         (Some(limit), Some(swap)) if limit > 0 && swap >= 0 && swap < limit => problem(format!(
-            "memory+swap of {swap} bytes is less than memory of {limit}; change both at once"
+            "the limit of memory plus swap ({swap}) is lower than the memory limit ({limit}); \
+             change both together"
         )),
         (None | Some(-1), Some(swap)) if swap > 0 => {
-            problem("memory+swap cannot be limited without memory".to_owned())
+            problem("a limit of memory plus swap requires a memory limit".to_owned())
         }
         _ => Ok(()),
     }
@@ -181,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_stays() {
+    fn a_limit_without_a_new_value_stays() {
         let old = resources(
             r#"{"devices": [{"allow": false, "access": "rwm"}], "memory": {"limit": 100, "swap": 200},
                 "cpu": {"quota": 50000, "period": 100000, "cpus": "0"}, "pids": {"limit": 7}}"#,
@@ -202,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn unlimited_memory_is_unlimited_swap() {
+    fn unlimited_memory_makes_swap_unlimited() {
         let old = resources(r#"{"memory": {"limit": 100, "swap": 200}}"#);
         let merged = merge(&old, &resources(r#"{"memory": {"limit": -1}}"#));
         let memory = merged.memory().unwrap();
         assert_eq!((memory.limit(), memory.swap()), (Some(-1), Some(-1)));
         let merged = merge(&old, &resources(r#"{"memory": {"limit": 300}}"#));
-        assert!(is_sound(&merged).is_err() && is_sound(&old).is_ok());
+        assert!(validate(&merged).is_err() && validate(&old).is_ok());
     }
 }

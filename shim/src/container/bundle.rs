@@ -9,5 +9,9 @@ use crate::error::Error;
 /// Loads a bundle's `config.json`.
 pub(crate) fn load_spec(bundle: &Path) -> Result<Spec, Error> {
     let path = bundle.join("config.json");
-    Spec::load(&path).map_err(|source| Error::Spec { path, source: Box::new(source) })
+    Spec::load(&path).map_err(|source| Error::Spec {
+        action: "load",
+        path,
+        source: Box::new(source),
+    })
 }

@@ -1,4 +1,5 @@
-//! The processes of a container, which are those of its cgroup: without a pid namespace of its own they outlive its init.
+//! Lists and kills the processes of a container. The cgroup identifies them: in a container without
+//! its own pid namespace, processes outlive the init process.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +20,13 @@ use super::signal;
 use super::state::Container;
 use crate::error::Error;
 
-/// `YoukiConfig::save`
+/// The file that `YoukiConfig::save` writes.
 const CONFIG_FILE: &str = "youki_config.json";
 
-/// As long as runc waits for a killed container (`delete.go`, `killContainer`).
+/// runc waits as long for a killed container (`delete.go`, `killContainer`).
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Returns libcgroups' manager for the container's cgroup.
 pub(crate) fn manager(container: &Container) -> Result<AnyCgroupManager, Error> {
     let id = container.id();
     let config =
@@ -42,89 +44,105 @@ fn manager_of(
         .map_err(|source| Error::NoCgroup { id: id.to_owned(), source: Box::new(source) })
 }
 
-/// Empty if the cgroup is gone.
+/// The processes in the cgroup and below it. The list is empty if the cgroup does not exist.
 pub(crate) fn pids(manager: &AnyCgroupManager) -> Vec<Pid> {
     let all = manager.get_all_pids().unwrap_or_default();
-    // 0 is a process of another pid namespace. Our own is there only if a spec names the cgroup we run in.
-    let theirs = |pid: &Pid| pid.as_raw() > 0 && *pid != Pid::this();
-    // libcgroups has a nix of its own, and so another `Pid`.
-    all.into_iter().map(|pid| Pid::from_raw(pid.as_raw())).filter(theirs).collect()
+    // The kernel lists a process of another pid namespace as 0. runvf itself is listed only if the
+    // spec names the cgroup that runvf runs in.
+    let is_of_container = |pid: &Pid| pid.as_raw() > 0 && *pid != Pid::this();
+    // libcgroups uses another version of nix, and so a different type `Pid`.
+    all.into_iter().map(|pid| Pid::from_raw(pid.as_raw())).filter(is_of_container).collect()
 }
 
-/// Kills everything in the cgroup and waits until it is gone.
+/// Kills all processes in the container's cgroup and waits until it is empty.
+///
+/// # Errors
+/// [`Error::Unkillable`] if processes still exist 10 s later.
 pub(crate) fn kill_and_wait(container: &Container) -> Result<(), Error> {
     if container.is_incomplete() {
-        // libcontainer's first state does not say whose the cgroup is, and there may be processes in it.
+        // The first state that libcontainer writes does not say whether systemd made the cgroup,
+        // and the cgroup may already contain processes.
         return match kill_by_config(&container.library.root, container.id()) {
-            Err(alive @ Error::Unkillable { .. }) => Err(alive),
+            Err(unkillable @ Error::Unkillable { .. }) => Err(unkillable),
             _ => Ok(()),
         };
     }
     kill_at_once(container);
     match manager(container) {
-        Ok(manager) => sweep_with(container.id(), &manager),
-        // Without a configuration no process was ever put there.
+        Ok(manager) => kill_through_manager(container.id(), &manager),
+        // libcontainer writes its configuration before it puts a process into the cgroup.
         Err(_) if !container.library.root.join(CONFIG_FILE).exists() => Ok(()),
-        // systemd may not answer. Where the processes are is known without it.
-        Err(unknown) => match own(container) {
-            Some(cgroup) => sweep_all(container.id(), || listed(cgroup), || {}),
-            None => Err(unknown),
+        // A manager for systemd fails if systemd does not answer. The recorded path works without
+        // systemd.
+        Err(error) => match unified_cgroup(container) {
+            Some(cgroup) => kill_until_empty(container.id(), || pids_below(cgroup), || {}),
+            None => Err(error),
         },
     }
 }
 
-/// All that are in it and below, those that are forked meanwhile too (`cgroup.kill`, Linux 5.14). Whoever forks faster than a list is
-/// read escapes from the list.
+/// Kills all processes in the container's cgroup and below it through `cgroup.kill` (Linux 5.14).
+/// This also kills processes that are forked at the same time; a loop over a list of pids can miss
+/// them.
 pub(crate) fn kill_at_once(container: &Container) {
-    if let Some(cgroup) = own(container) {
-        // Where there is no such file, the list must do.
+    if let Some(cgroup) = unified_cgroup(container) {
+        // An older kernel has no such file. Then the caller kills the processes one by one.
         let _ = fs::write(Path::new(CGROUP_ROOT).join(cgroup).join("cgroup.kill"), "1");
     }
 }
 
-/// The container's cgroup of version 2, unless whoever asks is in it.
-fn own(container: &Container) -> Option<&Path> {
-    let ours = cgroup_path::of_process(Pid::this().as_raw());
+/// The path of the container's cgroup v2. `None` if it is not known, or if runvf itself runs in
+/// that cgroup.
+fn unified_cgroup(container: &Container) -> Option<&Path> {
+    let current = cgroup_path::of_process(Pid::this().as_raw());
     let cgroup = container.record.cgroup.as_deref()?;
-    (!ours.is_some_and(|ours| ours.starts_with(cgroup))).then_some(cgroup)
+    (!current.is_some_and(|current| current.starts_with(cgroup))).then_some(cgroup)
 }
 
-/// The processes of a cgroup of version 2, and of those below it.
-fn listed(cgroup: &Path) -> Vec<Pid> {
-    let mut found = Vec::new();
+/// The processes in a cgroup v2 and below it.
+fn pids_below(cgroup: &Path) -> Vec<Pid> {
+    let mut pids = Vec::new();
     let mut folders = vec![Path::new(CGROUP_ROOT).join(cgroup)];
     while let Some(folder) = folders.pop() {
         let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-        found.extend(text.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
+        pids.extend(text.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
         let below = fs::read_dir(&folder).into_iter().flatten().flatten();
         folders.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
     }
-    found.retain(|pid| pid.as_raw() > 0);
-    found
+    pids.retain(|pid| pid.as_raw() > 0);
+    pids
 }
 
-/// The same for a container of which nothing but its configuration can be read, and removes the cgroup. Who made that is not in it, and
-/// whoever asks need not know: containerd cleans up after a killed shim without `--systemd-cgroup`. So both are looked at.
+/// Kills all processes of a container whose state cannot be read, and removes its cgroup, from
+/// libcontainer's configuration in `folder`. The configuration does not say whether systemd made
+/// the cgroup, and the caller may not know either: containerd cleans up after a killed shim without
+/// `--systemd-cgroup`. So both drivers are tried.
+///
+/// # Errors
+/// [`Error::Unkillable`] if processes still exist 10 s later; another error if the configuration
+/// cannot be read.
 pub(crate) fn kill_by_config(folder: &Path, id: &str) -> Result<(), Error> {
     let config = YoukiConfig::load(folder);
     let config = config.map_err(|error| {
         Error::library("read the configuration of", id)(LibcontainerError::Config(error))
     })?;
     for systemd in [false, true] {
-        // A path that only one of them has words for.
+        // The path may be valid for only one of the two drivers.
         let Ok(manager) = manager_of(id, config.clone(), systemd) else { continue };
-        sweep_with(id, &manager)?;
-        // It is empty; that it stays there would be ugly, and no more.
+        kill_through_manager(id, &manager)?;
+        // An empty cgroup that remains does no harm.
         let _ = manager.remove();
     }
     Ok(())
 }
 
-fn sweep_with(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
-    sweep_all(id, || pids(manager), || thaw_if_needed(manager))
+fn kill_through_manager(id: &str, manager: &AnyCgroupManager) -> Result<(), Error> {
+    kill_until_empty(id, || pids(manager), || thaw_if_needed(manager))
 }
 
-fn sweep_all(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(), Error> {
+/// Sends SIGKILL to all processes of the list until the list is empty.
+fn kill_until_empty(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(), Error> {
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
     let deadline = Instant::now() + KILL_TIMEOUT;
     loop {
         let pids = list();
@@ -136,18 +154,20 @@ fn sweep_all(id: &str, list: impl Fn() -> Vec<Pid>, thaw: impl Fn()) -> Result<(
             return Err(Error::Unkillable { id, seconds: KILL_TIMEOUT.as_secs() });
         }
         for pid in pids {
-            // ESRCH: gone already. Anything else shows at the deadline.
+            // ESRCH means that the process has exited. After any other error the process is still
+            // listed at the deadline.
             let _ = signal::send(pid, libc::SIGKILL);
         }
         thaw();
-        sleep(Duration::from_millis(10));
+        sleep(POLL_INTERVAL);
     }
 }
 
-/// A frozen process of cgroup v1 does not even die; in v2 SIGKILL gets through.
+/// Thaws a cgroup v1, because a frozen process there does not die from SIGKILL. In cgroup v2 it
+/// does.
 pub(crate) fn thaw_if_needed(manager: &AnyCgroupManager) {
     if !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
-        // Fails where there is no freezer, and then nothing is frozen.
+        // This fails if there is no freezer, and then no process is frozen.
         let _ = manager.freeze(FreezerState::Thawed);
     }
 }

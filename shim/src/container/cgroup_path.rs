@@ -1,55 +1,65 @@
-//! Where a cgroup is: that of a process, and that which a spec names.
+//! Paths of cgroups: the path of a process's cgroup, and the path that a spec names.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+/// The mount point of the cgroup file systems.
 pub(crate) const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
-/// What is wrong with the cgroup that a spec names for the cgroupfs driver, if anything. libcontainer puts whatever container there, and
-/// kills all that is in it and below when the container ends; the root's device filter would be the host's. (runc refuses a cgroup with
-/// processes from 1.2 on, and warns before.)
+/// Checks the cgroup that a spec names for the cgroupfs driver, and returns the problem if there is
+/// one. The root cgroup is refused, because a device filter there would apply to the whole host. A
+/// cgroup with processes is refused, because libcontainer kills all processes in it and below it
+/// when the container ends. (runc 1.2 refuses a cgroup with processes too; an older runc warns.)
 pub(crate) fn problem_with(path: &Path) -> Option<String> {
-    unfit_below(Path::new(CGROUP_ROOT), path)
+    problem_below(Path::new(CGROUP_ROOT), path)
 }
 
-fn unfit_below(root: &Path, path: &Path) -> Option<String> {
-    let mut below = PathBuf::new();
+fn problem_below(root: &Path, path: &Path) -> Option<String> {
+    let mut relative = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::Normal(name) => below.push(name),
-            Component::ParentDir => drop(below.pop()),
+            Component::Normal(name) => relative.push(name),
+            Component::ParentDir => drop(relative.pop()),
             _ => {}
         }
     }
-    if below.as_os_str().is_empty() {
+    if relative.as_os_str().is_empty() {
         return Some(
-            "linux.cgroupsPath is the cgroup of every process of this machine; leave it out".into(),
+            "linux.cgroupsPath is the root cgroup, which contains every process of the host; \
+             remove it"
+                .into(),
         );
     }
     let unified = root.join("cgroup.controllers").exists();
     let hierarchies: Vec<PathBuf> = match unified {
         true => vec![root.to_owned()],
-        false => fs::read_dir(root).into_iter().flatten().flatten().map(|it| it.path()).collect(),
+        false => {
+            let entries = fs::read_dir(root).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect()
+        }
     };
-    let populated = |folder: PathBuf| {
-        let (events, own) = (folder.join("cgroup.events"), folder.join("cgroup.procs"));
+    let is_populated = |folder: PathBuf| {
+        let (events, procs) = (folder.join("cgroup.events"), folder.join("cgroup.procs"));
         fs::read_to_string(events).is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
-            || fs::read_to_string(own).is_ok_and(|text| !text.is_empty())
+            || fs::read_to_string(procs).is_ok_and(|text| !text.is_empty())
     };
-    let taken = hierarchies.into_iter().any(|root| populated(root.join(&below)));
-    taken.then(|| {
-        format!("linux.cgroupsPath /{} has processes in it already; name another", below.display())
+    let in_use = hierarchies.into_iter().any(|root| is_populated(root.join(&relative)));
+    in_use.then(|| {
+        let path = relative.display();
+        format!("linux.cgroupsPath /{path} already contains processes; use another cgroup")
     })
 }
 
-/// Where a process is below the root of cgroup v2: the line `0::/path`, cgroups(7).
+/// The cgroup of a process, relative to the root of cgroup v2. It is the line `0::/path` of
+/// /proc/PID/cgroup, cgroups(7). `None` if the process is in the root cgroup or only in cgroups v1.
 pub(crate) fn of_process(pid: i32) -> Option<PathBuf> {
-    unified_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    parse_unified(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
-fn unified_in(text: &str) -> Option<PathBuf> {
+fn parse_unified(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    // The root is everybody's: a device filter there would be the host's too.
+    // The root cgroup is not the container's own: a device filter there would apply to the host
+    // too.
     (!path.is_empty()).then(|| path.into())
 }
 
@@ -58,32 +68,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cgroup_with_processes_is_nobodys_to_take() {
+    fn the_root_cgroup_and_cgroups_with_processes_are_refused() {
         let root = tempfile::tempdir().unwrap();
-        let told = |path: &str| unfit_below(root.path(), Path::new(path));
+        let problem = |path: &str| problem_below(root.path(), Path::new(path));
         let write = |path: &str, text: &str| {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        // Version 1, each hierarchy with cgroups of its own.
+        // In cgroup v1, each hierarchy has its own cgroups.
         write("pids/a/cgroup.procs", "7\n");
         write("pids/b/cgroup.procs", "");
-        assert!(told("/a").unwrap().contains("/a has processes"));
-        assert_eq!((told("b"), told("/c")), (None, None));
+        assert!(problem("/a").unwrap().contains("/a already contains processes"));
+        assert_eq!((problem("b"), problem("/c")), (None, None));
         write("cgroup.controllers", "");
         write("slice/b/cgroup.events", "populated 1\nfrozen 0\n");
         write("slice/b/cgroup.procs", "");
-        assert!(told("x/../slice/b").unwrap().contains("/slice/b has processes"));
-        assert_eq!((told("/b"), told("/a"), told("/slice/a")), (None, None, None));
-        assert!(told("/..").unwrap().contains("every process"));
+        assert!(problem("x/../slice/b").unwrap().contains("/slice/b already contains processes"));
+        assert_eq!((problem("/b"), problem("/a"), problem("/slice/a")), (None, None, None));
+        assert!(problem("/..").unwrap().contains("every process of the host"));
     }
 
     #[test]
-    fn only_a_cgroup_of_its_own_is_one() {
+    fn the_root_cgroup_and_cgroups_v1_are_not_returned() {
         let scope = "system.slice/docker-1.scope";
-        assert_eq!(unified_in(&format!("0::/{scope}\n")), Some(scope.into()));
-        assert_eq!(unified_in("0::/\n"), None);
-        assert_eq!(unified_in("4:devices:/x\n"), None);
+        assert_eq!(parse_unified(&format!("0::/{scope}\n")), Some(scope.into()));
+        assert_eq!(parse_unified("0::/\n"), None);
+        assert_eq!(parse_unified("4:devices:/x\n"), None);
     }
 }

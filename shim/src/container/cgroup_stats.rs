@@ -1,5 +1,6 @@
-//! What a container uses, from the files of its cgroup. libcgroups has no numbers at all if one file is missing, and under systemd
-//! those of hugetlb always are.
+//! The resource usage of a container, from the files of its cgroup v2. libcgroups is not used,
+//! because it returns nothing if a single file is missing, and under systemd the files of hugetlb
+//! are always missing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +8,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-/// In runc's shape (`types/events.go`).
+/// Returns the statistics of a cgroup in runc's JSON format (`types/events.go`).
 pub(crate) fn of(cgroup: &Path) -> Value {
     CgroupFiles(cgroup).data()
 }
 
-/// A cgroup's folder. What is not there counts as 0: not every controller is on everywhere.
+/// The folder of a cgroup. A missing file counts as 0, because not every controller is enabled on
+/// every host.
 struct CgroupFiles<'a>(&'a Path);
 
 impl CgroupFiles<'_> {
@@ -28,7 +30,7 @@ impl CgroupFiles<'_> {
         })
     }
 
-    /// Nanoseconds; the kernel's are microseconds.
+    /// runc's unit is nanoseconds; the kernel's is microseconds.
     fn cpu(&self) -> Value {
         let stat = self.table("cpu.stat");
         let get = |key: &str| stat.get(key).copied().unwrap_or(0);
@@ -46,7 +48,7 @@ impl CgroupFiles<'_> {
         })
     }
 
-    /// Swap as in cgroup v1, which is memory and swap together.
+    /// `swap` is memory plus swap, as in cgroup v1.
     fn memory(&self) -> Value {
         let raw = self.table("memory.stat");
         let (usage, limit) = (self.number("memory.current"), self.limit("memory.max", u64::MAX));
@@ -108,13 +110,13 @@ impl CgroupFiles<'_> {
             let size = name.strip_prefix("hugetlb.")?.strip_suffix(".current")?;
             (!size.contains('.')).then(|| size.to_owned())
         });
-        let one = |size: String| {
+        let entry = |size: String| {
             let usage = self.number(&format!("hugetlb.{size}.current"));
             let events = self.table(&format!("hugetlb.{size}.events"));
             let failed = events.get("max").copied().unwrap_or(0);
             (size, json!({ "usage": usage, "failcnt": failed }))
         };
-        sizes.map(one).collect()
+        sizes.map(entry).collect()
     }
 
     fn text(&self, name: &str) -> String {
@@ -125,6 +127,7 @@ impl CgroupFiles<'_> {
         self.text(name).trim().parse().unwrap_or(0)
     }
 
+    /// Reads a limit. `max` is the number that stands for no limit.
     fn limit(&self, name: &str, max: u64) -> u64 {
         match self.text(name).trim() {
             "max" => max,
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_of_the_kernel_in_the_shape_of_runc() {
+    fn the_numbers_of_the_kernel_have_the_format_of_runc() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("cpu.stat", "usage_usec 5\nuser_usec 3\nsystem_usec 2\n"),

@@ -1,5 +1,6 @@
-//! That the kernel killed a process of a container for its memory limit: `oom_kill` in the cgroup's `memory.events`, which
-//! the kernel also announces as a change of that file (`Documentation/admin-guide/cgroup-v2.rst`).
+//! Watches for OOM kills in a container. The kernel counts them as `oom_kill` in the cgroup's
+//! `memory.events`, and a change generates a modify event of that file
+//! (`Documentation/admin-guide/cgroup-v2.rst`).
 
 use std::fs;
 use std::os::fd::AsFd as _;
@@ -15,37 +16,40 @@ use crate::error::Error;
 pub(crate) struct OomWatch {
     inotify: Inotify,
     file: PathBuf,
-    /// How many kills are told.
-    told: u64,
+    /// The number of kills that `killed_before` has reported, or that happened before the watch
+    /// began.
+    reported: u64,
 }
 
 impl OomWatch {
-    /// Kills from now on. Where the file is not there, as without a memory controller, there are none.
+    /// Watches for kills from now on. Without a memory controller the file does not exist, and the
+    /// watch reports no kill.
     pub(crate) fn new(cgroup: &Path) -> Result<Self, Error> {
         let file = cgroup.join("memory.events");
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .map_err(Error::kernel("watch a cgroup"))?;
         let _ = inotify.add_watch(&file, AddWatchFlags::IN_MODIFY);
-        let told = kills(&file);
-        Ok(Self { inotify, file, told })
+        let reported = count_kills(&file);
+        Ok(Self { inotify, file, reported })
     }
 
-    /// Returns true once for each kill, as soon as it is known, and false at the deadline.
+    /// Waits for a kill until the deadline. Returns true once for each kill, and false at the
+    /// deadline.
     pub(crate) fn killed_before(&mut self, deadline: Instant) -> Result<bool, Error> {
         loop {
-            if kills(&self.file) > self.told {
-                self.told += 1;
+            if count_kills(&self.file) > self.reported {
+                self.reported += 1;
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            // Rounded up, or the last millisecond would be spent without pause.
+            // Rounded up, because a timeout of 0 ms would make the last millisecond a busy loop.
             let left = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, left) {
-                // What changed is in the file; that it changed is all that is to be read here.
+                // The events are only discarded: the loop reads the new count from the file.
                 Ok(_) => drop(self.inotify.read_events()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::kernel("watch a cgroup")(errno)),
@@ -54,7 +58,7 @@ impl OomWatch {
     }
 }
 
-fn kills(file: &Path) -> u64 {
+fn count_kills(file: &Path) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     line.and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kill_is_told_once() {
+    fn every_kill_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("memory.events");
         fs::write(&file, "low 0\noom 5\noom_kill 3\noom_group_kill 9\n").unwrap();
@@ -75,7 +79,7 @@ mod tests {
         let soon = || Instant::now() + Duration::from_millis(20);
         assert!(!watch.killed_before(soon()).unwrap());
         fs::write(&file, "oom_kill 5\n").unwrap();
-        // Long before this deadline.
+        // The kills are reported long before this deadline.
         let late = Instant::now() + Duration::from_secs(3600);
         assert!(watch.killed_before(late).unwrap() && watch.killed_before(late).unwrap());
         assert!(!watch.killed_before(soon()).unwrap());

@@ -1,4 +1,4 @@
-//! `runvf.json`: what runvf keeps of a container and libcontainer does not.
+//! `runvf.json`: the facts about a container that libcontainer does not store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,35 @@ pub(super) const RECORD_FILE: &str = "runvf.json";
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) rootfs: PathBuf,
-    /// Clock ticks since boot, field 22 of `/proc/PID/stat`, proc(5).
+    /// Start time of the init process in clock ticks since boot, field 22 of `/proc/PID/stat`,
+    /// proc(5).
     pub(crate) init_started: u64,
-    /// Below the root of cgroup v2. Its process may be in a cgroup below that by now.
+    /// The container's cgroup, relative to the root of cgroup v2. The init process may have moved
+    /// to a cgroup below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cgroup: Option<PathBuf>,
-    /// Whether it has a session keyring of its own, which `exec` must join.
+    /// Whether the container has its own session keyring, which `exec` must join.
     #[serde(default)]
     pub(crate) keyring: bool,
-    /// Whether `create` came to its end. What was killed before may be without its device filter.
-    #[serde(default = "yes")]
+    /// Whether `create` finished. If it was killed earlier, the container may have no device
+    /// filter.
+    // A record of a version without this field belongs to a finished container.
+    #[serde(default = "default_finished")]
     pub(crate) finished: bool,
-    /// From `update`; `None`: those of the spec.
+    /// The limits of the last `update`. `None` means the limits of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<LinuxResources>,
 }
 
-/// Of a container that an earlier runvf has made.
-fn yes() -> bool {
+fn default_finished() -> bool {
     true
 }
 
 impl Record {
+    /// The record of a container with the init process `pid`. `None` if that process has exited.
     pub(crate) fn new(rootfs: PathBuf, pid: i32, keyring: bool) -> Option<Self> {
         let cgroup = cgroup_path::of_process(pid);
-        let init_started = started(pid)?;
+        let init_started = start_time(pid)?;
         Some(Self { rootfs, init_started, cgroup, keyring, finished: false, resources: None })
     }
 
@@ -50,14 +54,14 @@ impl Record {
         write_atomically(&path, &text)
     }
 
-    /// `None` while the container is being created, or if that was cut short.
+    /// `None` while `create` runs, or if `create` was interrupted.
     pub(super) fn load(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(RECORD_FILE)).ok()?).ok()
     }
 }
 
-/// The start time of a process; `None` if it is gone or a zombie.
-pub(super) fn started(pid: i32) -> Option<u64> {
+/// The start time of a process in clock ticks since boot. `None` if it has exited or is a zombie.
+pub(super) fn start_time(pid: i32) -> Option<u64> {
     vf::ProcessId::of(pid).map(|process| process.start_time)
 }
 
@@ -66,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_survives_its_file() {
+    fn a_saved_record_is_loaded_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let record = Record { rootfs: "/r".into(), init_started: 7, ..Record::default() };
         record.save(folder.path()).unwrap();

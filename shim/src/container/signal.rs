@@ -1,5 +1,5 @@
-//! Signals by number or name. nix and libcontainer know no real-time signals, and `docker run --stop-signal RTMIN+3` is
-//! what stops a container that runs systemd.
+//! Signals by number or name. nix and libcontainer do not support real-time signals, but a
+//! container that runs systemd is stopped by one (`docker run --stop-signal RTMIN+3`).
 
 use nix::errno::Errno;
 use nix::libc;
@@ -8,12 +8,13 @@ use nix::unistd::Pid;
 
 use crate::error::Error;
 
+/// Parses a signal number, or a name with or without `SIG`.
 pub(crate) fn parse(typed: &str) -> Result<i32, Error> {
-    let bad = || Error::BadSignal { signal: typed.to_owned() };
+    let unknown = || Error::BadSignal { signal: typed.to_owned() };
     let last = libc::SIGRTMAX();
     if let Ok(number) = typed.parse::<i32>() {
-        // 0 only asks whether the process is there, kill(2).
-        return (0..=last).contains(&number).then_some(number).ok_or_else(bad);
+        // Signal 0 only checks whether the process exists, kill(2).
+        return (0..=last).contains(&number).then_some(number).ok_or_else(unknown);
     }
     let upper = typed.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -24,15 +25,15 @@ pub(crate) fn parse(typed: &str) -> Result<i32, Error> {
         _ => {}
     }
     if let Some(offset) = name.strip_prefix("RTMIN") {
-        return real_time(libc::SIGRTMIN(), offset).ok_or_else(bad);
+        return real_time(libc::SIGRTMIN(), offset).ok_or_else(unknown);
     }
     if let Some(offset) = name.strip_prefix("RTMAX") {
-        return real_time(last, offset).ok_or_else(bad);
+        return real_time(last, offset).ok_or_else(unknown);
     }
-    format!("SIG{name}").parse::<Signal>().map(|signal| signal as i32).map_err(|_| bad())
+    format!("SIG{name}").parse::<Signal>().map(|signal| signal as i32).map_err(|_| unknown())
 }
 
-/// `RTMIN+3`, `RTMAX-1`, or either alone.
+/// Adds the offset of `RTMIN+3`, `RTMAX-1`, `RTMIN` or `RTMAX` to its base.
 fn real_time(base: i32, offset: &str) -> Option<i32> {
     let offset = match offset {
         "" => 0,
@@ -43,8 +44,9 @@ fn real_time(base: i32, offset: &str) -> Option<i32> {
     (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(number)
 }
 
+/// Sends a signal. nix's `kill` is not used, because it cannot send real-time signals.
 pub(crate) fn send(pid: Pid, signal: i32) -> Result<(), Errno> {
-    // SAFETY: kill(2) takes two numbers and touches no memory of ours.
+    // SAFETY: kill(2) takes two numbers and accesses no memory of this process.
     Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)
 }
 
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers() {
+    fn a_signal_is_a_name_or_a_number() {
         for typed in ["15", "TERM", "SIGTERM", "sigterm", "Term"] {
             assert_eq!(parse(typed).unwrap(), 15, "{typed}");
         }
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn real_time_signals() {
+    fn real_time_signals_are_relative_to_rtmin_and_rtmax() {
         assert_eq!(parse("RTMIN+3").unwrap(), libc::SIGRTMIN() + 3);
         assert_eq!(parse("SIGRTMAX-1").unwrap(), libc::SIGRTMAX() - 1);
         assert_eq!(parse("37").unwrap(), 37);

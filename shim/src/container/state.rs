@@ -1,8 +1,10 @@
-//! A container that exists, found by its id.
+//! Loads an existing container by its id.
 //!
-//! Beside libcontainer's files its folder holds `runvf.json`, for what libcontainer does not keep: the root file
-//! system's path, which `state` prints, the cgroup and its limits, and the start time of the init process. Without the
-//! last a pid that the kernel gave to somebody else would be signalled as if it were the container's.
+//! The container's folder holds libcontainer's files and `runvf.json`. The latter has the facts
+//! that libcontainer does not store: the path of the root file system, which `state` prints; the
+//! cgroup and its limits; and the start time of the init process. The start time identifies the
+//! init process, because the kernel may reuse its pid for another process, and that process must
+//! not receive the container's signals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +12,12 @@ use std::path::{Path, PathBuf};
 use libcontainer::container::{Container as Library, ContainerStatus};
 use nix::unistd::Pid;
 
-use super::record::{self, Record, started};
+use super::record::{self, Record, start_time};
 use crate::cli::Global;
 use crate::error::Error;
 use crate::vf::parse_request;
 
+/// libcontainer's container and runvf's record of it.
 pub(crate) struct Container {
     pub(crate) library: Library,
     pub(crate) record: Record,
@@ -31,8 +34,9 @@ impl Container {
             .map_err(|source| Error::BadState { id: id.to_owned(), source: Box::new(source) })?;
         let record = Record::load(&library.root);
         let init = library.state.pid.zip(record.as_ref());
-        if init.is_some_and(|(pid, record)| started(pid) != Some(record.init_started)) {
-            // Some other process by now. libcontainer takes a container without a pid for stopped.
+        if init.is_some_and(|(pid, record)| start_time(pid) != Some(record.init_started)) {
+            // The init process has exited, and the pid may belong to another process. libcontainer
+            // treats a container without a pid as stopped.
             library.state.pid = None;
             library.set_status(ContainerStatus::Stopped);
         }
@@ -43,36 +47,39 @@ impl Container {
         self.library.id()
     }
 
-    /// The init process, if it is there and no zombie.
+    /// The init process, unless it has exited or is a zombie.
     pub(crate) fn init(&self) -> Option<Pid> {
         match self.library.status() {
             ContainerStatus::Stopped => None,
-            // libcontainer has a nix of its own, and so another `Pid`.
+            // libcontainer uses another version of nix, and so a different type `Pid`.
             _ => self.library.state.pid.map(Pid::from_raw),
         }
     }
 
-    /// Its create ended before libcontainer had noted an init process; there may be one.
+    /// Whether `create` was interrupted before libcontainer stored the init process. The process
+    /// may exist.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.library.state.pid.is_none() && self.record == Record::default()
     }
 
+    /// The VF request in the container's annotations.
     pub(crate) fn request(&self) -> Result<Option<vf::Request>, Error> {
         parse_request(self.library.state.annotations.as_ref())
     }
 }
 
-/// Where the state of a container is, whether or not it exists. The id becomes a path, so this is where it is checked
-/// (runc's rule, `libcontainer/factory_linux.go`, `validateID`).
+/// The folder of a container's state. The container need not exist. This function validates the id,
+/// because the id becomes a part of a path. The rule is runc's (`libcontainer/factory_linux.go`,
+/// `validateID`).
 pub(crate) fn folder(global: &Global, id: &str) -> Result<PathBuf, Error> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-    if !(1..=1024).contains(&id.len()) || id == "." || id == ".." || !id.bytes().all(plain) {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    if !(1..=1024).contains(&id.len()) || id == "." || id == ".." || !id.bytes().all(is_allowed) {
         return Err(Error::BadId { id: id.chars().take(80).collect() });
     }
     Ok(global.root().join(id))
 }
 
-/// That it is not there is no error.
+/// Removes a container's folder. A missing folder is not an error.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -82,7 +89,8 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether libcontainer made it. Another runtime's container may be in the same root.
+/// Whether libcontainer created the container. A container of another runtime may be in the same
+/// root.
 pub(crate) fn made_by_libcontainer(global: &Global, id: &str) -> Result<bool, Error> {
     let folder = folder(global, id)?;
     Ok([record::RECORD_FILE, "youki_config.json"].iter().any(|file| folder.join(file).exists()))
@@ -103,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_never_leaves_the_root() {
+    fn an_id_cannot_leave_the_root() {
         use clap::Parser as _;
         let global = crate::cli::Arguments::parse_from(["runvf", "list"]).global;
         for id in ["", ".", "..", "a/b", "../x", "a b", "ä"] {

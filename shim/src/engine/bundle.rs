@@ -1,5 +1,5 @@
-//! What runvf must know of a bundle whose container another runtime makes. Nothing else in its config.json is looked at:
-//! an engine may be newer than the spec that libcontainer knows.
+//! The bundle of a container that another runtime creates. runvf parses only the parts of
+//! config.json that it needs, because the engine may implement a newer spec than libcontainer.
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,7 +37,7 @@ struct Process {
 
 impl Bundle {
     pub(super) fn load(folder: &Path) -> Result<Self, Error> {
-        let folder = fs::canonicalize(folder).map_err(Error::file("find bundle", folder))?;
+        let folder = fs::canonicalize(folder).map_err(Error::file("find the bundle", folder))?;
         let path = folder.join("config.json");
         let text = fs::read(&path).map_err(Error::file("read", &path))?;
         let bundle: Self =
@@ -47,11 +47,12 @@ impl Bundle {
 
     pub(super) fn netns(&self) -> Netns<'_> {
         let namespaces = self.linux.as_ref().and_then(|linux| linux.namespaces.as_deref());
-        let network = namespaces.unwrap_or_default().iter().find(|one| one.r#type == "network");
+        let mut namespaces = namespaces.unwrap_or_default().iter();
+        let network = namespaces.find(|namespace| namespace.r#type == "network");
         match network.map(|namespace| namespace.path.as_deref()) {
             None => Netns::Host,
-            // Go's JSON has no absent strings: "" is none.
             Some(None) => Netns::New,
+            // Engines written in Go may write "" for an absent path.
             Some(Some(path)) if path.as_os_str().is_empty() => Netns::New,
             Some(Some(path)) => Netns::Joined(path),
         }
@@ -61,10 +62,11 @@ impl Bundle {
         self.process.as_ref().and_then(|process| process.terminal).unwrap_or(false)
     }
 
+    /// The annotations with runvf's prefix.
     pub(super) fn annotations_of_runvf(&self) -> HashMap<String, String> {
         let all = self.annotations.iter().flatten();
-        let ours = all.filter(|(key, _)| key.starts_with(vf::PREFIX));
-        ours.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let matching = all.filter(|(key, _)| key.starts_with(vf::PREFIX));
+        matching.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_is_read() {
+    fn unknown_parts_of_a_bundle_are_ignored() {
         let bundle = load(
             r#"{"ociVersion": "9", "process": {"terminal": true, "new": []}, "annotations": {"io.runvf.vlan": "7", "a": "b"},
                 "linux": {"namespaces": [{"type": "brand-new"}, {"type": "network", "path": "/n"}]}}"#,
@@ -87,12 +89,12 @@ mod tests {
         .unwrap();
         assert!(bundle.wants_terminal());
         assert!(matches!(bundle.netns(), Netns::Joined(path) if path == Path::new("/n")));
-        let ours = HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]);
-        assert_eq!(bundle.annotations_of_runvf(), ours);
+        let expected = HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]);
+        assert_eq!(bundle.annotations_of_runvf(), expected);
     }
 
     #[test]
-    fn a_network_is_the_hosts_unless_a_namespace_is_named() {
+    fn a_bundle_without_a_network_namespace_uses_the_hosts() {
         let netns =
             |text: &str| load(&format!(r#"{{"linux": {{"namespaces": {text}}}}}"#)).unwrap();
         assert!(matches!(netns("[]").netns(), Netns::Host));

@@ -1,5 +1,5 @@
-//! Command lines for an engine. Where it can be it is the one that runvf was given, word by word: an engine has options that
-//! runvf does not know.
+//! The command lines that runvf passes to an engine. Where possible, runvf passes its own command
+//! line unchanged, because an engine has options that runvf does not know.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,30 +8,30 @@ use clap::ValueEnum as _;
 
 use crate::cli::{self, Global};
 
-/// Global options of runc and crun that take a value.
-const WITH_VALUE: [&str; 7] =
+/// The global options of runc and crun that take a value.
+const OPTIONS_WITH_VALUE: [&str; 7] =
     ["--root", "--log", "--log-format", "--log-level", "--rootless", "--criu", "--cgroup-manager"];
 
-/// What runvf was called with.
-pub(super) fn typed() -> Vec<OsString> {
+/// The command line of this process, without the program's name.
+pub(super) fn current() -> Vec<OsString> {
     std::env::args_os().skip(1).collect()
 }
 
-/// The command of a line that runvf cannot parse.
+/// Finds the command in a command line that runvf cannot parse.
 pub(super) fn command(line: &[OsString]) -> Option<&str> {
     let mut words = line.iter().map(|word| word.to_str().unwrap_or_default());
     while let Some(word) = words.next() {
         if !word.starts_with('-') {
             return Some(word);
         }
-        if WITH_VALUE.contains(&word) {
+        if OPTIONS_WITH_VALUE.contains(&word) {
             words.next();
         }
     }
     None
 }
 
-/// `create`, for a `run` that was typed.
+/// Builds the `create` that replaces a `run`. `socket` receives the terminal.
 pub(super) fn create(
     global: &Global,
     options: &cli::Create,
@@ -74,7 +74,7 @@ fn globals(global: &Global) -> Vec<OsString> {
     if let Some(log) = &global.log {
         add("--log", log.as_os_str());
         let format = global.log_format.to_possible_value();
-        add("--log-format", OsStr::new(format.as_ref().map_or("text", |one| one.get_name())));
+        add("--log-format", OsStr::new(format.as_ref().map_or("text", |value| value.get_name())));
     }
     if global.debug {
         line.push("--debug".into());
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_found_in_a_line_of_another_runtime() {
+    fn the_command_follows_the_global_options() {
         let command = |line: &str| {
             let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             command(&line).map(str::to_owned)
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn a_run_becomes_a_create() {
-        let typed = "runvf --root /r --log /l --log-format json --systemd-cgroup run -b /b --preserve-fds 2 --no-pivot c";
-        let arguments = cli::Arguments::parse_from(typed.split(' '));
-        let cli::Command::Run(run) = &arguments.command else { panic!("must be run") };
+        let line = "runvf --root /r --log /l --log-format json --systemd-cgroup run -b /b --preserve-fds 2 --no-pivot c";
+        let arguments = cli::Arguments::parse_from(line.split(' '));
+        let cli::Command::Run(run) = &arguments.command else { panic!("the command is run") };
         let line = create(&arguments.global, &run.create, Some(Path::new("/s")));
         let line = line.join(OsStr::new(" "));
         assert_eq!(

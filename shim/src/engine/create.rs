@@ -1,4 +1,5 @@
-//! `create` and `run` by another runtime, with the VFs put in between its `create` and its `start`.
+//! `create` and `run` by another runtime. runvf attaches the VFs between the engine's `create` and
+//! its `start`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,7 +21,7 @@ use crate::tty::foreground;
 use crate::tty::terminal::Console;
 use crate::vf::{authorize_request, release_vfs};
 
-/// One container under way.
+/// The creation of one container.
 pub(super) struct Creation<'a> {
     pub(super) engine: Engine,
     pub(super) global: &'a Global,
@@ -30,13 +31,14 @@ pub(super) struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    /// Nothing has been touched until the engine runs.
+    /// Authorizes the VFs, lets the engine create the container, and attaches the VFs. Nothing on
+    /// the host changes before the engine runs.
     pub(super) fn create(&self) -> Result<ExitCode, Error> {
         let bundle = Bundle::load(&self.options.bundle)?;
-        let grant = self.grant(&bundle)?;
-        let status = self.make(&bundle, grant.is_some(), command_line::typed())?;
+        let grant = self.authorize(&bundle)?;
+        let status = self.run_engine(&bundle, grant.is_some(), command_line::current())?;
         if !status.success() {
-            // Its own log has the reason.
+            // The engine has already written the reason to its log.
             return self.engine.exit_code(status, "create");
         }
         if let Some(grant) = grant {
@@ -45,27 +47,30 @@ impl Creation<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn grant(&self, bundle: &Bundle) -> Result<Option<vf::Grant>, Error> {
+    fn authorize(&self, bundle: &Bundle) -> Result<Option<vf::Grant>, Error> {
         let annotations = bundle.annotations.as_ref();
         authorize_request(&self.options.id, annotations, &bundle.netns(), self.config)
     }
 
+    /// Without a VF, passes `run` to the engine. With a VF, replaces it by the engine's `create`
+    /// and `start`.
     pub(super) fn run(&self, options: &cli::Run) -> Result<ExitCode, Error> {
         let bundle = Bundle::load(&self.options.bundle)?;
-        let grant = self.grant(&bundle)?;
+        let grant = self.authorize(&bundle)?;
         let Some(grant) = grant else {
             if !options.detach && !options.keep {
-                return Err(self.engine.exec(command_line::typed()));
+                return Err(self.engine.exec(command_line::current()));
             }
-            let status = self.make(&bundle, false, command_line::typed())?;
+            let status = self.run_engine(&bundle, false, command_line::current())?;
             return self.engine.exit_code(status, "run");
         };
         let socket = self.options.console_socket.as_deref();
         let console = Console::new(bundle.wants_terminal(), options.detach, socket)?;
-        // The engine ends once the container's process waits, and that process must be our child then.
+        // `create` exits while the init process waits for `start`. As a subreaper, runvf becomes
+        // the parent of the init process and can wait for it.
         set_child_subreaper(true).map_err(Error::kernel("adopt the container's process"))?;
         let create = command_line::create(self.global, self.options, console.socket().as_deref());
-        let status = self.make(&bundle, true, create)?;
+        let status = self.run_engine(&bundle, true, create)?;
         if !status.success() {
             return self.engine.exit_code(status, "create");
         }
@@ -79,8 +84,9 @@ impl Creation<'_> {
         }
     }
 
-    /// Has the engine make the container, with a record of it written ahead.
-    fn make(
+    /// Writes the record of the container, then runs the engine with `line`. Removes the record if
+    /// the engine fails.
+    fn run_engine(
         &self,
         bundle: &Bundle,
         granted: bool,
@@ -91,7 +97,8 @@ impl Creation<'_> {
         let status = self.engine.run(line);
         if !matches!(&status, Ok(status) if status.success()) {
             if granted {
-                // With Podman the engine may have run runvf's hook before it failed.
+                // With Podman, the engine may have run runvf's hook, which attaches VFs, before it
+                // failed.
                 release_vfs(id, self.log);
             }
             Record::remove(self.global, id)?;
@@ -101,17 +108,17 @@ impl Creation<'_> {
 
     fn attach(&self, grant: &vf::Grant) -> Result<Pid, Error> {
         let id = self.options.id.clone();
-        let pid = self.pid()?;
+        let pid = self.init_pid()?;
         grant.attach(&vf::Container { id, pid })?;
         Ok(Pid::from_raw(pid))
     }
 
-    fn pid(&self) -> Result<i32, Error> {
+    fn init_pid(&self) -> Result<i32, Error> {
         let id = &self.options.id;
-        let unknown = || Error::InitGone { id: id.clone(), pid: 0, why: None };
         if let Some(path) = &self.options.pid_file {
             let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-            return text.trim().parse().map_err(|_| unknown());
+            let problem = "the engine wrote no valid pid to the pid file";
+            return text.trim().parse().map_err(|_| Error::NoInitPid { id: id.clone(), problem });
         }
         self.engine.init_pid(self.global.root.as_deref(), id)
     }
@@ -135,10 +142,11 @@ impl Creation<'_> {
         foreground::wait(pid, terminal)
     }
 
-    /// The container goes again; what fails on the way is added to the error that began it.
+    /// Removes the container after the error `first`. Returns that error, with the error of the
+    /// removal if that failed too.
     fn undo(&self, first: Error) -> Error {
         if let Some(path) = &self.options.pid_file {
-            // There is no such process any more.
+            // The file names a process that the removal kills.
             let _ = fs::remove_file(path);
         }
         match delete::remove(&self.engine, self.global, &self.options.id, self.log) {

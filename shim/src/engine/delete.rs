@@ -1,4 +1,4 @@
-//! `delete` by another runtime, and the end of a container whose `create` or `run` failed.
+//! `delete` by another runtime, and the removal of a container after a failed `create` or `run`.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,8 @@ use crate::error::{self, Error};
 use crate::log::Log;
 use crate::vf::release_vfs;
 
-/// The engine first, the VFs after it. They are released too if the engine fails because there is no such container.
+/// Lets the engine delete the container, then releases its VFs. The VFs are also released if the
+/// engine fails because the container does not exist.
 pub(super) fn delete(
     engine: &Engine,
     record: Option<&Record>,
@@ -19,24 +20,25 @@ pub(super) fn delete(
     log: &Log,
 ) -> Result<ExitCode, Error> {
     let id = options.id.as_str();
-    let status = engine.run(command_line::typed())?;
-    if status.success() || is_gone(engine, global, id) {
-        forget(record, global, id, log);
+    let status = engine.run(command_line::current())?;
+    if status.success() || is_missing(engine, global, id) {
+        release(record, global, id, log);
     }
     engine.exit_code(status, "delete")
 }
 
-/// For a container that runvf itself has had made and does not want any more.
+/// Removes a container that runvf created through the engine, and releases its VFs.
 pub(super) fn remove(engine: &Engine, global: &Global, id: &str, log: &Log) -> Result<(), Error> {
-    let gone = engine.query(global.root.as_deref(), &["delete", "--force"], id).map(drop);
-    if gone.is_ok() || is_gone(engine, global, id) {
-        forget(None, global, id, log);
+    let deleted = engine.query(global.root.as_deref(), &["delete", "--force"], id).map(drop);
+    if deleted.is_ok() || is_missing(engine, global, id) {
+        release(None, global, id, log);
     }
-    gone
+    deleted
 }
 
-/// What there is beside the engine's own. Without a record nothing says that there were no VFs, and asking is a no-op then.
-fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
+/// Releases the VFs of a container and removes its record. Without a record the container may have
+/// had VFs, so the release is tried; without VFs it does nothing.
+fn release(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
     if !matches!(record.map(Record::request), Some(Ok(None))) {
         release_vfs(id, log);
     }
@@ -45,8 +47,10 @@ fn forget(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
     }
 }
 
-/// By its engine's word, which is runc's or crun's. A `state` that fails otherwise must not cost a living container its VFs.
-fn is_gone(engine: &Engine, global: &Global, id: &str) -> bool {
+/// Whether the engine's `state` reports that the container does not exist, in the words of runc or
+/// crun. If `state` fails for another reason the container may be running, and its VFs must stay
+/// attached.
+fn is_missing(engine: &Engine, global: &Global, id: &str) -> bool {
     match engine.query(global.root.as_deref(), &["state"], id) {
         Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
             .iter()

@@ -1,4 +1,4 @@
-//! As the crate's own `hostile`, for what is read of a container that another runtime makes.
+//! The tests of `crate::hostile` for the files of a container that another runtime creates.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(corpus::config())]
 
     #[test]
-    fn a_mutated_bundle_is_looked_at_or_refused(text in corpus::mutated("bundle")) {
+    fn a_mutated_bundle_is_parsed_or_refused(text in corpus::mutated("bundle")) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), &text).unwrap();
         match Bundle::load(folder.path()) {
@@ -21,13 +21,14 @@ proptest! {
             Ok(bundle) => {
                 bundle.netns();
                 bundle.wants_terminal();
-                prop_assert!(bundle.annotations_of_runvf().keys().all(|key| key.starts_with(vf::PREFIX)));
+                let annotations = bundle.annotations_of_runvf();
+                prop_assert!(annotations.keys().all(|key| key.starts_with(vf::PREFIX)));
             }
         }
     }
 
     #[test]
-    fn a_mutated_record_is_one_or_a_line(text in corpus::mutated("delegated")) {
+    fn a_mutated_record_is_parsed_or_refused(text in corpus::mutated("delegated")) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &text).unwrap();
         match Record::read(file.path()) {

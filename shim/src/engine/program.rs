@@ -1,4 +1,4 @@
-//! The host's own runtime, run on runvf's behalf: in runvf's place, or as its child.
+//! The engine's program: runvf executes it in its own process, or runs it as a child.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::error::Error;
 
-/// Searched after PATH: what starts a runtime may have none.
+/// Folders that are searched after PATH, because the parent of a runtime may have no PATH.
 const FALLBACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,43 +21,44 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// By a name or an absolute path.
+    /// Finds the program by a name or an absolute path.
     pub(super) fn find(name: &str) -> Result<Self, Error> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         Self::find_in(name, &path, Path::new("/proc/self/exe"))
     }
 
-    fn find_in(name: &str, path: &OsStr, myself: &Path) -> Result<Self, Error> {
+    /// `runvf` is the path of this program, which cannot be its own engine.
+    fn find_in(name: &str, path: &OsStr, runvf: &Path) -> Result<Self, Error> {
         let folders: Vec<PathBuf> =
             std::env::split_paths(path).chain(std::env::split_paths(FALLBACK_PATH)).collect();
-        // An absolute path joined to anything is itself.
+        // `join` with an absolute path returns that path.
         let mut candidates = folders.iter().map(|folder| folder.join(name));
         let program = candidates.find(|path| path.is_absolute() && is_program(path));
         let program = program.ok_or_else(|| Error::NoEngine { engine: name.to_owned() })?;
-        if is_same(&program, myself) {
-            // It would run itself for ever.
+        if is_same_file(&program, runvf) {
+            // runvf would execute itself in an endless loop.
             return Err(Error::EngineIsRunvf { program });
         }
         Ok(Self { program })
     }
 
-    /// Runs it in place of this process. Returns only if it cannot.
+    /// Replaces this process by the engine. Returns only if that fails.
     pub(super) fn exec(&self, line: impl IntoIterator<Item = OsString>) -> Error {
         Error::file("run", &self.program)(Command::new(&self.program).args(line).exec())
     }
 
-    /// Runs it as a child that reads and writes where we do, and waits.
+    /// Runs the engine as a child with this process's stdin, stdout and stderr, and waits for it.
     pub(super) fn run(
         &self,
         line: impl IntoIterator<Item = OsString>,
     ) -> Result<ExitStatus, Error> {
         let mut command = Command::new(&self.program);
         command.args(line);
-        dies_with_us(&mut command);
+        kill_with_parent(&mut command);
         command.status().map_err(Error::file("run", &self.program))
     }
 
-    /// Runs one of its commands on a container and returns what it prints.
+    /// Runs a command of the engine on a container and returns the output.
     pub(super) fn query(
         &self,
         root: Option<&Path>,
@@ -69,31 +70,33 @@ impl Engine {
             line.arg("--root").arg(root);
         }
         line.args(command).arg(id).stdin(Stdio::null());
-        dies_with_us(&mut line);
+        kill_with_parent(&mut line);
         let output = line.output().map_err(Error::file("run", &self.program))?;
         if output.status.success() {
             return Ok(output.stdout);
         }
-        let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let problem = if told.is_empty() { output.status.to_string() } else { told };
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let problem = if stderr.is_empty() { output.status.to_string() } else { stderr };
         Err(Error::Engine { program: self.program.clone(), command: command.join(" "), problem })
     }
 
-    /// The pid of a container's init process, by the engine's word.
+    /// The pid of a container's init process, from the engine's `state`.
     pub(super) fn init_pid(&self, root: Option<&Path>, id: &str) -> Result<i32, Error> {
         let state: serde_json::Value =
             serde_json::from_slice(&self.query(root, &["state"], id)?).map_err(|source| {
                 Error::Json { path: format!("the state of {id}").into(), source }
             })?;
         let pid = state["pid"].as_i64().and_then(|pid| pid.try_into().ok());
-        pid.ok_or_else(|| Error::InitGone { id: id.to_owned(), pid: 0, why: None })
+        let problem = "the engine's `state` has no valid pid";
+        pid.ok_or_else(|| Error::NoInitPid { id: id.to_owned(), problem })
     }
 
-    /// The exit code of a child, for our own.
+    /// Converts the engine's exit status to an exit code of runvf. An engine that a signal ended is
+    /// an error.
     pub(super) fn exit_code(&self, status: ExitStatus, command: &str) -> Result<ExitCode, Error> {
         match (status.code(), status.signal()) {
             (Some(code), _) => Ok(ExitCode::from(code as u8)),
-            // It could not say so itself.
+            // A killed engine could not report an error itself.
             (None, _) => Err(Error::Engine {
                 program: self.program.clone(),
                 command: command.to_owned(),
@@ -103,10 +106,12 @@ impl Engine {
     }
 }
 
-/// An engine that gives up on us kills us, and must have killed the one that does the work: else a `create` would go on
-/// behind the back of the `delete` that follows.
-fn dies_with_us(command: &mut Command) {
-    // SAFETY: between fork and exec only prctl(2) is called, which touches no memory of ours and takes no lock.
+/// Makes the kernel kill the child when runvf dies. Docker or containerd may kill runvf after a
+/// timeout; without this, the child's `create` would continue in parallel to the `delete` that
+/// follows.
+fn kill_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec, the closure calls only prctl(2), which accesses no memory of
+    // this process and takes no lock.
     unsafe {
         command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
     }
@@ -116,9 +121,9 @@ fn is_program(path: &Path) -> bool {
     path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
-    let of = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
-    of(one).is_some_and(|found| of(other) == Some(found))
+fn is_same_file(left: &Path, right: &Path) -> bool {
+    let inode = |path: &Path| path.metadata().ok().map(|data| (data.dev(), data.ino()));
+    inode(left).is_some_and(|left| inode(right) == Some(left))
 }
 
 #[cfg(test)]
@@ -129,7 +134,7 @@ mod tests {
     use crate::error::line;
 
     #[test]
-    fn a_name_is_looked_up_and_a_path_taken() {
+    fn a_name_is_searched_in_path_and_an_absolute_path_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("runc");
         std::fs::write(&program, "#!/bin/sh\n").unwrap();
@@ -139,7 +144,8 @@ mod tests {
         assert_eq!(find("runc").unwrap().program, program);
         assert_eq!(find(program.to_str().unwrap()).unwrap().program, program);
         assert_eq!(find("sh").unwrap().program, Path::new("/usr/bin/sh"));
-        assert!(line(&find("/nope/runc").unwrap_err()).starts_with("engine /nope/runc is not"));
+        let message = line(&find("/nope/runc").unwrap_err());
+        assert!(message.starts_with("engine /nope/runc not found; install it"), "{message}");
     }
 
     #[test]
@@ -148,16 +154,17 @@ mod tests {
         let link = folder.path().join("runc");
         symlink("/bin/sh", &link).unwrap();
         let found = Engine::find_in("runc", folder.path().as_os_str(), Path::new("/bin/sh"));
-        let told = line(&found.unwrap_err());
-        assert!(told.starts_with(&format!("engine {} is runvf itself", link.display())), "{told}");
+        let message = line(&found.unwrap_err());
+        let expected = format!("engine {} is runvf itself", link.display());
+        assert!(message.starts_with(&expected), "{message}");
     }
 
     #[test]
-    fn what_an_engine_says_is_what_is_told() {
+    fn an_error_contains_the_stderr_of_the_engine() {
         let sh = Engine { program: "/bin/sh".into() };
         assert_eq!(sh.query(None, &["-c", "echo $0"], "abc").unwrap(), b"abc\n");
-        let told = line(&sh.query(None, &["-c", "echo no >&2; exit 1"], "abc").unwrap_err());
-        assert!(told.ends_with(": no"), "{told}");
+        let message = line(&sh.query(None, &["-c", "echo no >&2; exit 1"], "abc").unwrap_err());
+        assert!(message.ends_with(": no"), "{message}");
         let killed = sh.run(["-c", "kill -9 $$"].map(OsString::from)).unwrap();
         assert!(sh.exit_code(killed, "create").is_err());
     }

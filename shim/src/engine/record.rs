@@ -1,5 +1,6 @@
-//! Which engine made a container, and what VFs the container asks for: written before the engine is asked to make it, so
-//! that what follows goes to that engine, and finds the VFs, whatever `runtime.toml` says by then.
+//! The record of a container that another runtime creates: its engine and its VF request. runvf
+//! writes it before the engine creates the container, so that later commands use the same engine
+//! and find the VFs even if `runtime.toml` has changed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,16 +17,16 @@ use crate::container;
 use crate::error::Error;
 use crate::vf::parse_request;
 
-/// On a tmpfs, as all that describes containers: a reboot voids them together.
+/// On a tmpfs, because a reboot ends the containers and must remove their records too.
 const RECORDS_DIR: &str = "/run/runvf/delegated";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(super) engine: PathBuf,
-    /// As it was given to the engine. `None`: the engine has one of its own.
+    /// The `--root` of the engine. `None` means the engine's default.
     pub(super) root: Option<PathBuf>,
     pub(super) bundle: PathBuf,
-    /// runvf's alone.
+    /// Only the annotations with runvf's prefix.
     pub(super) annotations: HashMap<String, String>,
 }
 
@@ -68,8 +69,8 @@ impl Record {
 
     fn write(&self, path: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(Error::file("make", folder))?;
+            let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            created.map_err(Error::file("create", folder))?;
         }
         let text = serde_json::to_vec(self);
         let text = text.map_err(|source| Error::Json { path: path.to_owned(), source })?;
@@ -84,18 +85,19 @@ impl Record {
         parse_request(Some(&self.annotations))
     }
 
-    /// Whether its engine knows a container of that id.
-    pub(super) fn is_alive(&self, id: &str) -> bool {
+    /// Whether the engine knows a container with that id.
+    pub(super) fn engine_knows(&self, id: &str) -> bool {
         self.engine().query(self.root.as_deref(), &["state"], id).is_ok()
     }
 }
 
-/// Ids are unique within a root only, so the path of the root is a part of it.
+/// The path of a record. It contains the path of the root, because ids are unique only within a
+/// root.
 fn path(folder: &Path, global: &Global, id: &str) -> Result<PathBuf, Error> {
     let container = container::folder(global, id)?;
     let root = container.parent().unwrap_or(&container).components();
-    let plain = root.filter(|part| matches!(part, Component::Normal(_)));
-    Ok(folder.join(plain.collect::<PathBuf>()).join(format!("{id}.json")))
+    let relative = root.filter(|part| matches!(part, Component::Normal(_)));
+    Ok(folder.join(relative.collect::<PathBuf>()).join(format!("{id}.json")))
 }
 
 #[cfg(test)]
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_of_a_root_and_an_id() {
+    fn the_path_of_a_record_contains_root_and_id() {
         let folder = Path::new("/f");
         let path = |line: &[&str], id: &str| path(folder, &global(line), id);
         assert_eq!(path(&[], "a").unwrap(), Path::new("/f/run/runvf/containers/a.json"));
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_its_file() {
+    fn a_written_record_is_read_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), &global(&["--root", "/r"]), "a").unwrap();
         assert_eq!(Record::read(&path).unwrap(), None);

@@ -1,5 +1,5 @@
-//! `restore` by another runtime. It lets the process run at once, so there is no moment to put a VF in, and a checkpoint has
-//! none in it.
+//! `restore` by another runtime, for containers without VFs only. A restored process runs at once,
+//! so runvf could not attach a VF before it runs, and a checkpoint contains no VF.
 
 use std::process::ExitCode;
 
@@ -27,11 +27,11 @@ pub(super) fn restore(
         return Err(Error::NoAnnotation);
     }
     if !options.detach {
-        // It waits for the container and deletes it.
-        return Err(engine.exec(command_line::typed()));
+        // The engine waits for the container and deletes it, so no record is needed.
+        return Err(engine.exec(command_line::current()));
     }
     Record::new(engine, global, &bundle).save(global, id)?;
-    let status = engine.run(command_line::typed());
+    let status = engine.run(command_line::current());
     if !matches!(&status, Ok(status) if status.success()) {
         Record::remove(global, id)?;
     }

@@ -1,4 +1,4 @@
-//! The limits of a cgroup that is there, some of which libcgroups does not pass on to systemd.
+//! Changes to the limits of an existing cgroup. libcgroups does not pass all of them to systemd.
 
 use libcgroups::common::{CgroupManager as _, ControllerOpt, DEFAULT_CGROUP_ROOT};
 use libcgroups::v2::manager::Manager as Unified;
@@ -24,7 +24,8 @@ pub(crate) fn apply(container: &Container, resources: &LinuxResources) -> Result
     applied.map_err(|error| failed(Box::new(error)))?;
     if let (true, Some(cgroup)) = (systemd, &container.record.cgroup) {
         cpuset::apply(Some(resources), id, cgroup)?;
-        // systemd has no property for some of them, and libcgroups asks it for fewer still. runc writes them too.
+        // systemd has no property for some limits, and libcgroups does not set all properties that
+        // exist. So all limits are also written to the cgroup's files, as in runc.
         let manager = Unified::new(DEFAULT_CGROUP_ROOT.into(), cgroup.clone());
         let manager = manager.map_err(|error| failed(Box::new(error)))?;
         manager.apply(&options).map_err(|error| failed(Box::new(error)))?;

@@ -1,8 +1,10 @@
-//! What a create that fails has started. libcontainer's init process is a child of ours (`fork.rs`, `container_clone_sibling`), waits
-//! for its `start`, and would do so for ever if the container's folder is gone: containerd deletes the container of a shim that was
-//! killed, while the runtime that this had started goes on.
+//! Child processes of a failed `create`. libcontainer's init process is a child of runvf (`fork.rs`,
+//! `container_clone_sibling`) and waits for `start`. If the container's folder is gone, it would wait
+//! for ever. This happens under containerd: after a shim was killed, containerd deletes its
+//! container, while the runtime that the shim started still runs.
 //!
-//! Not by the cgroup that the spec names: another container may be in it, or the whole host.
+//! The processes are not found by the cgroup that the spec names, because another container, or all
+//! processes of the host, may be in that cgroup.
 
 use std::fs;
 use std::path::Path;
@@ -18,25 +20,26 @@ use crate::container::cgroup_path;
 use crate::container::signal;
 use crate::error::Error;
 
-/// As long as a container that is deleted has.
+/// The same timeout as for the processes of a deleted container (`container/cgroup.rs`).
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Those of whoever became runvf (`collector & exec runvf run sensor`).
+/// The children that existed when runvf started. A shell that starts a process and then becomes
+/// runvf (`collector & exec runvf run sensor`) leaves it such a child.
 static EXISTING: OnceLock<Vec<Pid>> = OnceLock::new();
 
-/// To be called before anything is started.
+/// Records the existing children. Must be called before runvf starts a process.
 pub(crate) fn record_existing() {
-    EXISTING.get_or_init(|| of(Pid::this()));
+    EXISTING.get_or_init(|| children_of(Pid::this()));
 }
 
-/// And their cgroups, if nobody else is in them.
+/// Kills the children that runvf started.
 fn kill_started(id: &str) -> Result<(), Error> {
-    let mut children = of(Pid::this());
+    let mut children = children_of(Pid::this());
     children.retain(|child| !EXISTING.get().is_some_and(|others| others.contains(child)));
-    end_all(id, &children)
+    kill_all(id, &children)
 }
 
-/// After a `create` that failed; what fails on the way is added to the error that began it.
+/// Kills the children of a failed `create`. If that fails too, adds its error to the first one.
 pub(crate) fn kill_started_after(id: &str, first: Error) -> Error {
     match kill_started(id) {
         Ok(()) => first,
@@ -44,11 +47,12 @@ pub(crate) fn kill_started_after(id: &str, first: Error) -> Error {
     }
 }
 
-fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {
+/// Kills children, waits for them, and removes their cgroups if these are empty.
+fn kill_all(id: &str, children: &[Pid]) -> Result<(), Error> {
     let cgroups: Vec<_> =
         children.iter().filter_map(|pid| cgroup_path::of_process(pid.as_raw())).collect();
     for child in children {
-        // Nobody else has its number as long as we have not waited for it.
+        // The kernel does not reuse the pid before runvf has waited for the child.
         let _ = signal::send(*child, libc::SIGKILL);
     }
     let deadline = Instant::now() + KILL_TIMEOUT;
@@ -64,14 +68,15 @@ fn end_all(id: &str, children: &[Pid]) -> Result<(), Error> {
         }
     }
     for cgroup in cgroups {
-        // Fails if a process is in it, as in our own.
+        // This fails if a process is in the cgroup, for example in runvf's own.
         let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(cgroup));
     }
     Ok(())
 }
 
-/// Those that have ended among them. Each thread has a list of its own in `/proc/self/task`, but not on every kernel.
-fn of(parent: Pid) -> Vec<Pid> {
+/// The children of a process, including zombies. The lists in `/proc/self/task/TID/children` are not
+/// used, because some kernels do not have them.
+fn children_of(parent: Pid) -> Vec<Pid> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers.filter(|pid| parent_of(*pid) == Some(parent)).map(Pid::from_raw).collect()
@@ -82,7 +87,8 @@ fn parent_of(pid: i32) -> Option<Pid> {
     parent_in(&stat)
 }
 
-/// Field 4 of proc_pid_stat(5). The second is a name in parentheses, and may have any of them in it.
+/// Field 4 of proc_pid_stat(5). Field 2 is a name in parentheses, which may itself contain
+/// parentheses.
 fn parent_in(stat: &str) -> Option<Pid> {
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
@@ -95,19 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_is_told_whatever_a_process_is_called() {
+    fn a_parent_is_found_if_the_name_contains_parentheses() {
         assert_eq!(parent_in("7 (a) R 1 (b) S 42 7 7 0"), Some(Pid::from_raw(42)));
         assert_eq!(parent_in("7 (sh"), None);
     }
 
     #[test]
-    fn children_are_found_and_end() {
+    fn children_are_found_and_killed() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = Pid::from_raw(child.id().try_into().unwrap());
-        assert!(of(Pid::this()).contains(&pid));
-        // Not all: other tests have theirs.
-        end_all("c", &[pid]).unwrap();
-        assert!(!of(Pid::this()).contains(&pid));
-        assert!(child.wait().is_err(), "it was waited for already");
+        assert!(children_of(Pid::this()).contains(&pid));
+        // Only this child, because other tests have children too.
+        kill_all("c", &[pid]).unwrap();
+        assert!(!children_of(Pid::this()).contains(&pid));
+        assert!(child.wait().is_err(), "kill_all has already waited for the child");
     }
 }

@@ -1,7 +1,9 @@
-//! The CPUs and memory nodes of a container in a scope of systemd's. libcgroups asks systemd for them with numbers of 64 bits
-//! where systemd wants bytes (`systemd/cpuset.rs`; systemd.resource-control(5), `AllowedCPUs`), which systemd refuses together
-//! with all other limits of that message. So libcgroups is not told of them, and systemd by its own client. Writing to
-//! the cgroup's files would not do: the controller need not be on there, and what systemd does not know of it may undo.
+//! The CPUs and memory nodes of a container in a systemd scope. libcgroups sends them to systemd as
+//! 64-bit numbers, but systemd expects bytes (`systemd/cpuset.rs`; systemd.resource-control(5),
+//! `AllowedCPUs`). systemd then refuses them and all other limits of that message. So runvf removes
+//! them from the limits for libcgroups and sets them with systemctl(1). The cgroup's files are no
+//! alternative: the controller may be disabled there, and systemd may undo settings that it does not
+//! know.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +12,7 @@ use libcontainer::oci_spec::runtime::{LinuxCpu, LinuxResources};
 
 use crate::error::Error;
 
+/// Returns the limits without CPUs and memory nodes.
 pub(crate) fn without_cpuset(resources: &LinuxResources) -> LinuxResources {
     let mut rest = resources.clone();
     if let Some(mut cpu) = rest.cpu().clone() {
@@ -19,7 +22,8 @@ pub(crate) fn without_cpuset(resources: &LinuxResources) -> LinuxResources {
     rest
 }
 
-/// The properties, none of which is empty: Go writes empty texts for what nobody set.
+/// The systemd properties. Empty values are omitted, because Go programs write an empty string for a
+/// value that is not set.
 fn properties(cpu: &LinuxCpu) -> Vec<String> {
     let named = [("AllowedCPUs", cpu.cpus()), ("AllowedMemoryNodes", cpu.mems())];
     let set = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
@@ -28,8 +32,8 @@ fn properties(cpu: &LinuxCpu) -> Vec<String> {
         .collect()
 }
 
-/// `cgroup`: below the root of cgroup v2; its last part is the scope. systemd answers within the 25 s of sd-bus, or its client
-/// gives up.
+/// Sets the properties of the scope. `cgroup`: relative to the root of cgroup v2; its last component
+/// is the scope. systemctl gives up if systemd does not answer within 25 s, the timeout of sd-bus.
 pub(crate) fn apply(
     resources: Option<&LinuxResources>,
     id: &str,
@@ -42,7 +46,7 @@ pub(crate) fn apply(
     let failed = |problem: String| Error::Cpuset { id: id.to_owned(), problem };
     let scope = cgroup.file_name().unwrap_or_default();
     let output = Command::new("systemctl")
-        // An id, and so a scope, may begin with a dash.
+        // `--`, because a container's id, and so its scope, may begin with a dash.
         .args(["set-property", "--runtime", "--"])
         .arg(scope)
         .args(&properties)
@@ -59,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_set_is_asked_for() {
+    fn empty_values_are_omitted() {
         let of = |cpus: &str, mems: &str| {
             let mut cpu = LinuxCpu::default();
             cpu.set_cpus(Some(cpus.to_owned())).set_mems(Some(mems.to_owned()));

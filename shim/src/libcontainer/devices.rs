@@ -1,7 +1,7 @@
-//! The devices a container may use, under the systemd cgroup driver of cgroup v2. libcgroups loads its filter only
-//! when it makes the cgroup itself; with systemd it loads none and sets no `DeviceAllow`, so that every container with
-//! CAP_MKNOD, which Docker grants by default, could read the host's disks. So the same filter is loaded here, before
-//! the container's process runs.
+//! The device filter under the systemd cgroup driver of cgroup v2. libcgroups loads a filter only if
+//! it creates the cgroup itself. With systemd, it loads no filter and does not set `DeviceAllow`.
+//! Every container with CAP_MKNOD, which Docker grants by default, could then read the host's disks.
+//! So runvf loads the same filter before the container's process runs.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use libcontainer::oci_spec::runtime::Spec;
 
 use crate::error::Error;
 
+/// Loads the device filter of the spec. `cgroup`: relative to the root of cgroup v2.
 pub(crate) fn restrict(spec: &Spec, id: &str, cgroup: &Path) -> Result<(), Error> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
     let devices = resources.and_then(|resources| resources.devices().clone());

@@ -1,8 +1,10 @@
-//! Why libcontainer failed. Between its processes it sends only the outermost text of an error ("failed to prepare
-//! rootfs"); the cause goes to its tracing events. So those of level error are kept in a file in memory that the forked
-//! processes share, and the first of them, which is the innermost, is added to the error of `create` and `exec`.
+//! The cause of an error of libcontainer. libcontainer's processes send each other only the
+//! outermost text of an error ("failed to prepare rootfs"); the cause is in a tracing event. So
+//! runvf keeps the events of level error in a memfd, which the forked processes share. It adds the
+//! first event, which is the innermost cause, to the error of `create` and `exec`.
 //!
-//! tracing-subscriber is not used: this needs none of its layers, and `--debug` shall come out in the engine's format.
+//! tracing-subscriber is not used, because this module needs none of its layers, and because
+//! `--debug` must write lines in the engine's format.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -21,22 +23,22 @@ use crate::log::Log;
 
 static ERROR_EVENTS: OnceLock<File> = OnceLock::new();
 
-/// Longer events are cut: a container's config is among them.
+/// Longer events are truncated, because some contain a container's whole config.
 const MAX_EVENT_BYTES: usize = 500;
 
 pub(crate) fn install(log: &Log, debug: bool) -> Result<(), Error> {
     let memory = memfd_create(c"runvf-errors", MFdFlags::MFD_CLOEXEC)
-        .map_err(Error::kernel("make a file in memory"))?;
-    // Both fail only if called twice, and `main` calls once.
+        .map_err(Error::kernel("create a memfd for libcontainer's errors"))?;
+    // Both calls fail only the second time, and `main` calls this function once.
     let _ = ERROR_EVENTS.set(File::from(memory));
     let _ = tracing::subscriber::set_global_default(Events { log: debug.then(|| log.clone()) });
     Ok(())
 }
 
-/// The first error event so far, of this process and those it forked.
+/// Returns the first error event of this process and its forked processes.
 pub(crate) fn first_error() -> Option<String> {
     let mut start = [0; MAX_EVENT_BYTES];
-    // Not `read`: the writers share the file's position.
+    // `read_at` and not `read`, because the writing processes share the file's position.
     let length = ERROR_EVENTS.get()?.read_at(&mut start, 0).ok()?;
     let text = String::from_utf8_lossy(&start[..length]);
     let first = text.lines().next()?.trim();
@@ -44,7 +46,7 @@ pub(crate) fn first_error() -> Option<String> {
 }
 
 struct Events {
-    /// With `--debug`.
+    /// `Some` with `--debug`.
     log: Option<Log>,
 }
 
@@ -77,11 +79,11 @@ impl Subscriber for Events {
             .take(MAX_EVENT_BYTES / 4)
             .collect();
         if *event.metadata().level() == Level::ERROR {
-            // Without it the error says less, and that is all.
+            // If this write fails, only the detail of the error is lost.
             let _ = Self::keep(&text);
         }
         if let Some(log) = &self.log {
-            // `error` is kept for the one line that says why the command failed.
+            // The level `error` is reserved for the line with the command's own error.
             let level = match *event.metadata().level() {
                 Level::ERROR | Level::WARN => "warning",
                 Level::INFO => "info",
@@ -91,7 +93,7 @@ impl Subscriber for Events {
         }
     }
 
-    // Spans say where, and an error's text does that here.
+    // Spans are ignored, because the text of an error event already names the place.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
@@ -101,12 +103,12 @@ impl Subscriber for Events {
     fn exit(&self, _: &Id) {}
 }
 
-/// The message, then the fields as `name=value`.
+/// The message of an event, then its fields as `name=value`.
 struct Text(String);
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string does not fail.
+        // Writes to a string do not fail.
         let _ = match field.name() {
             "message" => {
                 self.0.insert_str(0, &format!("{value:?} "));

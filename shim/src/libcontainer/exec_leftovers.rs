@@ -1,11 +1,14 @@
-//! What libcontainer's `exec` leaves in the container's folder, once for each process it adds: the socket that told the
-//! process to start, and a link to the console's (`tenant_builder.rs`). A health check would fill `/run` with them.
+//! Sockets that libcontainer's `exec` leaves in the container's folder. For each added process, one
+//! socket that signals the process to start and one link to the console's socket remain
+//! (`tenant_builder.rs`). Without a cleanup, a health check would fill `/run` with them.
 //!
-//! Their names are random and known to libcontainer alone, and another `exec` may be using one. So each has a shared lock while it
-//! uses such names, and all of them go when somebody can have the lock for itself: the last one does. The lock is on a file, and not
-//! on the folder itself, since the process that is added inherits the descriptor (`descriptors.rs`).
-//! Whether a socket is open, as `/proc/net/unix` has it, says nothing of one just made: bind(2) makes the name first and enters
-//! it into that table afterwards. Trying to connect would start the other's process.
+//! Only libcontainer knows their random names, and another `exec` may still use one. So each `exec`
+//! holds a shared lock while it uses such names. An `exec` that gets the exclusive lock, which is the
+//! last one, removes them all. The lock is on a file and not on the folder, because the added process
+//! inherits the descriptor (`descriptors.rs`).
+//!
+//! `/proc/net/unix` cannot show whether a socket is in use: bind(2) creates the name first and adds
+//! the socket to that table later. A trial connection would start the other `exec`'s process.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -15,20 +18,22 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
-/// The lock is had alone for as long as it takes to read a folder, unless its holder is stopped there.
+/// An `exec` holds the exclusive lock only while it reads a folder. The timeout is for a holder that
+/// was stopped (SIGSTOP) at that time.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const LOCK_FILE: &str = "exec.lock";
 
-/// While this is there, nobody removes such names from the folder.
+/// Holds the shared lock. While it exists, no other `exec` removes such names from the folder.
 pub(crate) struct SocketNames {
     folder: PathBuf,
-    /// None if it could not be had: there is no reason in that not to add a process.
+    /// `None` if runvf could not get the lock. The process is added anyway.
     lock: Option<OwnedFd>,
 }
 
 impl SocketNames {
-    pub(crate) fn hold(folder: &Path) -> Self {
+    /// Takes the shared lock.
+    pub(crate) fn lock(folder: &Path) -> Self {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock =
             open(folder.join(LOCK_FILE), flags, Mode::RUSR | Mode::WUSR).ok().filter(|file| {
@@ -44,10 +49,12 @@ impl SocketNames {
         Self { folder: folder.to_owned(), lock }
     }
 
-    /// Best effort: what stays here goes with the next one, or with the container.
+    /// Removes the names if no other `exec` holds the lock. The rest goes with the next `exec` or with
+    /// the container.
     pub(crate) fn remove(self) {
         let Some(lock) = &self.lock else { return };
-        // Whoever asks in vain has lost what it had (flock(2)): of two that end at once, the second gets it.
+        // A failed conversion of a lock releases it (flock(2)). So if two `exec` end at the same time,
+        // the second gets the exclusive lock.
         if flock(lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return;
         }
@@ -61,7 +68,8 @@ impl SocketNames {
     }
 }
 
-/// libcontainer's processes have inherited the descriptor, and the lock with it.
+/// The explicit unlock is necessary, because libcontainer's processes have inherited the descriptor
+/// and would keep the lock.
 impl Drop for SocketNames {
     fn drop(&mut self) {
         if let Some(lock) = &self.lock {
@@ -75,17 +83,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_uses_stays() {
+    fn names_stay_while_another_exec_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let files = ["tenant-notify-1.sock", "tenant-tty-1.sock", "notify.sock", "state.json"];
         for name in files {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let left = || fs::read_dir(folder.path()).unwrap().count() - 1;
-        let other = SocketNames::hold(folder.path());
-        // As a process does that libcontainer starts.
+        let other = SocketNames::lock(folder.path());
+        // A process that libcontainer starts inherits the descriptor.
         let inherited = other.lock.as_ref().unwrap().try_clone().unwrap();
-        SocketNames::hold(folder.path()).remove();
+        SocketNames::lock(folder.path()).remove();
         assert_eq!(left(), 4);
         other.remove();
         assert_eq!(left(), 2);
@@ -96,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_free_when_its_holder_fails() {
+    fn drop_releases_an_inherited_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let names = SocketNames::hold(folder.path());
+        let names = SocketNames::lock(folder.path());
         let inherited = names.lock.as_ref().unwrap().try_clone().unwrap();
         drop(names);
         fs::write(folder.path().join("tenant-notify-1.sock"), "").unwrap();
-        SocketNames::hold(folder.path()).remove();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the lock");
+        SocketNames::lock(folder.path()).remove();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the lock file remains");
         drop(inherited);
     }
 }

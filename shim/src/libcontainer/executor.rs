@@ -1,7 +1,10 @@
-//! The last step inside the container: find the program and become it. libcontainer's own wants PATH even for an
-//! absolute path, takes a program that only root may run for one that nobody may, and runs a file that is no program
-//! with the host's `/bin/sh` rules. Engines turn the texts into exit codes: "executable file not found", "no such file or
-//! directory" → 127, "permission denied" → 126 (moby `daemon/start.go`, Podman `libpod/oci_util.go`).
+//! The last step inside the container: find the program and execute it. libcontainer's own executor
+//! requires PATH even for an absolute path, refuses a program that only root may execute, and runs a
+//! file that is not a program with `/bin/sh` (execvp(3)).
+//!
+//! The texts of errors are an interface, because engines turn them into exit codes: "executable file
+//! not found" and "no such file or directory" into 127, "permission denied" into 126 (moby
+//! `daemon/start.go`, Podman `libpod/oci_util.go`).
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -20,7 +23,7 @@ use super::seccomp::SeccompFilter;
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
-    /// For `exec`; the filter of `create` is libcontainer's, and so is who it is.
+    /// Filter and identity are only for `exec`. For `create`, libcontainer sets both.
     filter: Option<SeccompFilter>,
     identity: Option<Identity>,
 }
@@ -36,7 +39,8 @@ impl Executor {
 }
 
 impl Workload for Executor {
-    /// libcontainer calls it in the container's process, after it went to `process.cwd` and made sure that this is inside.
+    /// libcontainer calls this in the container's process, after it has changed to `process.cwd` and
+    /// has checked that this folder is inside the container.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         self.descriptors.close_escapes();
         if let Some(identity) = &self.identity {
@@ -45,17 +49,18 @@ impl Workload for Executor {
         find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
     }
 
-    /// Runs after `start`: the engine believes in the process already, so stderr is where a person will look.
+    /// Runs after `start`. The engine has already reported the process as started, so an error also
+    /// goes to the container's stderr.
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let (path, arguments) = find(spec).map_err(ExecutorError::Other)?;
-        let zero = |_| ExecutorError::InvalidArg;
-        let program = CString::new(path.to_string_lossy().as_bytes()).map_err(zero)?;
+        let has_nul = |_| ExecutorError::InvalidArg;
+        let program = CString::new(path.to_string_lossy().as_bytes()).map_err(has_nul)?;
         let arguments = arguments.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
-        let arguments = arguments.map_err(zero)?;
+        let arguments = arguments.map_err(has_nul)?;
         if let Some(filter) = &self.filter {
             filter.apply().map_err(ExecutorError::Other)?;
         }
-        heed_pipes().map_err(|errno| ExecutorError::Other(text(errno)))?;
+        reset_sigpipe().map_err(|errno| ExecutorError::Other(text(errno)))?;
         let Err(errno) = execv(&program, &arguments);
         let text = format!("exec {}: {}", path.display(), text(errno));
         eprintln!("{text}");
@@ -63,9 +68,10 @@ impl Workload for Executor {
     }
 }
 
-/// Rust's programs ignore SIGPIPE, and so would whatever they become: `yes | head` would not end, and no shell may change that.
-fn heed_pipes() -> Result<(), Errno> {
-    // SAFETY: no handler is installed, and none was.
+/// Rust programs ignore SIGPIPE, and execve(2) keeps that. `yes | head` would then not end, and a
+/// shell cannot reset a signal that was ignored when it started.
+fn reset_sigpipe() -> Result<(), Errno> {
+    // SAFETY: no handler is installed before or after the call.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
 }
 
@@ -78,11 +84,11 @@ fn find(spec: &Spec) -> Result<(PathBuf, Vec<String>), String> {
     Ok((look_up(name, path)?, arguments))
 }
 
-/// As Go's `exec.LookPath`, which runc uses, and in its words.
+/// Finds a program with the rules and the error texts of Go's `exec.LookPath`, which runc uses.
 fn look_up(name: &str, path: Option<&str>) -> Result<PathBuf, String> {
     if name.contains('/') {
         let path = PathBuf::from(name);
-        return match executable(&path) {
+        return match check_executable(&path) {
             Ok(()) => Ok(path),
             Err(Errno::ENOENT) => {
                 Err(format!("exec: {name:?}: stat {name}: {}", text(Errno::ENOENT)))
@@ -93,7 +99,7 @@ fn look_up(name: &str, path: Option<&str>) -> Result<PathBuf, String> {
     let mut denied = false;
     for folder in path.unwrap_or_default().split(':') {
         let path = Path::new(if folder.is_empty() { "." } else { folder }).join(name);
-        match executable(&path) {
+        match check_executable(&path) {
             Ok(()) => return Ok(path),
             Err(errno) => denied |= errno == Errno::EACCES,
         }
@@ -104,17 +110,17 @@ fn look_up(name: &str, path: Option<&str>) -> Result<PathBuf, String> {
     }
 }
 
-fn executable(path: &Path) -> Result<(), Errno> {
+fn check_executable(path: &Path) -> Result<(), Errno> {
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => return Err(Errno::EISDIR),
         Ok(_) => {}
         Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
     }
-    // By the effective user: at this point that is the container's.
+    // With the effective user, which is the container's at this point.
     faccessat(nix::fcntl::AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
 }
 
-/// The texts of Go's syscall package: the C library's, in lower case.
+/// The error text of Go's syscall package, which is the C library's text in lower case.
 fn text(errno: Errno) -> String {
     errno.desc().to_ascii_lowercase()
 }
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_engines_turn_into_exit_codes() {
+    fn error_texts_are_those_that_engines_turn_into_exit_codes() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plain");
         std::fs::write(&file, "").unwrap();

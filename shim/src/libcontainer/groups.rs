@@ -4,12 +4,13 @@ use nix::unistd::{geteuid, setgroups};
 
 use crate::error::Error;
 
-/// Leaves them before a container's process is forked. libcontainer calls setgroups(2) only for a spec that names groups
-/// (`process.rs`, `set_supplementary_gids`), so that the process of any other would have those of Podman, or of the root shell
-/// that called us. runc's has none then. Without root there is no leaving them, and no container either.
+/// Drops the supplementary groups before libcontainer forks. libcontainer calls setgroups(2) only if
+/// the spec names groups (`process.rs`, `set_supplementary_gids`). Otherwise the container's process
+/// would keep the groups of runvf's caller, for example Podman or a root shell; under runc it has
+/// none. Does nothing without root, because only root can drop groups or create a container.
 pub(crate) fn clear() -> Result<(), Error> {
     match geteuid().is_root() {
-        true => setgroups(&[]).map_err(Error::kernel("leave the supplementary groups")),
+        true => setgroups(&[]).map_err(Error::kernel("drop the supplementary groups")),
         false => Ok(()),
     }
 }

@@ -1,12 +1,15 @@
-//! Who a process is that `exec` adds, where libcontainer would make it somebody else or make it so too early. It is then given a process
-//! of the host's root, and the last steps are done here, in the process itself, before its program is looked for: the user namespace,
-//! the groups, the user, the capabilities.
+//! The identity of a process that `exec` adds: user namespace, groups, user, capabilities. In two
+//! cases libcontainer would set a wrong identity, or set it too early. Then runvf gives libcontainer
+//! a process of the host's root, and sets the identity itself, in that process, before it looks for
+//! the program.
 //!
-//! - In a container with users of its own: libcontainer enters all of a container's namespaces but that one (`tenant_builder.rs`,
-//!   `NAMESPACE_TYPES`). runc enters it first. Coming from outside, the process is until then out of reach for those who are in the
-//!   container: to trace it, to read its descriptors or to send it a signal they would have to have a capability in the host's user
-//!   namespace. From then on it is not dumpable (setresuid(2)), as any process that `exec` adds.
-//! - At a terminal, for whoever is not root: the terminal is to be theirs (`stdio.rs`), and only root may give it away.
+//! - The container has a user namespace. libcontainer enters all other namespaces of the container,
+//!   but not this one (`tenant_builder.rs`, `NAMESPACE_TYPES`). runc enters it first. Until runvf
+//!   enters it, the container's processes cannot trace the process, read its descriptors or signal
+//!   it, because that requires a capability in the host's user namespace. Afterwards the process is
+//!   not dumpable (setresuid(2)), like every process that `exec` adds.
+//! - The process has a terminal, and its user is not root. The user must own the terminal
+//!   (`stdio.rs`), and only root may change the owner.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -25,30 +28,35 @@ use crate::error::Error;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// `None`: the host's.
+    /// `None`: runvf's own user namespace.
     namespace: Option<Arc<File>>,
     user: User,
-    /// The user's number outside.
-    owner: Uid,
+    /// The user's uid on the host.
+    host_uid: Uid,
     capabilities: Option<LinuxCapabilities>,
 }
 
 impl Identity {
-    /// `None` if it can be left to libcontainer. Else changes the process that libcontainer will see.
+    /// Takes the identity out of a process and makes that process one of the host's root. Returns
+    /// `None`, and changes nothing, if libcontainer can set the identity.
     ///
     /// # Errors
     ///
-    /// The user, or a group, has no number outside: no process can be it (user_namespaces(7)).
-    pub(crate) fn of(container: &Container, process: &mut Process) -> Result<Option<Self>, Error> {
+    /// The user or a group is not mapped in the user namespace, so no process can have it
+    /// (user_namespaces(7)).
+    pub(crate) fn take_from(
+        container: &Container,
+        process: &mut Process,
+    ) -> Result<Option<Self>, Error> {
         let Some(pid) = container.init().map(Pid::as_raw) else { return Ok(None) };
-        let namespace = other_users(pid)?;
+        let namespace = open_user_namespace(pid)?;
         let user = process.user().clone();
         let terminal = process.terminal().unwrap_or(false) && user.uid() != 0;
         if namespace.is_none() && !terminal {
             return Ok(None);
         }
         let id = container.id();
-        let owner = host_id(id, pid, "user", user.uid())?;
+        let host_uid = host_id(id, pid, "user", user.uid())?;
         host_id(id, pid, "group", user.gid())?;
         for gid in user.additional_gids().iter().flatten() {
             host_id(id, pid, "group", *gid)?;
@@ -57,46 +65,49 @@ impl Identity {
         let mut root = User::default();
         root.set_uid(0).set_gid(0).set_umask(user.umask());
         let capabilities = process.capabilities().clone();
-        // Without any mentioned, libcontainer leaves all: those are needed to become somebody else.
+        // Without capabilities in the spec, libcontainer keeps all. `assume` needs them.
         process.set_user(root).set_capabilities(None);
         let namespace = namespace.map(Arc::new);
-        Ok(Some(Self { namespace, user, owner: Uid::from_raw(owner), capabilities }))
+        Ok(Some(Self { namespace, user, host_uid: Uid::from_raw(host_uid), capabilities }))
     }
 
-    /// In the process, which must have one thread only (setns(2)).
+    /// Sets the identity of the calling process, which must have only one thread (setns(2)).
     pub(crate) fn assume(&self) -> Result<(), String> {
         let stdin = std::io::stdin();
-        // Before the user namespace: root of the host, who made the terminal, has no number there.
+        // Before the user namespace, because the terminal's owner, root of the host, is not mapped
+        // there.
         if isatty(stdin.as_fd()).unwrap_or(false) {
-            fchown(stdin.as_fd(), Some(self.owner), None).map_err(says("terminal"))?;
+            fchown(stdin.as_fd(), Some(self.host_uid), None)
+                .map_err(failed_to("change the owner of the terminal"))?;
         }
         if let Some(namespace) = &self.namespace {
-            setns(namespace.as_fd(), CloneFlags::CLONE_NEWUSER).map_err(says("user namespace"))?;
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWUSER)
+                .map_err(failed_to("enter the container's user namespace"))?;
         }
         let groups = self.user.additional_gids().iter().flatten();
         let groups: Vec<Gid> = groups.copied().map(Gid::from_raw).collect();
-        setgroups(&groups).map_err(says("groups"))?;
-        // Or no capability would outlive it (capabilities(7)).
-        set_keepcaps(true).map_err(says("capabilities"))?;
+        setgroups(&groups).map_err(failed_to("set the supplementary groups"))?;
+        // Otherwise setresuid(2) would clear all capabilities (capabilities(7)).
+        set_keepcaps(true).map_err(failed_to("keep the capabilities"))?;
         let (uid, gid) = (Uid::from_raw(self.user.uid()), Gid::from_raw(self.user.gid()));
-        setresgid(gid, gid, gid).map_err(says("group"))?;
-        setresuid(uid, uid, uid).map_err(says("user"))?;
-        set_keepcaps(false).map_err(says("capabilities"))?;
+        setresgid(gid, gid, gid).map_err(failed_to("set the group"))?;
+        setresuid(uid, uid, uid).map_err(failed_to("set the user"))?;
+        set_keepcaps(false).map_err(failed_to("reset the keep-capabilities flag"))?;
         let Some(capabilities) = &self.capabilities else { return Ok(()) };
         let system = create_syscall();
-        // Those in effect are not kept, but those that may be.
+        // The flag keeps the permitted set and not the effective set, so that is set again.
         let dropped =
             reset_effective(&*system).and_then(|()| drop_privileges(capabilities, &*system));
         dropped.map_err(|error| crate::error::line(&error))
     }
 }
 
-fn says(what: &str) -> impl FnOnce(nix::Error) -> String + '_ {
-    move |errno| format!("cannot set the {what} of the process: {}", errno.desc())
+fn failed_to(action: &str) -> impl FnOnce(nix::Error) -> String + '_ {
+    move |errno| format!("cannot {action}: {}", errno.desc())
 }
 
-/// The user namespace of a container, unless it is ours.
-fn other_users(pid: i32) -> Result<Option<File>, Error> {
+/// Opens the user namespace of a process. Returns `None` if runvf is in the same one.
+fn open_user_namespace(pid: i32) -> Result<Option<File>, Error> {
     let path = PathBuf::from(format!("/proc/{pid}/ns/user"));
     let read = |path: &PathBuf| fs::read_link(path).map_err(Error::file("read", path));
     if read(&path)? == read(&PathBuf::from("/proc/self/ns/user"))? {
@@ -105,20 +116,21 @@ fn other_users(pid: i32) -> Result<Option<File>, Error> {
     File::open(&path).map(Some).map_err(Error::file("open", path))
 }
 
-/// The number that a user or a group of a container has outside.
+/// Returns the id on the host of a user or a group in a container. `kind`: "user" or "group".
 ///
 /// # Errors
 ///
-/// It has none.
+/// [`Error::Unmapped`] if the container's user namespace does not map the id.
 pub(crate) fn host_id(id: &str, pid: i32, kind: &'static str, number: u32) -> Result<u32, Error> {
     let file = if kind == "user" { "uid_map" } else { "gid_map" };
     let path = PathBuf::from(format!("/proc/{pid}/{file}"));
     let map = fs::read_to_string(&path).map_err(Error::file("read", path))?;
-    mapped(&map, number).ok_or_else(|| Error::Unmapped { id: id.to_owned(), kind, number })
+    map_id(&map, number).ok_or_else(|| Error::Unmapped { id: id.to_owned(), kind, number })
 }
 
-/// `/proc/PID/uid_map`: first number inside, first outside, how many.
-fn mapped(map: &str, number: u32) -> Option<u32> {
+/// Maps an id by the text of `/proc/PID/uid_map`. The fields of a line are the first id inside, the
+/// first id outside, and the number of ids.
+fn map_id(map: &str, number: u32) -> Option<u32> {
     map.lines().find_map(|line| {
         let mut numbers = line.split_whitespace().map(|text| text.parse::<u64>().ok());
         let (inside, outside, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
@@ -129,17 +141,17 @@ fn mapped(map: &str, number: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::mapped;
+    use super::map_id;
 
     #[test]
-    fn numbers_outside() {
+    fn ids_map_to_ids_of_the_host() {
         let map = "         0     100000       1000\n      1000       5000          1\n";
-        assert_eq!(mapped(map, 0), Some(100_000));
-        assert_eq!(mapped(map, 999), Some(100_999));
-        assert_eq!(mapped(map, 1000), Some(5000));
-        assert_eq!(mapped(map, 1001), None);
-        assert_eq!(mapped("", 0), None);
-        assert_eq!(mapped("0 4294967295 2", 1), None);
-        assert_eq!(mapped("nonsense", 0), None);
+        assert_eq!(map_id(map, 0), Some(100_000));
+        assert_eq!(map_id(map, 999), Some(100_999));
+        assert_eq!(map_id(map, 1000), Some(5000));
+        assert_eq!(map_id(map, 1001), None);
+        assert_eq!(map_id("", 0), None);
+        assert_eq!(map_id("0 4294967295 2", 1), None);
+        assert_eq!(map_id("nonsense", 0), None);
     }
 }

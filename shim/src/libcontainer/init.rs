@@ -1,5 +1,5 @@
-//! The first process of a container, which libcontainer makes (`as_init`), from a bundle and in a mount namespace that are
-//! prepared for it.
+//! The init process of a container, which libcontainer creates (`as_init`). runvf prepares the
+//! bundle and, if necessary, a mount namespace for it.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::container;
 use crate::error::Error;
 use crate::log::Log;
 
-/// On return the init process waits for its `start`.
+/// Creates a container. On return, its init process waits for `start`.
 pub(crate) fn build(
     global: &Global,
     options: &cli::Create,
@@ -50,7 +50,8 @@ pub(crate) fn build(
         .map_err(|source| clean_up(global, id, bundle, spec, source, log))
 }
 
-/// `None`: nothing has to be mounted.
+/// Enters a private mount namespace and mounts there what libcontainer must find. Returns `None`
+/// if no mounts are necessary.
 fn enter_mountns(
     spec: &Spec,
     rootfs: &Path,
@@ -70,7 +71,7 @@ fn enter_mountns(
     Ok(Some(mountns))
 }
 
-/// libcontainer cleans up after itself from the moment it has forked, and before that not at all.
+/// Removes the rest of a failed `create`. libcontainer cleans up only if it fails after its fork.
 fn clean_up(
     global: &Global,
     id: &str,
@@ -80,7 +81,7 @@ fn clean_up(
     log: &Log,
 ) -> Error {
     if matches!(source, LibcontainerError::Exist) {
-        // Another create was faster, and the folder is that one's.
+        // Another `create` with the same id was faster, and the folder belongs to it.
         return Error::Exists { id: id.to_owned() };
     }
     let forked = matches!(source, LibcontainerError::CreateContainerError(_));

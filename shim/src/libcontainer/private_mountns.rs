@@ -1,78 +1,89 @@
-//! A mount namespace in which libcontainer finds mounts that the host does not have. It forks in it, so that the container
-//! inherits them, and nobody else does.
+//! A private mount namespace for mounts that only the container must see. libcontainer forks in it,
+//! so the container inherits the mounts and the host does not get them.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use vf::mountinfo::unescape;
 
 use crate::error::Error;
 
-/// The namespace and the folder to return to. That is no descriptor, which the container's process would inherit (`descriptors.rs`).
+/// Holds the namespace and the folder to return to. The folder is a path and not a descriptor,
+/// because the container's process would inherit a descriptor (`descriptors.rs`).
 #[must_use]
 pub(crate) struct PrivateMountNs {
-    namespace: File,
+    original: File,
     folder: PathBuf,
 }
 
 impl PrivateMountNs {
+    /// Creates the namespace and enters it. [`Drop`] returns to the original one.
     pub(crate) fn enter() -> Result<Self, Error> {
-        let own = "/proc/self/ns/mnt";
-        let namespace = File::open(own).map_err(Error::file("open", own))?;
-        let folder = env::current_dir().map_err(Error::file("find", "."))?;
-        let entered = Self { namespace, folder };
-        unshare(CloneFlags::CLONE_NEWNS).map_err(Error::kernel("make a mount namespace"))?;
+        let path = "/proc/self/ns/mnt";
+        let original = File::open(path).map_err(Error::file("open", path))?;
+        let folder = env::current_dir().map_err(Error::file("resolve", "."))?;
+        let entered = Self { original, folder };
+        unshare(CloneFlags::CLONE_NEWNS).map_err(Error::kernel("create a mount namespace"))?;
         Ok(entered)
     }
 
-    /// An empty file system of root's own.
+    /// Mounts an empty tmpfs.
     pub(crate) fn mount_tmpfs(&self, path: &Path, options: &str) -> Result<(), Error> {
         let failed = |errno: nix::Error| Error::file("mount a tmpfs at", path)(errno.into());
-        change(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
+        change_mount(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options)).map_err(failed)
     }
 
-    /// Over a path. The host would see it as well if the mount that the path is on still told it of what is mounted on it. It goes on
-    /// telling us, so that a volume from there has what is mounted on it later.
-    pub(crate) fn bind(&self, source: &Path, path: &Path, deep: MsFlags) -> Result<(), Error> {
-        let failed = |errno: nix::Error| Error::file("bind", source)(errno.into());
-        change(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
-        change(path, Some(source), MsFlags::MS_BIND | deep).map_err(failed)
+    /// Bind-mounts `source` over a path. `recursive`: `MS_REC` or empty.
+    ///
+    /// First makes the mount that contains the path a slave, because a mount on a shared mount would
+    /// also appear on the host. A slave still receives later mounts of the host, so that a volume
+    /// below the path gets them.
+    pub(crate) fn bind(&self, source: &Path, path: &Path, recursive: MsFlags) -> Result<(), Error> {
+        let failed = |errno: nix::Error| Error::file("bind-mount", source)(errno.into());
+        change_mount(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
+        change_mount(path, Some(source), MsFlags::MS_BIND | recursive).map_err(failed)
     }
 
+    /// Replaces the flags of a bind mount.
     pub(crate) fn set_flags(&self, path: &Path, flags: MsFlags) -> Result<(), Error> {
-        change(path, None, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags)
+        change_mount(path, None, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags)
             .map_err(|errno| Error::file("remount", path)(errno.into()))
     }
 }
 
 impl Drop for PrivateMountNs {
     fn drop(&mut self) {
-        // What follows finds its files in either namespace; only what was mounted here lives on for as long as we do.
-        if setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNS).is_ok() {
-            // Paths on the command line may be relative.
+        // An error is ignored, because the later steps find their files in both namespaces. The
+        // private mounts then exist until runvf exits.
+        if setns(self.original.as_fd(), CloneFlags::CLONE_NEWNS).is_ok() {
+            // setns(2) changes the current folder, and paths on the command line may be relative.
             let _ = env::set_current_dir(&self.folder);
         }
     }
 }
 
-/// Else it would have no part in what is mounted here.
+/// Whether the container has a new mount namespace. Only a new namespace inherits the private mounts.
 pub(crate) fn is_created_by(spec: &Spec) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let mut all = namespaces.into_iter().flatten();
-    all.any(|one| one.typ() == LinuxNamespaceType::Mount && one.path().is_none())
+    let mut namespaces = namespaces.into_iter().flatten();
+    namespaces
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Mount && namespace.path().is_none())
 }
 
-fn change(target: &Path, source: Option<&Path>, flags: MsFlags) -> nix::Result<()> {
+fn change_mount(target: &Path, source: Option<&Path>, flags: MsFlags) -> nix::Result<()> {
     mount(source, target, None::<&str>, flags, None::<&str>)
 }
 
-/// The innermost mount point above a path, which is the last of those in the table that are prefixes of it.
+/// Returns the innermost mount point that contains a path.
 fn mount_of(path: &Path) -> Result<PathBuf, Error> {
     let table = "/proc/self/mountinfo";
     let text = std::fs::read_to_string(table).map_err(Error::file("read", table))?;
@@ -80,15 +91,10 @@ fn mount_of(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn innermost(table: &str, path: &Path) -> PathBuf {
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let points = points.map(|point| OsString::from_vec(unescape(point.as_bytes())));
     let above = points.map(PathBuf::from).filter(|point| path.starts_with(point));
     above.max_by_key(|point| point.components().count()).unwrap_or_else(|| "/".into())
-}
-
-/// proc(5) writes blanks, tabs, newlines and backslashes in octal.
-fn unescaped(point: &str) -> String {
-    let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    pairs.iter().fold(point.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 #[cfg(test)]
@@ -96,12 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_innermost_mount_is_the_one_that_counts() {
+    fn the_innermost_mount_point_is_found() {
         let table = "1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / /run rw - tmpfs tmpfs rw\n\
                      3 2 0:3 / /run/my\\040disk rw - tmpfs tmpfs rw\n4 2 0:4 / /runner rw - tmpfs tmpfs rw\n";
         let of = |path: &str| innermost(table, Path::new(path));
         assert_eq!(of("/run/b/rootfs"), Path::new("/run"));
         assert_eq!(of("/run/my disk/b"), Path::new("/run/my disk"));
         assert_eq!(of("/var/b"), Path::new("/"));
+    }
+
+    #[test]
+    fn a_backslash_in_a_mount_point_is_no_escape() {
+        let table = "1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / /a\\134040 rw - tmpfs tmpfs rw\n";
+        assert_eq!(innermost(table, Path::new("/a\\040/b")), Path::new("/a\\040"));
     }
 }

@@ -1,9 +1,11 @@
-//! What runc gives a process of which its spec says nothing, and libcontainer does not, or in another way.
+//! Defaults for values that the spec of a process omits, where libcontainer's defaults differ from
+//! runc's.
 //!
-//! - `HOME`: libcontainer asks the C library, inside the container. That reads the image's `nsswitch.conf` and loads the image's
-//!   libraries, in a process that still has privileges (CVE-2019-14271). So it is set here, from the container's `/etc/passwd`.
-//! - Capabilities: libcontainer leaves all of them if none is mentioned.
-//! - The umask of the first one: libcontainer leaves the engine's.
+//! - `HOME`: libcontainer asks the C library, inside the container. The C library reads the image's
+//!   `nsswitch.conf` and loads the image's libraries, in a process that still has privileges
+//!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`.
+//! - Capabilities: without any in the spec, libcontainer keeps all of them.
+//! - The umask of the init process: libcontainer keeps the engine's.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -15,80 +17,86 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
 use super::mount_options::is_bind;
 
-/// Far more than a file of accounts has.
+/// Far more than a passwd file needs.
 const MAX_PASSWD_BYTES: u64 = 1 << 20;
 const PASSWD: &str = "/etc/passwd";
 const DEFAULT_UMASK: u32 = 0o022;
 
-/// For the container's first process.
+/// Returns the init process of a spec with the defaults applied, or `None` if the spec has no
+/// process.
 pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
     let process = spec.process().clone()?;
     let mounts = spec.mounts().iter().flatten().rev();
-    let over = mounts.filter(|it| it.destination() == Path::new(PASSWD) && is_bind(it));
-    let accounts = match over.filter_map(|mount| mount.source().as_deref()).next() {
-        Some(source) => open(source, LOOKUP_FLAGS, Mode::empty()).ok().and_then(text),
-        None => below(rootfs),
+    let mut binds =
+        mounts.filter(|mount| mount.destination() == Path::new(PASSWD) && is_bind(mount));
+    let passwd = match binds.find_map(|mount| mount.source().as_deref()) {
+        Some(source) => open(source, LOOKUP_FLAGS, Mode::empty()).ok().and_then(read_regular_file),
+        None => read_passwd(rootfs),
     };
-    let mut process = apply_defaults(process, None, accounts);
+    let mut process = apply_defaults(process, None, passwd);
     let mut user = process.user().clone();
     user.set_umask(user.umask().or(Some(DEFAULT_UMASK)));
     process.set_user(user);
     Some(process)
 }
 
-/// For one that joins a container whose root is `root`: it has the capabilities of the first one, its AppArmor profile and its limits
+/// Applies the defaults to a process that joins a container. `root`: the container's root. The
+/// process gets the capabilities, the AppArmor profile and the limits of the init process
 /// (runc: `newInitConfig`).
 pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Process {
-    let first = spec.process().as_ref();
+    let init = spec.process().as_ref();
     if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
-        process.set_apparmor_profile(first.and_then(|first| first.apparmor_profile().clone()));
+        process.set_apparmor_profile(init.and_then(|init| init.apparmor_profile().clone()));
     }
     if process.rlimits().is_none() {
-        process.set_rlimits(first.and_then(|first| first.rlimits().clone()));
+        process.set_rlimits(init.and_then(|init| init.rlimits().clone()));
     }
-    apply_defaults(process, first.and_then(|first| first.capabilities().clone()), below(root))
+    let capabilities = init.and_then(|init| init.capabilities().clone());
+    apply_defaults(process, capabilities, read_passwd(root))
 }
 
 fn apply_defaults(
     mut process: Process,
     capabilities: Option<LinuxCapabilities>,
-    accounts: Option<String>,
+    passwd: Option<String>,
 ) -> Process {
     if process.capabilities().is_none() {
         process.set_capabilities(Some(capabilities.unwrap_or_else(no_capabilities)));
     }
     let mut env = process.env().clone().unwrap_or_default();
-    let of_home = |entry: &&String| entry.starts_with("HOME=");
-    if env.iter().rev().find(of_home).is_none_or(|entry| entry == "HOME=") {
-        env.retain(|entry| !of_home(&entry));
-        env.push(format!("HOME={}", home(process.user().uid(), &accounts.unwrap_or_default())));
+    let is_home = |entry: &&String| entry.starts_with("HOME=");
+    if env.iter().rev().find(is_home).is_none_or(|entry| entry == "HOME=") {
+        env.retain(|entry| !is_home(&entry));
+        let home = find_home(process.user().uid(), &passwd.unwrap_or_default()).to_owned();
+        env.push(format!("HOME={home}"));
     }
     process.set_env(Some(env));
     process
 }
 
-/// passwd(5). `/` for whoever is not in it, as with runc.
-fn home(uid: u32, accounts: &str) -> &str {
-    accounts.lines().find_map(|line| home_in(line, uid)).unwrap_or("/")
+/// The home of a user in passwd(5), or `/` if the file does not name the user, as in runc.
+fn find_home(uid: u32, passwd: &str) -> &str {
+    passwd.lines().find_map(|line| home_in_line(line, uid)).unwrap_or("/")
 }
 
-fn home_in(line: &str, uid: u32) -> Option<&str> {
+fn home_in_line(line: &str, uid: u32) -> Option<&str> {
     let mut fields = line.split(':');
-    let same = fields.nth(2)?.parse() == Ok(uid);
-    fields.nth(2).filter(|home| same && !home.is_empty())
+    let is_user = fields.nth(2)?.parse() == Ok(uid);
+    fields.nth(2).filter(|home| is_user && !home.is_empty())
 }
 
-/// An image may have anything in the place of the file. To open a device can be enough to do harm (a watchdog), and the container's own
-/// device rules do not hold for us; a FIFO would be waited for. So it is looked at first, and opened if it is a file.
+/// An image may have any kind of file at this path. To open a device can do harm (a watchdog), and
+/// the container's device filter does not apply to runvf. To open a FIFO would block. So runvf
+/// first gets the type by an `O_PATH` descriptor, and opens only a regular file.
 const LOOKUP_FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-fn below(root: &Path) -> Option<String> {
+fn read_passwd(root: &Path) -> Option<String> {
     let root = open(root, LOOKUP_FLAGS | OFlags::DIRECTORY, Mode::empty()).ok()?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, PASSWD, LOOKUP_FLAGS, Mode::empty(), resolve).ok().and_then(text)
+    openat2(root, PASSWD, LOOKUP_FLAGS, Mode::empty(), resolve).ok().and_then(read_regular_file)
 }
 
-fn text(found: OwnedFd) -> Option<String> {
+fn read_regular_file(found: OwnedFd) -> Option<String> {
     if !FileType::from_raw_mode(fstat(&found).ok()?.st_mode).is_file() {
         return None;
     }
@@ -98,7 +106,7 @@ fn text(found: OwnedFd) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// oci-spec's default is a set of three.
+/// Empty sets. `LinuxCapabilities::default()` of oci-spec contains three capabilities.
 pub(crate) fn no_capabilities() -> LinuxCapabilities {
     let mut none = LinuxCapabilities::default();
     none.set_bounding(None).set_effective(None).set_permitted(None);
@@ -123,21 +131,23 @@ mod tests {
     }
 
     #[test]
-    fn homes_are_those_of_the_file() {
-        let accounts = "root:x:0:0:root:/root:/bin/sh\nbad\nseven:x:7:7::/home/seven:\nagain:x:7:7::/no:\nnone:x:8:8:::\n";
-        assert_eq!(home(0, accounts), "/root");
-        assert_eq!(home(7, accounts), "/home/seven");
-        assert_eq!((home(8, accounts), home(9, accounts), home(0, "")), ("/", "/", "/"));
+    fn the_home_is_the_first_entry_in_passwd_or_the_root() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbad\nseven:x:7:7::/home/seven:\n\
+                      again:x:7:7::/no:\nnone:x:8:8:::\n";
+        assert_eq!(find_home(0, passwd), "/root");
+        assert_eq!(find_home(7, passwd), "/home/seven");
+        let homes = (find_home(8, passwd), find_home(9, passwd), find_home(0, ""));
+        assert_eq!(homes, ("/", "/", "/"));
     }
 
     #[test]
-    fn what_is_said_stays_and_what_is_not_is_as_with_runc() {
-        let accounts = || Some("seven:x:7:7::/home/seven:".to_owned());
-        let told =
-            |more: Value| apply_defaults(process(more), None, accounts()).env().clone().unwrap();
-        assert_eq!(told(json!({})), ["HOME=/home/seven"]);
-        assert_eq!(told(json!({ "env": ["HOME=/a", "HOME="] })), ["HOME=/home/seven"]);
-        assert_eq!(told(json!({ "env": ["HOME=/a"] })), ["HOME=/a"]);
+    fn defaults_replace_only_omitted_values() {
+        let passwd = || Some("seven:x:7:7::/home/seven:".to_owned());
+        let env =
+            |more: Value| apply_defaults(process(more), None, passwd()).env().clone().unwrap();
+        assert_eq!(env(json!({})), ["HOME=/home/seven"]);
+        assert_eq!(env(json!({ "env": ["HOME=/a", "HOME="] })), ["HOME=/home/seven"]);
+        assert_eq!(env(json!({ "env": ["HOME=/a"] })), ["HOME=/a"]);
         let none = apply_defaults(process(json!({})), None, None);
         assert_eq!(none.capabilities(), &Some(no_capabilities()));
         assert_eq!(none.env().as_ref().unwrap(), &["HOME=/"]);
@@ -150,40 +160,40 @@ mod tests {
     }
 
     #[test]
-    fn the_first_process_has_a_umask_and_a_home() {
+    fn the_init_process_has_a_umask_and_a_home() {
         let root = tempfile::tempdir().unwrap();
-        let own = root.path().join("accounts");
-        fs::write(&own, "seven:x:7:7::/mounted:\n").unwrap();
-        let first = |more: Value, mounts: Value| {
+        let source = root.path().join("accounts");
+        fs::write(&source, "seven:x:7:7::/mounted:\n").unwrap();
+        let init = |more: Value, mounts: Value| {
             let spec = json!({ "ociVersion": "1.0.2", "process": process(more), "mounts": mounts });
             for_init(&serde_json::from_value(spec).unwrap(), root.path()).unwrap()
         };
-        let over = json!([{ "destination": "/etc/passwd", "type": "bind", "source": own }]);
-        assert_eq!(first(json!({}), over).env().as_ref().unwrap(), &["HOME=/mounted"]);
-        let none = first(json!({}), json!([]));
+        let bind = json!([{ "destination": "/etc/passwd", "type": "bind", "source": source }]);
+        assert_eq!(init(json!({}), bind).env().as_ref().unwrap(), &["HOME=/mounted"]);
+        let none = init(json!({}), json!([]));
         assert_eq!(none.env().as_ref().unwrap(), &["HOME=/"]);
         assert_eq!(none.user().umask(), Some(0o022));
-        let said = first(json!({ "user": { "uid": 7, "gid": 0, "umask": 63 } }), json!([]));
-        assert_eq!(said.user().umask(), Some(63));
+        let with_umask = init(json!({ "user": { "uid": 7, "gid": 0, "umask": 63 } }), json!([]));
+        assert_eq!(with_umask.user().umask(), Some(63));
     }
 
     #[test]
-    fn only_a_file_of_the_containers_is_read() {
+    fn only_a_regular_file_below_the_root_is_read() {
         let root = tempfile::tempdir().unwrap();
         let etc = root.path().join("etc");
         fs::create_dir(&etc).unwrap();
-        assert_eq!(below(root.path()), None);
+        assert_eq!(read_passwd(root.path()), None);
         symlink("/../../../../../etc/passwd", etc.join("passwd")).unwrap();
-        assert_eq!(below(root.path()), None, "it is the link itself, from inside");
+        assert_eq!(read_passwd(root.path()), None, "below the root, the link leads to itself");
         fs::remove_file(etc.join("passwd")).unwrap();
-        // It stands for a device, too: it is not even opened.
+        // A FIFO is not even opened. The same check covers devices.
         nix::unistd::mkfifo(&etc.join("passwd"), nix::sys::stat::Mode::S_IRUSR).unwrap();
         let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
         watch.add_watch(&etc.join("passwd"), AddWatchFlags::IN_OPEN).unwrap();
-        assert_eq!(below(root.path()), None);
+        assert_eq!(read_passwd(root.path()), None);
         assert_eq!(watch.read_events().unwrap_err(), nix::errno::Errno::EAGAIN);
         fs::remove_file(etc.join("passwd")).unwrap();
         fs::write(etc.join("passwd"), "x").unwrap();
-        assert_eq!(below(root.path()).as_deref(), Some("x"));
+        assert_eq!(read_passwd(root.path()).as_deref(), Some("x"));
     }
 }

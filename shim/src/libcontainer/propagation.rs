@@ -1,6 +1,6 @@
-//! What of later mounts a mount passes on, and to whom (`rprivate`, `rslave`, `shared`, …). libcontainer passes over these options: its
-//! `mount_setattr` has no propagation (`rootfs/mount.rs`), and every volume would be a slave of the host's, in which whatever the host
-//! mounts there later shows up.
+//! The propagation options of mounts (`rprivate`, `rslave`, `shared`, …). libcontainer ignores them,
+//! because its `mount_setattr` sets no propagation (`rootfs/mount.rs`). Every volume would be a slave
+//! of the host's mount, and later mounts of the host would appear in it.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -15,14 +15,15 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::error::Error;
 
-/// A mount's option, as `mount_attr.propagation` has it (mount_setattr(2)), and whether it is for what is mounted below as well.
-type How = (u64, bool);
+/// The value of `mount_attr.propagation` (mount_setattr(2)), and whether the option is recursive.
+type Propagation = (u64, bool);
 
-/// As the options say, one mount after the other, while the init process waits (runc: `mountPropagate`, `rootfs_linux.go`).
+/// Applies the options to each mount in order, while the init process waits (runc: `mountPropagate`,
+/// `rootfs_linux.go`).
 pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
     let mounts = spec.mounts().iter().flatten();
-    let all: Vec<(&Path, How)> = mounts
-        .flat_map(|mount| options(mount).map(|how| (mount.destination().as_path(), how)))
+    let all: Vec<(&Path, Propagation)> = mounts
+        .flat_map(|mount| options(mount).map(|option| (mount.destination().as_path(), option)))
         .collect();
     if all.is_empty() {
         return Ok(());
@@ -30,31 +31,32 @@ pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
     let path = format!("/proc/{pid}/ns/mnt");
     let id = |path: &str| fs::read_link(path).map_err(Error::file("read", path));
     if id(&path)? == id("/proc/self/ns/mnt")? {
-        // It has none of its own, and these would be the host's mounts.
+        // The container has no mount namespace of its own, so this would change the host's mounts.
         return Ok(());
     }
     let namespace = File::open(&path).map_err(Error::file("open", &path))?;
-    // A thread of its own, since only one that ends is surely out of there again.
+    // In a new thread, because a thread that exits needs no step back to the host's namespace, which
+    // could fail.
     thread::scope(|scope| {
         let work = || {
             let enter = Error::kernel("enter the container's mount namespace");
             unshare(CloneFlags::CLONE_FS)
                 .and_then(|()| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS))
                 .map_err(enter)?;
-            all.iter().try_for_each(|(destination, how)| one(destination, *how))
+            all.iter().try_for_each(|(destination, option)| set_one(destination, *option))
         };
-        let failed = Error::kernel("set the propagation of mounts");
+        let failed = Error::kernel("run the thread that sets the propagation of mounts");
         match thread::Builder::new().spawn_scoped(scope, work) {
             Ok(worker) => worker.join().unwrap_or_else(|_| Err(failed(Errno::EIO))),
-            // There is no thread to be had.
+            // The kernel creates no more threads.
             Err(_) => Err(failed(Errno::EAGAIN)),
         }
     })
 }
 
-fn options(mount: &Mount) -> impl Iterator<Item = How> {
+fn options(mount: &Mount) -> impl Iterator<Item = Propagation> {
     mount.options().iter().flatten().filter_map(|option| {
-        let (plain, below) = match option.strip_prefix('r') {
+        let (plain, recursive) = match option.strip_prefix('r') {
             Some(plain) => (plain, true),
             None => (option.as_str(), false),
         };
@@ -65,30 +67,31 @@ fn options(mount: &Mount) -> impl Iterator<Item = How> {
             "unbindable" => libc::MS_UNBINDABLE,
             _ => return None,
         };
-        Some((propagation, below))
+        Some((propagation, recursive))
     })
 }
 
-fn one(destination: &Path, (propagation, below): How) -> Result<(), Error> {
+fn set_one(destination: &Path, (propagation, recursive): Propagation) -> Result<(), Error> {
     let failed = |errno: Errno| Error::file("set the propagation of", destination)(errno.into());
     let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_MAGICLINKS);
-    // A link of the image's leads where libcontainer has mounted: below the root, which is the thread's own in there.
+    // A symlink in the image resolves to the mount that libcontainer has made, because the root of
+    // this thread is now the container's root.
     let mount = openat2(CWD, Path::new("/").join(destination), flags, Mode::empty(), resolve);
     let mount = mount.map_err(|error| failed(Errno::from_raw(error.raw_os_error())))?;
-    let recursive = if below { libc::AT_RECURSIVE } else { 0 };
-    mount_setattr(&mount, recursive, propagation).map_err(failed)
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    mount_setattr(&mount, flags, propagation).map_err(failed)
 }
 
-fn mount_setattr(mount: &OwnedFd, recursive: i32, propagation: u64) -> Result<(), Errno> {
+fn mount_setattr(mount: &OwnedFd, flags: i32, propagation: u64) -> Result<(), Errno> {
     let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
-    // SAFETY: the descriptor is open, the path is an empty C string, and `attributes` lives until after the call, which reads as
-    // many bytes of it as it is told to have.
+    // SAFETY: the descriptor is open, the path is an empty C string, and `attributes` outlives the
+    // call, which reads `size_of_val(&attributes)` bytes of it.
     let set = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | recursive,
+            libc::AT_EMPTY_PATH | flags,
             &raw const attributes,
             size_of_val(&attributes),
         )
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_propagation_is_taken_from_the_options() {
+    fn other_options_than_propagation_are_ignored() {
         let of = |options: serde_json::Value| {
             let mount = json!({ "destination": "/m", "options": options });
             options_of(&serde_json::from_value(mount).unwrap())
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(of(json!(["relatime", "rro", "rw"])), []);
     }
 
-    fn options_of(mount: &Mount) -> Vec<How> {
+    fn options_of(mount: &Mount) -> Vec<Propagation> {
         options(mount).collect()
     }
 }

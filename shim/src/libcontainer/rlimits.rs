@@ -1,8 +1,11 @@
-//! Limits that are higher than runvf's own. libcontainer sets them inside the container's user namespace
-//! (`container_intermediate_process.rs`), where nobody may raise a hard limit, setrlimit(2). Set outside, they are inherited.
+//! Resource limits that libcontainer cannot set, or sets to a wrong value.
 //!
-//! And locked memory, which libcgroups limits to 128 MiB before it loads a device filter (`v2/devices/controller.rs`), in the process
-//! that becomes the container's.
+//! - Hard limits above runvf's own. libcontainer sets limits inside the container's user namespace
+//!   (`container_intermediate_process.rs`), where no process may raise a hard limit
+//!   (setrlimit(2)). So runvf raises its own hard limits, and the container's process inherits
+//!   them.
+//! - Locked memory. libcgroups sets its limit to 128 MiB before it loads a device filter
+//!   (`v2/devices/controller.rs`), in the process that becomes the container's.
 
 use libcontainer::oci_spec::runtime::{PosixRlimitType as Type, Process};
 use nix::errno::Errno;
@@ -14,10 +17,11 @@ use rustix::process::{
 
 use crate::error::Error;
 
-/// Raises our own hard limits to a process's. The soft ones are what we go by ourselves, and stay.
+/// Raises runvf's hard limits to the hard limits of a process. The soft limits do not change,
+/// because they apply to runvf itself.
 pub(crate) fn raise_hard_limits(process: Option<&Process>) -> Result<(), Error> {
     let limits = process.and_then(|process| process.rlimits().as_ref());
-    // Without root there is no raising them, and libcontainer says so.
+    // Only root can raise a hard limit. For other users, libcontainer reports the error.
     for limit in limits.into_iter().flatten().filter(|_| geteuid().is_root()) {
         let (resource, wanted) = (resource(limit.typ()), limit.hard());
         let failed = |errno| Error::kernel("raise a resource limit")(errno);
@@ -29,35 +33,35 @@ pub(crate) fn raise_hard_limits(process: Option<&Process>) -> Result<(), Error> 
     Ok(())
 }
 
-/// What a container's process may lock: what its spec says or, if that says nothing, what runvf itself was given.
+/// The limit of locked memory of a container's process: the value in its spec, or else the limit
+/// that runvf was started with.
 pub(crate) struct MemlockLimit(Rlimit);
 
 impl MemlockLimit {
-    /// Before anything was raised.
+    /// Must be called before [`raise_hard_limits`] and before libcgroups changes runvf's limit.
     pub(crate) fn of(process: Option<&Process>) -> Self {
         let limits = process.and_then(|process| process.rlimits().as_ref());
-        let said = limits.into_iter().flatten().find(|it| it.typ() == Type::RlimitMemlock);
+        let in_spec = limits.into_iter().flatten().find(|limit| limit.typ() == Type::RlimitMemlock);
         let limit = |number: u64| (number != RLIM_INFINITY).then_some(number);
-        Self(match said {
-            Some(said) => Rlimit { current: limit(said.soft()), maximum: limit(said.hard()) },
+        Self(match in_spec {
+            Some(spec) => Rlimit { current: limit(spec.soft()), maximum: limit(spec.hard()) },
             None => getrlimit_of_self(ProcessResource::Memlock),
         })
     }
 
     pub(crate) fn apply(self, pid: i32) -> Result<(), Error> {
         let failed = |error: rustix::io::Errno| {
-            Error::kernel("limit the memory that the process may lock")(Errno::from_raw(
-                error.raw_os_error(),
-            ))
+            Error::kernel("set the limit of locked memory")(Errno::from_raw(error.raw_os_error()))
         };
         prlimit(Pid::from_raw(pid), ProcessResource::Memlock, self.0).map(drop).map_err(failed)
     }
 }
 
-/// A limit that libcontainer would set inside a user namespace, where it may be above what libcgroups has made of ours by then.
+/// Removes the limit of locked memory from a process. libcontainer would set it inside a user
+/// namespace, where it can be above the limit that libcgroups has set by then.
 pub(crate) fn without_memlock(mut process: Process) -> Process {
     if let Some(limits) = process.rlimits().clone() {
-        let others = limits.into_iter().filter(|it| it.typ() != Type::RlimitMemlock);
+        let others = limits.into_iter().filter(|limit| limit.typ() != Type::RlimitMemlock);
         process.set_rlimits(Some(others.collect()));
     }
     process

@@ -1,6 +1,7 @@
-//! A root file system on a mount that forbids execution, as `/run` is on many hosts. crun, and runc if the root is
-//! read-only, remount it with flags of their own, and so it runs; libcontainer binds it with the flags that are there, and
-//! nothing in such a container can be executed. So it is bound over itself without `noexec` before libcontainer forks.
+//! A root file system on a mount with `noexec`, as `/run` is on many hosts. crun, and runc for a
+//! read-only root, remount it with their own flags, so the container's programs can run.
+//! libcontainer binds the root with the existing flags, and no program in the container could be
+//! executed. So runvf binds the root over itself without `noexec` before libcontainer forks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,24 +19,27 @@ pub(crate) fn path_of(spec: &Spec, bundle: &Path) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
 
-/// The flags of its mount, if they forbid it.
+/// Returns the flags of the root's mount if they contain `noexec` and the container has a new mount
+/// namespace.
 pub(crate) fn noexec_flags(spec: &Spec, rootfs: &Path) -> Option<FsFlags> {
-    // One that is not there is libcontainer's to complain of.
+    // libcontainer reports a missing root.
     let flags = statvfs(rootfs).ok()?.flags();
     (flags.contains(FsFlags::ST_NOEXEC) && private_mountns::is_created_by(spec)).then_some(flags)
 }
 
+/// Binds the root over itself without `noexec`. `flags`: from [`noexec_flags`].
 pub(crate) fn allow_execution(
     mountns: &PrivateMountNs,
     rootfs: &Path,
     flags: FsFlags,
 ) -> Result<(), Error> {
     mountns.bind(rootfs, rootfs, MsFlags::MS_REC)?;
-    mountns.set_flags(rootfs, kept(flags))
+    mountns.set_flags(rootfs, without_noexec(flags))
 }
 
-/// The flags of a mount but `noexec`. Those of the access time stay if they are not named, mount(2).
-fn kept(flags: FsFlags) -> MsFlags {
+/// The flags of a mount without `noexec`. The flags of the access time are omitted, because a
+/// remount keeps them then (mount(2)).
+fn without_noexec(flags: FsFlags) -> MsFlags {
     let pairs = [
         (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
@@ -51,6 +55,6 @@ mod tests {
     #[test]
     fn only_noexec_is_dropped() {
         let all = FsFlags::ST_NOEXEC | FsFlags::ST_NOSUID | FsFlags::ST_NODEV;
-        assert_eq!(kept(all), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
+        assert_eq!(without_noexec(all), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
     }
 }

@@ -1,10 +1,12 @@
-//! The seccomp filter of a process that `exec` adds. libcontainer gives it none (`tenant_builder.rs` builds a new linux
-//! section without it), so everything that `docker exec` starts would run unfiltered; runc filters it.
+//! The seccomp filter of a process that `exec` adds. libcontainer loads none for it
+//! (`tenant_builder.rs` builds a new linux section without the filter), so the programs of
+//! `docker exec` would run unfiltered. runc filters them.
 //!
-//! The only place left to load a filter is right before execve, when privileges are dropped already, and without
-//! no_new_privs the kernel wants CAP_SYS_ADMIN for it (seccomp(2)). So that one capability is kept until then, in the
-//! effective and permitted sets but not in the bounding set, and dropped after the filter is on. What runc asks of a
-//! profile is asked here too: it must let capset(2) and execve(2) pass.
+//! runvf can load the filter only right before execve(2), after privileges are dropped. Without
+//! no_new_privs, the kernel requires CAP_SYS_ADMIN for that (seccomp(2)). So the process keeps this
+//! capability until then, in the effective and permitted sets but not in the bounding set, and drops
+//! it after the filter is loaded. As under runc, a profile must therefore allow capset(2) and
+//! execve(2).
 
 use std::collections::HashSet;
 
@@ -18,19 +20,20 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub(crate) struct SeccompFilter {
     seccomp: LinuxSeccomp,
-    /// What the process shall have in the end; `None`: it never had more.
+    /// The process's final capabilities. `None` if they were not changed.
     capabilities: Option<LinuxCapabilities>,
 }
 
 impl SeccompFilter {
-    /// `None` if the container has no profile. Changes the process that libcontainer will see.
-    pub(crate) fn of(spec: &Spec, process: &mut Process) -> Result<Option<Self>, Error> {
+    /// Returns `None` if the container has no profile. Adds CAP_SYS_ADMIN to the process if it is
+    /// necessary to load the filter.
+    pub(crate) fn prepare(spec: &Spec, process: &mut Process) -> Result<Option<Self>, Error> {
         let linux = spec.linux().as_ref();
         let Some(seccomp) = linux.and_then(|linux| linux.seccomp().clone()) else {
             return Ok(None);
         };
         if is_notify(&seccomp) {
-            let what = "exec in a container with a seccomp notifier is not supported by runvf";
+            let what = "runvf does not support exec in a container with a seccomp notifier";
             return Err(Error::Unsupported { what });
         }
         let capabilities = match process.no_new_privileges() {
@@ -40,6 +43,7 @@ impl SeccompFilter {
         Ok(Some(Self { seccomp, capabilities }))
     }
 
+    /// Loads the filter for the calling process, then sets its final capabilities.
     pub(crate) fn apply(&self) -> Result<(), String> {
         initialize_seccomp(&self.seccomp).map_err(|error| crate::error::line(&error))?;
         if let Some(capabilities) = &self.capabilities {
@@ -50,22 +54,23 @@ impl SeccompFilter {
     }
 }
 
-/// Returns what the process had. A process without a capabilities object keeps all of root's, CAP_SYS_ADMIN too.
+/// Adds CAP_SYS_ADMIN and returns the previous capabilities. A process without a capabilities object
+/// already has CAP_SYS_ADMIN, because it keeps all capabilities of root.
 fn keep_sys_admin(process: &mut Process) -> Option<LinuxCapabilities> {
-    let mut final_ones = process.capabilities().clone()?;
-    // An absent set means "none" to runc, and "leave as it is" to libcontainer.
-    let effective = final_ones.effective().clone().unwrap_or_default();
-    let permitted = final_ones.permitted().clone().unwrap_or_default();
+    let mut previous = process.capabilities().clone()?;
+    // For runc, an absent set is empty. libcontainer does not change an absent set.
+    let effective = previous.effective().clone().unwrap_or_default();
+    let permitted = previous.permitted().clone().unwrap_or_default();
     let with = |set: &HashSet<Capability>| {
         let mut set = set.clone();
         set.insert(Capability::SysAdmin);
         Some(set)
     };
-    let mut until_then = final_ones.clone();
-    until_then.set_effective(with(&effective)).set_permitted(with(&permitted));
-    process.set_capabilities(Some(until_then));
-    final_ones.set_effective(Some(effective)).set_permitted(Some(permitted));
-    Some(final_ones)
+    let mut extended = previous.clone();
+    extended.set_effective(with(&effective)).set_permitted(with(&permitted));
+    process.set_capabilities(Some(extended));
+    previous.set_effective(Some(effective)).set_permitted(Some(permitted));
+    Some(previous)
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_two_sets_are_widened_and_only_until_the_filter_is_on() {
+    fn sys_admin_is_added_to_two_sets_and_is_not_in_the_final_ones() {
         let mut process = Process::default();
         let mut few = LinuxCapabilities::default();
         few.set_effective(None).set_bounding(Some(HashSet::from([Capability::Kill])));

@@ -1,4 +1,4 @@
-//! Specs that are refused, since libcontainer would silently do otherwise than they say.
+//! Refuses specs with settings that libcontainer would silently ignore or apply differently.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// It cannot be loaded, or libcontainer would not do what it says.
+/// The file cannot be loaded, or it has a setting that libcontainer does not support.
 pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     let spec = container::load_spec(bundle)?;
     let bad = |problem: &str| Error::BadSpec {
@@ -20,10 +20,10 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
         problem: problem.to_owned(),
     };
     if spec.process().is_none() {
-        return Err(bad("has no process"));
+        return Err(bad("the spec has no process"));
     }
     let Some(linux) = spec.linux() else {
-        return Err(bad("has no linux section"));
+        return Err(bad("the spec has no linux section"));
     };
     check_labels(&spec, linux)?;
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
@@ -33,7 +33,7 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
         return Err(bad(&problem));
     }
     if systemd_cgroup && !is_unified() {
-        return Err(Error::Unsupported { what: "--systemd-cgroup needs cgroup v2" });
+        return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
     Ok(spec)
 }
@@ -41,14 +41,14 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
 fn check_labels(spec: &Spec, linux: &Linux) -> Result<(), Error> {
     if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
         return Err(Error::Unsupported {
-            what: "libcontainer sets no SELinux labels; leave out linux.mountLabel",
+            what: "libcontainer does not support SELinux labels; remove linux.mountLabel",
         });
     }
     let process_label =
         spec.process().as_ref().and_then(|process| process.selinux_label().as_ref());
     if process_label.is_some_and(|label| !label.is_empty()) {
         return Err(Error::Unsupported {
-            what: "libcontainer sets no SELinux labels; leave out process.selinuxLabel",
+            what: "libcontainer does not support SELinux labels; remove process.selinuxLabel",
         });
     }
     Ok(())
@@ -57,14 +57,14 @@ fn check_labels(spec: &Spec, linux: &Linux) -> Result<(), Error> {
 fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
     if mounts.iter().any(is_idmapped) {
         return Err(Error::Unsupported {
-            what: "libcontainer mounts nothing with other owners than it has; leave out idmap, \
-                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+            what: "libcontainer does not support ID-mapped mounts; remove the idmap option and mappings, \
+                   or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
     if mounts.iter().any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount)) {
         return Err(Error::Unsupported {
-            what: "libcontainer fills /dev itself and takes none from outside; name the devices (--device), \
-                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+            what: "cannot bind-mount over /dev: libcontainer creates its own /dev; add devices with --device, \
+                   or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
     Ok(())
@@ -98,19 +98,28 @@ mod tests {
     }
 
     #[test]
-    fn what_libcontainer_would_pass_over_in_silence_is_refused() {
+    fn settings_that_libcontainer_ignores_are_refused() {
         assert_eq!(refused(|_| {}), None);
         assert_eq!(refused(|spec| spec["process"]["selinuxLabel"] = json!("")), None);
-        let says = |told: Option<String>, what: &str| assert!(told.unwrap().contains(what));
+        let says = |line: Option<String>, text: &str| {
+            let line = line.unwrap();
+            assert!(line.contains(text), "{line}");
+        };
         says(refused(|spec| spec["linux"]["mountLabel"] = json!("l")), "linux.mountLabel");
         says(refused(|spec| spec["process"]["selinuxLabel"] = json!("l")), "process.selinuxLabel");
         says(refused(|spec| spec["mounts"][0]["options"] = json!(["rbind", "ridmap"])), "idmap");
         let mapping = json!([{ "containerID": 0, "hostID": 7, "size": 1 }]);
         says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
-        says(refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")), "fills /dev");
-        says(refused(|spec| spec["process"] = Value::Null), "has no process");
+        says(
+            refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")),
+            "cannot bind-mount over /dev: ",
+        );
+        says(refused(|spec| spec["process"] = Value::Null), "the spec has no process");
         for root in ["", "/", "//a/../"] {
-            says(refused(|spec| spec["linux"]["cgroupsPath"] = json!(root)), "every process");
+            says(
+                refused(|spec| spec["linux"]["cgroupsPath"] = json!(root)),
+                "linux.cgroupsPath is the root cgroup",
+            );
         }
         assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
     }

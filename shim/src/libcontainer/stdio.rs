@@ -1,5 +1,7 @@
-//! What a container's process reads from and writes to belongs to its user, as with runc (`fixStdioPermissions`). An engine makes pipes as
-//! root, and whoever is not root could not open `/dev/stderr` anew, which is how many an image keeps its log. libcontainer leaves them.
+//! The owner of a container's standard streams. runc gives them to the process's user
+//! (`fixStdioPermissions`); libcontainer does not change them. An engine creates the pipes as root,
+//! so without this step a process of another user cannot reopen `/dev/stderr`. Many images write
+//! their log that way.
 
 use std::fmt::Display;
 use std::fs;
@@ -11,16 +13,17 @@ use nix::unistd::{Uid, chown};
 
 use crate::error::Error;
 
-/// `process`: whose they are, as `/proc` calls it. `owner`: the user's number outside. What cannot have another owner, such as a file on a
-/// read-only mount, keeps the one it has.
+/// Makes `owner`, a uid of the host, the owner of the standard streams of `/proc/{process}`. A
+/// stream keeps its owner if the file system does not allow a change, for example on a read-only
+/// mount.
 ///
-/// The group stays: a terminal has its own (`gid=` of devpts).
+/// The group does not change, because devpts sets the group of a terminal (its option `gid=`).
 pub(crate) fn set_owner(process: impl Display, owner: u32) -> Result<(), Error> {
     for number in 0..=2 {
         let path = format!("/proc/{process}/fd/{number}");
-        // It may be closed.
+        // The stream may be closed.
         let Ok(found) = fs::metadata(&path) else { continue };
-        // The host's own /dev/null is everybody's.
+        // The host's own /dev/null keeps its owner, because all processes of the host use it.
         if found.uid() == owner || found.rdev() == makedev(1, 3) {
             continue;
         }

@@ -1,13 +1,15 @@
-//! What a symlink in an image could lead libcontainer to, since it follows some by their path and not below the root. It
-//! reads the spec itself, so nothing can be put right here: such a container is refused before anything is touched.
+//! Symlinks in an image that libcontainer handles unsafely, because it resolves some paths on the
+//! host and not below the container's root. runvf refuses such a container before it changes
+//! anything.
 //!
-//! - `/dev`: the links that libcontainer puts there (`dev/fd`, `dev/ptmx`, …) would be made on the host, and a file of
-//!   the host's that is named `ptmx` would be removed (`rootfs/symlink.rs`). runc 1.1 does that.
-//! - A mount's destination that leads into `/proc`: it would hide what masked and read-only paths are to protect, as in
-//!   CVE-2019-16884. libcontainer looks at the destination as written (`mount.rs`, `check_proc_mount`), runc where it leads.
-//! - A masked path: libcontainer covers the link alone, runc what it leads to.
+//! - `/dev` is a symlink. libcontainer would create its links (`dev/fd`, `dev/ptmx`, …) on the host,
+//!   and remove a file of the host with the name `ptmx` (`rootfs/symlink.rs`). runc 1.1 does the same.
+//! - A mount's destination resolves to a path in `/proc`. The mount would hide the files that masked
+//!   and read-only paths protect, as in CVE-2019-16884. libcontainer checks the destination as
+//!   written (`mount.rs`, `check_proc_mount`); runc checks the resolved path.
+//! - A masked path is a symlink. libcontainer masks only the link; runc masks its target.
 //!
-//! Links in what is mounted below another mount are not seen here; those lead nowhere outside of the root.
+//! This check does not see symlinks inside mounted file systems. Those cannot lead out of the root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,37 +19,39 @@ use safe_path::scoped_resolve;
 
 use crate::error::Error;
 
+/// Refuses a spec and a root file system with such symlinks.
 pub(crate) fn check(spec: &Spec, rootfs: &Path) -> Result<(), Error> {
     let bad = |path: &Path, problem| {
         let path = rootfs.join(path.strip_prefix("/").unwrap_or(path));
         Err(Error::BadRootfs { path, problem })
     };
     if fs::symlink_metadata(rootfs.join("dev")).is_ok_and(|found| found.is_symlink()) {
-        return bad(Path::new("dev"), "is a symlink; make it a folder");
+        return bad(Path::new("dev"), "is a symlink; replace it with a folder");
     }
     for mount in spec.mounts().iter().flatten() {
         let written = mount.destination();
-        if !written.starts_with("/proc") && leads_to(rootfs, written)?.starts_with("proc") {
-            return bad(written, "leads into /proc, where nothing may be mounted");
+        if !written.starts_with("/proc") && resolve(rootfs, written)?.starts_with("proc") {
+            return bad(written, "resolves to a path in /proc; mounts in /proc are not allowed");
         }
     }
     let linux = spec.linux().as_ref();
     for masked in linux.and_then(|linux| linux.masked_paths().as_ref()).into_iter().flatten() {
         if is_link(rootfs, Path::new(masked))? {
-            return bad(Path::new(masked), "is a symlink; mask what it leads to");
+            return bad(Path::new(masked), "is a symlink; mask its target");
         }
     }
     Ok(())
 }
 
-/// Below the root, and without links; what does not exist counts as a folder.
-fn leads_to(rootfs: &Path, path: &Path) -> Result<PathBuf, Error> {
+/// Resolves a path below the root. The result is relative to the root and has no symlinks. A missing
+/// component counts as a folder.
+fn resolve(rootfs: &Path, path: &Path) -> Result<PathBuf, Error> {
     scoped_resolve(rootfs, path).map_err(Error::file("resolve", rootfs.join(path)))
 }
 
 fn is_link(rootfs: &Path, path: &Path) -> Result<bool, Error> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
-    let found = fs::symlink_metadata(rootfs.join(leads_to(rootfs, parent)?).join(name));
+    let found = fs::symlink_metadata(rootfs.join(resolve(rootfs, parent)?).join(name));
     Ok(found.is_ok_and(|found| found.is_symlink()))
 }
 
@@ -71,25 +75,27 @@ mod tests {
     }
 
     #[test]
-    fn dev_is_no_link() {
+    fn a_symlink_as_dev_is_refused() {
         let line = refused(&[("dev", "/etc")], "/tmp", "/x").unwrap();
-        assert_eq!(line, "/dev is a symlink; make it a folder");
+        assert_eq!(line, "/dev is a symlink; replace it with a folder");
     }
 
     #[test]
-    fn no_destination_leads_into_proc_but_by_its_name() {
-        let told = |path: &str| format!("{path} leads into /proc, where nothing may be mounted");
-        assert_eq!(refused(&[("a", "/proc")], "/a/sys", "/x"), Some(told("/a/sys")));
-        assert_eq!(refused(&[("a", "b"), ("b", "../../proc")], "/a", "/x"), Some(told("/a")));
+    fn a_destination_that_resolves_into_proc_is_refused() {
+        let line = |path: &str| {
+            format!("{path} resolves to a path in /proc; mounts in /proc are not allowed")
+        };
+        assert_eq!(refused(&[("a", "/proc")], "/a/sys", "/x"), Some(line("/a/sys")));
+        assert_eq!(refused(&[("a", "b"), ("b", "../../proc")], "/a", "/x"), Some(line("/a")));
         assert_eq!(refused(&[("a", "/b/proc")], "/a", "/x"), None);
-        // libcontainer's own to judge.
+        // libcontainer itself checks destinations that are written as a path in /proc.
         assert_eq!(refused(&[], "/proc/stat", "/proc/kcore"), None);
     }
 
     #[test]
-    fn a_masked_path_is_no_link_but_may_lead_through_one() {
+    fn a_masked_symlink_is_refused_but_its_parent_may_be_one() {
         let line = refused(&[("a", "/b")], "/tmp", "/a").unwrap();
-        assert_eq!(line, "/a is a symlink; mask what it leads to");
+        assert_eq!(line, "/a is a symlink; mask its target");
         assert_eq!(refused(&[("a", "/b")], "/tmp", "/a/c"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A process that `exec` adds to a container, which libcontainer makes (`as_tenant`).
+//! A process that `exec` adds to a container. libcontainer creates it (`as_tenant`).
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,7 +22,8 @@ use crate::cli::{self, Global};
 use crate::container::Container;
 use crate::error::Error;
 
-/// The process as libcontainer shall see it, and what does the rest in the process itself.
+/// Returns the process for libcontainer, and the executor that does the remaining steps inside the
+/// new process.
 pub(crate) fn adapt(
     container: &Container,
     spec: &Spec,
@@ -32,20 +33,20 @@ pub(crate) fn adapt(
         let root = format!("/proc/{pid}/root");
         process = process_defaults::for_exec(process, spec, Path::new(&root));
     }
-    has_folder(container, process.cwd())?;
-    let filter = SeccompFilter::of(spec, &mut process)?;
-    own_streams(container, &process)?;
-    // After the filter, which asks for a capability until it is on.
-    let identity = Identity::of(container, &mut process)?;
+    check_cwd(container, process.cwd())?;
+    let filter = SeccompFilter::prepare(spec, &mut process)?;
+    set_owner_of_stdio(container, &process)?;
+    // After the filter, because that adds a capability that the process needs to load it.
+    let identity = Identity::take_from(container, &mut process)?;
     Ok((process, Executor::for_exec(filter, identity)))
 }
 
-/// libcontainer says of a working directory that is not there no more than `ENOENT`, and Podman turns "no such file or directory"
-/// into exit code 127.
-fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
+/// Checks that the working directory exists. libcontainer's error for a missing one is only
+/// `ENOENT`. Podman turns "no such file or directory" into exit code 127.
+fn check_cwd(container: &Container, cwd: &Path) -> Result<(), Error> {
     let Some(pid) = container.init() else { return Ok(()) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // What else may be wrong shows when the process goes there.
+    // Other errors are reported when the process changes to the directory.
     let Ok(root) = open(format!("/proc/{pid}/root"), flags, Mode::empty()) else { return Ok(()) };
     match openat2(root, cwd, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Err(Errno::NOENT) => {
@@ -55,8 +56,9 @@ fn has_folder(container: &Container, cwd: &Path) -> Result<(), Error> {
     }
 }
 
-/// At a terminal it is the process's own that it gets, and not ours.
-fn own_streams(container: &Container, process: &Process) -> Result<(), Error> {
+/// Gives runvf's standard streams to the user of the process, which inherits them. A process with a
+/// terminal gets the terminal instead.
+fn set_owner_of_stdio(container: &Container, process: &Process) -> Result<(), Error> {
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
         (Some(pid), _) => {
@@ -67,6 +69,7 @@ fn own_streams(container: &Container, process: &Process) -> Result<(), Error> {
     }
 }
 
+/// Creates the process and returns its pid.
 pub(crate) fn build(
     global: &Global,
     options: &cli::Exec,
@@ -75,7 +78,7 @@ pub(crate) fn build(
     socket: Option<&Path>,
     executor: Executor,
 ) -> Result<Pid, Error> {
-    let names = SocketNames::hold(&container.library.root);
+    let names = SocketNames::lock(&container.library.root);
     let pid = run_builder(global, options, process, socket, executor);
     names.remove();
     pid
@@ -97,7 +100,8 @@ fn run_builder(
         .with_console_socket(socket)
         .with_preserved_fds(options.preserve_fds.into())
         .as_tenant()
-        // The terminal is ours to make, in the foreground too: libcontainer makes none there.
+        // Always detached: libcontainer creates no terminal for a process in the foreground, so
+        // runvf creates it.
         .with_detach(true)
         .with_process(Some(path_of(&file)))
         .with_ignore_paused(options.ignore_paused)
@@ -106,9 +110,10 @@ fn run_builder(
     Ok(Pid::from_raw(pid.as_raw()))
 }
 
-/// In memory: whatever kills us, a process's environment is not left lying about.
+/// Writes the process to a memfd, so that the environment, which may contain secrets, does not stay
+/// on disk if runvf is killed.
 fn process_file(process: &Process) -> Result<File, Error> {
-    let failed = Error::kernel("make a file in memory for the process");
+    let failed = Error::kernel("create a memfd for the process");
     let mut file =
         File::from(memfd_create(c"runvf-process", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
     let path = path_of(&file);

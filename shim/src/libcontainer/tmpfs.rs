@@ -1,8 +1,10 @@
-//! What runc and crun do for a tmpfs and libcontainer does not.
+//! Two features of a tmpfs mount that runc and crun have and libcontainer does not have.
 //!
-//! - `tmpcopyup`: it begins with what the image has in its place. Podman asks for it with every `--tmpfs`, and libcontainer hands it
-//!   to the kernel, which refuses it. The files are copied while the init process waits.
-//! - Without a `mode` it has that of the folder it covers. The kernel's own is 1777, so that anybody could write there.
+//! - `tmpcopyup`: the tmpfs starts with the image's files at its destination. Podman sets this option
+//!   for every `--tmpfs`. libcontainer passes it to the kernel, which refuses it. runvf copies the
+//!   files while the init process waits.
+//! - Without a `mode`, the tmpfs gets the mode of the folder that it covers. The kernel's default is
+//!   1777, so that every user could write there.
 
 use std::ffi::CStr;
 use std::fs::{self, File};
@@ -24,7 +26,7 @@ use crate::error::Error;
 
 const COPY_UP_OPTION: &str = "tmpcopyup";
 
-/// The mounts as libcontainer can make them; `None`: as they are.
+/// Returns mounts that libcontainer accepts, or `None` if the spec needs no change.
 pub(crate) fn patch_mounts(spec: &Spec, rootfs: &Path) -> Option<Vec<Mount>> {
     let mut mounts = spec.mounts().clone()?;
     for mount in mounts.iter_mut().filter(|mount| mount.typ().as_deref() == Some("tmpfs")) {
@@ -43,43 +45,47 @@ fn mode_of(rootfs: &Path, destination: &Path) -> Option<String> {
     covered.is_dir().then(|| format!("mode={:o}", covered.mode() & 0o7777))
 }
 
-fn asks(mount: &Mount) -> bool {
+fn wants_copy_up(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("tmpfs")
-        && mount.options().iter().flatten().any(|one| one == COPY_UP_OPTION)
+        && mount.options().iter().flatten().any(|option| option == COPY_UP_OPTION)
 }
 
 const DIR_FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
-/// Copies contents, owners and modes, and no more, as runc does. Nothing of the container's runs yet, but what is in the image or in a
-/// volume above the mount may be anything, and change: either side is resolved below its own root, only the tmpfs itself is written to,
-/// and no link is followed from there on.
+/// Copies the image's files to each tmpfs with `tmpcopyup`: only contents, owners and modes, as runc
+/// does. No program of the container runs yet. But the image, or a volume above the mount, may
+/// contain any files, and they may change during the copy. So source and destination are each
+/// resolved below their own root, runvf writes only to the tmpfs itself, and it follows no symlink
+/// below these two folders.
 pub(crate) fn copy_up(spec: &Spec, rootfs: &Path, pid: i32) -> Result<(), Error> {
-    for mount in spec.mounts().iter().flatten().filter(|mount| asks(mount)) {
-        let failed =
-            |errno: Errno| Error::file("copy into the tmpfs at", mount.destination())(errno.into());
-        let image = match below(rootfs, mount.destination()) {
-            // Nothing to begin with.
+    for mount in spec.mounts().iter().flatten().filter(|mount| wants_copy_up(mount)) {
+        let failed = |errno: Errno| {
+            Error::file("copy files to the tmpfs at", mount.destination())(errno.into())
+        };
+        let image = match open_below(rootfs, mount.destination()) {
+            // The image has no folder there.
             Err(Errno::NOENT | Errno::NOTDIR) => continue,
             image => image.map_err(failed)?,
         };
-        let inside = below(Path::new(&format!("/proc/{pid}/root")), mount.destination());
-        let tmpfs = inside.and_then(|inside| is_tmpfs(&inside).map(|()| inside));
+        let root = format!("/proc/{pid}/root");
+        let tmpfs = open_below(Path::new(&root), mount.destination());
+        let tmpfs = tmpfs.and_then(|tmpfs| check_tmpfs_root(&tmpfs).map(|()| tmpfs));
         copy_all(&image, &tmpfs.map_err(failed)?).map_err(failed)?;
     }
     Ok(())
 }
 
-fn below(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
+fn open_below(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
     let root = openat(CWD, root, DIR_FLAGS | OFlags::PATH, Mode::empty())?;
     openat2(root, path, DIR_FLAGS | OFlags::RDONLY, Mode::empty(), ResolveFlags::IN_ROOT)
 }
 
-/// That a folder is where a tmpfs begins, `STATX_ATTR_MOUNT_ROOT` (Linux 5.8).
-fn is_tmpfs(folder: &OwnedFd) -> Result<(), Errno> {
+/// Checks that a folder is the root of a mounted tmpfs (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8).
+fn check_tmpfs_root(folder: &OwnedFd) -> Result<(), Errno> {
     const TMPFS_MAGIC: i64 = 0x0102_1994;
     let found = statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
-    let begins = found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-    match begins && fstatfs(folder)?.f_type == TMPFS_MAGIC {
+    let is_mount_root = found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    match is_mount_root && fstatfs(folder)?.f_type == TMPFS_MAGIC {
         true => Ok(()),
         false => Err(Errno::STALE),
     }
@@ -98,17 +104,17 @@ fn copy_all(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
 
 fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     let found = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let own = Mode::from_raw_mode(0o600);
-    let made = match FileType::from_raw_mode(found.st_mode) {
+    let private = Mode::from_raw_mode(0o600);
+    let created = match FileType::from_raw_mode(found.st_mode) {
         FileType::Symlink => {
-            let made = symlinkat(readlinkat(from, name, Vec::new())?, to, name);
-            return made.and_then(|()| owned(to, name, &found)).or_else(is_there);
+            let created = symlinkat(readlinkat(from, name, Vec::new())?, to, name);
+            return created.and_then(|()| set_owner(to, name, &found)).or_else(allow_existing);
         }
         FileType::Directory => {
-            mkdirat(to, name, Mode::RWXU).or_else(is_there)?;
-            let here = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
-            match openat2(to, name, DIR_FLAGS, Mode::empty(), here) {
-                // A mount of its own, whose files are not the image's.
+            mkdirat(to, name, Mode::RWXU).or_else(allow_existing)?;
+            let same_mount = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+            match openat2(to, name, DIR_FLAGS, Mode::empty(), same_mount) {
+                // Another mount, a file or a symlink is there. The image's files must not go there.
                 Err(Errno::XDEV | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                 folder => copy_all(
                     &openat(from, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?,
@@ -118,37 +124,40 @@ fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<(), Errno> {
         }
         FileType::RegularFile => {
             let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            // Should it have become a FIFO, nobody waits for who writes to it.
-            let read =
+            // The file may have been replaced by a FIFO. With O_NONBLOCK, open(2) of a FIFO does not
+            // wait for a writer.
+            let source =
                 openat(from, name, flags | OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
             let new = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-            openat(to, name, new, own).and_then(|written| {
-                io::copy(&mut File::from(read), &mut File::from(written))
+            openat(to, name, new, private).and_then(|target| {
+                io::copy(&mut File::from(source), &mut File::from(target))
                     .map(drop)
                     .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             })
         }
-        // Nobody listens at it.
+        // A copy would be useless, because no process listens on it.
         FileType::Socket => return Ok(()),
-        kind => mknodat(to, name, kind, own, found.st_rdev),
+        kind => mknodat(to, name, kind, private, found.st_rdev),
     };
-    match made {
-        // In this order: changing the owner takes set-user-id bits away.
-        Ok(()) => owned(to, name, &found)
+    match created {
+        // The owner first, because a change of the owner clears the set-user-id bit.
+        Ok(()) => set_owner(to, name, &found)
             .and_then(|()| chmodat(to, name, Mode::from_raw_mode(found.st_mode), AtFlags::empty())),
-        Err(errno) => is_there(errno),
+        Err(errno) => allow_existing(errno),
     }
 }
 
-/// What libcontainer has put there already, to mount something on it, is not the image's to fill.
-fn is_there(errno: Errno) -> Result<(), Errno> {
+/// Ignores `EEXIST`. libcontainer may already have created a mount point there, which the image's
+/// file must not replace.
+fn allow_existing(errno: Errno) -> Result<(), Errno> {
     if errno == Errno::EXIST { Ok(()) } else { Err(errno) }
 }
 
-fn owned(folder: &OwnedFd, name: &CStr, like: &Stat) -> Result<(), Errno> {
+fn set_owner(folder: &OwnedFd, name: &CStr, like: &Stat) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid));
     chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -156,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_copying_is_runvfs_and_the_mode_the_covered_folders() {
+    fn the_copy_option_is_removed_and_the_covered_folders_mode_is_added() {
         let root = tempfile::tempdir().unwrap();
         let var = root.path().join("var");
         fs::create_dir(&var).unwrap();
@@ -200,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays_and_leads_nowhere() {
+    fn existing_files_stay_and_existing_symlinks_are_not_followed() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (a, b) = (from.path(), to.path());
         for folder in ["lib", "out"] {
@@ -219,16 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn only_where_a_tmpfs_begins_is_written_to() {
+    fn only_the_root_of_a_tmpfs_is_written_to() {
+        let check = |path: &Path| check_tmpfs_root(&open(path));
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(is_tmpfs(&open(folder.path())), Err(Errno::STALE), "nothing begins there");
-        assert_eq!(is_tmpfs(&open(Path::new("/proc"))), Err(Errno::STALE), "another kind");
+        assert_eq!(check(folder.path()), Err(Errno::STALE), "no mount point");
+        assert_eq!(check(Path::new("/proc")), Err(Errno::STALE), "no tmpfs");
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let all = table.lines().filter(|line| line.contains(" - tmpfs "));
         let mut points = all.filter_map(|line| line.split(' ').nth(4)).map(Path::new);
-        assert!(points.any(|point| point.is_dir() && is_tmpfs(&open(point)) == Ok(())), "{table}");
+        assert!(points.any(|point| point.is_dir() && check(point) == Ok(())), "{table}");
         let root = tempfile::tempdir().unwrap();
         symlink("/etc", root.path().join("link")).unwrap();
-        assert_eq!(below(root.path(), Path::new("/link")).unwrap_err(), Errno::NOENT);
+        assert_eq!(open_below(root.path(), Path::new("/link")).unwrap_err(), Errno::NOENT);
     }
 }

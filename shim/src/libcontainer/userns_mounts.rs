@@ -1,6 +1,8 @@
-//! What a container with a user namespace has mounted, and its root cannot reach: Podman keeps each container's `hosts` and
-//! `resolv.conf` in folders that are closed to it. runc opens such files outside and hands them in; libcontainer opens them inside
-//! (`rootfs/mount.rs`). So they are bound to a folder that is open, where only the container finds them, and its spec names that.
+//! Bind mounts that the root of a container's user namespace cannot reach. Podman keeps each
+//! container's `hosts` and `resolv.conf` in folders that this root may not enter. runc opens such
+//! files outside the user namespace and passes them to the container; libcontainer opens them
+//! inside (`rootfs/mount.rs`). So runvf binds them to an accessible folder in a private mount
+//! namespace, and the patched spec names that folder.
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,72 +15,80 @@ use super::mount_options::is_bind;
 use super::private_mountns::{self, PrivateMountNs};
 use crate::error::Error;
 
-/// On the host an empty folder of root's. In the container's mount namespace a file system of its own is there before anything is put on
-/// it, so that nobody else can exchange what is bound (containers may share `/dev/shm` and `/tmp` with the host).
+/// On the host, this is an empty folder of root. In the private mount namespace, runvf mounts a tmpfs
+/// there first, so that no other process can exchange the files. Containers may share `/dev/shm` and
+/// `/tmp` with the host, so these folders are not suitable.
 const STAGING_DIR: &str = "/run/runvf-shelf";
 
 pub(crate) struct BindStaging {
-    places: Vec<StagedBind>,
+    binds: Vec<StagedBind>,
 }
 
 struct StagedBind {
-    /// Of the spec's mounts.
+    /// The index in the spec's mounts.
     index: usize,
     source: PathBuf,
+    /// The path in [`STAGING_DIR`].
     path: PathBuf,
-    /// `MS_REC`, if the container gets what is mounted below it as well. It could not be had without from inside otherwise
+    /// `MS_REC` only if the spec's mount is recursive. Submounts are locked in the user namespace,
+    /// and the kernel refuses a non-recursive bind of a mount with locked submounts
     /// (`has_locked_children`, `fs/namespace.c`).
-    deep: MsFlags,
+    recursive: MsFlags,
 }
 
 impl BindStaging {
-    /// `None`: all is within reach.
+    /// Returns `None` if the container's root can reach all sources.
     pub(crate) fn new(spec: &Spec) -> Result<Option<Self>, Error> {
-        let Some(root) = Root::of(spec).filter(|_| private_mountns::is_created_by(spec)) else {
+        let Some(root) = ContainerRoot::of(spec).filter(|_| private_mountns::is_created_by(spec))
+        else {
             return Ok(None);
         };
-        let mounts = spec.mounts().iter().flatten().enumerate().filter(|(_, one)| is_bind(one));
-        let closed = |(index, mount): (usize, &Mount)| {
+        let mounts = spec.mounts().iter().flatten().enumerate().filter(|(_, mount)| is_bind(mount));
+        let unreachable = |(index, mount): (usize, &Mount)| {
             let source = mount.source().as_ref().filter(|source| source.is_absolute())?;
-            // What is not there is libcontainer's to complain of.
+            // libcontainer reports a missing source.
             let real = fs::canonicalize(source).ok()?;
-            let closed = [source, &real].iter().any(|path| root.closed_above(path).is_some());
-            closed.then(|| (index, real, depth(mount)))
+            let paths = [source, &real];
+            let unreachable = paths.iter().any(|path| root.first_closed_folder(path).is_some());
+            unreachable.then(|| StagedBind {
+                index,
+                source: real,
+                path: Path::new(STAGING_DIR).join(index.to_string()),
+                recursive: recursive_flag(mount),
+            })
         };
-        let closed: Vec<_> = mounts.filter_map(closed).collect();
-        if closed.is_empty() {
+        let binds: Vec<_> = mounts.filter_map(unreachable).collect();
+        if binds.is_empty() {
             return Ok(None);
         }
-        if let Some(folder) = root.closed_above(Path::new(STAGING_DIR)) {
+        if let Some(folder) = root.first_closed_folder(Path::new(STAGING_DIR)) {
             return Err(Error::UnreachableMount { folder: folder.to_owned() });
         }
-        let place = |(index, source, deep): (usize, PathBuf, MsFlags)| {
-            let path = Path::new(STAGING_DIR).join(index.to_string());
-            StagedBind { index, source, path, deep }
-        };
-        Ok(Some(Self { places: closed.into_iter().map(place).collect() }))
+        Ok(Some(Self { binds }))
     }
 
+    /// Binds the sources to the staging folder.
     pub(crate) fn mount(&self, mountns: &PrivateMountNs) -> Result<(), Error> {
         let folder = Path::new(STAGING_DIR);
-        fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         mountns.mount_tmpfs(folder, "mode=0711,size=64k")?;
-        for place in &self.places {
-            // Something of the same kind, to bind it to.
-            let made = match place.source.is_dir() {
-                true => fs::create_dir(&place.path),
-                false => File::create_new(&place.path).map(drop),
+        for bind in &self.binds {
+            // The target of a bind mount must be a folder or a file, as its source is.
+            let created = match bind.source.is_dir() {
+                true => fs::create_dir(&bind.path),
+                false => File::create_new(&bind.path).map(drop),
             };
-            made.map_err(Error::file("make", &place.path))?;
-            mountns.bind(&place.source, &place.path, place.deep)?;
+            created.map_err(Error::file("create", &bind.path))?;
+            mountns.bind(&bind.source, &bind.path, bind.recursive)?;
         }
         Ok(())
     }
 
+    /// Returns the spec with the staged paths as sources.
     pub(crate) fn patch_spec(&self, spec: &Spec) -> Spec {
         let mut mounts = spec.mounts().clone().unwrap_or_default();
-        for place in &self.places {
-            mounts[place.index].set_source(Some(place.path.clone()));
+        for bind in &self.binds {
+            mounts[bind.index].set_source(Some(bind.path.clone()));
         }
         let mut spec = spec.clone();
         spec.set_mounts(Some(mounts));
@@ -86,50 +96,55 @@ impl BindStaging {
     }
 }
 
-fn depth(mount: &Mount) -> MsFlags {
-    match mount.options().iter().flatten().any(|one| one == "rbind") {
+fn recursive_flag(mount: &Mount) -> MsFlags {
+    match mount.options().iter().flatten().any(|option| option == "rbind") {
         true => MsFlags::MS_REC,
         false => MsFlags::empty(),
     }
 }
 
-/// The root of the user namespace, as the host sees it.
-struct Root<'a> {
+/// The root of the container's user namespace, with its mappings to ids of the host.
+struct ContainerRoot<'a> {
     uids: &'a Option<Vec<LinuxIdMapping>>,
     gids: &'a Option<Vec<LinuxIdMapping>>,
 }
 
-impl<'a> Root<'a> {
-    /// In a namespace that somebody else has made, the spec need not say whose it is: then only what is open to all is open to it.
+impl<'a> ContainerRoot<'a> {
+    /// Returns `None` for a spec without a user namespace. For an existing user namespace, the spec
+    /// may omit the mappings. Then only folders that all users may enter count as accessible.
     fn of(spec: &'a Spec) -> Option<Self> {
         let linux = spec.linux().as_ref()?;
         let mut namespaces = linux.namespaces().iter().flatten();
-        let here = namespaces.any(|one| one.typ() == LinuxNamespaceType::User);
-        here.then(|| Self { uids: linux.uid_mappings(), gids: linux.gid_mappings() })
+        let has_userns = namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::User);
+        has_userns.then(|| Self { uids: linux.uid_mappings(), gids: linux.gid_mappings() })
     }
 
-    /// The first folder on the way to a path that is closed to it.
-    fn closed_above<'p>(&self, path: &'p Path) -> Option<&'p Path> {
-        let closed = |folder: &&Path| fs::metadata(folder).is_ok_and(|it| !self.may_enter(&it));
+    /// The first folder on the way to a path that this root may not enter.
+    fn first_closed_folder<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        let closed =
+            |folder: &&Path| fs::metadata(folder).is_ok_and(|found| !self.may_enter(&found));
         path.ancestors().skip(1).filter(closed).last()
     }
 
-    /// Its capabilities count where both owners are mapped (`capable_wrt_inode_uidgid`, `kernel/capability.c`), elsewhere the mode does.
+    /// The root's capabilities apply to a folder with a mapped user and a mapped group
+    /// (`capable_wrt_inode_uidgid`, `kernel/capability.c`). For other folders, the mode decides.
     fn may_enter(&self, folder: &Metadata) -> bool {
-        let everybodys = folder.mode() & 0o001 != 0;
-        let its_groups = folder.mode() & 0o010 != 0 && maps_root_to(self.gids, folder.gid());
-        let its_own = maps(self.uids, folder.uid()) && maps(self.gids, folder.gid());
-        everybodys || its_groups || its_own
+        let as_other = folder.mode() & 0o001 != 0;
+        let as_group = folder.mode() & 0o010 != 0 && maps_root_to(self.gids, folder.gid());
+        let by_capability = maps(self.uids, folder.uid()) && maps(self.gids, folder.gid());
+        as_other || as_group || by_capability
     }
 }
 
 fn maps(mappings: &Option<Vec<LinuxIdMapping>>, id: u32) -> bool {
     let mut all = mappings.iter().flatten();
-    all.any(|one| id.checked_sub(one.host_id()).is_some_and(|offset| offset < one.size()))
+    all.any(|mapping| {
+        id.checked_sub(mapping.host_id()).is_some_and(|offset| offset < mapping.size())
+    })
 }
 
 fn maps_root_to(mappings: &Option<Vec<LinuxIdMapping>>, id: u32) -> bool {
-    mappings.iter().flatten().any(|one| one.container_id() == 0 && one.host_id() == id)
+    mappings.iter().flatten().any(|mapping| mapping.container_id() == 0 && mapping.host_id() == id)
 }
 
 #[cfg(test)]
@@ -141,8 +156,9 @@ mod tests {
 
     use super::*;
 
-    /// What the container of a root that is `host` outside is told to mount, if not the folder's file itself.
-    fn told(folder: &Path, mode: u32, host: u32, namespace: &str) -> Option<PathBuf> {
+    /// Returns the patched source of a mount of `folder/hosts`. `mode`: of the folder. `host`: the
+    /// host's uid of the container's root.
+    fn staged_source(folder: &Path, mode: u32, host: u32, namespace: &str) -> Option<PathBuf> {
         fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
         fs::write(folder.join("hosts"), "").unwrap();
         let mapping = json!([{ "containerID": 0, "hostID": host, "size": 1000 }]);
@@ -162,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_closed_folder_has_is_put_where_a_root_that_is_somebody_else_finds_it() {
+    fn only_sources_that_the_containers_root_cannot_reach_are_staged() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let told = |mode, host, namespace| told(folder.path(), mode, host, namespace);
-        assert_eq!(told(0o700, 4_000_000, "user"), Some(Path::new(STAGING_DIR).join("1")));
-        assert_eq!(told(0o711, 4_000_000, "user"), None);
-        assert_eq!(told(0o700, 4_000_000, "network"), None, "without a user namespace");
+        let source = |mode, host, namespace| staged_source(folder.path(), mode, host, namespace);
+        assert_eq!(source(0o700, 4_000_000, "user"), Some(Path::new(STAGING_DIR).join("1")));
+        assert_eq!(source(0o711, 4_000_000, "user"), None);
+        assert_eq!(source(0o700, 4_000_000, "network"), None, "without a user namespace");
         let own = nix::unistd::geteuid().as_raw();
-        assert_eq!(told(0o700, own, "user"), None, "its own folder");
+        assert_eq!(source(0o700, own, "user"), None, "the root's own folder");
     }
 }

@@ -1,5 +1,5 @@
-//! Waiting for a process in the foreground: signals go on to it, its terminal is copied, and its end is our exit code,
-//! 128 and the signal's number if a signal ended it.
+//! Waits for a process in the foreground: forwards signals to it, copies its terminal, and returns
+//! its exit code, or 128 plus the signal's number if a signal ended it.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -17,20 +17,23 @@ use super::terminal::Terminal;
 use crate::container::signal;
 use crate::error::Error;
 
-/// After the process exists: it would inherit the blocked signals.
+/// Waits for the process `pid`. Must be called after the process was created, because a child
+/// inherits the signals that this function blocks.
 pub(crate) fn wait(pid: Pid, mut terminal: Option<Terminal>) -> Result<ExitCode, Error> {
     let action = "wait for the process";
-    let signals = signals().map_err(Error::kernel(action))?;
+    let signals = block_signals().map_err(Error::kernel(action))?;
     let mut stdin_open = terminal.is_some();
-    // Whether a process has the other end of the terminal. Somebody may have it again.
+    // Whether a process has the container's end of the terminal open. This can change in both
+    // directions.
     let mut in_use = true;
     loop {
-        // First, for the child that ended before its signal could be seen.
+        // The loop begins with this check, because the process may have exited before SIGCHLD was
+        // blocked.
         if let Some(code) = reap(pid).map_err(Error::kernel(action))? {
             drain(terminal);
             return Ok(ExitCode::from(code));
         }
-        let ready = ready(&signals, terminal.as_ref(), stdin_open, in_use);
+        let ready = poll_once(&signals, terminal.as_ref(), stdin_open, in_use);
         let ready = ready.map_err(Error::kernel(action))?;
         in_use = match (ready.output, &mut terminal) {
             (true, Some(terminal)) => terminal.copy_out(),
@@ -40,14 +43,16 @@ pub(crate) fn wait(pid: Pid, mut terminal: Option<Terminal>) -> Result<ExitCode,
             stdin_open = terminal.copy_in();
         }
         while let Ok(Some(info)) = signals.read_signal() {
-            pass_on(pid, info.ssi_signo as i32, terminal.as_ref());
+            forward(pid, info.ssi_signo as i32, terminal.as_ref());
         }
     }
 }
 
-fn signals() -> nix::Result<SignalFd> {
+/// Blocks the signals that are forwarded, and returns a descriptor to read them.
+fn block_signals() -> nix::Result<SignalFd> {
     let mut set = SigSet::all();
-    // Ours, if they ever come: a fault, or a write to a closed stdout, which then is an error of `write`.
+    // These signals concern runvf itself: a fault, or a write to a closed stdout, which is then an
+    // error of `write`.
     for own in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGPIPE] {
         set.remove(own);
     }
@@ -56,12 +61,16 @@ fn signals() -> nix::Result<SignalFd> {
 }
 
 struct Ready {
+    /// The container wrote to its terminal.
     output: bool,
+    /// The user typed.
     input: bool,
 }
 
-/// A master whose other end nobody has is always ready, with POLLHUP, and tells nothing: it is asked again after a while.
-fn ready(
+/// Waits until the terminal, stdin or the signals are ready. If no process has the container's end
+/// of the terminal open, the master is always ready with POLLHUP. It is then left out for one poll
+/// interval.
+fn poll_once(
     signals: &SignalFd,
     terminal: Option<&Terminal>,
     stdin: bool,
@@ -69,37 +78,39 @@ fn ready(
 ) -> nix::Result<Ready> {
     const POLL_INTERVAL_MS: u8 = 100;
     let input = io::stdin();
-    let mut all = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     let mut add = |fd| {
-        all.push(PollFd::new(fd, PollFlags::POLLIN));
-        all.len() - 1
+        fds.push(PollFd::new(fd, PollFlags::POLLIN));
+        fds.len() - 1
     };
-    let output_at = terminal.filter(|_| in_use).map(|terminal| add(terminal.master.as_fd()));
-    let input_at = terminal.filter(|_| stdin).map(|_| add(input.as_fd()));
-    let bound = if in_use { PollTimeout::NONE } else { PollTimeout::from(POLL_INTERVAL_MS) };
-    match poll(&mut all, bound) {
+    let output_index = terminal.filter(|_| in_use).map(|terminal| add(terminal.master.as_fd()));
+    let input_index = terminal.filter(|_| stdin).map(|_| add(input.as_fd()));
+    let timeout = if in_use { PollTimeout::NONE } else { PollTimeout::from(POLL_INTERVAL_MS) };
+    match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
     }
-    let is = |at: Option<usize>| at.is_some_and(|at| all[at].any().unwrap_or(false));
-    Ok(Ready { output: is(output_at), input: is(input_at) })
+    let is_ready = |index: Option<usize>| index.is_some_and(|at| fds[at].any().unwrap_or(false));
+    Ok(Ready { output: is_ready(output_index), input: is_ready(input_index) })
 }
 
-fn pass_on(pid: Pid, number: i32, terminal: Option<&Terminal>) {
+fn forward(pid: Pid, number: i32, terminal: Option<&Terminal>) {
     match (number, terminal) {
         (libc::SIGCHLD, _) => {}
         (libc::SIGWINCH, Some(terminal)) => terminal.copy_size(),
-        // ESRCH: it ended, which the next round sees.
+        // ESRCH means that the process has exited. The next `reap` returns its exit code.
         _ => drop(signal::send(pid, number)),
     }
 }
 
-/// Every child that ended, since a container without a pid namespace leaves its orphans to us; the code if ours did.
+/// Reaps all children that have exited, and returns the exit code if the process `pid` is one of
+/// them. There can be other children: as a subreaper (`engine/create.rs`), runvf inherits the
+/// orphans of a container without its own pid namespace.
 fn reap(pid: Pid) -> nix::Result<Option<u8>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(one, code)) if one == pid => return Ok(Some(code as u8)),
-            Ok(WaitStatus::Signaled(one, signal, _)) if one == pid => {
+            Ok(WaitStatus::Exited(child, code)) if child == pid => return Ok(Some(code as u8)),
+            Ok(WaitStatus::Signaled(child, signal, _)) if child == pid => {
                 return Ok(Some(128 + signal as u8));
             }
             Ok(WaitStatus::StillAlive) => return Ok(None),
@@ -109,14 +120,14 @@ fn reap(pid: Pid) -> nix::Result<Option<u8>> {
     }
 }
 
-/// What the process wrote right before it ended.
+/// Copies the output that the process wrote before it exited.
 fn drain(terminal: Option<Terminal>) {
     let Some(mut terminal) = terminal else { return };
     loop {
-        let mut all = [PollFd::new(terminal.master.as_fd(), PollFlags::POLLIN)];
-        // At once: an orphan may keep the terminal open for ever.
-        let more = poll(&mut all, PollTimeout::ZERO).unwrap_or(0) > 0;
-        if !more || !terminal.copy_out() {
+        let mut fds = [PollFd::new(terminal.master.as_fd(), PollFlags::POLLIN)];
+        // Without waiting, because an orphan may keep the terminal open forever.
+        let is_ready = poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0;
+        if !is_ready || !terminal.copy_out() {
             return;
         }
     }

@@ -1,6 +1,7 @@
-//! The terminal of a container. libcontainer makes it inside the container and sends its master to a Unix socket
-//! (runc `docs/terminals.md`): the engine's with `--detach`, and in the foreground our own, at which we then sit between
-//! the container and the person.
+//! The terminal of a container. libcontainer creates it inside the container and sends its master
+//! end to a Unix socket (runc `docs/terminals.md`). With `--detach` this is the engine's socket. In
+//! the foreground it is a socket of runvf, and runvf copies between the container's terminal and
+//! the user's.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -14,17 +15,22 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::error::Error;
 
-/// Long enough for a slow machine: the master is sent while the container is being made.
+/// The master end is sent while the container is created, so the timeout must be long enough for a
+/// slow host.
 const CONSOLE_TIMEOUT_MS: u16 = 10_000;
 
+/// The socket that receives the master end of the terminal.
 pub(crate) enum Console {
+    /// The process has no terminal.
     None,
+    /// A socket of the engine.
     Engine(PathBuf),
-    Ours { listener: UnixListener, folder: tempfile::TempDir },
+    /// A socket of runvf, in a temporary folder.
+    Own { listener: UnixListener, folder: tempfile::TempDir },
 }
 
 impl Console {
-    /// The combinations that runc accepts (`utils_linux.go`, `checkTerminal`).
+    /// Accepts the same combinations as runc (`utils_linux.go`, `checkTerminal`).
     pub(crate) fn new(terminal: bool, detach: bool, socket: Option<&Path>) -> Result<Self, Error> {
         let refuse = |what| Err(Error::Unsupported { what });
         match (terminal, detach, socket) {
@@ -32,86 +38,92 @@ impl Console {
             (true, true, None) => {
                 refuse("cannot allocate a terminal when detaching without --console-socket")
             }
-            (_, _, Some(_)) => refuse(
-                "cannot use --console-socket unless the process has a terminal and runvf detaches",
-            ),
-            (true, false, None) => Self::ours(),
+            (_, _, Some(_)) => {
+                refuse("--console-socket requires a process with a terminal, and --detach")
+            }
+            (true, false, None) => Self::bind_own(),
             (false, _, None) => Ok(Self::None),
         }
     }
 
-    fn ours() -> Result<Self, Error> {
+    fn bind_own() -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::file("write to", std::env::temp_dir()))?;
         let path = folder.path().join("console");
         let listener = UnixListener::bind(&path).map_err(Error::file("listen at", path))?;
-        Ok(Self::Ours { listener, folder })
+        Ok(Self::Own { listener, folder })
     }
 
-    /// For libcontainer to send the master to.
+    /// The path of the socket that libcontainer sends the master end to.
     pub(crate) fn socket(&self) -> Option<PathBuf> {
         match self {
             Self::None => None,
             Self::Engine(path) => Some(path.clone()),
-            Self::Ours { folder, .. } => Some(folder.path().join("console")),
+            Self::Own { folder, .. } => Some(folder.path().join("console")),
         }
     }
 
-    /// Ours, once the container is made.
+    /// Receives the terminal after the container was created. Returns `None` if the engine receives
+    /// it, or if there is none.
     pub(crate) fn terminal(self) -> Result<Option<Terminal>, Error> {
-        let Self::Ours { listener, .. } = self else { return Ok(None) };
+        let Self::Own { listener, .. } = self else { return Ok(None) };
         let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        let action = "receive the terminal of the container";
+        let action = "receive the container's terminal";
         let count = poll(&mut ready, PollTimeout::from(CONSOLE_TIMEOUT_MS))
             .map_err(Error::kernel(action))?;
         if count == 0 {
-            return Err(Error::Unsupported { what: "the container sent no terminal" });
+            return Err(Error::Unsupported { what: "the container did not send its terminal" });
         }
-        let (stream, _) =
-            listener.accept().map_err(Error::file("accept at", "the console socket"))?;
+        let (stream, _) = listener
+            .accept()
+            .map_err(Error::file("accept a connection at", "the console socket"))?;
         let master = receive(&stream).map_err(Error::kernel(action))?;
-        let master = master.ok_or(Error::Unsupported { what: "the container sent no terminal" })?;
+        let master =
+            master.ok_or(Error::Unsupported { what: "the container did not send its terminal" })?;
         Ok(Some(Terminal::new(master)))
     }
 }
 
+/// Receives the descriptor of the master end.
 fn receive(stream: &UnixStream) -> nix::Result<Option<OwnedFd>> {
     let mut name = [0; 4096];
     let mut buffers = [IoSliceMut::new(&mut name)];
     let mut space = nix::cmsg_space!([libc::c_int; 1]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
-    let rights = message.cmsgs()?.find_map(|one| match one {
+    let descriptor = message.cmsgs()?.find_map(|message| match message {
         ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
         _ => None,
     });
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
-    Ok(rights.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    // SAFETY: recvmsg(2) has just created this descriptor in this process, and no other code uses
+    // its number.
+    Ok(descriptor.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) }))
 }
 
-/// The master, and the person's own terminal in raw mode until this is dropped.
+/// The master end of the container's terminal. The user's terminal is in raw mode until this value
+/// is dropped.
 pub(crate) struct Terminal {
     pub(crate) master: std::fs::File,
-    before: Option<Termios>,
+    /// The settings of the user's terminal before raw mode. `None` if stdin is no terminal.
+    saved: Option<Termios>,
 }
 
 impl Terminal {
     fn new(master: OwnedFd) -> Self {
-        // Without a terminal at stdin there is nothing to switch.
-        let before = tcgetattr(io::stdin()).ok();
-        if let Some(before) = &before {
-            let mut raw = before.clone();
+        let saved = tcgetattr(io::stdin()).ok();
+        if let Some(saved) = &saved {
+            let mut raw = saved.clone();
             cfmakeraw(&mut raw);
             let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
         }
-        let terminal = Self { master: master.into(), before };
+        let terminal = Self { master: master.into(), saved };
         terminal.copy_size();
         terminal
     }
 
-    /// The container's terminal gets the size of the person's.
+    /// Sets the size of the container's terminal to the size of the user's.
     pub(crate) fn copy_size(&self) {
         let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: both requests read or write one `winsize`, which lives until after the calls.
+        // SAFETY: both requests access one `winsize`, which lives longer than the calls.
         unsafe {
             if libc::ioctl(libc::STDIN_FILENO, libc::TIOCGWINSZ, &mut size) == 0 {
                 libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size);
@@ -119,31 +131,32 @@ impl Terminal {
         }
     }
 
-    /// One piece from the person to the container; `false` when there will be no more.
+    /// Copies one buffer from the user to the container. Returns `false` at the end of the input.
     pub(crate) fn copy_in(&mut self) -> bool {
         copy(&mut io::stdin().lock(), &mut self.master)
     }
 
-    /// One piece from the container to the person; `false` when there will be no more.
+    /// Copies one buffer from the container to the user. Returns `false` if no process has the
+    /// terminal open.
     pub(crate) fn copy_out(&mut self) -> bool {
-        // EIO: no process has the terminal open any more, pty(7).
+        // The read fails with EIO if no process has the terminal open, pty(7).
         copy(&mut self.master, &mut io::stdout().lock())
     }
 }
 
 fn copy(from: &mut impl io::Read, to: &mut impl io::Write) -> bool {
-    let mut piece = [0; 8192];
-    match from.read(&mut piece) {
+    let mut buffer = [0; 8192];
+    match from.read(&mut buffer) {
         Ok(0) | Err(_) => false,
-        Ok(length) => to.write_all(&piece[..length]).and_then(|()| to.flush()).is_ok(),
+        Ok(length) => to.write_all(&buffer[..length]).and_then(|()| to.flush()).is_ok(),
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // A terminal that hung up needs no restoring.
-            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
+        if let Some(saved) = &self.saved {
+            // This fails only if the terminal was closed, and then it has no settings.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, saved);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::kernel::mountinfo::unescape;
+
 /// Returns the mount points of network namespaces (`proc_pid_mountinfo(5)`: fields 4, 5 and, after
 /// the dash, 9).
 pub(super) fn netns_mounts(text: &[u8]) -> Vec<PathBuf> {
@@ -14,28 +16,6 @@ pub(super) fn netns_mounts(text: &[u8]) -> Vec<PathBuf> {
         is_netns.then(|| PathBuf::from(OsString::from_vec(unescape(mount_point))))
     });
     mount_points.collect()
-}
-
-/// Replaces the octal escapes that the kernel writes for blanks, line ends and backslashes
-/// (`show_mountinfo`, `fs/proc_namespace.c`).
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = (*first == b'\\').then(|| after.get(..3)).flatten();
-        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -55,16 +35,3 @@ broken
 ";
         assert_eq!(netns_mounts(text), [Path::new("/run/netns/a"), Path::new("/a b\\c")]);
     }
-
-    #[test]
-    fn escaped_paths_are_unescaped() {
-        for (written, read) in [
-            (&b"/a\\040b"[..], &b"/a b"[..]),
-            (b"/a\\", b"/a\\"),
-            (b"/a\\09x", b"/a\\09x"),
-            (b"/\\777", b"/\\777"),
-        ] {
-            assert_eq!(unescape(written), read);
-        }
-    }
-}
