@@ -1,7 +1,7 @@
 # runvf: `make help` lists the targets.
 #
 # Everything runs as root: the lab unpacks Debian packages, and some tests make network namespaces. A machine without
-# cargo 1.88 or newer gets a Debian 13 root that has it (tests/workshop), and the same targets run inside that root.
+# cargo 1.89 or newer gets a Debian 13 root that has it (tests/workshop), and the same targets run inside that root.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

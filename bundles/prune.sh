@@ -1,5 +1,5 @@
 #!/bin/bash
-# Takes out of an unpacked root what a sensor never opens.  apt's own folders stay: mmdebstrap empties them itself.
+# Removes the files that a sensor never opens from an unpacked root. apt's directories stay, because mmdebstrap empties them.
 #
 # usage: prune.sh ROOT
 set -euo pipefail
@@ -16,8 +16,8 @@ rm -rf usr/share/{doc,man,info,locale,lintian,bug,zoneinfo,perl5,python3,debconf
 
 find usr/sbin -mindepth 1 ! -name ip -delete
 
-# Of the libraries, what the programs that are left load. A package's dependencies also serve its maintainer scripts
-# and the programs that have just gone.
+# Keep only the libraries that the remaining programs load. A package also depends on libraries for its maintainer scripts
+# and for the programs that were removed above.
 declare -A needed
 while read -r file; do
     needed[$(realpath --relative-to=. ".$file")]=1
@@ -27,21 +27,21 @@ done < <(
     done | grep -o '/[^ ]*\.so[^ ]*' | sed 's|^/lib|/usr/lib|' | sort -u
 )
 find usr/lib/x86_64-linux-gnu ! -type d | while read -r file; do
-    # A link stays when what it leads to stays.
+    # A symlink stays if its target stays.
     target=$(realpath --canonicalize-missing --relative-to=. "$file")
-    # glibc opens these by name, at run time.
+    # glibc loads these by name at run time.
     [[ ${needed[$target]:-} || $file == */libnss_files* || $file == */libgcc_s* || $file == */ld-linux* ]] || rm "$file"
 done
 find usr/lib/x86_64-linux-gnu -type d -empty -delete
 
-# A host's AppArmor profile for /usr/bin/tcpdump also takes hold of a program of that path in a container
-# that has no profile of its own, and then the runtime may not even signal it.
+# The host's AppArmor profile for /usr/bin/tcpdump also applies to a program at that path in a container without a profile
+# of its own. The runtime then cannot even send it a signal.
 mkdir -p usr/local/bin
 for program in tcpdump suricata; do
     [ ! -e "usr/bin/$program" ] || mv "usr/bin/$program" usr/local/bin
 done
 
-# base-passwd writes these in its maintainer script.
+# The maintainer script of base-passwd, which does not run, would write these.
 echo 'root:x:0:0:root:/root:/bin/sh' > etc/passwd
 echo 'root:x:0:' > etc/group
 mkdir -p var/log/sensor

@@ -1,10 +1,11 @@
 #!/bin/bash
-# A sensor's root filesystem as a tar, out of Debian 13 packages and the sensor's own files. No image registry is asked.
+# Builds the root file system of a sensor as a tar from Debian 13 packages and the sensor's own files, without an image
+# registry.
 #
-# usage: rootfs.sh SENSOR DESTINATION.tar        SENSOR is a folder beside this script
+# usage: rootfs.sh SENSOR DESTINATION.tar        SENSOR is a directory beside this script
 #
-# The packages are only unpacked: a sensor starts one program, so no package manager, no maintainer script's work and
-# none of what those need has to be inside. (With this variant mmdebstrap runs no hook later than the extract hook.)
+# The packages are only unpacked: a sensor starts one program, so it needs no package manager and no maintainer scripts.
+# (With this variant, mmdebstrap runs no hook after the extract hook.)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 sensor=$here/$1 dest=$2

@@ -1,4 +1,4 @@
-//! `runvfctl audit`: the audit file as a table, an attachment and its end on one row.
+//! `runvfctl audit`: the audit log as a table. An attachment and its end share one row.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,48 +7,50 @@ use std::time::SystemTime;
 use clap::Args;
 use vf::{Audit, Entry, Event, Host, VlanProto};
 
-use crate::Error;
+use crate::error::Error;
 use crate::table::aligned;
 
 #[derive(Default, Args)]
 pub(crate) struct Options {
-    /// What ended later, or has not ended: `2h`, `7days`, or a time in UTC as in `2026-01-31` or `2026-01-31T12:00:00Z`
+    /// Show only attachments that are active or ended after this time: an age (`2h`, `7days`) or a
+    /// UTC time (`2026-01-31`, `2026-01-31T12:00:00Z`)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<SystemTime>,
-    /// Of this VLAN only
+    /// Show only this VLAN
     #[arg(long, value_name = "VLAN")]
     vlan: Option<u32>,
-    /// Of this tenant only
+    /// Show only this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Of containers whose id begins so
+    /// Show only containers with this id prefix
     #[arg(long, value_name = "ID")]
     container: Option<String>,
-    /// Print the entries as they were written, as a JSON list
+    /// Print the entries of the log as a JSON array
     #[arg(long)]
     json: bool,
 }
 
 fn since(typed: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = humantime::parse_duration(typed) {
-        return SystemTime::now().checked_sub(ago).ok_or_else(|| "that is too long ago".to_owned());
+        return SystemTime::now().checked_sub(ago).ok_or_else(|| "the age is too large".to_owned());
     }
     let whole = if typed.len() == "2026-01-31".len() { "T00:00:00Z" } else { "" };
-    humantime::parse_rfc3339_weak(&format!("{typed}{whole}"))
-        .map_err(|_| "give an age as in `2h`, or a time as in `2026-01-31T12:00:00Z`".to_owned())
+    humantime::parse_rfc3339_weak(&format!("{typed}{whole}")).map_err(|_| {
+        "expected an age such as `2h`, or a time such as `2026-01-31T12:00:00Z`".to_owned()
+    })
 }
 
 pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
     let audit = vf::audit(host)?;
     for damaged in &audit.damaged {
-        let _ = writeln!(std::io::stderr(), "runvfctl: {damaged}; it is left out");
+        let _ = writeln!(std::io::stderr(), "runvfctl: warning: {damaged}; skipped");
     }
     if options.json {
-        let last = last_lines(&audit.entries);
+        let last = last_entries(&audit.entries);
         let all = audit.entries.iter().enumerate();
         let entries = all.filter(|(index, entry)| {
             let is_last = last.get(&key(entry)) == Some(index);
-            options.matches(entry, is_last && goes_on(entry, &audit))
+            options.matches(entry, is_last && is_active(entry, &audit))
         });
         let entries: Vec<&Entry> = entries.map(|(_, entry)| entry).collect();
         return Ok(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n");
@@ -57,31 +59,33 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
 }
 
 fn table(audit: &Audit, options: &Options) -> String {
-    let last = last_lines(&audit.entries);
+    let last = last_entries(&audit.entries);
     let mut rows = vec![HEADER.map(str::to_owned)];
     for (index, entry) in audit.entries.iter().enumerate() {
         let is_last = last.get(&key(entry)).is_none_or(|last| *last == index);
-        // Of an attachment with an end, the end says it all; and an end that was written twice is one.
-        let said = matches!(entry.event, Event::Attached | Event::Released | Event::Forced);
-        if (is_last || !said) && options.matches(entry, goes_on(entry, audit)) {
+        // An attachment and its end share a row, that of the last entry: an end has all fields of
+        // its attachment. An end that was written twice is also shown once.
+        let shares_row = matches!(entry.event, Event::Attached | Event::Released | Event::Forced);
+        if (is_last || !shares_row) && options.matches(entry, is_active(entry, audit)) {
             rows.push(row(entry, audit));
         }
     }
     aligned(&rows)
 }
 
-/// Of an attachment without an end: no boot has ended it either.
-fn goes_on(entry: &Entry, audit: &Audit) -> bool {
+/// Whether an attachment without an end is still active: it was made since the last boot.
+fn is_active(entry: &Entry, audit: &Audit) -> bool {
     entry.event == Event::Attached && entry.boot.as_ref() == Some(&audit.boot)
 }
 
-/// What ties an attachment to its end: the claim and the VF, since a container's VFs are claimed together.
+/// The key that an attachment and its end share: the claim and the VF, because a container's VFs
+/// are claimed together.
 fn key(entry: &Entry) -> (Option<&str>, Option<&str>) {
     (entry.claim.as_deref(), entry.vf.as_deref())
 }
 
-/// Where the last line of each claim is. What somebody changed meanwhile is no end.
-fn last_lines(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
+/// The index of the last entry of each claim. A change of a VF's settings is not an end.
+fn last_entries(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
     let claimed = entries.iter().enumerate();
     let claimed =
         claimed.filter(|(_, entry)| entry.claim.is_some() && entry.event != Event::Changed);
@@ -89,13 +93,13 @@ fn last_lines(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize
 }
 
 impl Options {
-    /// What goes on is of every time.
-    fn matches(&self, entry: &Entry, goes_on: bool) -> bool {
+    /// An active attachment matches every `--since`.
+    fn matches(&self, entry: &Entry, is_active: bool) -> bool {
         let recent = |since| humantime::parse_rfc3339(&entry.time).is_ok_and(|time| time >= since);
         self.vlan.is_none_or(|vlan| entry.vlan == vlan)
             && self.tenant.as_ref().is_none_or(|tenant| entry.tenant.as_ref() == Some(tenant))
             && self.container.as_ref().is_none_or(|id| entry.container.starts_with(id))
-            && (goes_on || self.since.is_none_or(recent))
+            && (is_active || self.since.is_none_or(recent))
     }
 }
 

@@ -1,15 +1,14 @@
-//! `runvfctl config`: what the configuration says, and whether it can be so on this machine.
+//! `runvfctl config`: checks and prints the configuration.
 
-use clap::Subcommand;
 use vf::{Config, Host};
 
-use crate::Error;
+use crate::error::Error;
 
-#[derive(Subcommand)]
-pub(crate) enum Verb {
-    /// Check the file, and that its PFs are on this machine
+#[derive(clap::Subcommand)]
+pub(crate) enum Subcommand {
+    /// Check the file, and that its PFs exist on this machine
     Check,
-    /// Show the configuration with everything that the file leaves out
+    /// Show the configuration with all defaults
     Show {
         /// Print JSON
         #[arg(long)]
@@ -17,16 +16,16 @@ pub(crate) enum Verb {
     },
 }
 
-pub(crate) fn run(host: &Host, verb: &Verb) -> Result<String, Error> {
-    Ok(match verb {
-        Verb::Check => {
-            Config::check(host)?;
-            format!("{} is fine\n", host.config.display())
+pub(crate) fn run(host: &Host, command: &Subcommand) -> Result<String, Error> {
+    Ok(match command {
+        Subcommand::Check => {
+            vf::check_config(host)?;
+            format!("{} is valid\n", host.config.display())
         }
-        Verb::Show { json: true } => {
+        Subcommand::Show { json: true } => {
             let config = Config::load(host)?;
             serde_json::to_string_pretty(&config).unwrap_or_default() + "\n"
         }
-        Verb::Show { json: false } => Config::load(host)?.to_toml(),
+        Subcommand::Show { json: false } => Config::load(host)?.to_toml(),
     })
 }

@@ -1,6 +1,6 @@
-//! `runvfctl doctor`: what the library finds in the machine, and what the engines know of runvf.
+//! `runvfctl doctor`: the checks of the library, and whether runvf is registered with the engines.
 //!
-//! Exits with 2 if anything fails, with 1 if there is a warning, and with 0 if there is neither.
+//! Exits with 2 if a check fails, with 1 if there is only a warning, and with 0 otherwise.
 
 mod engines;
 mod table;
@@ -18,10 +18,10 @@ pub(crate) fn run(json: bool) -> (String, ExitCode) {
         true => serde_json::to_string_pretty(&findings).unwrap_or_default() + "\n",
         false => table::table(&findings, std::io::stdout().is_terminal()),
     };
-    (text, ExitCode::from(status(&findings)))
+    (text, ExitCode::from(exit_code(&findings)))
 }
 
-fn status(findings: &[Finding]) -> u8 {
+fn exit_code(findings: &[Finding]) -> u8 {
     let any = |severity| findings.iter().any(|finding| finding.severity == severity);
     match () {
         () if any(Severity::Failure) => 2,
@@ -35,12 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_is_told() {
+    fn exit_code_is_that_of_the_worst_finding() {
         let mut findings = vec![Finding::ok("a", ""), Finding::unknown("b", "")];
-        assert_eq!(status(&findings), 0);
+        assert_eq!(exit_code(&findings), 0);
         findings.push(Finding::warning("c", "", ""));
-        assert_eq!(status(&findings), 1);
+        assert_eq!(exit_code(&findings), 1);
         findings.push(Finding::failure("d", "", ""));
-        assert_eq!(status(&findings), 2);
+        assert_eq!(exit_code(&findings), 2);
     }
 }

@@ -1,5 +1,6 @@
-//! The one error of this crate. A variant is an operation that failed; it names its object (file, engine, program), leaves
-//! the cause to `source` and what to do about it to [`Error::hint`]. [`Error::line`] prints all three once.
+//! The error type of this crate. A variant is an operation that failed: it names its object (file,
+//! engine, program), keeps the cause in `source`, and [`Error::hint`] has the remedy.
+//! [`Error::line`] prints all three.
 
 use std::error::Error as _;
 use std::io;
@@ -10,29 +11,31 @@ pub(crate) enum Error {
     #[error(transparent)]
     Vf(#[from] vf::Error),
 
-    #[error("{what} is not on this machine")]
-    Missing { what: String, hint: String },
+    #[error("{object} is not installed")]
+    NotInstalled { object: String, hint: String },
+    #[error("no NIC with SR-IOV found")]
+    NoSriovNic,
     #[error("{problem}")]
     Conflict { problem: String, hint: String },
     #[error("{}: {problem}", .path.display())]
     Content { path: PathBuf, problem: String, hint: String },
     #[error("no VF is claimed for {target}")]
     NoClaim { target: String },
-    #[error("only root may change {engine}'s configuration")]
+    #[error("changing the configuration of {engine} requires root")]
     NotRoot { engine: &'static str },
 
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot wait for signals")]
+    #[error("cannot block SIGINT and SIGTERM")]
     Signals { source: nix::errno::Errno },
     #[error("cannot run `{command}`")]
     Spawn { command: String, source: io::Error },
     #[error("`{command}` did not finish within {seconds} s")]
     Timeout { command: String, seconds: u64 },
-    #[error("`{command}` failed: {said}")]
-    Command { command: String, said: String },
-    #[error("{engine} {what}, so every file is as it was before")]
-    NotTaken { engine: &'static str, what: String, hint: String },
+    #[error("`{command}` failed: {reason}")]
+    Command { command: String, reason: String },
+    #[error("{engine} {problem}; its configuration is unchanged")]
+    NotApplied { engine: &'static str, problem: String, hint: String },
 }
 
 impl Error {
@@ -46,10 +49,14 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { hint, .. }
+            Self::NotInstalled { hint, .. }
             | Self::Conflict { hint, .. }
             | Self::Content { hint, .. }
-            | Self::NotTaken { hint, .. } => Some(hint.clone()),
+            | Self::NotApplied { hint, .. } => Some(hint.clone()),
+            Self::NoSriovNic => Some(
+                "enable SR-IOV in the firmware of the machine and of the NIC; see `runvfctl doctor`"
+                    .to_owned(),
+            ),
             Self::NoClaim { .. } => Some("see `runvfctl status`".to_owned()),
             Self::NotRoot { .. } => {
                 Some("run it as root; a rootless engine cannot move a VF".to_owned())

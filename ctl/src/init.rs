@@ -1,4 +1,5 @@
-//! `runvfctl init`: a configuration for the NICs of this machine. It asks nothing; what it cannot know is said in comments.
+//! `runvfctl init`: generates a configuration for the NICs of this machine. It is not interactive:
+//! comments in the file describe what the administrator has to decide.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -13,10 +14,10 @@ use crate::error::Error;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where to write it; `-` is standard output [default: /etc/runvf/config.toml]
+    /// Output file; `-` for standard output [default: /etc/runvf/config.toml]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there; the old one is kept beside it
+    /// Replace an existing file; a backup is kept beside it
     #[arg(long)]
     force: bool,
 }
@@ -24,85 +25,82 @@ pub(crate) struct Options {
 pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
     let nics = vf::survey(host)?;
     if nics.is_empty() {
-        return Err(Error::Missing {
-            what: "a NIC with SR-IOV".to_owned(),
-            hint: "enable SR-IOV in the firmware of the machine and of the card; `runvfctl doctor` looks further"
-                .to_owned(),
-        });
+        return Err(Error::NoSriovNic);
     }
     let text = config(&nics);
     let path = options.output.as_ref().unwrap_or(&host.config);
     if path == Path::new("-") {
         return Ok(text);
     }
-    let kept = write(path, &text, options.force)?;
-    let kept = kept.map(|kept| format!("; what was there is {} now", kept.display()));
-    let kept = kept.unwrap_or_default();
-    Ok(format!("wrote {}{kept}; look through it, then `runvfctl setup`\n", path.display()))
+    let backup = write(path, &text, options.force)?;
+    let backup = backup.map(|backup| format!(" (backup {})", backup.display())).unwrap_or_default();
+    Ok(format!("wrote {}{backup}; review it, then run `runvfctl setup`\n", path.display()))
 }
 
-/// Whole or not at all, and not over a file that somebody puts there meanwhile. One that is replaced may be all that says who may watch
-/// what: it stays, under the name that is returned.
+/// Writes the file atomically. Without `force` an existing file is an error, even if it appears
+/// during the write. With `force` it is kept as a backup, because it may be the only copy of the
+/// tenants' rules; the backup's path is returned.
 fn write(path: &Path, text: &str, force: bool) -> Result<Option<PathBuf>, Error> {
-    // A link stays one.
+    // A rename onto a symlink would replace the symlink.
     let target = fs::canonicalize(path);
     let path = target.as_deref().unwrap_or(path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::file("write", path))?;
+    fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::file("write", path))?;
     file.write_all(text.as_bytes()).map_err(Error::file("write", path))?;
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))
         .map_err(Error::file("write", path))?;
-    let kept = if force { keep(path)? } else { None };
+    let backup = if force { link_backup(path)? } else { None };
     let written = match force {
         true => file.persist(path),
         false => file.persist_noclobber(path),
     };
     match written {
-        Ok(_) => Ok(kept),
+        Ok(_) => Ok(backup),
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(Error::Conflict {
-            problem: format!("{} is there already", path.display()),
-            hint: "`--force` replaces it, `--output -` shows what would be written".to_owned(),
+            problem: format!("{} already exists", path.display()),
+            hint: "use --force to replace it, or --output - to print the new one".to_owned(),
         }),
         Err(error) => Err(Error::file("write", path)(error.error)),
     }
 }
 
-/// A second name for the file; the first one it loses when it is replaced.
-fn keep(path: &Path) -> Result<Option<PathBuf>, Error> {
+/// Links the file to a free backup name. The rename of the new file then removes only the old name.
+fn link_backup(path: &Path) -> Result<Option<PathBuf>, Error> {
     for number in 1.. {
         let number = if number == 1 { String::new() } else { format!("-{number}") };
-        let kept = PathBuf::from(format!("{}.runvf-backup{number}", path.display()));
-        match fs::hard_link(path, &kept) {
-            Ok(()) => return Ok(Some(kept)),
+        let backup = PathBuf::from(format!("{}.runvf-backup{number}", path.display()));
+        match fs::hard_link(path, &backup) {
+            Ok(()) => return Ok(Some(backup)),
             Err(error) if error.kind() == ErrorKind::NotFound => break,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::file("keep the old file as", kept)(error)),
+            Err(error) => return Err(Error::file("back up the old file to", backup)(error)),
         }
     }
     Ok(None)
 }
 
 const HEAD: &str = "\
-# Which PFs there are to take VFs from. Every key: /usr/share/doc/runvf/docs/config.md.
+# The PFs whose VFs runvf gives to containers. All keys: /usr/share/doc/runvf/docs/config.md.
 #
-# A pool is a set of PFs that see the same traffic. Take out the PFs that get no mirrored traffic, and make a pool of its own
-# for each mirror session; with several pools, a container names one by `io.runvf.pool=NAME`.
+# A pool is a set of PFs that receive the same traffic. Remove PFs that receive no mirrored
+# traffic, and define one pool for each mirror session. With several pools, a container selects
+# one with `io.runvf.pool=NAME`.
 ";
 
 const TAIL: &str = "\
-# driver = \"i40e\"           # take no PF that has another driver
-# carrier = \"ignore\"        # start sensors although there is no carrier
-# scrub = \"flr\"             # clean a VF with a function-level reset as well
-# on_loss = \"keep\"          # a container whose VF vanishes is not stopped
-# promisc = \"best-effort\"   # start sensors although the driver may show them nothing of others
-# pf_promisc = true         # `runvfctl setup` makes the PFs promiscuous, too
-# profile = \"plain\"         # ARP, IPv6 and offloads inside stay as they are
-# mtu = 9000                # of VFs whose container asks for none
+# driver = \"i40e\"           # refuse PFs with another driver
+# carrier = \"ignore\"        # start sensors even without a carrier
+# scrub = \"flr\"             # also clean a VF with a function-level reset
+# on_loss = \"keep\"          # do not stop a container that loses its VF
+# promisc = \"best-effort\"   # start sensors even if the VF may not be promiscuous
+# pf_promisc = true         # `runvfctl setup` also makes the PFs promiscuous
+# profile = \"plain\"         # leave ARP, IPv6 and offloads in the container unchanged
+# mtu = 9000                # default MTU of a VF
 ";
 
 fn config(nics: &[Nic]) -> String {
@@ -110,19 +108,19 @@ fn config(nics: &[Nic]) -> String {
     for nic in nics {
         let link = match (nic.up, nic.carrier) {
             (false, _) => "down",
-            (true, false) => "up without a carrier",
+            (true, false) => "up, no carrier",
             (true, true) => "up",
         };
         let Nic { name, pci, driver, vfs, total, .. } = nic;
         let _ = writeln!(text, "    {name:?},  # {pci}, {driver}, {link}, {vfs} of {total} VFs");
         if let Some(obstacle) = &nic.obstacle {
-            let _ = writeln!(text, "    # ^ its VFs are not promiscuous yet: {obstacle}");
+            let _ = writeln!(text, "    # ^ its VFs cannot be promiscuous yet: {obstacle}");
         }
     }
     let least = nics.iter().map(|nic| nic.total).min().unwrap_or_default();
     let _ = writeln!(
         text,
-        "]\n# vfs = {least:<18} # VFs on each PF; without it, as many as it can have\n{TAIL}"
+        "]\n# vfs = {least:<18} # VFs on each PF; the default is as many as the PF supports\n{TAIL}"
     );
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -148,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_what_is_here() {
+    fn file_lists_the_nics_of_this_machine() {
         let text = config(&nics());
         assert!(text.contains("\n    \"p0\",  # 0000:41:00.0, i40e, up, 0 of 64 VFs\n"), "{text}");
         assert!(
             text.contains(
-                "i40e, down, 0 of 64 VFs\n    # ^ its VFs are not promiscuous yet: the flag"
+                "i40e, down, 0 of 64 VFs\n    # ^ its VFs cannot be promiscuous yet: the flag"
             ),
             "{text}"
         );
@@ -161,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_a_configuration_with_and_without_its_comments() {
+    fn file_is_a_valid_configuration_with_and_without_its_comments() {
         let text = config(&nics());
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for text in
             [text.clone(), text.replace("\n# vfs", "\nvfs").replace("\n# carrier", "\ncarrier")]
         {
-            let file = folder.path().join("config.toml");
+            let file = dir.path().join("config.toml");
             write(&file, &text, true).unwrap();
             let host = Host { config: file, ..Host::default() };
             let loaded = vf::Config::load(&host).unwrap();
@@ -176,28 +174,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/config.toml");
+    fn existing_file_is_kept_without_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/config.toml");
         write(&path, "mine", false).unwrap();
         let line = write(&path, "other", false).unwrap_err().line();
-        assert!(line.contains("is there already; `--force` replaces it"), "{line}");
+        assert!(line.contains("already exists; use --force to replace it"), "{line}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(
             fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1,
-            "nothing is left beside it"
+            "no temporary file is left"
         );
-        // Or kept, and the link to it as well.
-        let link = folder.path().join("link.toml");
+        // With --force it becomes a backup, and a symlink to it stays a symlink.
+        let link = dir.path().join("link.toml");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for (text, number) in [("mine", ""), ("other", "-2")] {
-            let kept = write(&link, "other", true).unwrap().unwrap();
-            assert_eq!(kept.file_name().unwrap(), &*format!("config.toml.runvf-backup{number}"));
-            assert_eq!(fs::read_to_string(&kept).unwrap(), text);
+            let backup = write(&link, "other", true).unwrap().unwrap();
+            assert_eq!(backup.file_name().unwrap(), &*format!("config.toml.runvf-backup{number}"));
+            assert_eq!(fs::read_to_string(&backup).unwrap(), text);
         }
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
-        assert_eq!(write(&folder.path().join("none.toml"), "new", true).unwrap(), None);
+        assert_eq!(write(&dir.path().join("none.toml"), "new", true).unwrap(), None);
     }
 }

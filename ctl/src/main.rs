@@ -1,4 +1,5 @@
-//! `runvfctl`: what an operator wants to know of VFs and do about them.
+//! `runvfctl`: the operator's command. It shows, sets up, releases and repairs VFs, and registers
+//! runvf with engines.
 
 mod audit;
 mod config;
@@ -6,7 +7,7 @@ mod doctor;
 mod error;
 mod init;
 mod install;
-mod manages;
+mod is_managed;
 mod manual;
 mod probe;
 mod release;
@@ -19,13 +20,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use vf::{Host, Outcome, Released};
 
 use error::Error;
-use install::{Engine, Options, Verb};
+use install::{Action, Engine, Options};
 
-/// Looks after the SR-IOV VFs that runvf gives to containers
+/// Manage the SR-IOV VFs that runvf gives to containers
 #[derive(Parser)]
 #[command(name = "runvfctl", version)]
 struct Arguments {
@@ -35,78 +36,83 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show every PF and VF, which container has it, and how much it has seen
+    /// Show all PFs and VFs, their containers and their traffic
     Status(status::Options),
-    /// Take back the VFs of containers that ended without giving them back, and look for VFs that running containers have lost
+    /// Release the VFs of exited containers, and check the VFs of running containers
     Gc {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take back the VFs of a container that is gone
+    /// Release the VFs of an exited container
     Release {
-        /// A container's id, or how it begins if no other does, or the PCI address of a VF
+        /// A container id, a unique prefix of one, or the PCI address of a VF
         target: String,
-        /// Even from a container that runs: it loses the VF (PCI address only)
+        /// Release the VF even if its container is running; the container loses it (PCI address
+        /// only)
         #[arg(long)]
         force: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Clean VFs that are in quarantine, have an unreadable claim, or are set up by nobody known, and free them
+    /// Recover VFs that are quarantined, have an unreadable claim, or have unknown settings
     Repair {
-        /// PCI addresses; none: every VF in quarantine
+        /// PCI addresses; all quarantined VFs if omitted
         vfs: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show who had which VLAN on which VF from when to when, and who was refused
+    /// Show which container had which VLAN and VF, and which requests were refused
     Audit(audit::Options),
-    /// What /etc/runvf/config.toml says
+    /// Check or show the configuration, /etc/runvf/config.toml
     Config {
         #[command(subcommand)]
-        verb: config::Verb,
+        command: config::Subcommand,
     },
-    /// As `config check`
+    /// Same as `config check`
     #[command(hide = true)]
     Check,
-    /// Look at everything that a sensor needs, and say what is wrong and how to mend it. Exits with 2 if something fails, with 1 if there is a warning
+    /// Check everything that a sensor needs, and show a remedy for each problem
+    ///
+    /// Exits with 2 if a check fails, with 1 if there is only a warning, and with 0 otherwise.
     Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Try out with free VFs of a PF, and frames between them, whether a trusted VF sees all of its VLAN and nothing of another
+    /// Test whether the trusted VFs of a PF receive their whole VLAN and nothing of another
     Probe(probe::Options),
-    /// Write a configuration for the NICs of this machine
+    /// Generate a configuration for the NICs of this machine
     Init(init::Options),
-    /// Make the PFs of /etc/runvf/config.toml ready: driver's flags, up, promiscuous, VFs
+    /// Set up the configured PFs: driver flags, link up, promiscuous mode, VFs
     Setup(setup::Options),
-    /// Tell an engine about runvf
+    /// Register runvf with an engine
     Install {
+        /// The container engine
         engine: Engine,
-        /// Docker: make runvf the default runtime, too
+        /// Docker: also make runvf the default runtime
         #[arg(long)]
         default: bool,
         #[command(flatten)]
         options: Options,
     },
-    /// Let an engine forget runvf, and put its configuration back as it was
+    /// Unregister runvf and restore the engine's configuration
     Uninstall {
+        /// The container engine
         engine: Engine,
         #[command(flatten)]
         options: Options,
     },
-    /// Exit with 0 if this network interface is a VF of a PF in /etc/runvf/config.toml, for udev
+    /// Exit with 0 if this network interface is a VF of a configured PF (used by udev)
     #[command(hide = true)]
     Manages { interface: String },
-    /// Print what a shell completes runvfctl's command line with
+    /// Generate shell completions
     Completion { shell: clap_complete::Shell },
-    /// Write manual pages
+    /// Generate manual pages
     #[command(hide = true)]
-    Man { folder: PathBuf },
+    Man { dir: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -115,15 +121,15 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(usage(&error));
+            return ExitCode::from(exit_code(&error));
         }
     };
     if let Command::Manages { interface } = &command {
-        return manages::run(&host, interface);
+        return is_managed::run(&host, interface);
     }
-    match act(&host, command) {
+    match run(&host, command) {
         Ok((text, code)) => {
-            // A closed pipe is the reader's business.
+            // A closed pipe is not an error.
             let _ = std::io::stdout().write_all(text.as_bytes());
             code
         }
@@ -134,13 +140,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Of what clap prints by itself, `--help` and `--version` are no errors. An error is 64, as in sysexits.h: clap's 2 is what `doctor`
-/// and `probe` say of the machine.
-fn usage(error: &clap::Error) -> u8 {
+/// The exit code for what clap prints: 0 for `--help` and `--version`, and 64 for a usage error, as
+/// in sysexits.h. clap's own code 2 is a result of `doctor` and `probe`.
+fn exit_code(error: &clap::Error) -> u8 {
     if error.use_stderr() { 64 } else { 0 }
 }
 
-fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
+fn run(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
     Ok(match command {
         Command::Status(options) => success(status::run(host, &options)?),
         Command::Gc { json } => report(&vf::gc(host)?, json),
@@ -149,21 +155,23 @@ fn act(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         }
         Command::Repair { vfs, json } => report(&repair(host, &vfs)?, json),
         Command::Audit(options) => success(audit::run(host, &options)?),
-        Command::Config { verb } => success(config::run(host, &verb)?),
-        Command::Check => success(config::run(host, &config::Verb::Check)?),
+        Command::Config { command } => success(config::run(host, &command)?),
+        Command::Check => success(config::run(host, &config::Subcommand::Check)?),
         Command::Doctor { json } => doctor::run(json),
         Command::Probe(options) => probe::run(host, &options)?,
         Command::Init(options) => success(init::run(host, &options)?),
         Command::Setup(options) => setup::run(host, &options)?,
         Command::Install { engine, default, options } => {
-            success(install::run(Verb::Install, engine, &options.with_default(default))?)
+            success(install::run(Action::Install, engine, &options.with_default(default))?)
         }
         Command::Uninstall { engine, options } => {
-            success(install::run(Verb::Uninstall, engine, &options)?)
+            success(install::run(Action::Uninstall, engine, &options)?)
         }
-        Command::Completion { shell } => (String::new(), manual::complete(shell)),
-        Command::Man { folder } => (String::new(), manual::write(&folder)?),
-        // Answered before, as it says nothing.
+        Command::Completion { shell } => {
+            (String::new(), manual::complete(Arguments::command(), shell))
+        }
+        Command::Man { dir } => (String::new(), manual::write(Arguments::command(), &dir)?),
+        // Handled in `main`, because it prints nothing.
         Command::Manages { .. } => success(String::new()),
     })
 }
@@ -172,7 +180,8 @@ fn success(text: String) -> (String, ExitCode) {
     (text, ExitCode::SUCCESS)
 }
 
-/// A VF that is in quarantine or was left where it is has not been had: that is 3, so that 1 stays for what could not be tried.
+/// Exits with 3 if a VF stays quarantined or was not released. 1 means that the command could not
+/// run at all.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     let done = |one: &Released| {
         use Outcome::{Clean, Lost, SetBack, Unrecorded};
@@ -182,7 +191,7 @@ fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     (released::show(all, json), code)
 }
 
-/// Of several, one that cannot be repaired does not keep the others from it.
+/// Repairs the VFs; with several, an error of one does not prevent the repair of the others.
 fn repair(host: &Host, vfs: &[String]) -> Result<Vec<Released>, vf::Error> {
     match vfs {
         [] => vf::repair_all(host),
@@ -205,10 +214,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_that_is_wrong_is_no_finding() {
+    fn usage_error_exits_with_64() {
         let code = |words: &[&str]| {
             let words = ["runvfctl"].iter().chain(words);
-            usage(&Arguments::try_parse_from(words).err().unwrap())
+            exit_code(&Arguments::try_parse_from(words).err().unwrap())
         };
         for wrong in [&["doctor", "--jsn"][..], &["probe"], &["no-such"], &[]] {
             assert_eq!(code(wrong), 64, "{wrong:?}");

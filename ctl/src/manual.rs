@@ -1,25 +1,24 @@
-//! What shells and people read about the command line, made from its one definition.
+//! Shell completions and manual pages, generated from the definition of the command line.
 
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::Command;
 
-use crate::Arguments;
 use crate::error::Error;
 
-pub(crate) fn complete(shell: clap_complete::Shell) -> ExitCode {
-    // Into memory first: clap_complete panics when it cannot write, and a closed pipe is the reader's business.
+pub(crate) fn complete(mut command: Command, shell: clap_complete::Shell) -> ExitCode {
+    // Into memory first, because clap_complete panics on a write error. A closed pipe is not an
+    // error.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "runvfctl", &mut script);
+    clap_complete::generate(shell, &mut command, "runvfctl", &mut script);
     let _ = stdout().write_all(&script);
     ExitCode::SUCCESS
 }
 
-/// A page for the program, and one for each of its commands.
-pub(crate) fn write(folder: &Path) -> Result<ExitCode, Error> {
-    clap_mangen::generate_to(Arguments::command(), folder)
-        .map_err(Error::file("write manual pages to", folder))?;
+/// Writes a page for the program, and one for each of its commands.
+pub(crate) fn write(command: Command, dir: &Path) -> Result<ExitCode, Error> {
+    clap_mangen::generate_to(command, dir).map_err(Error::file("write manual pages to", dir))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
-//! `runvfctl probe`: what a PF's card does for VFs, tried out.
+//! `runvfctl probe`: tests on the hardware which frames the VFs of a PF receive.
 //!
-//! Exits with 0 if all is proven, with 2 if something is refuted, and with 3 if something could not be tested or a VF could not be
-//! given back clean. 1 is for what could not be tried at all.
+//! Exits with 0 if every property is proven, with 2 if one is refuted, and with 3 if one could not
+//! be tested or a VF could not be released clean. 1 means that the probe could not run at all.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr};
@@ -15,18 +15,18 @@ use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 use vf::{Host, Outcome, Probe, ProbeOptions, Verdict, Watch};
 
-use crate::Error;
+use crate::error::Error;
 use crate::released;
 use crate::table::aligned;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A PF of the configuration
+    /// A configured PF
     pf: String,
-    /// The VLAN to try out; by default one that nobody has
+    /// The VLAN to test; an unused one by default
     #[arg(long, value_name = "VLAN", value_parser = clap::value_parser!(u16).range(1..=4094))]
     vlan: Option<u16>,
-    /// Another one, of which nothing must be seen; by default one that nobody has
+    /// A second VLAN, whose frames must not arrive; an unused one by default
     #[arg(long, value_name = "VLAN", value_parser = clap::value_parser!(u16).range(1..=4094))]
     other: Option<u16>,
     /// Print JSON
@@ -36,39 +36,40 @@ pub(crate) struct Options {
 
 pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), Error> {
     let Options { pf, vlan, other, json } = options;
-    let asked = ProbeOptions { pf: pf.clone(), vlan: *vlan, other: *other };
-    let stop = stop_at_signals()?;
-    let visible = stderr().is_terminal();
-    let warn = |what: &str| {
-        let _ = writeln!(stderr(), "runvfctl: {what}");
+    let probe_options = ProbeOptions { pf: pf.clone(), vlan: *vlan, other: *other };
+    let stop = stop_on_signals()?;
+    let is_terminal = stderr().is_terminal();
+    let warn = |message: &str| {
+        let _ = writeln!(stderr(), "runvfctl: {message}");
     };
-    let tell = |what: &str| {
-        if visible {
-            warn(what)
+    let progress = |message: &str| {
+        if is_terminal {
+            warn(message)
         }
     };
-    let probe = vf::probe(host, &asked, Watch { stop: &stop, tell: &tell, warn: &warn })?;
-    let text = if *json { as_json(&probe) } else { shown(&probe) };
-    Ok((text, ExitCode::from(status(&probe))))
+    let probe =
+        vf::probe(host, &probe_options, Watch { stop: &stop, tell: &progress, warn: &warn })?;
+    let text = if *json { as_json(&probe) } else { table(&probe) };
+    Ok((text, ExitCode::from(exit_code(&probe))))
 }
 
-/// At the first SIGINT or SIGTERM the probe is to end by itself, so that its VFs are given back at once and not only by the next
-/// attach. The second ends the process.
-fn stop_at_signals() -> Result<Arc<AtomicBool>, Error> {
+/// Returns a flag that the first SIGINT or SIGTERM sets. The probe then stops and releases its VFs;
+/// otherwise the next attach would have to release them. The second signal ends the process.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
-    // Every thread that is made from now on leaves them to the one that waits for them.
+    // Threads inherit the blocked signals, so that only the thread below receives them.
     signals.thread_block().map_err(|source| Error::Signals { source })?;
     let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
+    let flag = Arc::clone(&stop);
     thread::spawn(move || {
         if signals.wait().is_ok() {
-            seen.store(true, Ordering::Relaxed);
-            let _ = writeln!(stderr(), "runvfctl: stopping; the VFs are given back first");
+            flag.store(true, Ordering::Relaxed);
+            let _ = writeln!(stderr(), "runvfctl: stopping; releasing the VFs");
             let _ = signals.thread_unblock();
         }
-        // The second needs a thread that takes it.
+        // The second signal needs a thread that does not block it.
         loop {
             thread::park();
         }
@@ -76,27 +77,27 @@ fn stop_at_signals() -> Result<Arc<AtomicBool>, Error> {
     Ok(stop)
 }
 
-fn status(probe: &Probe) -> u8 {
+fn exit_code(probe: &Probe) -> u8 {
     let any = |verdict| probe.findings.iter().any(|one| one.verdict == verdict);
     if any(Verdict::Refuted) {
         2
-    } else if any(Verdict::NotTestable) || left(probe).next().is_some() {
+    } else if any(Verdict::NotTestable) || not_released(probe).next().is_some() {
         3
     } else {
         0
     }
 }
 
-/// What was not given back clean and free.
-fn left(probe: &Probe) -> impl Iterator<Item = &vf::Released> {
+/// The VFs that were not released clean.
+fn not_released(probe: &Probe) -> impl Iterator<Item = &vf::Released> {
     let free = |outcome: &Outcome| matches!(outcome, Outcome::Clean | Outcome::Unrecorded(_));
     probe.released.iter().filter(move |one| !free(&one.outcome))
 }
 
-fn shown(probe: &Probe) -> String {
+fn table(probe: &Probe) -> String {
     let Probe { pf, driver, vlan, other, frames, vfs, .. } = probe;
     let mut text = format!(
-        "{pf} ({driver}), {} VFs, VLAN {vlan} beside VLAN {other}, {frames} frames of each kind\n\n",
+        "{pf} ({driver}), {} VFs, VLANs {vlan} and {other}, {frames} frames of each kind\n\n",
         vfs.len()
     );
     let mut rows = vec![["PROPERTY", "VERDICT", "EVIDENCE"].map(str::to_owned)];
@@ -108,10 +109,10 @@ fn shown(probe: &Probe) -> String {
     text.push_str(&aligned(&rows));
     let count = |verdict| probe.findings.iter().filter(|one| one.verdict == verdict).count();
     let (proven, refuted) = (count(Verdict::Proven), count(Verdict::Refuted));
-    let open = count(Verdict::NotTestable);
-    let _ = writeln!(text, "\n{proven} proven, {refuted} refuted, {open} not testable");
-    match left(probe).count() {
-        0 => text.push_str("all VFs are clean and free again\n"),
+    let not_testable = count(Verdict::NotTestable);
+    let _ = writeln!(text, "\n{proven} proven, {refuted} refuted, {not_testable} not testable");
+    match not_released(probe).count() {
+        0 => text.push_str("all VFs are clean and free\n"),
         _ => text.push_str(&released::show(&probe.released, false)),
     }
     text
@@ -142,7 +143,7 @@ mod tests {
             property: "broadcast",
             verdict: *verdict,
             evidence: "10 of 10 arrived".to_owned(),
-            note: (*verdict == Verdict::Refuted).then(|| "so it is".to_owned()),
+            note: (*verdict == Verdict::Refuted).then(|| "a note".to_owned()),
         };
         let vf = || "0000:01:10.0".to_owned();
         Probe {
@@ -164,37 +165,37 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_decides() {
+    fn exit_code_is_that_of_the_worst_verdict() {
         use Verdict::{NotTestable, Proven, Refuted};
         for (verdicts, expected) in [
             (&[Proven][..], 0),
             (&[Proven, NotTestable][..], 3),
             (&[NotTestable, Refuted, Proven][..], 2),
         ] {
-            assert_eq!(status(&probe(verdicts, Outcome::Clean)), expected, "{verdicts:?}");
+            assert_eq!(exit_code(&probe(verdicts, Outcome::Clean)), expected, "{verdicts:?}");
         }
-        assert_eq!(status(&probe(&[Proven], Outcome::Unrecorded("full".into()))), 0);
-        assert_eq!(status(&probe(&[Proven], Outcome::Quarantined("dirty".into()))), 3);
+        assert_eq!(exit_code(&probe(&[Proven], Outcome::Unrecorded("full".into()))), 0);
+        assert_eq!(exit_code(&probe(&[Proven], Outcome::Quarantined("dirty".into()))), 3);
     }
 
     #[test]
-    fn a_table_has_a_row_for_each_and_says_what_became_of_the_vfs() {
-        let text = shown(&probe(&[Verdict::Proven, Verdict::Refuted], Outcome::Clean));
+    fn table_has_a_row_for_each_property_and_the_state_of_the_vfs() {
+        let text = table(&probe(&[Verdict::Proven, Verdict::Refuted], Outcome::Clean));
         assert_eq!(
             text,
-            "pf0 (igb), 1 VFs, VLAN 4094 beside VLAN 4093, 10 frames of each kind\n\n\
+            "pf0 (igb), 1 VFs, VLANs 4094 and 4093, 10 frames of each kind\n\n\
              PROPERTY   VERDICT  EVIDENCE\n\
              broadcast  proven   10 of 10 arrived\n\
-             broadcast  REFUTED  10 of 10 arrived: so it is\n\
+             broadcast  REFUTED  10 of 10 arrived: a note\n\
              \n1 proven, 1 refuted, 0 not testable\n\
-             all VFs are clean and free again\n"
+             all VFs are clean and free\n"
         );
-        let text = shown(&probe(&[], Outcome::Quarantined("dirty".into())));
+        let text = table(&probe(&[], Outcome::Quarantined("dirty".into())));
         assert!(text.ends_with("0000:01:10.0 quarantined (probe0 of (probe)): dirty\n"), "{text}");
     }
 
     #[test]
-    fn json_has_the_verdicts_and_the_vfs() {
+    fn json_has_verdicts_and_vfs() {
         let text = as_json(&probe(&[Verdict::NotTestable], Outcome::Clean));
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["findings"][0]["verdict"], "not-testable");

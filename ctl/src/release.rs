@@ -1,4 +1,5 @@
-//! `runvfctl release`: the VFs of a container, by its id or how that begins, or one VF by its address.
+//! `runvfctl release`: releases the VFs of a container, given its id or a prefix of it, or one VF,
+//! given its PCI address.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +13,8 @@ pub(crate) fn run(host: &Host, target: &str, force: bool) -> Result<Vec<Released
     }
     if force {
         return Err(Error::Conflict {
-            problem: format!("--force is for one VF, and {target} is not the address of one"),
-            hint: "`runvfctl status` shows the addresses".to_owned(),
+            problem: format!("--force needs the PCI address of a VF, and {target} is not one"),
+            hint: "see `runvfctl status`".to_owned(),
         });
     }
     let released = vf::release(host, target)?;
@@ -21,7 +22,7 @@ pub(crate) fn run(host: &Host, target: &str, force: bool) -> Result<Vec<Released
         return Ok(released);
     }
     let pfs = vf::status(host)?;
-    let container = only(claims(&pfs).map(|claim| claim.container.as_str()), target)?;
+    let container = unique(claims(&pfs).map(|claim| claim.container.as_str()), target)?;
     Ok(vf::release(host, container)?)
 }
 
@@ -29,17 +30,18 @@ fn claims(pfs: &[PfStatus]) -> impl Iterator<Item = &Claim> {
     pfs.iter().flat_map(|pf| &pf.vfs).filter_map(|vf| vf.claim.as_ref())
 }
 
-/// The only one of these ids that begins so. A container may have several VFs.
-fn only<'a>(ids: impl Iterator<Item = &'a str>, start: &str) -> Result<&'a str, Error> {
+/// The only id that starts with the prefix. An id may occur several times, because a container may
+/// have several VFs.
+fn unique<'a>(ids: impl Iterator<Item = &'a str>, prefix: &str) -> Result<&'a str, Error> {
     let found: BTreeSet<&str> =
-        ids.filter(|id| !start.is_empty() && id.starts_with(start)).collect();
+        ids.filter(|id| !prefix.is_empty() && id.starts_with(prefix)).collect();
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(id),
-        (None, _) => Err(Error::NoClaim { target: start.to_owned() }),
+        (None, _) => Err(Error::NoClaim { target: prefix.to_owned() }),
         (Some(one), Some(another)) => Err(Error::Conflict {
-            problem: format!("{one} and {another} both begin with {start}"),
-            hint: "give more of the id".to_owned(),
+            problem: format!("the prefix {prefix} is ambiguous: it matches {one} and {another}"),
+            hint: "give a longer prefix".to_owned(),
         }),
     }
 }
@@ -48,15 +50,18 @@ fn only<'a>(ids: impl Iterator<Item = &'a str>, start: &str) -> Result<&'a str, 
 mod tests {
     use super::*;
 
-    fn line(ids: &[&str], start: &str) -> String {
-        only(ids.iter().copied(), start).unwrap_err().line()
+    fn line(ids: &[&str], prefix: &str) -> String {
+        unique(ids.iter().copied(), prefix).unwrap_err().line()
     }
 
     #[test]
-    fn the_beginning_of_one_id_is_enough() {
+    fn unique_prefix_of_an_id_is_enough() {
         let ids = ["af1c0", "af1c0", "af2d"];
-        assert_eq!(only(ids.into_iter(), "af1").unwrap(), "af1c0");
-        assert_eq!(line(&ids, "af"), "af1c0 and af2d both begin with af; give more of the id");
+        assert_eq!(unique(ids.into_iter(), "af1").unwrap(), "af1c0");
+        assert_eq!(
+            line(&ids, "af"),
+            "the prefix af is ambiguous: it matches af1c0 and af2d; give a longer prefix"
+        );
         for none in ["f1c", "af1c00", "sensor", ""] {
             let expected = format!("no VF is claimed for {none}; see `runvfctl status`");
             assert_eq!(line(&ids, none), expected);
@@ -64,11 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_not_forced() {
-        let folder = tempfile::tempdir().unwrap();
-        let [sysfs, run, config, audit] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
+    fn force_requires_a_pci_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let [sysfs, run, config, audit] = ["a", "b", "c", "d"].map(|name| dir.path().join(name));
         let host = Host { sysfs, run, config, audit };
         let error = super::run(&host, "af1c", true).unwrap_err();
-        assert!(error.line().starts_with("--force is for one VF, and af1c is not "), "{error}");
+        assert!(
+            error.line().starts_with("--force needs the PCI address of a VF, and af1c is not "),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What became of VFs: a line for each, or JSON.
+//! The outcome of each VF of gc, release and repair: one line, or JSON.
 
 use std::fmt::Write;
 
@@ -12,13 +12,14 @@ pub(crate) fn show(released: &[Released], json: bool) -> String {
     }
     let mut text = String::new();
     for one in released {
-        let (what, why) = one.outcome.parts();
-        let what = if what == "clean" { "clean and free" } else { what };
-        let _ = write!(text, "{} {what}", one.vf);
+        let (outcome, reason) = one.outcome.parts();
+        let outcome = if outcome == "clean" { "clean and free" } else { outcome };
+        let _ = write!(text, "{} {outcome}", one.vf);
         if !one.container.is_empty() {
             let _ = write!(text, " ({} of {})", one.interface, one.container);
         }
-        let _ = writeln!(text, "{}", why.map(|why| format!(": {why}")).unwrap_or_default());
+        let _ =
+            writeln!(text, "{}", reason.map(|reason| format!(": {reason}")).unwrap_or_default());
     }
     text
 }
@@ -46,15 +47,21 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_and_why() {
+    fn line_has_the_outcome_and_the_reason() {
         let clean = show(&[released(Outcome::Clean)], false);
         assert_eq!(clean, "0000:01:10.0 clean and free (mon0 of c)\n");
-        let left = show(&[released(Outcome::Left("it has changed hands".into()))], false);
-        assert_eq!(left, "0000:01:10.0 left (mon0 of c): it has changed hands\n");
+        let left = show(
+            &[released(Outcome::Left("the claim now belongs to another container".into()))],
+            false,
+        );
+        assert_eq!(
+            left,
+            "0000:01:10.0 left (mon0 of c): the claim now belongs to another container\n"
+        );
     }
 
     #[test]
-    fn json_is_a_list_even_of_none() {
+    fn json_is_a_list_even_if_empty() {
         assert_eq!(show(&[], true), "[]\n");
         let text = show(&[released(Outcome::Lost("the VF vanished".into()))], true);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! `runvfctl setup`: what was done to each PF, or would be.
+//! `runvfctl setup`: prints the steps for each PF that were done, or that a dry run would do.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ use vf::{Error, Host, PfSetup, Step};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Show what would be done, and do nothing
+    /// Show the steps without doing them
     #[arg(long)]
     dry_run: bool,
-    /// Wait so long for PFs that are not there yet, as at boot
+    /// Wait this long for PFs that do not exist yet, as at boot
     #[arg(long, value_name = "SECONDS", default_value_t = 0, conflicts_with = "dry_run")]
     wait: u64,
     /// Print JSON
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A PF that is not ready is 3, so that 1 stays for what could not be tried.
+/// Exits with 3 if a PF is not ready. 1 means that setup could not run at all.
 pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), Error> {
     let all = match options.dry_run {
         true => vf::plan_setup(host)?,
@@ -38,12 +38,12 @@ fn show(all: &[PfSetup], json: bool) -> String {
     }
     let mut text = String::new();
     for pf in all {
-        let what = match &pf.result {
+        let state = match &pf.result {
             Err(error) => format!("not ready: {}", error.line()),
             Ok(steps) if steps.is_empty() => "ready: nothing to do".to_owned(),
             Ok(steps) => steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", "),
         };
-        let _ = writeln!(text, "{}: {what}", pf.pf);
+        let _ = writeln!(text, "{}: {state}", pf.pf);
     }
     text
 }
@@ -65,12 +65,12 @@ mod tests {
         vec![
             one("pf0", Ok(vec![Step::Up, Step::Vfs { count: 7 }])),
             one("pf1", Ok(vec![])),
-            one("pf9", Err(Error::NoSriov { pf: "pf9".into() })),
+            one("pf9", Err(vf::NicError::NoSriov { pf: "pf9".into() }.into())),
         ]
     }
 
     #[test]
-    fn each_pf_has_a_line() {
+    fn each_pf_has_one_line() {
         let text = show(&all(), false);
         assert!(
             text.starts_with(

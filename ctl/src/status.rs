@@ -1,4 +1,4 @@
-//! `runvfctl status`: a table for people, the library's own values for machines.
+//! `runvfctl status`: a table, or the values of the library as JSON.
 
 mod names;
 mod rates;
@@ -21,7 +21,8 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Show it again every so many seconds, 2 unless told, with the frames in a second; JSON: one document on a line. Ends on Ctrl-C
+    /// Refresh every SECONDS (2 by default) and show frames per second; with --json, print one
+    /// document per line. Ends on Ctrl-C
     #[arg(
         long,
         value_name = "SECONDS",
@@ -33,30 +34,30 @@ pub(crate) struct Options {
     watch: Option<u64>,
 }
 
-/// What is to be printed; nothing if it has been, again and again.
+/// Returns the text to print; with `--watch` it is printed here, and the result is empty.
 pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
     let Some(seconds) = options.watch else {
-        return Ok(show(&Shown::now(host, &mut Rates::default())?, options));
+        return Ok(show(&Snapshot::take(host, &mut Rates::default())?, options));
     };
     let mut rates = Rates::default();
     let between = if options.json { "" } else { "\n" };
     watch::every(Duration::from_secs(seconds), between, || {
-        Ok(show(&Shown::now(host, &mut rates)?, options))
+        Ok(show(&Snapshot::take(host, &mut rates)?, options))
     })?;
     Ok(String::new())
 }
 
-/// What the library tells, and what is known beside it.
-struct Shown {
+/// The state of all PFs, with the names of the containers and the rates of the VFs.
+struct Snapshot {
     pfs: Vec<PfStatus>,
-    /// Of the containers, by their ids.
+    /// Container names by id.
     names: HashMap<String, String>,
-    /// Frames in a second, by the VF's address; nothing on the first look.
+    /// Frames per second by PCI address; empty in the first snapshot.
     rates: HashMap<String, u64>,
 }
 
-impl Shown {
-    fn now(host: &Host, rates: &mut Rates) -> Result<Self, Error> {
+impl Snapshot {
+    fn take(host: &Host, rates: &mut Rates) -> Result<Self, Error> {
         let pfs = vf::status(host)?;
         let claims = vfs(&pfs).filter_map(|vf| vf.claim.as_ref());
         let name = |claim: &Claim| {
@@ -73,21 +74,21 @@ fn vfs(pfs: &[PfStatus]) -> impl Iterator<Item = &VfStatus> {
     pfs.iter().flat_map(|pf| &pf.vfs)
 }
 
-fn show(shown: &Shown, options: &Options) -> String {
+fn show(snapshot: &Snapshot, options: &Options) -> String {
     match (options.json, options.watch) {
-        (false, _) => table(shown),
-        (true, None) => format!("{:#}\n", as_json(shown)),
-        (true, Some(_)) => format!("{}\n", as_json(shown)),
+        (false, _) => table(snapshot),
+        (true, None) => format!("{:#}\n", as_json(snapshot)),
+        (true, Some(_)) => format!("{}\n", as_json(snapshot)),
     }
 }
 
-fn as_json(shown: &Shown) -> Value {
-    let mut all = json!(shown.pfs);
+fn as_json(snapshot: &Snapshot) -> Value {
+    let mut all = json!(snapshot.pfs);
     let vfs = all.as_array_mut().into_iter().flatten();
     for vf in vfs.filter_map(|pf| pf["vfs"].as_array_mut()).flatten() {
         let id = vf["claim"]["container"].as_str();
-        vf["container_name"] = json!(id.and_then(|id| shown.names.get(id)));
-        vf["frames_per_second"] = json!(vf["vf"].as_str().and_then(|vf| shown.rates.get(vf)));
+        vf["container_name"] = json!(id.and_then(|id| snapshot.names.get(id)));
+        vf["frames_per_second"] = json!(vf["vf"].as_str().and_then(|vf| snapshot.rates.get(vf)));
     }
     all
 }
@@ -108,9 +109,9 @@ const HEADER: [&str; 13] = [
     "SINCE",
 ];
 
-fn table(shown: &Shown) -> String {
+fn table(snapshot: &Snapshot) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
-    for pf in &shown.pfs {
+    for pf in &snapshot.pfs {
         let down = if pf.up { "" } else { " (down)" };
         let name = format!("{}{down}", pf.name);
         if pf.vfs.is_empty() {
@@ -119,10 +120,10 @@ fn table(shown: &Shown) -> String {
                 (name.clone(), format!("none of {}", pf.total), pf.pf.clone());
             rows.push(cells);
         }
-        rows.extend(pf.vfs.iter().map(|vf| row(&name, vf, shown)));
+        rows.extend(pf.vfs.iter().map(|vf| row(&name, vf, snapshot)));
     }
     let mut text = aligned(&rows);
-    for vf in vfs(&shown.pfs) {
+    for vf in vfs(&snapshot.pfs) {
         if let Some(reason) = &vf.reason {
             let _ = writeln!(text, "\n{} is {}: {reason}", vf.vf, vf.state);
         }
@@ -130,15 +131,15 @@ fn table(shown: &Shown) -> String {
     text
 }
 
-fn row(pf: &str, vf: &VfStatus, shown: &Shown) -> [String; 13] {
+fn row(pf: &str, vf: &VfStatus, snapshot: &Snapshot) -> [String; 13] {
     let claim = vf.claim.as_ref();
     let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let short = |text: &str| text.chars().take(12).collect::<String>();
-    let name = claim.and_then(|claim| shown.names.get(&claim.container));
+    let name = claim.and_then(|claim| snapshot.names.get(&claim.container));
     let count = |counted: Option<Counted>| {
         counted.map_or_else(|| "-".to_owned(), |counted| counted.count.to_string())
     };
-    let rate = shown.rates.get(&vf.vf).map(|rate| format!(" (+{rate}/s)")).unwrap_or_default();
+    let rate = snapshot.rates.get(&vf.vf).map(|rate| format!(" (+{rate}/s)")).unwrap_or_default();
     let trust = if vf.settings.trust { "on" } else { "off" };
     [
         pf.to_owned(),

@@ -1,10 +1,10 @@
-//! Rows of text under each other.
+//! Text tables with aligned columns.
 
-/// A column is as wide as its widest cell. What a container is called may be anything, so nothing in it reaches the terminal that
-/// is no plain character.
+/// Aligns the columns. Control characters become spaces, because a container's name may contain any
+/// character and must not control the terminal.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let tame = |row: &[String; N]| row.each_ref().map(|cell| cell.replace(char::is_control, " "));
-    let rows: Vec<[String; N]> = rows.iter().map(tame).collect();
+    let clean = |row: &[String; N]| row.each_ref().map(|cell| cell.replace(char::is_control, " "));
+    let rows: Vec<[String; N]> = rows.iter().map(clean).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut text = String::new();
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_each_other_and_cells_are_tame() {
+    fn columns_are_aligned_and_control_characters_removed() {
         let rows = [["VF", "CONTAINER", "AS"], ["0000:01:10.0", "a\u{1b}[31m", "mon0"]];
         let text = aligned(&rows.map(|row| row.map(str::to_owned)));
         let lines: Vec<&str> = text.lines().collect();

@@ -1,16 +1,16 @@
-//! What can go wrong in a hook, beside what goes wrong with a VF.
+//! The error type of the hooks. It wraps the errors of the library.
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the container's state on stdin cannot be read")]
+    #[error("cannot read the container state from stdin")]
     Unreadable(#[source] std::io::Error),
-    #[error("the container's state on stdin is empty")]
+    #[error("the container state on stdin is empty")]
     Empty,
-    #[error("the container's state on stdin is larger than {0} bytes")]
-    Huge(u64),
-    #[error("the container's state on stdin is not what the OCI runtime spec says")]
+    #[error("the container state on stdin is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("the container state on stdin is not valid")]
     Malformed(#[source] serde_json::Error),
-    #[error("the state of container {0} names no process")]
+    #[error("the state of container {0} has no pid")]
     NoProcess(String),
     #[error(transparent)]
     Vf(#[from] vf::Error),
@@ -26,7 +26,7 @@ impl Error {
             _ => self.to_string(),
         };
         format!(
-            "{line}; runvf-hook is run by a container engine, see /usr/share/containers/oci/hooks.d"
+            "{line}; runvf-hook is run by container engines, see /usr/share/containers/oci/hooks.d"
         )
     }
 }

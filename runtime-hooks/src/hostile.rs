@@ -1,4 +1,5 @@
-//! Whatever a runtime writes to the hook, or has in its command line, is answered and panics nothing: see `corpus`.
+//! Any input and any command line of the runtime gives a result or one error line, without a panic:
+//! see `corpus`.
 
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ proptest! {
     #![proptest_config(corpus::config())]
 
     #[test]
-    fn a_mutated_state_is_one_or_a_line(text in corpus::mutated("state")) {
+    fn mutated_state_gives_a_request_or_one_error_line(text in corpus::mutated("state")) {
         match State::read(text.as_slice()).and_then(|state| state.request()) {
             Err(error) => one_line(&error.line()),
             Ok(None) => {}
@@ -25,9 +26,9 @@ proptest! {
     }
 
     #[test]
-    fn any_command_line_of_the_runtime_names_a_log_or_none(line in prop_oneof![
+    fn any_command_line_gives_an_absolute_log_path_or_none(line in prop_oneof![
         "(/usr/bin/crun|--log|--log=|/r/oci-log|\\PC{0,3}|\0){0,12}".prop_map(String::into_bytes), any::<Vec<u8>>(),
     ]) {
-        prop_assert!(report::log_of(&line).is_none_or(|log| log.is_absolute()));
+        prop_assert!(report::log_path(&line).is_none_or(|log| log.is_absolute()));
     }
 }

@@ -1,4 +1,4 @@
-//! `runvf-hook`: the OCI hooks for engines that keep their own runtime.
+//! `runvf-hook`: the OCI hooks, for engines that use another runtime than runvf.
 
 mod attach;
 mod detach;
@@ -12,12 +12,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Error;
 use crate::state::State;
 
-/// Gives a container its SR-IOV VFs and takes them back, as OCI hooks
+/// OCI hooks that attach SR-IOV VFs to a container and release them
 ///
-/// An engine runs it with the container's state on stdin; `hooks.d` says when.
+/// A container engine runs them with the container state on stdin, as configured in `hooks.d`.
 #[derive(Parser)]
 #[command(name = "runvf-hook", version)]
 struct Arguments {
@@ -27,16 +26,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Hook {
-    /// createRuntime: bring the VFs that the annotations ask for into the container
+    /// createRuntime: attach the VFs that the annotations request
     Attach,
-    /// poststop: take the container's VFs back and clean them
+    /// poststop: release the container's VFs and clean them
     Detach,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let state = State::read(std::io::stdin().lock());
-    let done = match (&state, arguments.hook) {
+    let result = match (&state, arguments.hook) {
         (Ok(state), Hook::Attach) => attach::run(state),
         (Ok(state), Hook::Detach) => {
             detach::run(state);
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
         }
         (Err(_), _) => Ok(()),
     };
-    let error = match (&state, done) {
+    let error = match (&state, result) {
         (Ok(_), Ok(())) => return ExitCode::SUCCESS,
         (Ok(_), Err(error)) => error.line(),
         (Err(error), _) => error.line(),

@@ -1,31 +1,32 @@
-//! The container's state as an OCI runtime gives it to a hook (runtime-spec, "State").
+//! The container state that an OCI runtime passes to a hook (runtime-spec, "State").
 
 use std::collections::HashMap;
 use std::io::Read;
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::error::Error;
 
-/// What a hook needs of it. There may be more: the spec allows further fields.
+/// The fields that the hooks need. The spec allows further fields.
 #[derive(Debug, Deserialize)]
 pub(crate) struct State {
     pub(crate) id: String,
-    /// Of the init process, in the runtime's pid namespace. Not there once the container has stopped.
+    /// The pid of the init process, in the runtime's PID namespace. Missing after the container has
+    /// stopped.
     pub(crate) pid: Option<i32>,
     #[serde(default)]
     pub(crate) annotations: HashMap<String, String>,
 }
 
-/// A state holds every annotation of a container; engines write some kilobytes.
-const LARGEST: u64 = 4 << 20;
+/// In bytes. A state has all annotations of the container; engines write a few kilobytes.
+const MAX_SIZE: u64 = 4 << 20;
 
 impl State {
     pub(crate) fn read(from: impl Read) -> Result<Self, Error> {
         let mut text = Vec::new();
-        from.take(LARGEST + 1).read_to_end(&mut text).map_err(Error::Unreadable)?;
-        if text.len() as u64 > LARGEST {
-            return Err(Error::Huge(LARGEST));
+        from.take(MAX_SIZE + 1).read_to_end(&mut text).map_err(Error::Unreadable)?;
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge(MAX_SIZE));
         }
         if text.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::Empty);
@@ -44,12 +45,12 @@ impl State {
 mod tests {
     use super::*;
 
-    fn refused(text: &[u8]) -> String {
+    fn error_line(text: &[u8]) -> String {
         State::read(text).expect_err("must be refused").line()
     }
 
     #[test]
-    fn a_state_is_read_whatever_else_it_holds() {
+    fn unknown_fields_of_a_state_are_ignored() {
         let text = br#"{"ociVersion":"1.2.0","id":"c","status":"creating","pid":7,"bundle":"/b",
             "annotations":{"io.runvf.vlan":"100"},"x":[1]}"#;
         let state = State::read(text.as_slice()).unwrap();
@@ -58,23 +59,23 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_container_has_no_pid() {
+    fn stopped_container_has_no_pid() {
         let state = State::read(br#"{"id":"c","status":"stopped"}"#.as_slice()).unwrap();
         assert_eq!(state.pid, None);
         assert_eq!(state.request().unwrap(), None);
     }
 
     #[test]
-    fn what_is_no_state_is_refused_with_one_line() {
-        assert!(refused(b"").starts_with("the container's state on stdin is empty; "));
-        assert!(refused(b" \n").starts_with("the container's state on stdin is empty; "));
-        assert!(refused(b"hello").contains("is not what the OCI runtime spec says: "));
-        assert!(refused(b"{\"pid\":1}").contains("missing field `id`"));
+    fn invalid_state_is_refused_with_one_line() {
+        assert!(error_line(b"").starts_with("the container state on stdin is empty; "));
+        assert!(error_line(b" \n").starts_with("the container state on stdin is empty; "));
+        assert!(error_line(b"hello").contains("the container state on stdin is not valid: "));
+        assert!(error_line(b"{\"pid\":1}").contains("missing field `id`"));
         assert!(
-            refused(b"{\"id\":\"c\",\"annotations\":{\"io.runvf.vlan\":1}}")
-                .contains("is not what")
+            error_line(b"{\"id\":\"c\",\"annotations\":{\"io.runvf.vlan\":1}}")
+                .contains("is not valid: ")
         );
-        let huge = vec![b' '; LARGEST as usize + 1];
-        assert!(refused(&huge).starts_with("the container's state on stdin is larger than"));
+        let too_large = vec![b' '; MAX_SIZE as usize + 1];
+        assert!(error_line(&too_large).starts_with("the container state on stdin is larger than"));
     }
 }

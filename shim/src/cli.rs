@@ -1,22 +1,19 @@
 //! The command line, as runc's man pages have it: engines know no other. liboci-cli is not used, because it has no
 //! `--rootless` and calls `checkpoint` `checkpointt`.
 
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::delegate;
-use crate::error::Error;
-use crate::events;
-use crate::features;
-use crate::log::Log;
-use crate::update;
+/// The newest runtime-spec that libcontainer follows as a whole; of 1.3 it has net devices and memory policies.
+pub(crate) const SPEC: &str = "1.2.0";
 
 #[derive(Debug, Parser)]
-#[command(name = "runvf", version = features::version(), disable_help_subcommand = true)]
+#[command(name = "runvf", version = version(), disable_help_subcommand = true)]
 #[command(about = "An OCI runtime that starts a container only once its SR-IOV VF is up inside it")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -43,7 +40,7 @@ pub(crate) struct Global {
     #[arg(long)]
     pub(crate) systemd_cgroup: bool,
     /// `auto` or `false`: a VF can only be moved by root
-    #[arg(long, value_name = "auto|false", value_parser = not_rootless, default_value = "auto")]
+    #[arg(long, value_name = "auto|false", value_parser = values::not_rootless, default_value = "auto")]
     pub(crate) rootless: String,
 }
 
@@ -115,7 +112,7 @@ impl Command {
     }
 
     /// The container that the command makes.
-    pub(crate) fn of_new(&self) -> Option<&str> {
+    pub(crate) fn new_id(&self) -> Option<&str> {
         match self {
             Self::Create(options) => Some(&options.id),
             Self::Run(options) => Some(&options.create.id),
@@ -125,7 +122,7 @@ impl Command {
     }
 
     /// The container that must be there already.
-    pub(crate) fn of_existing(&self) -> Option<&str> {
+    pub(crate) fn existing_id(&self) -> Option<&str> {
         match self {
             Self::Start(options)
             | Self::State(options)
@@ -150,7 +147,7 @@ impl Command {
     }
 
     /// What runc returns when it fails itself; with `exec` that must not look like the process's own 1.
-    pub(crate) fn failure(&self) -> ExitCode {
+    pub(crate) fn failure_code(&self) -> ExitCode {
         match self {
             Self::Exec(_) => ExitCode::from(255),
             _ => ExitCode::FAILURE,
@@ -191,7 +188,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) keep: bool,
     /// As always: runvf adopts no processes of a container
-    // With another engine it does, since it is not that one's parent; see `delegate/create.rs`.
+    // With another engine it does, since it is not that one's parent; see `engine/create.rs`.
     #[arg(long)]
     no_subreaper: bool,
 }
@@ -281,12 +278,12 @@ pub(crate) struct Update {
     /// JSON file (`-`: stdin) with a resources object; the other options are ignored then
     #[arg(short, long, value_name = "FILE")]
     pub(crate) resources: Option<PathBuf>,
-    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     pub(crate) memory: Option<i64>,
-    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     pub(crate) memory_reservation: Option<i64>,
     /// Memory and swap together; -1 is no limit
-    #[arg(long, value_name = "BYTES", value_parser = update::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     pub(crate) memory_swap: Option<i64>,
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) cpu_period: Option<u64>,
@@ -318,7 +315,7 @@ pub(crate) struct Events {
     /// Once
     #[arg(long)]
     pub(crate) stats: bool,
-    #[arg(long, value_name = "DURATION", value_parser = events::duration, default_value = "5s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "5s")]
     pub(crate) interval: Duration,
     pub(crate) id: String,
 }
@@ -401,35 +398,11 @@ pub(crate) struct Spec {
     pub(crate) rootless: bool,
 }
 
-fn not_rootless(value: &str) -> Result<String, String> {
-    match value {
-        "auto" | "false" => Ok(value.to_owned()),
-        "true" => Err("runvf runs as root only: a VF cannot be moved without it".to_owned()),
-        _ => Err("neither auto nor false".to_owned()),
-    }
-}
-
-/// Help and version go to stdout; a wrong command line is an error like any other, in the log too.
-pub(crate) fn refuse(usage: &clap::Error) -> ExitCode {
-    if matches!(usage.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // Nobody is left to be told that stdout is closed.
-        let _ = usage.print();
-        if usage.kind() == ErrorKind::DisplayVersion {
-            features::print_engine();
-        }
-        return ExitCode::SUCCESS;
-    }
-    let text = usage.to_string();
-    let problem = first_paragraph(&text);
-    let log = Log::open_as_typed(std::env::args_os().skip(1)).unwrap_or_default();
-    log.fail(&delegate::try_unknown().unwrap_or(Error::Usage { problem }))
-}
-
-/// What clap says before it goes on to tips and usage.
-fn first_paragraph(text: &str) -> String {
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let lines = text.lines().take_while(|line| !line.is_empty());
-    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+/// Docker's parser wants `name version X` and `commit:` (moby `daemon/info_unix.go`, `parseRuntimeVersion`).
+fn version() -> String {
+    // It is all that `docker info` shows of the default runtime.
+    let commit = option_env!("RUNVF_COMMIT").unwrap_or(env!("CARGO_PKG_VERSION"));
+    format!("version {}\ncommit: {commit}\nspec: {SPEC}", env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]
@@ -473,10 +446,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_command_line_is_one_line() {
-        let usage = parse("runvf create --nonsense x").expect_err("must be refused");
-        assert_eq!(first_paragraph(&usage.to_string()), "unexpected argument '--nonsense' found");
-        let usage = parse("runvf --rootless true list").expect_err("must be refused");
-        assert!(first_paragraph(&usage.to_string()).contains("runvf runs as root only"));
+    fn the_version_is_what_docker_parses() {
+        let printed = format!("runvf {}", version());
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines[0], format!("runvf version {}", env!("CARGO_PKG_VERSION")));
+        assert!(lines[1].starts_with("commit: ") && lines[2] == "spec: 1.2.0");
     }
 }

@@ -2,13 +2,16 @@
 //! `source`, which [`line`] prints.
 //!
 //! Some texts are an interface: containerd and moby match on "does not exist" and "container not running"
-//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `executor.rs`.
+//! (containerd `internal/runc/…/utils.go`, moby `daemon/internal/libcontainerd`), and on the texts of `libcontainer/executor.rs`.
 
 use std::io;
 use std::path::PathBuf;
 
 use libcontainer::error::LibcontainerError;
 use nix::errno::Errno;
+
+/// Named in hints; `config.rs` reads it.
+pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -51,22 +54,19 @@ pub(crate) enum Error {
     InitGone { id: String, pid: i32, why: Option<String> },
 
     #[error("{}: {problem}; {hint}", .path.display())]
-    BadRuntime { path: PathBuf, problem: String, hint: String },
+    BadConfig { path: PathBuf, problem: String, hint: String },
     #[error(
         "the container asks for no VF, and {} has `require_annotation = true`; add `--annotation io.runvf.vlan=<1-4094>` \
          (Docker drops annotations silently when its API is older than 1.43)",
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     NoAnnotation,
-    #[error(
-        "engine {engine} is not there; install it, or name another in {}",
-        crate::runtime::FILE
-    )]
+    #[error("engine {engine} is not there; install it, or name another in {}", RUNTIME_TOML)]
     NoEngine { engine: String },
     #[error(
         "engine {} is runvf itself; name the runtime that shall make the containers in {}",
         .program.display(),
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     EngineIsRunvf { program: PathBuf },
     #[error("{} {command}: {problem}", .program.display())]
@@ -77,13 +77,13 @@ pub(crate) enum Error {
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
     #[error("{} {problem}", .path.display())]
-    BadRoot { path: PathBuf, problem: &'static str },
+    BadRootfs { path: PathBuf, problem: &'static str },
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(
         "runvf's own engine cannot {command}: libcontainer restores no containers; \
          with `engine = \"runc\"` in {} containers made from then on can be",
-        crate::runtime::FILE
+        RUNTIME_TOML
     )]
     NoCheckpoint { command: &'static str },
     #[error("container {id} asks for a VF, which no checkpoint has in it; create a new one")]
@@ -103,7 +103,7 @@ pub(crate) enum Error {
 
     /// What libcontainer wraps four times, and engines match on.
     #[error("cannot {action} container {id}: {problem}")]
-    Inside { action: &'static str, id: String, problem: String },
+    LibraryLogged { action: &'static str, id: String, problem: String },
 
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
@@ -117,12 +117,12 @@ pub(crate) enum Error {
     #[error(
         "what the container mounts from closed folders cannot be handed in: the root of its user namespace may not enter {}; \
          open that folder, or have `engine = \"runc\"` in {}",
-        .folder.display(), crate::runtime::FILE
+        .folder.display(), RUNTIME_TOML
     )]
-    OutOfReach { folder: PathBuf },
+    UnreachableMount { folder: PathBuf },
 
     #[error("cannot exec in container {id}: working directory {}: no such file or directory", .cwd.display())]
-    NoFolder { id: String, cwd: PathBuf },
+    NoWorkingDir { id: String, cwd: PathBuf },
 
     #[error("cannot change the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
@@ -131,7 +131,7 @@ pub(crate) enum Error {
     #[error("{}", .0.line())]
     Vf(Box<vf::Error>),
     #[error("{first} (and then: {then})")]
-    Twice { first: Box<Error>, then: String },
+    FollowedBy { first: Box<Error>, then: String },
 }
 
 impl From<vf::Error> for Error {
@@ -153,17 +153,27 @@ impl Error {
         move |source| Self::Kernel { action, source }
     }
 
-    /// For `create` and `exec`, whose causes are in the events of `trace.rs`.
-    pub(crate) fn inside(action: &'static str, id: &str, source: LibcontainerError) -> Self {
+    /// For `create` and `exec`. `first`: the first error that libcontainer logged, `libcontainer/errors.rs`.
+    pub(crate) fn library_logged(
+        action: &'static str,
+        id: &str,
+        first: Option<String>,
+        source: LibcontainerError,
+    ) -> Self {
         let id = id.to_owned();
         // A failed hook is told twice, and the event names the stage.
         let whole = |problem: &String| {
             problem.starts_with("failed to run ") || line(&source).contains(problem)
         };
-        match crate::trace::first_error() {
-            Some(problem) if whole(&problem) => Self::Inside { action, id, problem },
+        match first {
+            Some(problem) if whole(&problem) => Self::LibraryLogged { action, id, problem },
             detail => Self::Library { action, id, detail, source: Box::new(source) },
         }
+    }
+
+    /// Adds what failed while the consequences of this error were undone.
+    pub(crate) fn followed_by(self, then: &Self) -> Self {
+        Self::FollowedBy { first: Box::new(self), then: line(then) }
     }
 
     pub(crate) fn library(

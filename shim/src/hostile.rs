@@ -8,11 +8,12 @@ use libcontainer::oci_spec::runtime::Spec;
 use proptest::prelude::*;
 
 use crate::cli::Arguments;
+use crate::commands::{exec, update};
+use crate::config::Config;
 use crate::container::Container;
 use crate::error::{Error, line};
-use crate::network::{self, Netns};
-use crate::runtime::Runtime;
-use crate::{exec, symlinks, update};
+use crate::libcontainer::symlinks;
+use crate::vf::{Netns, parse_request};
 
 #[path = "../../tests/corpus/corpus.rs"]
 pub(crate) mod corpus;
@@ -27,7 +28,7 @@ proptest! {
     #[test]
     fn a_mutated_runtime_toml_is_one_or_a_line(text in corpus::mutated("runtime")) {
         let text = String::from_utf8_lossy(&text);
-        one_line(Runtime::parse(&text, Path::new("/r.toml")));
+        one_line(Config::parse(&text, Path::new("/r.toml")));
     }
 
     #[test]
@@ -37,7 +38,7 @@ proptest! {
         fs::write(&path, &text).unwrap();
         if let Ok(spec) = Spec::load(&path) {
             Netns::of(&spec);
-            one_line(network::request(spec.annotations().as_ref()));
+            one_line(parse_request(spec.annotations().as_ref()));
             one_line(symlinks::check(&spec, folder.path()));
         }
     }

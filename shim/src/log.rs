@@ -29,7 +29,7 @@ impl Log {
     }
 
     /// For a command line that is wrong elsewhere: the engine still looks for the reason in its log.
-    pub(crate) fn open_as_typed(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+    pub(crate) fn open_from_args(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
         let typed: Vec<String> = arguments.filter_map(|one| one.into_string().ok()).collect();
         let value = |flag: &str| {
             let at = typed.iter().position(|one| one.split('=').next() == Some(flag))?;
@@ -113,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let typed = [format!("--log={}", path.display()), "--log-format".into(), "json".into()];
-        let log = Log::open_as_typed(typed.into_iter().map(OsString::from)).unwrap();
+        let log = Log::open_from_args(typed.into_iter().map(OsString::from)).unwrap();
         log.append("error", "x");
         assert!(std::fs::read_to_string(path).unwrap().starts_with("{\"level\":\"error\""));
     }

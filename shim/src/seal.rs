@@ -25,9 +25,9 @@ use crate::error::Error;
 
 const PROGRAM: &str = "/proc/self/exe";
 /// The second layer that an overlay without an upper one needs. Nothing is ever put into it.
-const NOTHING: &str = "/run/runvf/nothing";
+const EMPTY_LAYER: &str = "/run/runvf/nothing";
 /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
-const OVERLAY: i64 = 0x794c_7630;
+const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 
 /// Returns once the program runs from where nobody can write to it: at once, or in another exec of itself.
 pub(crate) fn ensure() -> Result<(), Error> {
@@ -44,7 +44,7 @@ pub(crate) fn ensure() -> Result<(), Error> {
 /// A read-only overlay may also be what the host boots from. Ours is mounted nowhere, so its path leads to no file, or to another.
 fn runs_from_overlay() -> io::Result<bool> {
     let read_only = statvfs(PROGRAM)?.f_flag.contains(StatVfsMountFlags::RDONLY);
-    if !read_only || statfs(PROGRAM)?.f_type as i64 != OVERLAY {
+    if !read_only || statfs(PROGRAM)?.f_type as i64 != OVERLAYFS_MAGIC {
         return Ok(false);
     }
     let (here, this) = (fs::metadata(fs::read_link(PROGRAM)?), fs::metadata(PROGRAM)?);
@@ -60,8 +60,8 @@ fn overlay() -> io::Result<OwnedFd> {
     if folder.as_os_str().as_bytes().iter().any(|byte| b":\\,".contains(byte)) {
         return Err(none());
     }
-    fs::create_dir_all(NOTHING)?;
-    let mount = mount(&[folder, Path::new(NOTHING)])?;
+    fs::create_dir_all(EMPTY_LAYER)?;
+    let mount = mount(&[folder, Path::new(EMPTY_LAYER)])?;
     let sealed = openat(&mount, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(sealed)
 }

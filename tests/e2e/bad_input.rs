@@ -118,16 +118,16 @@ fn the_hook_refuses_an_invalid_state() {
     let lab = prepared();
     let before = state(&lab);
     for (stdin, expected) in [
-        ("true", "the container's state on stdin is empty"),
-        ("echo hello", "the container's state on stdin is not what the OCI runtime spec says"),
+        ("true", "the container state on stdin is empty"),
+        ("echo hello", "the container state on stdin is not valid"),
         ("echo '{\"pid\":1}'", "missing field `id`"),
         (
             "head -c 5000000 /dev/zero | tr '\\0' ' '",
-            "the container's state on stdin is larger than 4194304 bytes",
+            "the container state on stdin is larger than 4194304 bytes",
         ),
         (
             "echo '{\"id\":\"x\",\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",
-            "the state of container x names no process",
+            "the state of container x has no pid",
         ),
         (
             "echo '{\"id\":\"x\",\"pid\":999999,\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",

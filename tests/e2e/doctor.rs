@@ -79,7 +79,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
 
     let refused = lab.sh("runvfctl init").unwrap();
     assert_eq!(refused.status, 1, "{refused}");
-    assert!(refused.stderr.contains("is there already; `--force` replaces it"), "{refused}");
+    assert!(refused.stderr.contains("already exists; use --force to replace it"), "{refused}");
     lab.ok("runvfctl init --force; runvfctl setup").unwrap();
     let (status, all) = diagnosis(&lab);
     assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");

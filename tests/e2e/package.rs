@@ -13,7 +13,7 @@ use crate::engine::{Engine, IMAGE, run};
 /// `tests/run` builds both packages: the version of Cargo.toml, and a newer one. The first one goes
 /// to the path of README.md.
 fn push_packages(lab: &Lab) {
-    let package = |name: &str, goal: &str| (lab::built().join(name), goal.to_owned(), 0o644);
+    let package = |name: &str, goal: &str| (lab::target_dir().join(name), goal.to_owned(), 0o644);
     lab.push_tree(vec![
         package("one.deb", "/root/target/runvf_one.deb"),
         package("two.deb", "/tmp/two.deb"),
@@ -144,7 +144,10 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     // So does a container without a VF.
     lab.ok("docker run -d --name plain --runtime runvf runvf/tcpdump sleep 1000").unwrap();
     let refused = lab.sh("dpkg -r runvf").unwrap();
-    assert!(refused.status != 0 && refused.stderr.contains("containers run under it"), "{refused}");
+    assert!(
+        refused.status != 0 && refused.stderr.contains("these containers use runvf"),
+        "{refused}"
+    );
     lab.ok("docker rm -f plain").unwrap();
     // So do containers that runc has made behind runvf; containers of runc alone do not.
     let sensor = "runvf/tcpdump sleep 1000";

@@ -194,7 +194,7 @@ fn config_check_reports_each_problem() {
          a PF is in one pool and there once: take it out of the other\n"
     ));
     configure(&lab, &(pools(["pf0", "pf1"]) + TENANTS));
-    let fine = "/etc/runvf/config.toml is fine\n";
+    let fine = "/etc/runvf/config.toml is valid\n";
     for command in ["runvfctl config check", "runvfctl check"] {
         assert_eq!(lab.ok(command).unwrap().stdout, fine);
     }

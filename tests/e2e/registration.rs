@@ -65,7 +65,10 @@ fn runvf_is_registered_with_docker_and_unregistered() {
     // As after a kill of `uninstall` between the change of the file and the reload of dockerd.
     let again = "runvfctl install docker; rm /etc/docker/daemon.json; runvfctl uninstall docker";
     let output = lab.ok(again).unwrap();
-    assert!(output.text().ends_with("docker: reloaded; it has forgotten runvf now"), "{output}");
+    assert!(
+        output.text().ends_with("docker: reloaded; runtime runvf is no longer available"),
+        "{output}"
+    );
     assert_eq!((files(&lab), runtimes(&lab)), (before, known));
     // Docker was reloaded and not restarted.
     assert_eq!(lab.ok("docker inspect -f '{{.State.Running}}' bystander").unwrap().text(), "true");
@@ -87,5 +90,5 @@ fn runvf_is_registered_with_podman_and_unregistered() {
 
     lab.ok("rm /usr/libexec/runvf/runvf-hook").unwrap();
     let refusal = lab.sh("runvfctl install podman").unwrap();
-    refused(&refusal, "/usr/libexec/runvf/runvf-hook is not on this machine");
+    refused(&refusal, "/usr/libexec/runvf/runvf-hook is not installed");
 }

@@ -105,12 +105,12 @@ mod tests {
         "sendto(",
         "fork()",
         "Command::new(",
-        "flock(&file",
+        ".try_lock()",
         "kernel.send(",
         "write_bounded(",
         ".write_all(",
         ".write(",
-        "SYS_pidfd_send_signal",
+        "pidfd_send_signal(",
     ];
     const POINTS: [&str; 2] = ["fault::point(", "fault::lie("];
 

@@ -7,10 +7,13 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::claim::tests::claim;
-use crate::claim::{Claims, State};
-use crate::policy::decide;
-use crate::{Config, Host, Request, audit};
+use crate::host::Host;
+use crate::ledger::audit::audit;
+use crate::ledger::claim::tests::claim;
+use crate::ledger::claim::{Claims, State};
+use crate::policy::authorize::decide;
+use crate::policy::config::Config;
+use crate::policy::request::Request;
 
 #[path = "../../tests/corpus/corpus.rs"]
 mod corpus;

@@ -22,7 +22,7 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
     }
 }
 
-/// FROM, TO and EVENT of each row, days alone.
+/// FROM, TO and EVENT of each row; times are shortened to the day.
 fn rows(entries: Vec<Entry>, options: &Options) -> Vec<String> {
     let audit = Audit { entries, damaged: Vec::new(), boot: "this".to_owned() };
     let text = table(&audit, options);
@@ -40,7 +40,7 @@ fn rows(entries: Vec<Entry>, options: &Options) -> Vec<String> {
 }
 
 #[test]
-fn an_attachment_and_its_end_are_one_row() {
+fn attachment_and_its_end_are_one_row() {
     let entries = vec![
         entry(Event::Attached, "02", Some("one")),
         entry(Event::Attached, "03", Some("two")),
@@ -53,7 +53,7 @@ fn an_attachment_and_its_end_are_one_row() {
 }
 
 #[test]
-fn what_was_written_twice_is_shown_once() {
+fn duplicate_end_is_shown_once() {
     let entries = vec![
         entry(Event::Attached, "02", Some("one")),
         entry(Event::Released, "03", Some("one")),
@@ -63,7 +63,7 @@ fn what_was_written_twice_is_shown_once() {
 }
 
 #[test]
-fn a_quarantine_and_its_repair_are_two_events() {
+fn quarantine_and_repair_are_two_rows() {
     let entries = vec![
         entry(Event::Attached, "02", Some("one")),
         entry(Event::Lost, "03", Some("one")),
@@ -75,14 +75,14 @@ fn a_quarantine_and_its_repair_are_two_events() {
 }
 
 #[test]
-fn a_reboot_ends_what_has_no_end() {
+fn reboot_ends_an_attachment_without_an_end() {
     let before =
         Entry { boot: Some("another".to_owned()), ..entry(Event::Attached, "02", Some("one")) };
     assert_eq!(rows(vec![before], &Options::default()), ["01 reboot attached"]);
 }
 
 #[test]
-fn only_what_was_asked_for_is_shown() {
+fn filters_select_the_rows() {
     let other = Entry {
         vlan: 200,
         tenant: None,
@@ -90,23 +90,26 @@ fn only_what_was_asked_for_is_shown() {
         ..entry(Event::Refused, "09", None)
     };
     let entries = vec![
-        entry(Event::Attached, "02", Some("goes on")),
+        entry(Event::Attached, "02", Some("active")),
         entry(Event::Attached, "02", Some("ended")),
         entry(Event::Released, "03", Some("ended")),
         other,
     ];
     let shown = |options| rows(entries.clone(), &options);
-    let theirs = ["01 - attached", "01 03 released"];
-    assert_eq!(shown(Options { vlan: Some(100), ..Options::default() }), theirs);
-    assert_eq!(shown(Options { tenant: Some("acme".to_owned()), ..Options::default() }), theirs);
-    assert_eq!(shown(Options { container: Some("0123".to_owned()), ..Options::default() }), theirs);
+    let of_acme = ["01 - attached", "01 03 released"];
+    assert_eq!(shown(Options { vlan: Some(100), ..Options::default() }), of_acme);
+    assert_eq!(shown(Options { tenant: Some("acme".to_owned()), ..Options::default() }), of_acme);
+    assert_eq!(
+        shown(Options { container: Some("0123".to_owned()), ..Options::default() }),
+        of_acme
+    );
     assert_eq!(shown(Options { vlan: Some(200), ..Options::default() }), ["09 - refused"]);
     let since = Some(since("2026-01-04").unwrap());
     assert_eq!(shown(Options { since, ..Options::default() }), ["01 - attached", "09 - refused"]);
 }
 
 #[test]
-fn a_time_is_an_age_or_a_date() {
+fn time_is_an_age_or_a_date() {
     let age = |typed| {
         let since = since(typed).unwrap();
         SystemTime::now().duration_since(since).unwrap().as_secs()

@@ -1,29 +1,30 @@
-//! The engines, and runvf's own programs.
+//! Checks of the engines, and of runvf's own programs.
 
 use std::path::Path;
 
 use vf::Finding;
 
-use crate::install::{Engine, Standing, docker_api, missing_programs, runtime_problem, standing};
+use crate::install::{Engine, State, docker_api, missing_programs, runtime_config_problem, state};
 
-/// The first that passes `--annotation` on.
-const API: (u32, u32) = (1, 43);
+/// The first version of the Docker API that has annotations.
+const MIN_DOCKER_API: (u32, u32) = (1, 43);
 
 pub(super) fn findings(root: &Path) -> Vec<Finding> {
     let mut all = vec![programs(root)];
     if root == Path::new("/") {
-        all.push(runtime());
+        all.push(runtime_config());
     }
     let engines: Vec<_> =
-        Engine::ALL.into_iter().map(|engine| (engine, standing(engine, root))).collect();
-    let there = |engine: &(Engine, Standing)| !matches!(engine.1, Standing::Absent);
-    let docker = engines.iter().any(|one| one.0 == Engine::Docker && there(one));
-    if !engines.iter().any(there) {
-        all.push(Finding::failure("engine", "none is installed", "install Docker or Podman"));
+        Engine::ALL.into_iter().map(|engine| (engine, state(engine, root))).collect();
+    let is_installed = |engine: &(Engine, State)| !matches!(engine.1, State::NotInstalled);
+    let docker = engines.iter().any(|one| one.0 == Engine::Docker && is_installed(one));
+    if !engines.iter().any(is_installed) {
+        let evidence = "no container engine is installed";
+        all.push(Finding::failure("engine", evidence, "install Docker or Podman"));
     }
-    all.extend(engines.into_iter().filter_map(|(engine, now)| told(engine, now, docker)));
+    all.extend(engines.into_iter().filter_map(|(engine, state)| finding(engine, state, docker)));
     if docker {
-        all.push(api(root));
+        all.push(docker_api_version(root));
     }
     all
 }
@@ -32,62 +33,65 @@ fn programs(root: &Path) -> Finding {
     const CHECK: &str = "programs";
     let missing = missing_programs(root);
     match missing.is_empty() {
-        true => Finding::ok(CHECK, "runvf and its hook are installed"),
+        true => Finding::ok(CHECK, "runvf and runvf-hook are installed"),
         false => Finding::failure(
             CHECK,
-            format!("{} is not there", missing.join(", ")),
-            "`make install`",
+            format!("not installed: {}", missing.join(", ")),
+            "run `make install`",
         ),
     }
 }
 
-fn runtime() -> Finding {
+fn runtime_config() -> Finding {
     const CHECK: &str = "runtime-config";
-    match runtime_problem() {
-        Ok(None) => Finding::ok(CHECK, "/etc/runvf/runtime.toml is fine, or not there"),
+    match runtime_config_problem() {
+        Ok(None) => Finding::ok(CHECK, "/etc/runvf/runtime.toml is valid or missing"),
         Ok(Some(problem)) => match problem.split_once("; ") {
-            Some((problem, mend)) => Finding::failure(CHECK, problem, mend),
+            Some((problem, remedy)) => Finding::failure(CHECK, problem, remedy),
             None => Finding::failure(CHECK, problem, vf::MANUAL),
         },
         Err(error) => Finding::unknown(CHECK, error.line()),
     }
 }
 
-/// `None`: it is not here, or it is Docker's containerd, which need know nothing.
-fn told(engine: Engine, now: Standing, docker: bool) -> Option<Finding> {
+/// `None` if the engine is not installed, or if it is the containerd of Docker, which does not need
+/// runvf.
+fn finding(engine: Engine, state: State, docker: bool) -> Option<Finding> {
     let check = engine.name();
-    let untold = |evidence: String| Finding::warning(check, evidence, engine.install_command());
-    Some(match now {
-        Standing::Absent => return None,
-        Standing::Ready => Finding::ok(check, "knows runvf"),
-        Standing::Untold(_) | Standing::Blocked(_) if docker && engine == Engine::Containerd => {
+    let warning = |evidence: String| Finding::warning(check, evidence, engine.install_command());
+    Some(match state {
+        State::NotInstalled => return None,
+        State::Ready => Finding::ok(check, "runvf is registered"),
+        State::NotConfigured(_) | State::Blocked(_) if docker && engine == Engine::Containerd => {
             return None;
         }
-        Standing::Untold(files) => {
+        State::NotConfigured(files) => {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-            untold(format!("does not know runvf: {}", files.join(", ")))
+            warning(format!("runvf is not registered: {}", files.join(", ")))
         }
-        Standing::Unheard => Finding::warning(
+        State::NotReloaded => Finding::warning(
             check,
-            "is configured and does not know runvf yet",
-            "`systemctl reload docker`",
+            "runvf is configured, but dockerd has not read its configuration",
+            "run `systemctl reload docker`",
         ),
-        Standing::Unhooked { problem, mend } => Finding::failure(check, problem, mend),
-        Standing::Blocked(error) => untold(error.line()),
+        State::HooksDisabled { problem, remedy } => Finding::failure(check, problem, remedy),
+        State::Blocked(error) => warning(error.line()),
     })
 }
 
-/// An older one drops annotations without a word, and the sensor starts without its VF.
-fn api(root: &Path) -> Finding {
+/// An older Docker silently drops annotations, and the sensor starts without its VF.
+fn docker_api_version(root: &Path) -> Finding {
     const CHECK: &str = "docker-api";
     match docker_api(root) {
-        Some((major, minor)) if (major, minor) >= API => {
+        Some((major, minor)) if (major, minor) >= MIN_DOCKER_API => {
             Finding::ok(CHECK, format!("{major}.{minor}"))
         }
         Some((major, minor)) => Finding::failure(
             CHECK,
-            format!("{major}.{minor} knows no annotations: sensors would start without a VF"),
-            "use Docker 24 or newer, or `require_annotation = true` in /etc/runvf/runtime.toml",
+            format!(
+                "{major}.{minor} does not support annotations: sensors would start without a VF"
+            ),
+            "use Docker 24 or newer, or set `require_annotation = true` in /etc/runvf/runtime.toml",
         ),
         None => Finding::unknown(CHECK, "dockerd does not answer"),
     }
@@ -100,42 +104,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_any_is_told_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let all = findings(folder.path());
+    fn machine_without_an_engine_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = findings(dir.path());
         let failed: Vec<_> = all.iter().map(|one| (one.check, one.evidence.as_str())).collect();
         assert_eq!(
             failed,
             [
-                ("programs", "/usr/bin/runvf, /usr/libexec/runvf/runvf-hook is not there"),
-                ("engine", "none is installed")
+                ("programs", "not installed: /usr/bin/runvf, /usr/libexec/runvf/runvf-hook"),
+                ("engine", "no container engine is installed")
             ]
         );
     }
 
     #[test]
-    fn dockers_containerd_need_know_nothing() {
-        let folder = tempfile::tempdir().unwrap();
+    fn containerd_of_docker_is_not_checked() {
+        let dir = tempfile::tempdir().unwrap();
         for program in ["dockerd", "containerd"] {
-            fs::create_dir_all(folder.path().join("usr/bin")).unwrap();
-            fs::write(folder.path().join("usr/bin").join(program), "").unwrap();
+            fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
+            fs::write(dir.path().join("usr/bin").join(program), "").unwrap();
         }
-        let checks = || findings(folder.path()).iter().map(|one| one.check).collect::<Vec<_>>();
+        let checks = || findings(dir.path()).iter().map(|one| one.check).collect::<Vec<_>>();
         assert_eq!(checks(), ["programs", "docker", "docker-api"]);
-        // As docker-ce ships it, into which runvf would not be written.
-        let config = folder.path().join("etc/containerd/config.toml");
+        // The file that docker-ce ships; install would refuse it.
+        let config = dir.path().join("etc/containerd/config.toml");
         fs::create_dir_all(config.parent().unwrap()).unwrap();
         fs::write(&config, "disabled_plugins = [\"cri\"]\n").unwrap();
         assert_eq!(checks(), ["programs", "docker", "docker-api"]);
         fs::remove_file(config).unwrap();
-        fs::remove_file(folder.path().join("usr/bin/dockerd")).unwrap();
+        fs::remove_file(dir.path().join("usr/bin/dockerd")).unwrap();
         assert_eq!(checks(), ["programs", "containerd"]);
     }
 
     #[test]
-    fn an_engine_that_would_start_sensors_without_a_vf_fails() {
-        let unhooked = Standing::Unhooked { problem: "reads others".to_owned(), mend: "x" };
-        let finding = told(Engine::Podman, unhooked, true).unwrap();
+    fn engine_that_does_not_run_the_hooks_fails() {
+        let state = State::HooksDisabled { problem: "reads others".to_owned(), remedy: "x" };
+        let finding = finding(Engine::Podman, state, true).unwrap();
         assert_eq!(finding.severity, vf::Severity::Failure);
         assert_eq!(
             (finding.evidence.as_str(), finding.mend.as_deref()),

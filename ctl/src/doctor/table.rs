@@ -1,4 +1,4 @@
-//! Findings for people: a line each, and below it what to do.
+//! Findings as a table: one line each, with the remedy below.
 
 use std::fmt::Write;
 
@@ -11,8 +11,8 @@ pub(super) fn table(findings: &[Finding], colour: bool) -> String {
     for (finding, name) in findings.iter().zip(&names) {
         let mark = mark(finding.severity, colour);
         let _ = writeln!(text, "{mark}  {name:<width$}  {}", finding.evidence);
-        if let Some(mend) = &finding.mend {
-            let _ = writeln!(text, "{:9}{:width$}  -> {mend}", "", "");
+        if let Some(remedy) = &finding.mend {
+            let _ = writeln!(text, "{:9}{:width$}  -> {remedy}", "", "");
         }
     }
     let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
@@ -28,7 +28,7 @@ fn name(finding: &Finding) -> String {
     }
 }
 
-/// Seven columns, with the ECMA-48 colour around them if there is to be one.
+/// The severity, seven columns wide, in an ECMA-48 colour if `colour` is set.
 fn mark(severity: Severity, colour: bool) -> String {
     let (word, number) = match severity {
         Severity::Ok => ("ok     ", 32),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_each_other_and_the_mend_below() {
+    fn columns_are_aligned_and_the_remedy_is_below() {
         let findings = [
             Finding::ok("kernel", "Linux 6.12"),
             Finding::failure("link", "down", "`ip link set pf0 up`").of("pf0"),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_only_where_it_is_asked_for() {
+    fn colour_is_optional() {
         let findings = [Finding::warning("iommu", "off", "x")];
         assert!(!table(&findings, false).contains('\x1b'));
         assert!(table(&findings, true).starts_with("\x1b[33mwarning\x1b[0m  iommu"));

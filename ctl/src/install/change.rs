@@ -1,4 +1,4 @@
-//! What is to become of a file, as a value: shown it is the dry run, applied it is the installation.
+//! The change of one file, as a value: a dry run prints it, an install applies it.
 
 use std::path::PathBuf;
 
@@ -6,34 +6,34 @@ use similar::TextDiff;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// As the user knows it: below no other root, and before symlinks.
+    /// The path as the user writes it: not below `--root`, symlinks not followed.
     pub(crate) path: PathBuf,
-    /// `None` is a file that is not there.
+    /// `None`: the file does not exist.
     pub(crate) old: Option<String>,
     pub(crate) new: Option<String>,
-    /// A file of runvf's own, which keeps what uninstalling needs. Nobody asked for it, so it is not shown.
-    pub(crate) quiet: bool,
-    /// Whose mode and owner a new file gets.
-    pub(crate) like: Option<PathBuf>,
+    /// A file of runvf's own (backup or record). The user did not ask for it, so it is not shown.
+    pub(crate) internal: bool,
+    /// A new file gets the mode and owner of this file.
+    pub(crate) mode_from: Option<PathBuf>,
 }
 
 impl Change {
-    /// `None` if there is nothing to change.
+    /// Returns `None` if old and new are equal.
     pub(crate) fn between(
         path: impl Into<PathBuf>,
         old: Option<String>,
         new: Option<String>,
     ) -> Option<Self> {
-        (old != new).then(|| Self { path: path.into(), old, new, quiet: false, like: None })
+        (old != new).then(|| Self { path: path.into(), old, new, internal: false, mode_from: None })
     }
 
-    pub(crate) fn quiet(self) -> Self {
-        Self { quiet: true, ..self }
+    pub(crate) fn internal(self) -> Self {
+        Self { internal: true, ..self }
     }
 
-    /// Whether it takes away what uninstalling needs.
-    pub(crate) fn forgets(&self) -> bool {
-        self.quiet && self.new.is_none()
+    /// Whether the change removes a backup or a record, without which uninstall cannot be repeated.
+    pub(crate) fn removes_undo_data(&self) -> bool {
+        self.internal && self.new.is_none()
     }
 
     pub(crate) fn diff(&self) -> String {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dry_run_is_a_unified_diff() {
+    fn diff_is_unified() {
         assert_eq!(
             diff(Some("{\n  \"debug\": true\n}"), Some("{\n  \"debug\": true,\n  \"a\": 1\n}")),
             "--- /etc/docker/daemon.json\n+++ /etc/docker/daemon.json\n@@ -1,3 +1,4 @@\n {\n-  \"debug\": true\n+  \"debug\": true,\n\
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_dev_null() {
+    fn missing_file_is_shown_as_dev_null() {
         assert_eq!(
             diff(None, Some("{}\n")),
             "--- /dev/null\n+++ /etc/docker/daemon.json\n@@ -0,0 +1 @@\n+{}\n"

@@ -1,206 +1,205 @@
-//! containerd, for pods and for `ctr`. Docker's own runtimes are Docker's business, even where it uses the same containerd.
+//! containerd, for pods and for `ctr`. Docker's runtimes are configured in Docker, even if it uses
+//! the same containerd.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::change::Change;
-use super::containerd_dump::works;
+use super::command::{self, COMMAND_TIMEOUT};
+use super::containerd_dump;
 use super::containerd_toml::{ConfigToml, DROP_IN, Form, drop_in};
-use super::processes::started;
-use super::program::{self, ANSWER};
-use super::record::{self, Before};
+use super::daemon_commands;
+use super::engine::{Engine, NAME};
+use super::options::{Action, Options};
+use super::plan::Plan;
+use super::record::UndoData;
+use super::restart;
 use super::root::Root;
-use super::{Engine, NAME, Options, Plan, Verb, installed};
 use crate::error::Error;
 
 const ENGINE: &str = "containerd";
 const CONFIG: &str = "/etc/containerd/config.toml";
-pub(super) const RESTART: Duration = Duration::from_secs(120);
 
-pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, Error> {
-    let program = installed(root, ENGINE);
-    if verb == Verb::Install && root.is_host() && !options.force && program.is_none() {
-        return Err(Error::Missing {
-            what: ENGINE.to_owned(),
-            hint: "install containerd first; --force writes its configuration anyway".to_owned(),
+pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Plan, Error> {
+    let program = root.find_program(ENGINE);
+    let must_exist = action == Action::Install && root.is_host() && !options.force;
+    if must_exist && program.is_none() {
+        return Err(Error::NotInstalled {
+            object: ENGINE.to_owned(),
+            hint: "install containerd first, or use --force to write its configuration anyway"
+                .to_owned(),
         });
     }
-    let path = config(root);
+    let path = config_path(root);
     let old = root.read(&path)?;
-    let merges = merges(root, program.is_some())?;
+    let merges = merges_files(root, program.is_some())?;
     let empty = if merges { "version = 3\n" } else { "version = 2\n" };
     let text = old.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(empty);
     let file = ConfigToml { path: &path, text };
-    let before = record::find(root, ENGINE, &path)?;
+    let undo = UndoData::load(root, ENGINE, &path)?;
     let version = file.version()?;
-    // One that was upgraded still reads the tables.
+    // A containerd that was upgraded to 2 still reads the tables.
     let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
     let form = if tables { Form::Tables } else { Form::DropIn };
-    match verb {
-        Verb::Install => install(root, file, old.as_deref(), form, before),
-        Verb::Uninstall => uninstall(root, file, old.as_deref(), before),
+    match action {
+        Action::Install => install(root, file, old.clone(), form, undo),
+        Action::Uninstall => uninstall(root, file, old.clone(), undo),
     }
 }
 
 fn install(
     root: &Root,
     file: ConfigToml<'_>,
-    old: Option<&str>,
+    old: Option<String>,
     form: Form,
-    before: Option<Before>,
+    undo: Option<UndoData>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     if form == Form::DropIn {
-        let ours = drop_in(file.version()?);
-        let there = root.read(DROP_IN)?;
-        if there.as_ref().is_some_and(|there| *there != ours) {
-            return Err(Error::Conflict {
-                problem: format!("{DROP_IN} is there already, with something else in it"),
-                hint: "take it away first".to_owned(),
-            });
-        }
-        if let Some(change) = Change::between(DROP_IN, there, Some(ours)) {
-            plan.lines.push(format!("wrote {DROP_IN}"));
-            plan.changes.push(change);
-        }
+        plan_drop_in(root, file.version()?, &mut plan)?;
     }
     let new = file.with_runvf(form)?;
-    if let Some(change) = Change::between(file.path, old.map(str::to_owned), Some(new)) {
+    if let Some(change) = Change::between(file.path, old.clone(), Some(new.clone())) {
         let path = file.path.display();
-        plan.lines.push(match form {
+        plan.done.push(match form {
             Form::Tables => format!("added runtime {NAME} to {path}"),
-            Form::DropIn => format!("made {path} import {DROP_IN}"),
+            Form::DropIn => format!("added {DROP_IN} to the imports of {path}"),
         });
-        let before = before.filter(|_| file.has_runvf(form).unwrap_or(false));
-        let before = before.unwrap_or_else(|| Before::now(root, file.path, old.map(str::to_owned)));
-        plan.changes.extend(before.kept(root, ENGINE)?);
+        // If runvf was removed by hand, the record is of an earlier install and no longer valid.
+        let undo = undo.filter(|_| file.has_runvf(form).unwrap_or(false));
+        let mut undo = undo.unwrap_or_else(|| UndoData::new(root, file.path, old.clone()));
+        undo.set_written(old.as_deref(), &new);
+        plan.changes.extend(undo.save(root, ENGINE)?);
         plan.changes.push(change);
     }
     if file.cri_is_disabled() {
         plan.notes
-            .push("its CRI plugin is in `disabled_plugins`, so no pod will get this".to_owned());
+            .push("pods cannot use runvf: the CRI plugin is in `disabled_plugins`".to_owned());
     }
     Ok(plan)
+}
+
+fn plan_drop_in(root: &Root, version: i64, plan: &mut Plan) -> Result<(), Error> {
+    let new = drop_in(version);
+    let old = root.read(DROP_IN)?;
+    if old.as_ref().is_some_and(|old| *old != new) {
+        return Err(Error::Conflict {
+            problem: format!("{DROP_IN} exists with other content"),
+            hint: "remove it first".to_owned(),
+        });
+    }
+    if let Some(change) = Change::between(DROP_IN, old, Some(new)) {
+        plan.done.push(format!("wrote {DROP_IN}"));
+        plan.changes.push(change);
+    }
+    Ok(())
 }
 
 fn uninstall(
     root: &Root,
     file: ConfigToml<'_>,
-    old: Option<&str>,
-    before: Option<Before>,
+    old: Option<String>,
+    undo: Option<UndoData>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan::default();
-    let exact = before.as_ref().is_some_and(|before| is_ours_alone(file, before));
-    let new = match &before {
-        Some(before) if exact => before.text.clone(),
+    let restore = undo.as_ref().is_some_and(|undo| is_restorable(file, old.as_deref(), undo));
+    let new = match &undo {
+        Some(undo) if restore => undo.original.clone(),
         _ => {
             let (new, keeps_runc) = file.without_runvf()?;
             if keeps_runc {
                 plan.notes.push(
-                    "left its runtime runc: other runtimes are named now, and without it there would be no pods".to_owned(),
+                    "kept the runtime runc: other runtimes are configured, and CRI does not start \
+                     without its default runtime"
+                        .to_owned(),
                 );
             }
-            // A file that is empty is not one that says only its version.
-            old.map(|old| if new == file.text { old.to_owned() } else { new })
+            // An empty file stays empty: `file` has the text that stands for it.
+            old.clone().map(|old| if new == file.text { old } else { new })
         }
     };
     let path = file.path.display();
-    if let Some(change) = Change::between(file.path, old.map(str::to_owned), new) {
-        plan.lines.push(match (&change.new, exact) {
-            (None, _) => format!("removed {path}, which was not there before"),
-            (_, true) => format!("took {NAME} out of {path}; it is as it was before"),
-            (_, false) => format!("took {NAME} out of {path}"),
+    if let Some(change) = Change::between(file.path, old, new) {
+        plan.done.push(match (&change.new, restore) {
+            (None, _) => format!("removed {path}, which install had created"),
+            (_, true) => format!("restored {path} from its backup"),
+            (_, false) => format!("removed {NAME} from {path}"),
         });
         plan.changes.push(change);
     }
-    let there = root.read(DROP_IN)?;
-    if there.as_ref().is_some_and(|there| [2, 3, 4].iter().any(|v| *there == drop_in(*v))) {
-        plan.lines.push(format!("removed {DROP_IN}"));
-        plan.changes.extend(Change::between(DROP_IN, there, None));
-    } else if there.is_some() {
-        plan.notes.push(format!("left {DROP_IN}: it is not what runvf wrote"));
+    let drop_in_text = root.read(DROP_IN)?;
+    if drop_in_text.as_ref().is_some_and(|text| [2, 3, 4].iter().any(|v| *text == drop_in(*v))) {
+        plan.done.push(format!("removed {DROP_IN}"));
+        plan.changes.extend(Change::between(DROP_IN, drop_in_text, None));
+    } else if drop_in_text.is_some() {
+        plan.notes.push(format!("kept {DROP_IN}: it was edited"));
     }
-    if let Some(before) = before {
-        plan.changes.extend(before.forgotten(root, ENGINE, exact)?);
+    if let Some(undo) = undo {
+        plan.changes.extend(undo.remove(root, ENGINE, restore)?);
     }
     Ok(plan)
 }
 
-/// Whether the file is what installing made of the one before, in either form, and nothing else.
-fn is_ours_alone(file: ConfigToml<'_>, before: &Before) -> bool {
-    let empty = match file.version() {
-        Ok(version) => format!("version = {version}\n"),
-        Err(_) => return false,
-    };
-    let text = before.text.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(&empty);
-    let earlier = ConfigToml { text, ..file };
-    [Form::Tables, Form::DropIn].into_iter().any(|form| {
-        earlier.has_runvf(form).is_ok_and(|had| !had)
-            && earlier.with_runvf(form).is_ok_and(|now| now == file.text)
-    })
+/// Whether the original can be restored without the loss of an edit.
+fn is_restorable(file: ConfigToml<'_>, old: Option<&str>, undo: &UndoData) -> bool {
+    let original = undo.original.as_deref().unwrap_or_default();
+    let original = ConfigToml { text: original, ..file };
+    let had_runvf = |form| original.has_runvf(form).unwrap_or(true);
+    !had_runvf(Form::Tables) && !had_runvf(Form::DropIn) && undo.is_unedited(old)
 }
 
-/// The file that it is started with.
-fn config(root: &Root) -> PathBuf {
-    let all = started(root, ENGINE, "containerd.service");
-    // dockerd starts one of its own, with a configuration of its own, if there is none.
-    let mut ours = all.iter().filter(|started| {
-        !started.values(&["--config", "-c"]).iter().any(|path| path.contains("/docker/"))
+/// The configuration file in containerd's command line.
+fn config_path(root: &Root) -> PathBuf {
+    let commands = daemon_commands::find(root, ENGINE, "containerd.service");
+    // dockerd starts a containerd of its own, with a configuration of its own, if none is running.
+    let mut system = commands.iter().filter(|command| {
+        !command.values(&["--config", "-c"]).iter().any(|path| path.contains("/docker/"))
     });
-    let path = ours.find_map(|started| started.values(&["--config", "-c"]).first().copied());
+    let path = system.find_map(|command| command.values(&["--config", "-c"]).first().copied());
     PathBuf::from(path.unwrap_or(CONFIG))
 }
 
-/// `containerd github.com/containerd/containerd 1.7.24~ds1 …`, `… containerd/v2 v2.1.4 …`
-fn merges(root: &Root, there: bool) -> Result<bool, Error> {
-    if !root.is_host() || !there {
+/// Whether containerd merges imported files, as version 2 and later do.
+fn merges_files(root: &Root, is_installed: bool) -> Result<bool, Error> {
+    if !root.is_host() || !is_installed {
         return Ok(false);
     }
-    let said = program::ok(&[ENGINE, "--version"], ANSWER)?;
-    Ok(merges_by(&said))
+    let version = command::stdout(&[ENGINE, "--version"], COMMAND_TIMEOUT)?;
+    Ok(version_merges_files(&version))
 }
 
-fn merges_by(version: &str) -> bool {
+/// `containerd github.com/containerd/containerd 1.7.24~ds1 …`, `… containerd/v2 v2.1.4 …`
+fn version_merges_files(version: &str) -> bool {
     let number = version.split_whitespace().nth(2).unwrap_or_default().trim_start_matches('v');
     let major = number.split('.').next().and_then(|major| major.parse::<u32>().ok());
     major.is_some_and(|major| major >= 2)
 }
 
-/// The files are in place, and taken back if this fails: containerd reads them at its next start only, and what a drop-in comes to
-/// can be seen only where it is imported.
-pub(super) fn settle(
+/// Checks the files, which are already written: containerd reads them only when it starts, and the
+/// effect of a drop-in is visible only where it is imported. On an error they are rolled back.
+pub(super) fn activate(
     root: &Root,
-    verb: Verb,
+    action: Action,
     options: &Options,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    if installed(root, ENGINE).is_none() {
+    if root.find_program(ENGINE).is_none() {
         return Ok(());
     }
-    let config = config(root);
-    if root.has(&config) {
+    let config = config_path(root);
+    if let Some(text) = root.read(&config)? {
         let path = config.to_string_lossy();
-        let dump = program::ok(&[ENGINE, "--config", &path, "config", "dump"], ANSWER)?;
-        let disabled = plan.notes.iter().any(|note| note.contains("disabled_plugins"));
-        if !disabled {
-            works(&dump, verb).map_err(|what| Error::NotTaken {
+        let words = [ENGINE, "--config", &path, "config", "dump"];
+        let dump = command::stdout(&words, COMMAND_TIMEOUT)?;
+        let file = ConfigToml { path: &config, text: &text };
+        if action == Action::Uninstall || !file.cri_is_disabled() {
+            containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
                 engine: Engine::Containerd.name(),
-                what: format!("does not take this: {what}"),
+                problem: format!("does not apply this configuration: {reason}"),
                 hint: format!("see `containerd --config {path} config dump`"),
             })?;
         }
     }
-    let restart = ["systemctl", "restart", "containerd.service"];
-    if options.restart {
-        program::ok(&restart, RESTART)?;
-        plan.lines.push("restarted".to_owned());
-    } else {
-        plan.notes.push(format!(
-            "it takes this at its next start: `{}` (containers run on)",
-            restart.join(" ")
-        ));
-    }
-    Ok(())
+    restart::restart_or_advise("containerd.service", " (containers keep running)", options, plan)
 }
 
 #[cfg(test)]
@@ -208,15 +207,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_containerd_2_merges() {
-        for (said, expected) in [
+    fn only_containerd_2_merges_files() {
+        for (version, expected) in [
             ("containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6", false),
             ("containerd github.com/containerd/containerd/v2 v2.1.4 abc", true),
             ("containerd containerd.io 1.7.27 05044ec0", false),
             ("containerd github.com/containerd/containerd/v2 2.2.0-rc1", true),
             ("", false),
         ] {
-            assert_eq!(merges_by(said), expected, "{said}");
+            assert_eq!(version_merges_files(version), expected, "{version}");
         }
     }
 }

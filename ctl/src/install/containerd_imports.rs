@@ -1,83 +1,106 @@
-//! The line of containerd's configuration that imports runvf's drop-in.
+//! The `imports` of containerd's configuration, which include runvf's drop-in.
 
-use std::ops::Range;
 use std::path::Path;
 
-use toml_edit::{Item, Value};
+use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::containerd_toml::{ConfigToml, DROP_IN};
 use crate::error::Error;
 
 impl ConfigToml<'_> {
     pub(super) fn with_import(self) -> Result<String, Error> {
-        if self.imports_us()? {
+        if self.has_import()? {
             return Ok(self.text.to_owned());
         }
-        let parsed = self.parsed()?;
-        let Some(imports) = parsed.get("imports") else {
-            let version = parsed.get("version").filter(|version| version.is_integer());
-            // Without it at the very beginning: the first line may open a value that has more lines.
-            let start = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-            let at = version.and_then(Item::span).map_or(start, |span| {
-                let rest = &self.text[span.end..];
-                rest.find('\n').map_or(self.text.len(), |at| span.end + at + 1)
-            });
-            let begins_a_line = at == start || self.text[..at].ends_with('\n');
-            let lead = if begins_a_line { "" } else { self.newline() };
-            let line = format!("{lead}imports = [\"{DROP_IN}\"]{}", self.newline());
-            return Ok(splice(self.text, at..at, &line));
-        };
-        let (Some(array), Some(span)) = (imports.as_array(), imports.span()) else {
-            return Err(self.problem("`imports` is not a list".to_owned(), "correct it first"));
-        };
-        let quoted = format!("\"{DROP_IN}\"");
-        Ok(match array.iter().last().and_then(Value::span) {
-            None => splice(self.text, span.start + 1..span.end - 1, &quoted),
-            Some(last) => splice(self.text, last.end..last.end, &format!(", {quoted}")),
+        if self.parsed()?.get("imports").is_some_and(|imports| !imports.is_array()) {
+            return Err(self.problem("`imports` is not an array".to_owned(), "correct it first"));
+        }
+        self.edit(|document| {
+            let imports = document.entry("imports").or_insert(Array::new().into());
+            if let Some(imports) = imports.as_array_mut() {
+                insert_first(imports, DROP_IN);
+            }
         })
     }
 
-    /// A pattern of the user's that fits stays: it is not for us alone.
+    /// Removes the import of the drop-in. A pattern that matches it stays, because it also matches
+    /// other files.
     pub(super) fn without_import(self) -> Result<String, Error> {
         let parsed = self.parsed()?;
-        let Some(imports) = parsed.get("imports").filter(|item| item.is_array()) else {
-            return Ok(self.text.to_owned());
-        };
-        let spans: Vec<(bool, Range<usize>)> = imports
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|value| Some((value.as_str() == Some(DROP_IN), value.span()?)))
-            .collect();
-        let Some(at) = spans.iter().position(|(ours, _)| *ours) else {
-            return Ok(self.text.to_owned());
-        };
-        let this = &spans[at].1;
-        let cut = match (at.checked_sub(1).map(|n| &spans[n].1), spans.get(at + 1)) {
-            (Some(before), _) => before.end..this.end,
-            (None, Some((_, next))) => this.start..next.start,
-            (None, None) => this.clone(),
-        };
-        Ok(splice(self.text, cut, "").replace("imports = []\n", "").replace("imports = []\r\n", ""))
+        let imports = parsed.get("imports").and_then(Item::as_array);
+        let index =
+            imports.and_then(|all| all.iter().position(|one| one.as_str() == Some(DROP_IN)));
+        let Some(index) = index else { return Ok(self.text.to_owned()) };
+        self.edit(|document| {
+            if let Some(imports) = document.get_mut("imports").and_then(Item::as_array_mut) {
+                remove(imports, index);
+            }
+            if is_empty_without_comments(document) {
+                document.remove("imports");
+            }
+        })
     }
 
-    pub(super) fn imports_us(self) -> Result<bool, Error> {
+    /// Whether an import or a pattern covers the drop-in.
+    pub(super) fn has_import(self) -> Result<bool, Error> {
         let parsed = self.parsed()?;
         let imports = parsed.get("imports").and_then(Item::as_array);
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let ours = |pattern: &str| matches(&folder.join(pattern).to_string_lossy(), DROP_IN);
-        Ok(imports.is_some_and(|all| all.iter().filter_map(Value::as_str).any(ours)))
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        let covers = |pattern: &str| matches_path(&dir.join(pattern).to_string_lossy(), DROP_IN);
+        Ok(imports.is_some_and(|all| all.iter().filter_map(Value::as_str).any(covers)))
     }
 }
 
-fn splice(text: &str, span: Range<usize>, with: &str) -> String {
-    format!("{}{with}{}", &text[..span.start], &text[span.end..])
+/// Inserts a string as the first element, in the layout of the others. Not as the last one, because
+/// a comment at the end of the array belongs to the element before it.
+fn insert_first(array: &mut Array, text: &str) {
+    let mut value = Value::from(text);
+    if let Some(first) = array.get_mut(0) {
+        let prefix = prefix(first).to_owned();
+        match prefix.rfind('\n') {
+            Some(line) => value.decor_mut().set_prefix(&prefix[line..]),
+            None => {
+                value.decor_mut().set_prefix(prefix);
+                first.decor_mut().set_prefix(" ");
+            }
+        }
+    }
+    array.insert_formatted(0, value);
 }
 
-/// As Go's `filepath.Glob`, as far as anybody uses it here: `*` within one name.
-fn matches(pattern: &str, path: &str) -> bool {
-    let names = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let (patterns, names) = (names(pattern), names(path));
+/// Removes an element; the layout at both ends of the array stays.
+fn remove(array: &mut Array, index: usize) {
+    let removed = array.remove(index);
+    if index == 0
+        && let Some(first) = array.get_mut(0)
+        && !prefix(first).contains('\n')
+    {
+        first.decor_mut().set_prefix(prefix(&removed));
+    } else if index == array.len()
+        && let (Some(last), Some(suffix)) = (array.iter_mut().last(), removed.decor().suffix())
+    {
+        last.decor_mut().set_suffix(suffix.clone());
+    }
+}
+
+/// The space and the comments before an element.
+fn prefix(value: &Value) -> &str {
+    value.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default()
+}
+
+/// Whether `imports` is an empty array, and no comment would be lost with it.
+fn is_empty_without_comments(document: &DocumentMut) -> bool {
+    let Some((key, item)) = document.get_key_value("imports") else { return false };
+    let Some(array) = item.as_array().filter(|array| array.is_empty()) else { return false };
+    let texts = [key.leaf_decor().prefix(), array.decor().suffix(), Some(array.trailing())];
+    let mut texts = texts.into_iter().flatten().filter_map(|text| text.as_str());
+    texts.all(|text| text.trim().is_empty())
+}
+
+/// Matches as Go's `filepath.Glob` does, limited to `*` within one path component.
+fn matches_path(pattern: &str, path: &str) -> bool {
+    let components = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let (patterns, names) = (components(pattern), components(path));
     patterns.len() == names.len()
         && patterns.iter().zip(&names).all(|(pattern, name)| matches_name(pattern, name))
 }
@@ -95,28 +118,54 @@ fn matches_name(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn file(text: &str) -> ConfigToml<'_> {
+        ConfigToml { path: Path::new("/etc/containerd/config.toml"), text }
+    }
+
     #[test]
-    fn an_import_is_added_where_it_is_not_covered() {
-        let with = |text: &str| {
-            ConfigToml { path: Path::new("/etc/containerd/config.toml"), text }
-                .with_import()
-                .unwrap()
-        };
-        assert_eq!(
-            with("version = 3\n[grpc]\n"),
-            "version = 3\nimports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n[grpc]\n"
-        );
-        let first = "imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n";
-        for text in ["other = [\n  1,\n]\n[grpc]\n", "[version]\nx = 1\n", "[version.x]\n", ""] {
-            assert_eq!(with(text), format!("{first}{text}"), "without a version");
+    fn import_is_added_where_no_pattern_covers_it() {
+        let with = |text: &str| file(text).with_import().unwrap();
+        let import = "imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n";
+        assert_eq!(with("version = 3\n[grpc]\n"), format!("version = 3\n{import}[grpc]\n"));
+        for text in ["[version]\nx = 1\n", "[version.x]\n", "", "# mine\n[grpc]\n"] {
+            assert_eq!(with(text), format!("{import}{text}"), "without other keys");
         }
         assert_eq!(
+            with("other = [\n  1,\n]\n[grpc]\n"),
+            format!("other = [\n  1,\n]\n{import}[grpc]\n")
+        );
+        assert_eq!(
             with("imports = [\"a\"]\nversion = 3"),
-            "imports = [\"a\", \"/etc/containerd/conf.d/50-runvf.toml\"]\nversion = 3"
+            "imports = [\"/etc/containerd/conf.d/50-runvf.toml\", \"a\"]\nversion = 3"
+        );
+        assert_eq!(
+            with("imports = [\n  \"a\", # first\n]\n"),
+            "imports = [\n  \"/etc/containerd/conf.d/50-runvf.toml\",\n  \"a\", # first\n]\n"
         );
         for covered in ["/etc/containerd/conf.d/*.toml", "conf.d/*", "/etc/*/conf.d/50-*.toml"] {
             let text = format!("version = 3\nimports = [\"{covered}\"]\n");
             assert_eq!(with(&text), text);
+        }
+    }
+
+    #[test]
+    fn comment_that_looks_like_an_empty_import_stays() {
+        for text in ["# imports = []\nversion = 2\n", "version = 2\n# imports = []\n[debug]\n"] {
+            let with = file(text).with_import().unwrap();
+            assert_eq!(file(&with).without_import().unwrap(), text, "{with}");
+        }
+    }
+
+    #[test]
+    fn import_with_a_comment_is_emptied_and_kept() {
+        for (text, expected) in [
+            ("# why\nimports = [\"{}\"]\n", "# why\nimports = []\n"),
+            ("imports = [\"{}\"] # why\n", "imports = [] # why\n"),
+            ("imports = [\"{}\", \"b\"]\n", "imports = [\"b\"]\n"),
+            ("imports = [ \"a\", \"{}\" ]\n", "imports = [ \"a\" ]\n"),
+        ] {
+            let text = text.replace("{}", DROP_IN);
+            assert_eq!(file(&text).without_import().unwrap(), expected, "{text}");
         }
     }
 }

@@ -1,26 +1,30 @@
-//! runvf's part of containerd's configuration: text in, text out. As with JSON, a parser says where things are, and every byte
-//! that is not runvf's stays.
+//! runvf's tables in containerd's configuration: text in, text out.
 
 use std::path::Path;
 
-use toml_edit::{Document, Item};
+use toml_edit::{Document, DocumentMut, Item};
 
-use super::{NAME, RUNTIME};
+use super::engine::{NAME, RUNTIME};
+use super::toml_document::{self, comments_before, move_comments};
 use crate::error::Error;
 
-/// Where containerd gets runvf from.
+/// Where containerd reads runvf's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// containerd 1: tables in the user's file. A drop-in would not do: for each plugin that it names, it replaces everything that
-    /// the user's file says of that plugin.
+    /// containerd 1: in the user's file. A drop-in does not work, because for each plugin that it
+    /// names, it replaces everything that the user's file says about that plugin.
     Tables,
-    /// containerd 2, which merges: a file of our own, and a line that imports it.
+    /// containerd 2, which merges files: in a file of runvf's own, which the user's file imports.
     DropIn,
 }
 
 pub(super) const DROP_IN: &str = "/etc/containerd/conf.d/50-runvf.toml";
+/// The versions of the configuration; each has another plugin for the runtimes.
+const VERSIONS: [i64; 2] = [2, 3];
+/// What install writes before its first table.
+const MARKER: &str = "\n# runvf, added by `runvfctl install containerd`\n";
 
-/// The user's file, and its name for errors.
+/// The user's file: its text, and its path for errors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConfigToml<'a> {
     pub(super) path: &'a Path,
@@ -32,23 +36,23 @@ pub(super) fn plugin(version: i64) -> &'static str {
     if version >= 3 { "io.containerd.cri.v1.runtime" } else { "io.containerd.grpc.v1.cri" }
 }
 
-/// Its version may not be higher than that of the file that imports it.
+/// The text of the drop-in. Its version must not be higher than that of the file that imports it.
 pub(super) fn drop_in(version: i64) -> String {
-    format!(
-        "# runvf, by `runvfctl install containerd`\nversion = {version}\n\n{}",
-        runvf_table(version)
-    )
+    let marker = MARKER.trim_start();
+    format!("{marker}version = {version}\n\n{}", runvf_table(version))
 }
 
 fn runvf_table(version: i64) -> String {
     let table = format!("plugins.\"{}\".containerd.runtimes.{NAME}", plugin(version));
     format!(
-        "[{table}]\n  runtime_type = \"io.containerd.runc.v2\"\n  pod_annotations = [\"io.runvf.*\"]\n  container_annotations = \
-         [\"io.runvf.*\"]\n  [{table}.options]\n    BinaryName = \"{RUNTIME}\"\n"
+        "[{table}]\n  runtime_type = \"io.containerd.runc.v2\"\n  \
+         pod_annotations = [\"io.runvf.*\"]\n  container_annotations = [\"io.runvf.*\"]\n  \
+         [{table}.options]\n    BinaryName = \"{RUNTIME}\"\n"
     )
 }
 
-/// containerd 1 forgets the runtime it has by itself as soon as any is named, and without its default one it starts no CRI.
+/// containerd 1 drops its built-in runtime as soon as the file names any, and does not start CRI
+/// without its default runtime.
 fn runc_table(version: i64) -> String {
     format!(
         "[plugins.\"{}\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\n",
@@ -58,10 +62,7 @@ fn runc_table(version: i64) -> String {
 
 fn tables(version: i64, with_runc: bool) -> String {
     let runc = if with_runc { runc_table(version) } else { String::new() };
-    format!(
-        "\n# runvf, by `runvfctl install containerd`; the rest of this file is not its\n{runc}{}",
-        runvf_table(version)
-    )
+    format!("{MARKER}{runc}{}", runvf_table(version))
 }
 
 impl<'a> ConfigToml<'a> {
@@ -71,8 +72,9 @@ impl<'a> ConfigToml<'a> {
             return Ok(version);
         }
         Err(self.problem(
-            "it is of version 1, which has no place for runvf".to_owned(),
-            "begin it with `version = 2` and write the plugins' names in full; containerd 2 prints it so with `containerd config migrate`",
+            "the file has version 1, which does not support runvf's tables".to_owned(),
+            "set `version = 2` in its first line and write plugin names in full; containerd 2 prints \
+             the converted file with `containerd config migrate`",
         ))
     }
 
@@ -81,11 +83,10 @@ impl<'a> ConfigToml<'a> {
             Form::Tables => self.with_tables(),
             Form::DropIn => {
                 let text = self.with_import()?;
-                // What is written is never worse than what was there.
-                match (ConfigToml { text: &text, ..self }).imports_us() {
+                match (ConfigToml { text: &text, ..self }).has_import() {
                     Ok(true) => Ok(text),
                     _ => Err(self.problem(
-                        "no import can be added to it".to_owned(),
+                        "no import can be added to the file".to_owned(),
                         "add `imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]` by hand",
                     )),
                 }
@@ -93,47 +94,30 @@ impl<'a> ConfigToml<'a> {
         }
     }
 
-    /// Of whichever form it is there. The table of runc stays if only runvf's part names the runtime that the others came to need; the
-    /// second value is whether it does.
+    /// Removes runvf's tables and import. The table of runc that install added stays if the user
+    /// has added another runtime since and containerd uses runc by default; the second value is
+    /// whether it stays.
     pub(super) fn without_runvf(self) -> Result<(String, bool), Error> {
-        let version = self.version()?;
-        let (cut, with_runc) = (self.cut(version, ""), self.cut(version, &runc_table(version)));
-        let at = |text| ConfigToml { text, ..self };
-        let keeps_runc =
-            at(&cut).lacks_its_default(version)? && !at(&with_runc).lacks_its_default(version)?;
-        let text = if keeps_runc { with_runc } else { cut };
-        let rest = ConfigToml { text: &text, ..self };
-        if rest.binary()?.is_some() {
-            return Err(self.problem(
-                format!("the runtime {NAME} is not as it was written"),
-                "take it out by hand",
-            ));
-        }
-        Ok((rest.without_import()?, keeps_runc))
-    }
-
-    /// Without runvf's tables. `runc` is what is left of them if they have one of runc.
-    fn cut(self, version: i64, runc: &str) -> String {
-        let mut text = self.text.to_owned();
-        for (with_runc, left) in [(true, runc), (false, "")] {
-            let tables = tables(version, with_runc);
-            for newline in ["\r\n", "\n"] {
-                let [tables, left] = [&tables, left].map(|text| text.replace('\n', newline));
-                text = text.replace(&tables, &left);
+        self.version()?;
+        let mut keeps_runc = false;
+        let text = match self.binary()? {
+            None => self.text.to_owned(),
+            Some(path) if path == RUNTIME => self.edit(|document| {
+                for version in VERSIONS {
+                    keeps_runc |= remove_runtimes(document, plugin(version));
+                }
+            })?,
+            Some(path) => {
+                return Err(self.problem(
+                    format!("the runtime {NAME} was edited: its program is {path}"),
+                    "remove it by hand",
+                ));
             }
-        }
-        text
+        };
+        Ok((ConfigToml { text: &text, ..self }.without_import()?, keeps_runc))
     }
 
-    /// Whether runtimes are named, and the one that containerd uses by default is not among them.
-    fn lacks_its_default(self, version: i64) -> Result<bool, Error> {
-        let parsed = self.parsed()?;
-        let all = runtimes(parsed.as_item(), plugin(version)).and_then(Item::as_table_like);
-        let default = default_runtime(parsed.as_item(), plugin(version)).unwrap_or("runc");
-        Ok(all.is_some_and(|all| !all.is_empty() && !all.contains_key(default)))
-    }
-
-    /// Whether pods can be had of this containerd at all.
+    /// Whether the CRI plugin is disabled, so that pods cannot use this containerd.
     pub(super) fn cri_is_disabled(self) -> bool {
         let Ok(parsed) = self.parsed() else { return false };
         let disabled = parsed.get("disabled_plugins").and_then(Item::as_array);
@@ -147,37 +131,38 @@ impl<'a> ConfigToml<'a> {
     pub(super) fn has_runvf(self, form: Form) -> Result<bool, Error> {
         Ok(match form {
             Form::Tables => self.binary()?.is_some(),
-            Form::DropIn => self.imports_us()?,
+            Form::DropIn => self.has_import()?,
         })
     }
 
+    /// The tables are appended as text, so that every byte of the user's file stays.
     fn with_tables(self) -> Result<String, Error> {
         let version = self.version()?;
         match self.binary()? {
             Some(path) if path == RUNTIME => return Ok(self.text.to_owned()),
             Some(path) => {
                 return Err(self.problem(
-                    format!("the runtime {NAME} is there already, with the program {path}"),
-                    "take it out first",
+                    format!("the runtime {NAME} exists with the program {path}"),
+                    "remove it first",
                 ));
             }
             None => {}
         }
         let parsed = self.parsed()?;
-        let others = runtimes(parsed.as_item(), plugin(version))
+        let has_runtimes = runtimes(parsed.as_item(), plugin(version))
             .and_then(Item::as_table_like)
             .is_some_and(|runtimes| !runtimes.is_empty());
-        let newline = self.newline();
+        let newline = toml_document::newline(self.text);
         let mut text = self.text.to_owned();
         if !text.ends_with('\n') {
             text.push_str(newline);
         }
-        text.push_str(&tables(version, !others).replace('\n', newline));
-        // Tables cannot be added to one that is written in braces.
+        text.push_str(&tables(version, !has_runtimes).replace('\n', newline));
+        // TOML does not allow a table header below an inline table or dotted keys.
         ConfigToml { text: &text, ..self }.parsed().map_err(|_| {
             self.problem(
-                "its plugins are written in braces".to_owned(),
-                "write them as tables first, `[plugins.\"…\"]`",
+                "its plugins are written as inline tables".to_owned(),
+                "write them with table headers first, `[plugins.\"…\"]`",
             )
         })?;
         Ok(text)
@@ -186,7 +171,7 @@ impl<'a> ConfigToml<'a> {
     /// The program of the runtime runvf, if there is such a runtime.
     fn binary(self) -> Result<Option<String>, Error> {
         let parsed = self.parsed()?;
-        let runvf = [2, 3]
+        let runvf = VERSIONS
             .into_iter()
             .find_map(|version| runtimes(parsed.as_item(), plugin(version))?.get(NAME));
         Ok(runvf.map(|runvf| {
@@ -203,13 +188,19 @@ impl<'a> ConfigToml<'a> {
             let column = before.chars().rev().take_while(|char| *char != '\n').count() + 1;
             self.problem(
                 format!("{} at line {line} column {column}", error.message()),
-                "correct it first; nothing was changed",
+                "correct the file first; nothing was changed",
             )
         })
     }
 
-    pub(super) fn newline(self) -> &'static str {
-        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
+    pub(super) fn edit(self, edit: impl FnOnce(&mut DocumentMut)) -> Result<String, Error> {
+        self.parsed()?;
+        toml_document::edit(self.text, edit).ok_or_else(|| {
+            self.problem(
+                "the file cannot be edited without a new order of its dotted keys".to_owned(),
+                "write the dotted keys of one table side by side first; nothing was changed",
+            )
+        })
     }
 
     pub(super) fn problem(self, problem: String, hint: &str) -> Error {
@@ -217,7 +208,7 @@ impl<'a> ConfigToml<'a> {
     }
 }
 
-/// The runtimes of a plugin, in the user's file or in what containerd made of it.
+/// The runtimes of a plugin, in the user's file or in containerd's dump.
 pub(super) fn runtimes<'a>(root: &'a Item, plugin: &str) -> Option<&'a Item> {
     root.get("plugins")?.get(plugin)?.get("containerd")?.get("runtimes")
 }
@@ -226,89 +217,55 @@ pub(super) fn default_runtime<'a>(root: &'a Item, plugin: &str) -> Option<&'a st
     root.get("plugins")?.get(plugin)?.get("containerd")?.get("default_runtime_name")?.as_str()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> ConfigToml<'_> {
-        ConfigToml { path: Path::new("/etc/containerd/config.toml"), text }
+/// Removes runvf, and runc if install added it and no other runtime needs it. Returns whether runc
+/// stays for others.
+fn remove_runtimes(document: &mut DocumentMut, plugin: &str) -> bool {
+    let Some((position, comments)) = remove_runtime(document, plugin, NAME) else { return false };
+    let runc = runtimes(document.as_item(), plugin).and_then(|all| all.get("runc")?.as_table());
+    if !runc.is_some_and(|runc| comments_before(runc).contains(MARKER)) {
+        move_comments(document, position, &comments.replace(MARKER, ""));
+        return false;
     }
-
-    const WRITTEN: [&str; 5] = [
-        "version = 2\n",
-        "# ours\nversion = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = \"/x\"\n",
-        "version = 2\r\n\r\n# hi\r\n[debug]\r\n  level = \"info\"\r\n",
-        "version = 2\nimports = [ \"/etc/x.toml\" ] # mine\n",
-        "version = 2\nimports = [\n  \"/etc/x.toml\",\n]\n[grpc]\n",
-    ];
-
-    #[test]
-    fn install_and_uninstall_leave_every_byte_as_it_was() {
-        for text in WRITTEN {
-            for form in [Form::Tables, Form::DropIn] {
-                let with = file(text).with_runvf(form).unwrap();
-                assert_eq!(file(&with).with_runvf(form).unwrap(), with, "once more");
-                assert!(file(&with).has_runvf(form).unwrap(), "{with}");
-                assert_eq!(
-                    file(&with).without_runvf().unwrap(),
-                    (text.to_owned(), false),
-                    "{with}"
-                );
-            }
+    let count = runtimes(document.as_item(), plugin)
+        .and_then(Item::as_table_like)
+        .map_or(0, toml_edit::TableLike::len);
+    let is_default = default_runtime(document.as_item(), plugin).unwrap_or("runc") == "runc";
+    if count > 1 && is_default {
+        move_comments(document, position, &comments);
+        if let Some(runc) = runtimes_mut(document, plugin)
+            .and_then(|runtimes| runtimes.as_table_like_mut()?.get_mut("runc")?.as_table_mut())
+        {
+            let comments = comments_before(runc).replace(MARKER, "");
+            runc.decor_mut().set_prefix(comments);
         }
+        return true;
     }
-
-    #[test]
-    fn containerd_1_is_told_of_its_own_runtime_as_well() {
-        let with = file("version = 2").with_runvf(Form::Tables).unwrap();
-        assert_eq!(
-            with,
-            "version = 2\n\n# runvf, by `runvfctl install containerd`; the rest of this file is not its\n\
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\n\
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runvf]\n  runtime_type = \"io.containerd.runc.v2\"\n  \
-             pod_annotations = [\"io.runvf.*\"]\n  container_annotations = [\"io.runvf.*\"]\n  \
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runvf.options]\n    BinaryName = \"/usr/bin/runvf\"\n"
-        );
-        let own = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"x\"\n";
-        let with = file(own).with_runvf(Form::Tables).unwrap();
-        assert_eq!(with.matches("runtimes.runc]").count(), 1, "the user's is enough");
+    // Of the text before runvf's table, the empty line is install's.
+    if !comments.trim().is_empty() {
+        move_comments(document, position, &comments);
     }
-
-    #[test]
-    fn runc_stays_where_a_runtime_that_was_added_since_needs_it() {
-        const KATA: &str = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.kata]\n";
-        const DEFAULT: &str =
-            "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = ";
-        let runc = runc_table(2);
-        for newline in ["\n", "\r\n"] {
-            let own = format!("version = 2{newline}");
-            let with = file(&own).with_runvf(Form::Tables).unwrap() + KATA;
-            let (left, keeps) = file(&with).without_runvf().unwrap();
-            assert_eq!(left, format!("{own}{}{KATA}", runc.replace('\n', newline)));
-            assert!(keeps);
-            // It is the user's from now on.
-            let again = file(&left).with_runvf(Form::Tables).unwrap();
-            assert_eq!(again.matches("runtimes.runc]").count(), 1);
-            assert_eq!(file(&again).without_runvf().unwrap(), (left, false));
-        }
-        for default in ["\"kata\"", "\"another\""] {
-            let own = format!("version = 2\n{DEFAULT}{default}\n");
-            let with = file(&own).with_runvf(Form::Tables).unwrap() + KATA;
-            assert_eq!(file(&with).without_runvf().unwrap(), (own + KATA, false), "{default}");
-        }
+    if let Some((position, comments)) = remove_runtime(document, plugin, "runc") {
+        move_comments(document, position, &comments.replace(MARKER, ""));
     }
-
-    #[test]
-    fn what_is_in_the_way_is_said() {
-        let line = |text: &str| file(text).with_runvf(Form::Tables).unwrap_err().line();
-        assert_eq!(
-            line("version = 2\n[plugins\n"),
-            "/etc/containerd/config.toml: unclosed table, expected `]` at line 2 column 9; correct it first; nothing was changed"
-        );
-        assert!(line("disabled_plugins = [\"cri\"]\n").contains("it is of version 1"));
-        let braces = "version = 2\nplugins = { \"io.containerd.grpc.v1.cri\" = { sandbox_image = \"x\" } }\n";
-        assert!(line(braces).contains("written in braces"));
-        let other = tables(2, false).replace(RUNTIME, "/opt/runvf");
-        assert!(line(&format!("version = 2\n{other}")).contains("with the program /opt/runvf"));
-    }
+    false
 }
+
+/// Removes a runtime. Returns the position of its table, and the text before it.
+fn remove_runtime(document: &mut DocumentMut, plugin: &str, name: &str) -> Option<(isize, String)> {
+    let item = runtimes_mut(document, plugin)?.as_table_like_mut()?.remove(name)?;
+    let table = item.as_table();
+    let position = table.and_then(toml_edit::Table::position).unwrap_or(isize::MAX);
+    Some((position, table.map(comments_before).unwrap_or_default()))
+}
+
+fn runtimes_mut<'a>(document: &'a mut DocumentMut, plugin: &str) -> Option<&'a mut Item> {
+    // Not `Item::get_mut`, which inserts missing keys.
+    let mut item = document.as_item_mut();
+    for key in ["plugins", plugin, "containerd", "runtimes"] {
+        item = item.as_table_like_mut()?.get_mut(key)?;
+    }
+    Some(item)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,10 +1,11 @@
-//! CRI-O: a drop-in of our own.
+//! CRI-O: a drop-in file of runvf's own.
 
-use super::podman::own_files;
-use super::processes::started;
-use super::program;
+use super::daemon_commands;
+use super::options::{Action, Options};
+use super::own_files;
+use super::plan::Plan;
+use super::restart;
 use super::root::Root;
-use super::{Options, Plan, Verb, containerd, installed};
 use crate::error::Error;
 
 const FILES: [(&str, &str); 1] = [(
@@ -12,28 +13,22 @@ const FILES: [(&str, &str); 1] = [(
     include_str!("../../../packaging/crio.conf.d/50-runvf.conf"),
 )];
 
-pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, Error> {
-    let needed = verb == Verb::Install && root.is_host() && !options.force;
-    let there =
-        installed(root, "crio").is_some() || !started(root, "crio", "crio.service").is_empty();
-    if needed && !there {
-        return Err(Error::Missing {
-            what: "crio".to_owned(),
-            hint: "install CRI-O first; --force writes its configuration anyway".to_owned(),
+pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Plan, Error> {
+    let must_exist = action == Action::Install && root.is_host() && !options.force;
+    let exists = root.find_program("crio").is_some()
+        || !daemon_commands::find(root, "crio", "crio.service").is_empty();
+    if must_exist && !exists {
+        return Err(Error::NotInstalled {
+            object: "crio".to_owned(),
+            hint: "install CRI-O first, or use --force to write its configuration anyway"
+                .to_owned(),
         });
     }
-    own_files(root, verb, options.force, &FILES)
+    own_files::plan(root, action, options.force, &FILES)
 }
 
-/// A reload is not enough: `crio status config` shows the new runtime then, and no pod gets it
-/// (github.com/cri-o/cri-o/issues/10202).
-pub(super) fn settle(options: &Options, plan: &mut Plan) -> Result<(), Error> {
-    let restart = ["systemctl", "restart", "crio.service"];
-    if options.restart {
-        program::ok(&restart, containerd::RESTART)?;
-        plan.lines.push("restarted".to_owned());
-    } else {
-        plan.notes.push(format!("it takes this at its next start: `{}`", restart.join(" ")));
-    }
-    Ok(())
+/// A restart, because a reload is not enough: `crio status config` then shows the new runtime, but
+/// pods do not get it (github.com/cri-o/cri-o/issues/10202).
+pub(super) fn activate(options: &Options, plan: &mut Plan) -> Result<(), Error> {
+    restart::restart_or_advise("crio.service", "", options, plan)
 }

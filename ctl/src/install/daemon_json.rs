@@ -1,242 +1,199 @@
-//! runvf's part of dockerd's configuration file: text in, text out.
+//! runvf's keys in dockerd's configuration file: text in, text out.
+//!
+//! The edits are made in a concrete syntax tree, so that the user's order, indentation and line
+//! ends stay. An object in one line that gets another key is broken into several lines.
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
+use serde_json::Value;
 
-use super::json::{self, Object};
-use super::{NAME, RUNTIME};
+use super::engine::{NAME, RUNTIME};
 use crate::error::Error;
 
-/// What an empty or missing file becomes first.
+/// An empty or missing file is edited as this text.
 const EMPTY: &str = "{}\n";
 const RUNTIMES: &str = "runtimes";
-const DEFAULT: &str = "default-runtime";
-/// dockerd takes a byte order mark, and no JSON parser does.
-const MARK: &str = "\u{feff}";
+const DEFAULT_RUNTIME: &str = "default-runtime";
+/// dockerd accepts a byte order mark; the JSON parsers do not.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// One file's text, and its name for errors.
+/// A file's text, and its path for errors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DaemonJson<'a> {
     pub(crate) path: &'a Path,
-    /// `None` if there is no file.
+    /// `None`: the file does not exist.
     pub(crate) text: Option<&'a str>,
 }
 
 impl<'a> DaemonJson<'a> {
     pub(crate) fn with_runvf(self, default: bool) -> Result<String, Error> {
-        self.edit(|text| {
-            let mut text = match self.runtime(text)? {
-                Some(_) => text.to_owned(),
-                None => self.with_runtime(text)?,
-            };
-            if default && self.default_of(&text)?.as_deref() != Some(&quoted()) {
-                let root = self.root(&text)?;
-                text = match root.get(&text, DEFAULT) {
-                    Some(_) => root.with_value(&text, DEFAULT, &quoted()),
-                    None => root.with(&text, DEFAULT, &Value::from(NAME)),
-                };
+        self.edit(|root| {
+            let runvf = CstInputValue::Object(vec![("path".to_owned(), RUNTIME.into())]);
+            match self.runtimes(root)? {
+                Some(runtimes) if self.runvf(&runtimes)?.is_none() => {
+                    runtimes.append(NAME, runvf);
+                }
+                Some(_) => {}
+                None => {
+                    let runtimes = CstInputValue::Object(vec![(NAME.to_owned(), runvf)]);
+                    root.append(RUNTIMES, runtimes);
+                }
             }
-            Ok(text)
+            match self.default_in(root)? {
+                Some((runtime, _)) if default => runtime.set_value(NAME.into()),
+                None if default => drop(root.append(DEFAULT_RUNTIME, NAME.into())),
+                _ => {}
+            }
+            Ok(())
         })
     }
 
-    /// `default` is the default runtime, as JSON, that there was before runvf was made it.
-    pub(crate) fn without_runvf(self, default: Option<&str>) -> Result<String, Error> {
-        self.edit(|text| {
-            let mut text = text.to_owned();
-            if self.runtime(&text)?.is_some() {
-                if let Some(runtimes) = self.object(&text, &[RUNTIMES])? {
-                    text = runtimes.without(&text, NAME);
-                }
-                if self.object(&text, &[RUNTIMES])?.is_some_and(|runtimes| runtimes.is_empty()) {
-                    text = self.root(&text)?.without(&text, RUNTIMES);
+    /// `default_before` is the default runtime, as JSON, that the file had before runvf became the
+    /// default.
+    pub(crate) fn without_runvf(self, default_before: Option<&str>) -> Result<String, Error> {
+        self.edit(|root| {
+            if let Some(runtimes) = self.runtimes(root)?
+                && let Some(runvf) = self.runvf(&runtimes)?
+            {
+                runvf.remove();
+                if runtimes.properties().is_empty() {
+                    self.property(root, RUNTIMES)?.into_iter().for_each(CstObjectProp::remove);
                 }
             }
-            // With a default runtime that it does not know dockerd would not start.
-            if self.default_of(&text)?.as_deref() == Some(&quoted()) {
-                let root = self.root(&text)?;
-                text = match default {
-                    Some(before) => root.with_value(&text, DEFAULT, before),
-                    None => root.without(&text, DEFAULT),
-                };
+            // dockerd does not start with a default runtime that it does not know.
+            if let Some((runtime, value)) = self.default_in(root)?
+                && value == quoted_name()
+            {
+                let before =
+                    default_before.and_then(|json| serde_json::from_str::<String>(json).ok());
+                match before {
+                    Some(before) => runtime.set_value(before.into()),
+                    None => runtime.remove(),
+                }
             }
-            Ok(text)
+            Ok(())
         })
     }
 
-    /// The same in words that dockerd cannot overlook: at a reload it keeps what it knows of a key that is gone from the file, and
-    /// so it would know runvf until its next start. `default` is whether it knows a default runtime by this file: one in its command
-    /// line must not be in the file as well.
+    /// The same configuration with the keys `runtimes` and `default-runtime` present: at a reload
+    /// dockerd keeps the value of a key that is missing in the file, so it would know runvf until
+    /// its next start. `default` is whether to write `default-runtime`; it must not be written if
+    /// the command line sets it.
     pub(crate) fn explicit(self, default: bool) -> Result<String, Error> {
-        self.edit(|text| {
-            let mut text = text.to_owned();
-            if self.object(&text, &[RUNTIMES])?.is_none() {
-                text = self.root(&text)?.with(&text, RUNTIMES, &json!({}));
+        self.edit(|root| {
+            if self.runtimes(root)?.is_none() {
+                root.append(RUNTIMES, CstInputValue::Object(Vec::new()));
             }
-            if default && self.default_of(&text)?.is_none() {
-                text = self.root(&text)?.with(&text, DEFAULT, &Value::from("runc"));
+            if default && self.default_in(root)?.is_none() {
+                root.append(DEFAULT_RUNTIME, "runc".into());
             }
-            Ok(text)
+            Ok(())
         })
     }
 
     /// The default runtime, as JSON.
     pub(crate) fn default_runtime(self) -> Result<Option<String>, Error> {
-        self.default_of(self.body())
+        let (_document, root) = self.parse()?;
+        Ok(self.default_in(&root)?.map(|(_, value)| value))
     }
 
     pub(crate) fn has_runvf(self) -> Result<bool, Error> {
-        self.runtime(self.body()).map(|runtime| runtime.is_some())
+        let (_document, root) = self.parse()?;
+        match self.runtimes(&root)? {
+            Some(runtimes) => Ok(self.runvf(&runtimes)?.is_some()),
+            None => Ok(false),
+        }
     }
 
+    /// The text to parse.
     fn body(self) -> &'a str {
         let text = self.text.unwrap_or_default();
-        let body = text.strip_prefix(MARK).unwrap_or(text);
+        let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         if body.trim().is_empty() { EMPTY } else { body }
     }
 
-    fn edit(self, edit: impl FnOnce(&str) -> Result<String, Error>) -> Result<String, Error> {
-        let edited = edit(self.body())?;
+    /// Parses the text; the object shares its nodes with the root.
+    fn parse(self) -> Result<(CstRootNode, CstObject), Error> {
+        // The strict parser first: it accepts what dockerd accepts, and its errors name line and
+        // column.
+        serde_json::from_str::<Value>(self.body())
+            .map_err(|error| self.problem(error.to_string()))?;
+        let document = CstRootNode::parse(self.body(), &ParseOptions::default())
+            .map_err(|error| self.problem(error.to_string()))?;
+        let root = document.object_value();
+        let root = root.ok_or_else(|| self.problem("the file is not an object".to_owned()))?;
+        Ok((document, root))
+    }
+
+    fn edit(self, edit: impl FnOnce(&CstObject) -> Result<(), Error>) -> Result<String, Error> {
+        let (document, root) = self.parse()?;
+        edit(&root)?;
+        let edited = document.to_string();
+        let text = self.text.unwrap_or_default();
         if edited == self.body() {
-            return Ok(self.text.unwrap_or_default().to_owned());
+            return Ok(text.to_owned());
         }
-        let mark = if self.text.unwrap_or_default().starts_with(MARK) { MARK } else { "" };
+        let mark = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK } else { "" };
         Ok(format!("{mark}{edited}"))
     }
 
-    fn with_runtime(self, text: &str) -> Result<String, Error> {
-        let runvf = json!({"path": RUNTIME});
-        Ok(match self.object(text, &[RUNTIMES])? {
-            Some(runtimes) => runtimes.with(text, NAME, &runvf),
-            None => self.root(text)?.with(text, RUNTIMES, &json!({NAME: runvf})),
-        })
+    fn runtimes(self, root: &CstObject) -> Result<Option<CstObject>, Error> {
+        self.object(root, RUNTIMES)
     }
 
-    /// runvf's entry, if there is one and it is ours.
-    fn runtime(self, text: &str) -> Result<Option<Object>, Error> {
-        if self.object(text, &[RUNTIMES])?.is_none() {
-            return Ok(None);
-        }
-        let Some(entry) = self.object(text, &[RUNTIMES, NAME])? else { return Ok(None) };
-        let path = entry.get(text, "path").unwrap_or("none");
-        if serde_json::from_str::<Value>(path).is_ok_and(|path| path == RUNTIME) {
-            return Ok(Some(entry));
+    /// The entry of runvf; an entry with another program is an error.
+    fn runvf(self, runtimes: &CstObject) -> Result<Option<CstObjectProp>, Error> {
+        let Some(runvf) = self.object(runtimes, NAME)? else { return Ok(None) };
+        let path = self.property(&runvf, "path")?.and_then(|path| path.value());
+        let path = path.map_or_else(|| "none".to_owned(), |path| path.to_string());
+        if serde_json::from_str::<Value>(&path).is_ok_and(|path| path == RUNTIME) {
+            return self.property(runtimes, NAME);
         }
         Err(Error::Content {
             path: self.path.to_owned(),
-            problem: format!("`runtimes.{NAME}` is there already, with the path {path}"),
-            hint: format!("take it out, or give it the path \"{RUNTIME}\""),
+            problem: format!("`runtimes.{NAME}` exists with the path {path}"),
+            hint: format!("remove it, or change its path to \"{RUNTIME}\""),
         })
     }
 
-    fn default_of(self, text: &str) -> Result<Option<String>, Error> {
-        Ok(self.root(text)?.get(text, DEFAULT).map(str::to_owned))
+    /// The property `default-runtime`, and its value as JSON.
+    fn default_in(self, root: &CstObject) -> Result<Option<(CstObjectProp, String)>, Error> {
+        let Some(property) = self.property(root, DEFAULT_RUNTIME)? else { return Ok(None) };
+        match property.value().and_then(|value| value.as_string_lit()) {
+            Some(value) => Ok(Some((property, value.to_string()))),
+            None => Err(self.problem(format!("`{DEFAULT_RUNTIME}` is not a string"))),
+        }
     }
 
-    fn root(self, text: &str) -> Result<Object, Error> {
-        self.object(text, &[])?.ok_or_else(|| self.problem("it is empty".to_owned()))
+    fn object(self, parent: &CstObject, name: &str) -> Result<Option<CstObject>, Error> {
+        let Some(property) = self.property(parent, name)? else { return Ok(None) };
+        match property.value().as_ref().and_then(CstNode::as_object) {
+            Some(object) => Ok(Some(object)),
+            None => Err(self.problem(format!("`{name}` is not an object"))),
+        }
     }
 
-    fn object(self, text: &str, path: &[&str]) -> Result<Option<Object>, Error> {
-        json::object(text, path).map_err(|problem| self.problem(problem))
+    fn property(self, parent: &CstObject, name: &str) -> Result<Option<CstObjectProp>, Error> {
+        let properties = parent.properties().into_iter();
+        let mut found =
+            properties.filter(|property| property.decoded_name().as_deref() == Some(name));
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(self.problem(format!("`{name}` occurs twice"))),
+            (property, None) => Ok(property),
+        }
     }
 
     fn problem(self, problem: String) -> Error {
-        let hint = "correct it first; nothing was changed".to_owned();
+        let hint = "correct the file first; nothing was changed".to_owned();
         Error::Content { path: self.path.to_owned(), problem, hint }
     }
 }
 
-fn quoted() -> String {
+fn quoted_name() -> String {
     Value::from(NAME).to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> DaemonJson<'_> {
-        DaemonJson { path: Path::new("/etc/docker/daemon.json"), text: Some(text) }
-    }
-
-    /// As people write them.
-    const WRITTEN: [&str; 12] = [
-        "{\n  \"debug\": true\n}\n",
-        "{\n\t\"log-driver\": \"journald\",\n\t\"dns\": [\n\t\t\"10.0.0.1\"\n\t]\n}\n",
-        "{\r\n    \"debug\": true,\r\n    \"hosts\": [\"fd://\"]\r\n}\r\n",
-        "{\n  \"debug\": true\n}",
-        "{\"debug\":true,\"iptables\":false}",
-        "{ \"debug\" : true }\n",
-        "{\n  \"runtimes\": {\n    \"kata\": {\n      \"runtimeType\": \"io.containerd.kata.v2\"\n    }\n  },\n  \"debug\": true\n}\n",
-        "{\n    \"runtimes\": { \"nvidia\": { \"path\": \"nvidia-container-runtime\", \"runtimeArgs\": [] } }\n}\n",
-        "{\n  \"default-runtime\": \"crun\",\n  \"runtimes\": {\"crun\": {\"path\": \"/usr/bin/crun\"}}\n}\n",
-        "{\n  \"labels\": [\"größe=№5 \\u00e4\", \"{\\\"a\\\": 1}\"]\n}\n",
-        "\n\n  {\n      \"a\":1\n    , \"b\":2\n  }\n\n",
-        "\u{feff}{\n  \"debug\": true\n}\n",
-    ];
-
-    #[test]
-    fn install_and_uninstall_leave_every_byte_as_it_was() {
-        for text in WRITTEN.into_iter().chain(["{}", "{}\n"]) {
-            for default in [false, true] {
-                let with = file(text).with_runvf(default).unwrap();
-                assert!(file(&with).has_runvf().unwrap(), "{with}");
-                let before = file(text).default_runtime().unwrap();
-                assert_eq!(file(&with).without_runvf(before.as_deref()).unwrap(), text, "{with}");
-                assert_eq!(file(&with).with_runvf(default).unwrap(), with, "once more");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_written_means_what_was_asked_and_keeps_the_rest() {
-        for text in WRITTEN {
-            let with = file(text).with_runvf(true).unwrap();
-            let value = |text: &str| -> Value {
-                serde_json::from_str(text.trim_start_matches(MARK)).unwrap()
-            };
-            let mut expected = value(text);
-            expected["runtimes"]["runvf"]["path"] = RUNTIME.into();
-            expected["default-runtime"] = "runvf".into();
-            assert_eq!(value(&with), expected);
-            assert_eq!(with.contains("\r\n"), text.contains("\r\n"));
-            assert_eq!(
-                with.matches('\n').count(),
-                with.lines().count() - usize::from(!with.ends_with('\n'))
-            );
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_empty_or_not_there_gets_the_usual_form() {
-        let usual = "{\n    \"runtimes\": {\n        \"runvf\": {\n            \"path\": \"/usr/bin/runvf\"\n        }\n    }\n}\n";
-        for text in [None, Some(""), Some("\n"), Some("{}\n")] {
-            let file = DaemonJson { text, ..file("") };
-            assert_eq!(file.with_runvf(false).unwrap(), usual);
-        }
-    }
-
-    #[test]
-    fn anothers_runvf_is_left_alone() {
-        let text = "{\"runtimes\": {\"runvf\": {\"path\": \"/opt/runvf\"}}}";
-        for result in [file(text).with_runvf(false), file(text).without_runvf(None)] {
-            assert_eq!(
-                result.unwrap_err().line(),
-                "/etc/docker/daemon.json: `runtimes.runvf` is there already, with the path \"/opt/runvf\"; \
-                 take it out, or give it the path \"/usr/bin/runvf\""
-            );
-        }
-    }
-
-    #[test]
-    fn the_explicit_form_names_what_a_reload_would_overlook() {
-        assert_eq!(
-            file("{\"debug\": true}").explicit(true).unwrap(),
-            "{\"debug\": true, \"runtimes\": {}, \"default-runtime\": \"runc\"}"
-        );
-        let whole = "{\"runtimes\": {}, \"default-runtime\": \"crun\"}";
-        assert_eq!(file(whole).explicit(true).unwrap(), whole);
-        assert_eq!(file("{\"a\":1}").explicit(false).unwrap(), "{\"a\":1, \"runtimes\": {}}");
-    }
-}
+pub(super) mod tests;

@@ -1,14 +1,14 @@
-//! How dockerd is started here, and what in that is in runvf's way.
+//! How dockerd is started on this system, and what prevents it from using runvf.
 
 use std::path::PathBuf;
 
-use super::processes::{Started, started};
+use super::daemon_commands::{self, DaemonCommand};
+use super::engine::{NAME, RUNTIME};
 use super::root::Root;
-use super::{NAME, RUNTIME, installed};
 use crate::error::Error;
 
 const CONFIG: &str = "/etc/docker/daemon.json";
-/// What distributions put into dockerd's command line.
+/// Files with additional dockerd options, as distributions install them.
 const DEFAULTS: [&str; 2] = ["/etc/default/docker", "/etc/sysconfig/docker"];
 
 #[derive(Debug)]
@@ -16,85 +16,90 @@ pub(super) struct Dockerd {
     /// The configuration file.
     pub(super) config: PathBuf,
     pub(super) program: PathBuf,
-    /// `None` if it does not run.
+    /// The daemon that runs as root; `None` if it does not run.
     pub(super) pid: Option<i32>,
-    started: Vec<Started>,
-    /// What of it cannot run a runtime of the host.
-    unfit: Option<Unfit>,
+    commands: Vec<DaemonCommand>,
+    unsupported: Option<Unsupported>,
 }
 
+/// A kind of installation that cannot run a runtime of the host.
 #[derive(Debug, Clone, Copy)]
-enum Unfit {
+enum Unsupported {
     Snap,
     Rootless,
 }
 
 impl Dockerd {
+    /// # Errors
+    /// When dockerd is not installed on the host, unless `force` is set.
     pub(super) fn find(root: &Root, force: bool) -> Result<Self, Error> {
-        let mut all = started(root, "dockerd", "docker.service");
-        all.extend(DEFAULTS.iter().filter_map(|path| defaults(root, path)));
-        let processes: Vec<_> = all.iter().filter_map(|started| started.process).collect();
+        let mut commands = daemon_commands::find(root, "dockerd", "docker.service");
+        commands.extend(DEFAULTS.iter().filter_map(|path| default_options(root, path)));
+        let processes: Vec<_> = commands.iter().filter_map(|command| command.process).collect();
         let pid = processes.iter().find(|process| process.uid == 0).map(|process| process.pid);
-        let program = installed(root, "dockerd").or_else(|| program(&all));
+        let program = root.find_program("dockerd").or_else(|| started_program(&commands));
 
-        let snap = all.iter().any(|started| started.words[0].starts_with("/snap/"))
+        let snap = commands.iter().any(|command| command.words[0].starts_with("/snap/"))
             || (program.is_none()
-                && (root.has("/snap/bin/docker") || root.has("/var/snap/docker")));
+                && (root.exists("/snap/bin/docker") || root.exists("/var/snap/docker")));
         let rootless = pid.is_none() && !processes.is_empty();
-        let unfit = match (snap, rootless) {
-            (true, _) => Some(Unfit::Snap),
-            (_, true) => Some(Unfit::Rootless),
+        let unsupported = match (snap, rootless) {
+            (true, _) => Some(Unsupported::Snap),
+            (_, true) => Some(Unsupported::Rootless),
             _ => None,
         };
-        if program.is_none() && unfit.is_none() && root.is_host() && !force {
-            return Err(Error::Missing {
-                what: "dockerd".to_owned(),
-                hint: "install Docker first; --force writes its configuration anyway".to_owned(),
+        if program.is_none() && unsupported.is_none() && root.is_host() && !force {
+            return Err(Error::NotInstalled {
+                object: "dockerd".to_owned(),
+                hint: "install Docker first, or use --force to write its configuration anyway"
+                    .to_owned(),
             });
         }
         let config =
-            all.iter().find_map(|started| started.values(&["--config-file"]).first().copied());
+            commands.iter().find_map(|command| command.values(&["--config-file"]).first().copied());
         let config = PathBuf::from(config.unwrap_or(CONFIG));
         let program = program.unwrap_or_else(|| "dockerd".into());
-        Ok(Self { config, program, pid, started: all, unfit })
+        Ok(Self { config, program, pid, commands, unsupported })
     }
 
-    /// To be asked before runvf comes in; it may go at any time.
-    pub(super) fn is_fit(&self) -> Result<(), Error> {
-        match self.unfit {
+    /// Checked by install only: uninstall must work on an unsupported installation, too.
+    pub(super) fn check_supported(&self) -> Result<(), Error> {
+        match self.unsupported {
             None => Ok(()),
-            Some(Unfit::Snap) => Err(conflict(
-                "Docker is the snap, which is confined and cannot run a runtime of the host".into(),
+            Some(Unsupported::Snap) => Err(conflict(
+                "Docker is installed as a snap, which cannot run a runtime of the host".into(),
                 "install docker.io or docker-ce instead",
             )),
-            Some(Unfit::Rootless) => Err(conflict(
-                "the only dockerd that runs is a rootless one, which cannot move a VF".into(),
+            Some(Unsupported::Rootless) => Err(conflict(
+                "only a rootless dockerd is running, which cannot move a VF".into(),
                 "start Docker as a system service",
             )),
         }
     }
 
-    /// Whether it is told of runvf where it is started: its file need not, and could not.
+    /// Whether the command line adds runvf. The configuration file must not add it as well.
     pub(super) fn is_started_with_runvf(&self) -> bool {
-        let ours = format!("{NAME}={RUNTIME}");
-        self.started.iter().any(|started| started.values(&["--add-runtime"]).contains(&&*ours))
+        let runvf = format!("{NAME}={RUNTIME}");
+        self.commands.iter().any(|command| command.values(&["--add-runtime"]).contains(&&*runvf))
     }
 
+    /// Whether the command line adds a runtime named runvf, with any program.
     pub(super) fn is_started_with_any_runvf(&self) -> bool {
-        let named = |value: &&str| value.split('=').next() == Some(NAME);
-        self.started.iter().any(|started| started.values(&["--add-runtime"]).iter().any(named))
+        let is_runvf = |value: &&str| value.split('=').next() == Some(NAME);
+        self.commands.iter().any(|command| command.values(&["--add-runtime"]).iter().any(is_runvf))
     }
 
-    /// dockerd does not start if a key is in its command line and in its file, and all of `--add-runtime` is one key.
-    pub(super) fn can_take(&self, default: bool) -> Result<(), Error> {
-        for (option, key, wanted) in
+    /// dockerd does not start if its command line and its file set the same key; every
+    /// `--add-runtime` sets the key `runtimes`.
+    pub(super) fn check_command_line(&self, default: bool) -> Result<(), Error> {
+        for (option, key, is_set) in
             [("--add-runtime", "runtimes", true), ("--default-runtime", "default-runtime", default)]
         {
             let given = self
-                .started
+                .commands
                 .iter()
-                .find_map(|started| Some((started.values(&[option]).first().copied()?, started)));
-            if let Some((value, started)) = given.filter(|_| wanted) {
+                .find_map(|command| Some((command.values(&[option]).first().copied()?, command)));
+            if let Some((value, command)) = given.filter(|_| is_set) {
                 let config = self.config.display();
                 let instead = match key {
                     "runtimes" => format!("{option} {NAME}={RUNTIME}"),
@@ -102,10 +107,13 @@ impl Dockerd {
                 };
                 return Err(conflict(
                     format!(
-                        "dockerd is started with `{option} {value}` ({}), and with `{key}` in {config} as well it would not start",
-                        started.from
+                        "dockerd is started with `{option} {value}` ({}) and does not start if \
+                         {config} sets `{key}` as well",
+                        command.source
                     ),
-                    &format!("move that option into {config}, or add `{instead}` beside it"),
+                    &format!(
+                        "move that option to {config}, or add `{instead}` to the command line"
+                    ),
                 ));
             }
         }
@@ -117,13 +125,13 @@ fn conflict(problem: String, hint: &str) -> Error {
     Error::Conflict { problem, hint: hint.to_owned() }
 }
 
-fn program(all: &[Started]) -> Option<PathBuf> {
-    let words = all.iter().filter_map(|started| started.words.first());
+fn started_program(commands: &[DaemonCommand]) -> Option<PathBuf> {
+    let words = commands.iter().filter_map(|command| command.words.first());
     words.map(PathBuf::from).find(|path| path.is_absolute())
 }
 
-/// `DOCKER_OPTS="…"` or `OPTIONS='…'`, as a command line without a program.
-fn defaults(root: &Root, path: &str) -> Option<Started> {
+/// The options in `DOCKER_OPTS="…"` or `OPTIONS='…'`, as a command line with an empty program.
+fn default_options(root: &Root, path: &str) -> Option<DaemonCommand> {
     let text = root.read(path).ok().flatten()?;
     let mut words = vec![String::new()];
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
@@ -131,7 +139,7 @@ fn defaults(root: &Root, path: &str) -> Option<Started> {
         let value = value.trim().trim_matches(['"', '\'']);
         words.extend(value.split_whitespace().map(str::to_owned));
     }
-    (words.len() > 1).then(|| Started { words, from: path.to_owned(), process: None })
+    (words.len() > 1).then(|| DaemonCommand { words, source: path.to_owned(), process: None })
 }
 
 #[cfg(test)]
@@ -142,29 +150,33 @@ mod tests {
     use super::*;
 
     fn with(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
         for (path, text) in files {
-            let path = root.at(path).unwrap();
+            let path = root.resolve(path).unwrap();
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        (folder, root)
+        (dir, root)
     }
 
     fn refusal(files: &[(&str, &str)], default: bool) -> String {
-        let (_folder, root) = with(files);
+        let (_dir, root) = with(files);
         let dockerd = Dockerd::find(&root, false).unwrap();
-        dockerd.is_fit().and_then(|()| dockerd.can_take(default)).unwrap_err().line()
+        dockerd
+            .check_supported()
+            .and_then(|()| dockerd.check_command_line(default))
+            .unwrap_err()
+            .line()
     }
 
     #[test]
-    fn a_runtime_in_the_command_line_is_in_the_way_wherever_it_comes_from() {
-        let expected = |from: &str| {
+    fn runtime_in_any_command_line_is_refused() {
+        let expected = |source: &str| {
             format!(
-                "dockerd is started with `--add-runtime kata=/k` ({from}), and with `runtimes` in /etc/docker/daemon.json as \
-                 well it would not start; move that option into /etc/docker/daemon.json, or add `--add-runtime \
-                 runvf=/usr/bin/runvf` beside it"
+                "dockerd is started with `--add-runtime kata=/k` ({source}) and does not start if /etc/docker/daemon.json \
+                 sets `runtimes` as well; move that option to /etc/docker/daemon.json, or add `--add-runtime \
+                 runvf=/usr/bin/runvf` to the command line"
             )
         };
         let process = ("/proc/7/cmdline", "/usr/bin/dockerd\0--add-runtime=kata=/k\0");
@@ -182,22 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn a_default_in_the_command_line_is_in_the_way_of_a_default_only() {
+    fn default_runtime_in_the_command_line_prevents_only_default() {
         let process = ("/proc/7/cmdline", "/usr/bin/dockerd\0--default-runtime\0crun\0");
-        let (_folder, root) = with(&[process]);
+        let (_dir, root) = with(&[process]);
         let dockerd = Dockerd::find(&root, false).unwrap();
         assert_eq!(dockerd.config, Path::new(CONFIG));
-        dockerd.can_take(false).unwrap();
+        dockerd.check_command_line(false).unwrap();
         assert!(refusal(&[process], true).contains("`--default-runtime crun` (process 7)"));
     }
 
     #[test]
-    fn the_snap_is_refused_and_another_file_is_found() {
-        assert!(refusal(&[("/snap/bin/docker", "")], false).starts_with("Docker is the snap"));
-        let (_folder, root) = with(&[("/snap/bin/docker", "")]);
+    fn snap_is_refused_and_config_file_option_is_followed() {
+        assert!(
+            refusal(&[("/snap/bin/docker", "")], false)
+                .starts_with("Docker is installed as a snap")
+        );
+        let (_dir, root) = with(&[("/snap/bin/docker", "")]);
         assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new(CONFIG));
         let process = ("/proc/7/cmdline", "dockerd\0--config-file\0/srv/d.json\0");
-        let (_folder, root) = with(&[process]);
+        let (_dir, root) = with(&[process]);
         assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new("/srv/d.json"));
     }
 }

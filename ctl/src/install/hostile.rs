@@ -1,5 +1,5 @@
-//! Whatever stands in an engine's configuration is changed so that it can be taken back, or refused, and panics nothing: see
-//! `corpus`.
+//! Any content of an engine's configuration is edited correctly or refused with one line, without a
+//! panic: see `corpus`.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(corpus::config())]
 
     #[test]
-    fn a_mutated_daemon_json_gets_runvf_or_a_line(text in corpus::mutated("daemon.json"), default in any::<bool>()) {
+    fn mutated_daemon_json_gets_runvf_or_one_error_line(text in corpus::mutated("daemon.json"), default in any::<bool>()) {
         let text = String::from_utf8_lossy(&text);
         let path = Path::new("/etc/docker/daemon.json");
         let before = DaemonJson { path, text: Some(&text) };
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mutated_config_toml_gets_runvf_or_a_line(text in corpus::mutated("containerd.toml"), tables in any::<bool>()) {
+    fn mutated_config_toml_gets_runvf_or_one_error_line(text in corpus::mutated("containerd.toml"), tables in any::<bool>()) {
         let text = String::from_utf8_lossy(&text);
         let path = Path::new("/etc/containerd/config.toml");
         let form = || if tables { Form::Tables } else { Form::DropIn };
@@ -46,6 +46,13 @@ proptest! {
             Ok(with) => {
                 let with = ConfigToml { path, text: &with };
                 prop_assert!(with.has_runvf(form()).unwrap());
+                match with.without_runvf() {
+                    Err(error) => one_line(&error.line()),
+                    Ok((without, _)) => {
+                        let without = ConfigToml { path, text: &without };
+                        prop_assert!(!without.has_runvf(Form::Tables).unwrap());
+                    }
+                }
             }
         }
     }

@@ -1,92 +1,66 @@
-//! Podman: files of our own in folders that it reads at every command. `make install` puts the same ones there.
+//! Podman: files of runvf's own, in directories that Podman reads at every command. `make install`
+//! writes the same files.
 
-use super::change::Change;
-use super::program::{self, ANSWER};
+use super::command::{self, COMMAND_TIMEOUT};
+use super::engine::{Engine, NAME, RUNTIME};
+use super::options::{Action, Options};
+use super::own_files;
+use super::plan::Plan;
+use super::podman_hooks::{self, HOOKS};
 use super::root::Root;
-use super::{Engine, NAME, Options, Plan, RUNTIME, Verb, installed, podman_hooks};
 use crate::error::Error;
 
-/// What the hooks run.
-pub(super) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
-
-pub(super) const CONFIG: (&str, &str) = (
+const CONFIG: (&str, &str) = (
     "/etc/containers/containers.conf.d/50-runvf.conf",
     include_str!("../../../packaging/containers.conf.d/50-runvf.conf"),
 );
 
-pub(super) const HOOKS: [(&str, &str); 2] = [
-    (
-        "/usr/share/containers/oci/hooks.d/runvf-attach.json",
-        include_str!("../../../packaging/hooks.d/runvf-attach.json"),
-    ),
-    (
-        "/usr/share/containers/oci/hooks.d/runvf-detach.json",
-        include_str!("../../../packaging/hooks.d/runvf-detach.json"),
-    ),
-];
-
-pub(super) fn plan(root: &Root, verb: Verb, options: &Options) -> Result<Plan, Error> {
-    let needed = verb == Verb::Install && root.is_host() && !options.force;
-    if needed && installed(root, "podman").is_none() {
-        return Err(Error::Missing {
-            what: "podman".to_owned(),
-            hint: "install Podman first; --force writes its configuration anyway".to_owned(),
+pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Plan, Error> {
+    let must_exist = action == Action::Install && root.is_host() && !options.force;
+    if must_exist && root.find_program("podman").is_none() {
+        return Err(Error::NotInstalled {
+            object: "podman".to_owned(),
+            hint: "install Podman first, or use --force to write its configuration anyway"
+                .to_owned(),
         });
     }
-    own_files(root, verb, options.force, &[CONFIG, HOOKS[0], HOOKS[1]])
+    own_files::plan(root, action, options.force, &[CONFIG, HOOKS[0], HOOKS[1]])
 }
 
-/// Files that are wholly ours: made, or removed if they are still what was made.
-pub(super) fn own_files(
-    root: &Root,
-    verb: Verb,
-    force: bool,
-    files: &[(&str, &str)],
-) -> Result<Plan, Error> {
-    let mut plan = Plan::default();
-    for (path, ours) in files {
-        let old = root.read(path)?;
-        let same = old.as_deref() == Some(*ours);
-        match verb {
-            Verb::Install => {
-                if old.is_some() && !same && !force {
-                    return Err(Error::Conflict {
-                        problem: format!("{path} is there already, with something else in it"),
-                        hint: "--force replaces it".to_owned(),
-                    });
-                }
-                let change = Change::between(path, old, Some((*ours).to_owned()));
-                if change.is_some() {
-                    plan.lines.push(format!("wrote {path}"));
-                }
-                plan.changes.extend(change);
-            }
-            Verb::Uninstall if same => {
-                plan.lines.push(format!("removed {path}"));
-                plan.changes.extend(Change::between(path, old, None));
-            }
-            Verb::Uninstall if old.is_some() => {
-                plan.notes.push(format!("left {path}: it is not what runvf wrote"));
-            }
-            Verb::Uninstall => {}
-        }
-    }
-    Ok(plan)
-}
-
-pub(super) fn settle(root: &Root, verb: Verb) -> Result<(), Error> {
-    if verb == Verb::Uninstall || installed(root, "podman").is_none() {
+/// Checks that Podman knows the runtime and reads the hooks.
+pub(super) fn check(root: &Root, action: Action) -> Result<(), Error> {
+    if action == Action::Uninstall || root.find_program("podman").is_none() {
         return Ok(());
     }
-    let ask = ["podman", "--runtime", NAME, "info", "--format", "{{.Host.OCIRuntime.Path}}"];
-    let said = program::run(&ask, ANSWER)?;
-    let (what, hint) = if !said.success || said.stdout.trim() != RUNTIME {
-        let what = format!("does not know {NAME}: {}", said.last_line());
-        (what, "another containers.conf may name it, too")
+    let words = ["podman", "--runtime", NAME, "info", "--format", "{{.Host.OCIRuntime.Path}}"];
+    let output = command::run(&words, COMMAND_TIMEOUT)?;
+    let (problem, hint) = if !output.success || output.stdout.trim() != RUNTIME {
+        let problem = format!("does not know {NAME}: {}", output.last_line());
+        (problem, "check whether another containers.conf overrides it")
     } else if let Some(problem) = podman_hooks::problem(root)? {
-        (problem, podman_hooks::MEND)
+        (problem, podman_hooks::REMEDY)
     } else {
         return Ok(());
     };
-    Err(Error::NotTaken { engine: Engine::Podman.name(), what, hint: hint.to_owned() })
+    Err(Error::NotApplied { engine: Engine::Podman.name(), problem, hint: hint.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use toml_edit::Document;
+
+    use super::*;
+
+    #[test]
+    fn drop_in_appends_the_hooks_directory() {
+        let parsed = Document::parse(CONFIG.1).unwrap();
+        let dirs = parsed["engine"]["hooks_dir"].as_array().unwrap();
+        let (dir, option) = (dirs.get(0).unwrap(), dirs.get(1).unwrap());
+        assert_eq!(option.as_inline_table().unwrap()["append"].as_bool(), Some(true));
+        let dir = dir.as_str().unwrap();
+        assert!(HOOKS.iter().all(|(path, _)| Path::new(path).parent() == Some(Path::new(dir))));
+        assert!(podman_hooks::REMEDY.contains(dir));
+    }
 }

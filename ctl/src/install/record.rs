@@ -1,5 +1,9 @@
-//! What an installation must remember to be undone to the byte: the user's file as it was, kept beside it, and
+//! What uninstall needs to undo an install: a backup beside the user's file, and the record
 //! `/var/lib/runvf/install/ENGINE.json`.
+//!
+//! Both are written before the user's file is changed. Uninstall restores the backup only if the
+//! file is still what install wrote, byte for byte. Otherwise it was edited, and only runvf's keys
+//! are removed from it.
 
 use std::path::{Path, PathBuf};
 
@@ -13,84 +17,129 @@ use crate::error::Error;
 pub(crate) struct Record {
     /// The engine's file that was changed.
     pub(crate) file: PathBuf,
-    /// Where the file as it was before is kept; `None` if there was none.
+    /// The copy of the file before the install; `None` if the file did not exist.
     pub(crate) backup: Option<PathBuf>,
+    /// The text that install wrote to the file.
+    #[serde(default)]
+    pub(crate) written: Option<String>,
     /// Whether runvf was made the default runtime.
     pub(crate) default: bool,
-    /// The default runtime of before, as the file had it.
+    /// The earlier default runtime, as JSON.
     pub(crate) default_before: Option<String>,
 }
 
-/// A record, and the file before runvf came into it.
+/// A record, and the text of its backup.
 #[derive(Debug, Clone)]
-pub(crate) struct Before {
+pub(crate) struct UndoData {
     pub(crate) record: Record,
-    /// `None` if there was no file.
-    pub(crate) text: Option<String>,
+    /// `None`: the file did not exist.
+    pub(crate) original: Option<String>,
 }
 
-fn path(engine: &str) -> PathBuf {
+fn record_path(engine: &str) -> PathBuf {
     Path::new("/var/lib/runvf/install").join(format!("{engine}.json"))
 }
 
-/// What is known of this file, if anything is: without it, uninstalling is an edit like any other.
-pub(crate) fn find(root: &Root, engine: &str, file: &Path) -> Result<Option<Before>, Error> {
-    let record = root.read(path(engine))?;
-    let record = record.and_then(|text| serde_json::from_str::<Record>(&text).ok());
-    let Some(record) = record.filter(|record| record.file == file) else { return Ok(None) };
-    let text = match &record.backup {
-        None => None,
-        Some(backup) => match root.read(backup)? {
-            None => return Ok(None),
-            there => there,
-        },
-    };
-    Ok(Some(Before { record, text }))
-}
-
-impl Before {
-    /// The file as it is now, before its first change.
-    pub(crate) fn now(root: &Root, file: &Path, text: Option<String>) -> Self {
-        let backup = text.as_ref().map(|_| free_name(root, file));
-        let record = Record { file: file.to_owned(), backup, ..Record::default() };
-        Self { record, text }
+impl UndoData {
+    /// Reads the record of this file. Without one (or without its backup) uninstall removes runvf's
+    /// keys.
+    pub(crate) fn load(root: &Root, engine: &str, file: &Path) -> Result<Option<Self>, Error> {
+        let record = root.read(record_path(engine))?;
+        let record = record.and_then(|text| serde_json::from_str::<Record>(&text).ok());
+        let Some(record) = record.filter(|record| record.file == file) else { return Ok(None) };
+        let Some(backup) = &record.backup else {
+            return Ok(Some(Self { record, original: None }));
+        };
+        let original = root.read(backup)?;
+        Ok(original.map(|original| Self { record, original: Some(original) }))
     }
 
-    /// What keeps it.
-    pub(crate) fn kept(&self, root: &Root, engine: &str) -> Result<Vec<Change>, Error> {
+    /// For a file that has this text before its first install.
+    pub(crate) fn new(root: &Root, file: &Path, text: Option<String>) -> Self {
+        let backup = text.as_ref().map(|_| unused_backup_name(root, file));
+        let record = Record { file: file.to_owned(), backup, ..Record::default() };
+        Self { record, original: text }
+    }
+
+    /// Records that install changes the file from `old` to `new`. If the user edited the file since
+    /// an earlier install, the earlier text stays recorded, so that uninstall does not restore the
+    /// backup over the edit.
+    pub(crate) fn set_written(&mut self, old: Option<&str>, new: &str) {
+        if self.is_unedited(old) {
+            self.record.written = Some(new.to_owned());
+        }
+    }
+
+    /// Whether a file with this text holds no edit of the user: install wrote it, or it is the
+    /// original.
+    pub(crate) fn is_unedited(&self, text: Option<&str>) -> bool {
+        text == self.original.as_deref()
+            || (text.is_some() && text == self.record.written.as_deref())
+    }
+
+    /// The changes that write the backup and the record. Both get the mode of the file, because
+    /// they hold its text.
+    pub(crate) fn save(&self, root: &Root, engine: &str) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         if let Some(backup) = &self.record.backup {
-            let copy = Change::between(backup, root.read(backup)?, self.text.clone());
-            changes
-                .extend(copy.map(|copy| Change { like: Some(self.record.file.clone()), ..copy }));
+            changes.extend(Change::between(backup, root.read(backup)?, self.original.clone()));
         }
+        let record = record_path(engine);
         let text = serde_json::to_string_pretty(&self.record).unwrap_or_default() + "\n";
-        changes.extend(Change::between(path(engine), root.read(path(engine))?, Some(text)));
-        Ok(changes.into_iter().map(Change::quiet).collect())
+        changes.extend(Change::between(&record, root.read(&record)?, Some(text)));
+        let mode_from = Some(self.record.file.clone());
+        let with_mode =
+            |change: Change| Change { mode_from: mode_from.clone(), ..change.internal() };
+        Ok(changes.into_iter().map(with_mode).collect())
     }
 
-    /// What forgets it. The backup of a file that has been edited since stays: it is not what the file will be.
-    pub(crate) fn forgotten(
+    /// The changes that remove the record, and also the backup if the file is restored from it.
+    pub(crate) fn remove(
         &self,
         root: &Root,
         engine: &str,
-        exact: bool,
+        is_restored: bool,
     ) -> Result<Vec<Change>, Error> {
-        let mut changes = vec![Change::between(path(engine), root.read(path(engine))?, None)];
-        if let Some(backup) = self.record.backup.as_ref().filter(|_| exact) {
+        let record = record_path(engine);
+        let mut changes = vec![Change::between(&record, root.read(&record)?, None)];
+        if let Some(backup) = self.record.backup.as_ref().filter(|_| is_restored) {
             changes.push(Change::between(backup, root.read(backup)?, None));
         }
-        Ok(changes.into_iter().flatten().map(Change::quiet).collect())
+        Ok(changes.into_iter().flatten().map(Change::internal).collect())
     }
 }
 
-/// An earlier backup may be all that is left of what somebody wrote, so it stays.
-fn free_name(root: &Root, file: &Path) -> PathBuf {
+/// An earlier backup is never overwritten, because it may be the only copy of what the user wrote.
+fn unused_backup_name(root: &Root, file: &Path) -> PathBuf {
     let mut name = format!("{}.runvf-backup", file.display());
     let mut number = 1;
-    while root.has(&name) {
+    while root.exists(&name) {
         number += 1;
         name = format!("{}.runvf-backup-{number}", file.display());
     }
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edited_text_is_never_recorded_as_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let mut undo = UndoData::new(&root, Path::new("/x"), Some("original".to_owned()));
+        undo.set_written(Some("original"), "first");
+        undo.set_written(Some("first"), "second");
+        assert!(undo.is_unedited(Some("second")) && undo.is_unedited(Some("original")));
+        undo.set_written(Some("second, edited"), "third, edited");
+        assert_eq!(undo.record.written.as_deref(), Some("second"));
+        assert!(!undo.is_unedited(Some("third, edited")) && !undo.is_unedited(None));
+    }
+
+    #[test]
+    fn record_without_the_written_text_is_read() {
+        let old = r#"{"file":"/x","backup":null,"default":false,"default_before":null}"#;
+        assert_eq!(serde_json::from_str::<Record>(old).unwrap().written, None);
+    }
 }

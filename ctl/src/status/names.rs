@@ -1,32 +1,35 @@
-//! What an engine calls a container. It is asked for when it is shown, as a container may be renamed, and in the engines' own
-//! files, as asking an engine may take for ever. Nobody depends on it: an engine that keeps it elsewhere leaves a `-`.
+//! The name that an engine gave to a container.
+//!
+//! It is read for each output, because a container may be renamed, and from the engines' own files,
+//! because an engine may not answer. The name is for display only: if it is not found, the table
+//! shows `-`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// `init`: the container's first process.
+/// `init`: the pid of the container's init process.
 pub(super) fn name(root: &Path, id: &str, init: i32) -> Option<String> {
-    // It becomes a part of a path.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-    if id.is_empty() || id.starts_with('.') || !id.bytes().all(plain) {
+    // The id becomes part of a path.
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    if id.is_empty() || id.starts_with('.') || !id.bytes().all(is_allowed) {
         return None;
     }
     docker(root, id).or_else(|| conmon(root, id, init)).or_else(|| containerd(root, id))
 }
 
-/// dockerd keeps it with what else it knows of the container (`container.Config`, moby's `container/container.go`).
+/// dockerd stores it in the container's configuration file (moby, `container/container.go`).
 fn docker(root: &Path, id: &str) -> Option<String> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
     let daemon = json(&at("/etc/docker/daemon.json"));
-    let folder = daemon.as_ref().and_then(|daemon| daemon["data-root"].as_str());
-    let folder = at(folder.unwrap_or("/var/lib/docker"));
-    let known = json(&folder.join("containers").join(id).join("config.v2.json"))?;
+    let dir = daemon.as_ref().and_then(|daemon| daemon["data-root"].as_str());
+    let dir = at(dir.unwrap_or("/var/lib/docker"));
+    let known = json(&dir.join("containers").join(id).join("config.v2.json"))?;
     Some(known["Name"].as_str()?.trim_start_matches('/').to_owned())
 }
 
-/// Podman and CRI-O tell it to the process that looks after the container, which is its parent (`conmon(8)`: `-c ID -n NAME`).
+/// Podman and CRI-O pass it to conmon, the parent of the init process (conmon(8): `-c ID -n NAME`).
 fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
     let proc = root.join("proc");
     let stat = fs::read_to_string(proc.join(init.to_string()).join("stat")).ok()?;
@@ -41,10 +44,11 @@ fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
     (is_conmon && after("-c") == Some(id)).then(|| after("-n").map(str::to_owned))?
 }
 
-/// nerdctl and Kubernetes write it into the bundle's annotations; the bundles of one namespace are in one folder.
+/// nerdctl and Kubernetes write it to the annotations of the bundle. There is one directory of
+/// bundles for each containerd namespace.
 fn containerd(root: &Path, id: &str) -> Option<String> {
-    let folder = root.join("run/containerd/io.containerd.runtime.v2.task");
-    let namespaces = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let dir = root.join("run/containerd/io.containerd.runtime.v2.task");
+    let namespaces = fs::read_dir(dir).ok()?.filter_map(Result::ok);
     let bundles: Vec<PathBuf> = namespaces.map(|namespace| namespace.path().join(id)).collect();
     let bundle = bundles.iter().find_map(|bundle| json(&bundle.join("config.json")))?;
     let named = |key: &str| bundle["annotations"][key].as_str().map(str::to_owned);
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_engine_is_asked_in_its_own_way() {
+    fn name_is_found_for_each_engine() {
         let docker = ("var/lib/docker/containers/af1c/config.v2.json", "{\"Name\": \"/sensor\"}");
         assert_eq!(found(&[docker]).as_deref(), Some("sensor"));
         let elsewhere = [
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_no_name_is_no_failure() {
+    fn missing_name_is_not_an_error() {
         let stat = ("proc/7/stat", "7 (a) S 9 7 7 0");
         for files in [
             vec![],

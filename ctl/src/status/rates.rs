@@ -1,18 +1,19 @@
-//! Frames in a second: what a VF has counted more than at the last look.
+//! Frames per second: the difference between two snapshots of a VF's counter.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use vf::{Counted, VfStatus};
 
-/// The last look.
+/// The counters of the last snapshot.
 #[derive(Default)]
 pub(super) struct Rates {
     last: HashMap<String, (Instant, Counted)>,
 }
 
 impl Rates {
-    /// By the VF's address. Only for a VF that the same has counted both times, and that did not begin anew meanwhile.
+    /// Rates by PCI address. A VF has a rate if both snapshots read the same counter and it was not
+    /// reset between them.
     pub(super) fn since_last<'a>(
         &mut self,
         vfs: impl Iterator<Item = &'a VfStatus>,
@@ -29,9 +30,9 @@ impl Rates {
         let counts: HashMap<String, Counted> = counts.collect();
         let rate = |(vf, counted): (&String, &Counted)| {
             let (then, before) = self.last.get(vf).filter(|(_, before)| before.by == counted.by)?;
-            let more = counted.count.checked_sub(before.count)?;
+            let frames = counted.count.checked_sub(before.count)?;
             let milliseconds = u64::try_from(now.duration_since(*then).as_millis()).ok()?.max(1);
-            Some((vf.clone(), more.saturating_mul(1000) / milliseconds))
+            Some((vf.clone(), frames.saturating_mul(1000) / milliseconds))
         };
         let rates = counts.iter().filter_map(rate).collect();
         self.last = counts.into_iter().map(|(vf, counted)| (vf, (now, counted))).collect();
@@ -48,20 +49,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_needs_two_counts_of_the_same() {
+    fn rate_needs_two_values_of_the_same_counter() {
         let mut rates = Rates::default();
         let start = Instant::now();
-        let mut look = |seconds, count, by| {
+        let mut rate = |seconds, count, by| {
             let counts = [("v".to_owned(), Counted { count, by })];
             let found = rates.since(start + Duration::from_secs(seconds), counts.into_iter());
             found.get("v").copied()
         };
-        assert_eq!(look(0, 100, Counter::Interface), None);
-        assert_eq!(look(2, 300, Counter::Interface), Some(100));
-        assert_eq!(look(4, 300, Counter::Interface), Some(0));
-        // Another container has it.
-        assert_eq!(look(6, 10, Counter::Interface), None);
-        assert_eq!(look(8, 5000, Counter::Pf), None);
-        assert_eq!(look(9, 5001, Counter::Pf), Some(1));
+        assert_eq!(rate(0, 100, Counter::Interface), None);
+        assert_eq!(rate(2, 300, Counter::Interface), Some(100));
+        assert_eq!(rate(4, 300, Counter::Interface), Some(0));
+        // The counter was reset: another container has the VF.
+        assert_eq!(rate(6, 10, Counter::Interface), None);
+        assert_eq!(rate(8, 5000, Counter::Pf), None);
+        assert_eq!(rate(9, 5001, Counter::Pf), Some(1));
     }
 }

@@ -2,7 +2,7 @@ use vf::Counter;
 
 use super::*;
 
-fn shown() -> Shown {
+fn snapshot() -> Snapshot {
     let claim = json!({
         "vf": "0000:01:10.0", "index": 0, "pf": "0000:01:00.0", "pf_name": "pf0", "state": "attached", "nonce": "n",
         "boot_id": "b", "container": "4f1c0f5e9d1b8a7c", "tenant": "acme", "interface": "mon0",
@@ -26,7 +26,7 @@ fn shown() -> Shown {
         claim,
         bad_claim: None,
     };
-    Shown {
+    Snapshot {
         pfs: vec![PfStatus {
             pf: "0000:01:00.0".into(),
             name: "pf0".into(),
@@ -40,9 +40,9 @@ fn shown() -> Shown {
 }
 
 #[test]
-fn a_row_has_the_name_and_the_counts_or_dashes() {
+fn row_has_the_name_and_the_counts_or_dashes() {
     assert_eq!(
-        table(&shown()),
+        table(&snapshot()),
         "PF   VF  ADDRESS       STATE     VLAN  TRUST  TENANT  CONTAINER     NAME    AS    FRAMES       DROPS  SINCE\n\
          pf0  0   0000:01:10.0  attached  0     off    acme    4f1c0f5e9d1b  sensor  mon0  300 (+12/s)  -      1970-01-01T00:00:00.000Z\n\
          pf0  1   0000:01:10.2  free      0     off    -       -             -       -     -            -      -\n"
@@ -50,8 +50,8 @@ fn a_row_has_the_name_and_the_counts_or_dashes() {
 }
 
 #[test]
-fn json_has_the_numbers_and_who_counted() {
-    let all = as_json(&shown());
+fn json_has_the_counts_and_their_source() {
+    let all = as_json(&snapshot());
     let [claimed, free] = [&all[0]["vfs"][0], &all[0]["vfs"][1]];
     assert_eq!(claimed["frames"], json!({ "count": 300, "by": "interface" }));
     assert_eq!((&claimed["drops"], &claimed["frames_per_second"]), (&json!(null), &json!(12)));
@@ -61,7 +61,7 @@ fn json_has_the_numbers_and_who_counted() {
 }
 
 #[test]
-fn a_watched_json_is_one_line() {
+fn watched_json_is_one_line() {
     let options = Options { json: true, watch: Some(1) };
-    assert_eq!(show(&shown(), &options).lines().count(), 1);
+    assert_eq!(show(&snapshot(), &options).lines().count(), 1);
 }

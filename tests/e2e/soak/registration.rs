@@ -50,9 +50,9 @@ fn a_configuration_that_docker_would_refuse_is_not_written() {
     lab.write(DAEMON_JSON, "{\n  \"debug\": true,\n}\n").unwrap();
     attempt("/etc/docker/daemon.json: trailing comma at line 3 column 1");
     lab.write(DAEMON_JSON, "{\"runtimes\": {\"runvf\": {\"path\": \"/opt/runvf\"}}}").unwrap();
-    attempt("`runtimes.runvf` is there already, with the path \"/opt/runvf\"");
+    attempt("`runtimes.runvf` exists with the path \"/opt/runvf\"");
     lab.write(DAEMON_JSON, "{\"no-such-key\": 1}").unwrap();
-    attempt("dockerd would refuse it with runvf");
+    attempt("dockerd rejects the file with runvf added");
     lab.ok(&format!("rm {DAEMON_JSON}")).unwrap();
 
     // Docker's unit may not be started more than three times a minute.
@@ -87,7 +87,7 @@ fn podman_reads_the_hooks_of_runvf_beside_other_hook_directories() {
     let late = "[engine]\nhooks_dir = [\"/srv/hooks\", {append = false}]\n";
     lab.write("/etc/containers/containers.conf.d/90-late.conf", late).unwrap();
     let before = files(&lab);
-    let why = "podman reads hooks from /srv/hooks alone and would start sensors without a VF, so every file is as it was before; name";
+    let why = "podman reads hooks only from /srv/hooks and would start sensors without a VF; its configuration is unchanged; add";
     refused(&lab.sh("runvfctl install podman").unwrap(), why);
     assert_eq!(files(&lab), before);
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
-# The guest: a Debian 13 SR-IOV host with its stock kernel, Docker, Podman and the tools the tests look with.
+# Builds the guest: a Debian 13 SR-IOV host with its stock kernel, Docker, Podman and the tools of the tests.
 #
 # usage: guest.sh DESTINATION AUTHORIZED_KEY_FILE
-# Leaves in DESTINATION: root.img (ext4), vmlinuz, initrd.img.
+# Writes to DESTINATION: root.img (ext4), vmlinuz, initrd.img.
 set -euo pipefail
 dest=$1 key=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,9 @@ packages=(
     tcpdump tcpreplay docker-compose strace
 )
 
-# The overlay goes in before the packages: initramfs-tools reads its configuration while the kernel installs.
+# The files of guest/ are copied before the packages are installed, because initramfs-tools reads its configuration
+# during the installation of the kernel.
+# shellcheck disable=SC2016 # mmdebstrap expands $1 in the hooks
 mmdebstrap --quiet --variant=minbase \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -36,5 +38,5 @@ mmdebstrap --quiet --variant=minbase \
 cp "$root"/boot/vmlinuz-* "$dest/vmlinuz"
 cp "$root"/boot/initrd.img-* "$dest/initrd.img"
 rm -f "$root"/boot/initrd.img-* "$root"/boot/vmlinuz-*
-# Checksums cost an emulated CPU more than the blocks they are of.
+# Without checksums of metadata: on an emulated CPU they take longer than reading and writing the blocks.
 mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -m 0 -d "$root" "$dest/root.img" 8G

@@ -1,12 +1,13 @@
-# Runs in the booted guest, once, before it is frozen. /var/lib/runvf-bundles/SENSOR has what bundles/
-# has, and the sensor's rootfs.tar.
+# shellcheck shell=bash
+# Loads the sensors into Docker and Podman, in the booted guest before it is frozen. /var/lib/runvf-bundles/SENSOR
+# contains the sensor's files of bundles/ and its rootfs.tar.
 systemctl is-system-running --wait || { systemctl --failed; exit 1; }
 
 for folder in /var/lib/runvf-bundles/*; do
     sensor=$(basename "$folder")
-    # The legacy builder needs neither a plugin nor a network.
+    # The legacy builder, because it needs no plugin and no network.
     DOCKER_BUILDKIT=0 docker build --quiet --tag "runvf/$sensor" --file "$folder/Containerfile" "$folder"
-    # One pass over the files; `podman build` makes three, a minute each on an emulated CPU.
+    # Not `podman build`, which reads all files three times, a minute each on an emulated CPU.
     docker save "runvf/$sensor" | podman load --quiet
     podman tag "docker.io/runvf/$sensor" "localhost/runvf/$sensor"
     podman untag "docker.io/runvf/$sensor" "docker.io/runvf/$sensor"
@@ -16,8 +17,8 @@ for folder in /var/lib/runvf-bundles/*; do
     rm "$folder/rootfs.tar"
 done
 
-# What the builds read is no use to a test; what a first container reads is, and stays in the frozen
-# page cache.
+# Fill the page cache with the files that a test's first container reads, instead of those that the builds read. The
+# snapshot contains the page cache.
 sync
 echo 3 > /proc/sys/vm/drop_caches
 docker run --rm runvf/tcpdump true

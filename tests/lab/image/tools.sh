@@ -1,8 +1,8 @@
 #!/bin/bash
-# The lab's own QEMU, unpacked into a folder of Debian 13 packages.
+# Unpacks the lab's own QEMU with the Debian 13 packages that it needs.
 #
-# The host's QEMU is not used: igb appeared in 8.0 (Debian 12 has 7.2), and in 10.0.0–10.0.2 the BARs of igb's VFs are
-# dead, so that no VF ever gets a carrier. Debian 13 carries 10.0.13 or newer.
+# The host's QEMU may be too old or broken: igb appeared in 8.0 (Debian 12 has 7.2), and in 10.0.0–10.0.2 the BARs of
+# igb's VFs do not work, so that no VF ever gets a carrier. Debian 13 has 10.0.13 or newer.
 #
 # usage: tools.sh DESTINATION
 set -euo pipefail

@@ -1,36 +1,35 @@
-//! Where built things live: one folder per stage and hash of what it was made from.
+//! The cache of built images: one folder per stage, named by the stage and a hash of its inputs.
 //!
-//! A stage is built under a temporary name and renamed, so a folder that bears a stage's name is
-//! whole. Two builders of one stage take turns by a file lock; the second finds the first one's
-//! work.
+//! A stage is built under a temporary name and then renamed, so a folder with the final name is
+//! complete. A file lock serializes the builders of one stage; the second builder finds the result
+//! of the first.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result, at};
+use crate::error::{Result, at};
+use crate::lock::lock;
 
-/// More than any stage takes; a builder that holds a lock for longer is stuck.
-const LOCK_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Longer than any stage takes to build.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// What a stage is made from. The same inputs in the same order give the same folder.
+/// Hash of the inputs of a stage. The same inputs in the same order give the same folder.
 #[derive(Default)]
 pub(crate) struct Inputs(Sha256);
 
 impl Inputs {
-    /// The lengths keep two neighbours from being read as one: "ab"+"c" is not "a"+"bc".
+    /// Adds bytes, after their length: without it "ab" + "c" would be the same input as "a" + "bc".
     pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
     }
 
-    /// A file, or a folder with everything in it: names, executable bits and contents.
+    /// Adds a file, or a folder with all it contains: names, executable bits and contents.
     pub(crate) fn path(self, path: &Path) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt;
         let meta = fs::symlink_metadata(path).map_err(at(path))?;
@@ -67,12 +66,13 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The cache's folder.
 pub(crate) struct Cache {
     root: PathBuf,
 }
 
 impl Cache {
-    /// `$RUNVF_LAB_CACHE`, or `runvf-lab` in the user's cache folder.
+    /// Opens `$RUNVF_LAB_CACHE`, or `runvf-lab` in the user's cache folder.
     pub(crate) fn open() -> Result<Self> {
         let variable =
             |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -96,8 +96,8 @@ impl Cache {
         self.root.join("logs")
     }
 
-    /// The folder of `stage` for these inputs; `build` fills it if it is not there. Folders of
-    /// other inputs go.
+    /// Returns the folder of `stage` for these inputs. If it does not exist, `build` fills it, and
+    /// the folders of the same stage with other inputs are removed.
     pub(crate) fn stage(
         &self,
         stage: &str,
@@ -109,12 +109,12 @@ impl Cache {
         if folder.is_dir() {
             return Ok(folder);
         }
-        let _lock = lock(&self.root.join(format!("{stage}.lock")), LOCK_WAIT)?;
+        let _lock = lock(&self.root.join(format!("{stage}.lock")), LOCK_TIMEOUT)?;
         if folder.is_dir() {
             return Ok(folder);
         }
-        // Whatever else of this stage is here is old, or was left half-built by somebody who does
-        // not hold the lock.
+        // Every other folder of this stage is outdated, or incomplete because its builder died:
+        // this process holds the lock.
         self.remove_others(stage)?;
         let unfinished = self.root.join(format!("{name}.unfinished"));
         fs::create_dir(&unfinished).map_err(at(&unfinished))?;
@@ -126,9 +126,9 @@ impl Cache {
     fn remove_others(&self, stage: &str) -> Result<()> {
         let prefix = format!("{stage}-");
         for path in sorted(&self.root)? {
-            let ours =
+            let same_stage =
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
-            if ours && path.is_dir() {
+            if same_stage && path.is_dir() {
                 fs::remove_dir_all(&path).map_err(at(&path))?;
             }
         }
@@ -136,34 +136,10 @@ impl Cache {
     }
 }
 
-/// Polling, because flock(2) itself has no timeout.
-pub(crate) fn lock(path: &Path, limit: Duration) -> Result<Flock<File>> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(lock) = try_lock(path)? {
-            return Ok(lock);
-        }
-        if Instant::now() >= deadline {
-            let what = format!("waiting for another holder of {}", path.display());
-            return Err(Error::Timeout { what, after: limit, so_far: String::new() });
-        }
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-pub(crate) fn try_lock(path: &Path) -> Result<Option<Flock<File>>> {
-    let file =
-        File::options().create(true).truncate(false).write(true).open(path).map_err(at(path))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(at(path)(errno.into())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_stage_is_built_once_and_replaced_when_its_inputs_change() {
@@ -179,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_build_is_not_taken_for_a_whole_one() {
+    fn the_folder_of_a_failed_build_is_not_used() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::at(temp.path().to_owned()).unwrap();
-        cache.stage("guest", Inputs::default(), |_| Err(Error::Down)).unwrap_err();
+        cache.stage("guest", Inputs::default(), |_| Err(Error::NotRunning)).unwrap_err();
         let fill = |folder: &Path| fs::write(folder.join("x"), "1").map_err(at(folder));
         let built = cache.stage("guest", Inputs::default(), fill).unwrap();
         assert!(built.join("x").exists());
     }
 
     #[test]
-    fn contents_and_the_executable_bit_count() {
+    fn the_hash_covers_contents_and_the_executable_bit() {
         use std::os::unix::fs::PermissionsExt;
         let temp = tempfile::tempdir().unwrap();
         let hash = || Inputs::default().path(temp.path()).unwrap().hash();

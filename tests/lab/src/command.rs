@@ -1,8 +1,7 @@
-//! A child process with a deadline: every wait of the lab ends.
+//! A child process with a timeout, so that every wait of the lab ends.
 
-use std::fmt;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,64 +9,19 @@ use std::time::{Duration, Instant};
 use wait_timeout::ChildExt;
 
 use crate::error::{Error, Result};
+use crate::output::{Output, RawOutput};
 
-/// What a command left behind. `status` is 128 + the signal where one ended it.
-#[derive(Clone, Debug, Default)]
-pub struct Output {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
+/// Minimum time to read the output after the command itself ended.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Output {
-    pub fn success(&self) -> bool {
-        self.status == 0
-    }
-
-    /// Standard output without the newline at its end.
-    pub fn text(&self) -> &str {
-        self.stdout.trim_end()
-    }
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  status: {}", self.status)?;
-        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            for line in text.lines() {
-                write!(f, "\n  {name}: {line}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Standard output as it came; a capture file is not text.
-pub(crate) struct RawOutput {
-    pub(crate) status: i32,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
-}
-
-impl From<RawOutput> for Output {
-    fn from(raw: RawOutput) -> Self {
-        Self {
-            status: raw.status,
-            stdout: String::from_utf8_lossy(&raw.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&raw.stderr).into_owned(),
-        }
-    }
-}
-
-/// How long a command's output is waited for after the command's own end.
-const REST: Duration = Duration::from_secs(1);
-
-/// Runs `command` with `input` on its standard input, and kills it after `limit`. It is not done as long as anybody has its output open:
-/// for one that goes over a shared connection that is ssh's master, which lives on when the command is killed.
+/// Runs `command` with `input` on its standard input, and kills it after `timeout`.
+///
+/// Until the timeout, it also waits for every process to close the output. A client of a shared
+/// ssh connection shares its output with ssh's master process, which survives the client.
 pub(crate) fn run(
     mut command: Command,
     input: Vec<u8>,
-    limit: Duration,
+    timeout: Duration,
     what: &str,
 ) -> Result<RawOutput> {
     let mut child = command
@@ -79,38 +33,41 @@ pub(crate) fn run(
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-    let deadline = Instant::now() + limit;
-    feed(&mut child, input);
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
+    let deadline = Instant::now() + timeout;
+    write_input(&mut child, input);
+    let stdout = read_chunks(child.stdout.take());
+    let stderr = read_chunks(child.stderr.take());
 
-    let ended = child.wait_timeout(limit);
+    let ended = child.wait_timeout(timeout);
     if !matches!(ended, Ok(Some(_))) {
-        // It may have ended by itself in between: then there is nothing to kill and nothing to
-        // report.
+        // Both fail if the command has just ended by itself, which is no error.
         let _ = child.kill();
         let _ = child.wait();
     }
-    let until = deadline.max(Instant::now() + REST);
-    let ((stdout, whole), (stderr, also)) = (collect(&stdout, until), collect(&stderr, until));
+    let until = deadline.max(Instant::now() + OUTPUT_TIMEOUT);
+    let (stdout, stdout_closed) = collect(&stdout, until);
+    let (stderr, stderr_closed) = collect(&stderr, until);
     match ended {
-        Ok(Some(status)) if whole && also => Ok(RawOutput { status: code(status), stdout, stderr }),
+        Ok(Some(status)) if stdout_closed && stderr_closed => {
+            Ok(RawOutput { status: status_code(status), stdout, stderr })
+        }
         Ok(_) => {
             let so_far = Output::from(RawOutput { status: -1, stdout, stderr }).to_string();
-            Err(Error::Timeout { what: what.to_owned(), after: limit, so_far })
+            Err(Error::Timeout { what: what.to_owned(), after: timeout, so_far })
         }
         Err(source) => Err(Error::Spawn { program: what.to_owned(), source }),
     }
 }
 
-pub(crate) fn code(status: std::process::ExitStatus) -> i32 {
+/// The exit status, or 128 + N if signal N killed the process.
+pub(crate) fn status_code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// A thread, because a child that writes before it has read everything would block us both. A child
-/// that ends without reading is its own business, so a broken pipe is not an error.
-fn feed(child: &mut Child, input: Vec<u8>) {
+/// Writes from a thread, because a child that writes before it has read everything would block both
+/// sides. A child may end without reading its input, so a broken pipe is not an error.
+fn write_input(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
         thread::spawn(move || {
             let _ = stdin.write_all(&input);
@@ -118,13 +75,14 @@ fn feed(child: &mut Child, input: Vec<u8>) {
     }
 }
 
-fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<io::Result<Vec<u8>>> {
+/// Reads a pipe in a thread. The channel closes at the end of the file.
+fn read_chunks(pipe: Option<impl Read + Send + 'static>) -> Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let Some(mut pipe) = pipe else { return };
         loop {
             let mut bytes = vec![0; 64 << 10];
-            let read = match pipe.read(&mut bytes) {
+            let chunk = match pipe.read(&mut bytes) {
                 Ok(0) => return,
                 Ok(count) => {
                     bytes.truncate(count);
@@ -133,9 +91,9 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<io::Result<Vec<u8
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
-            let last = read.is_err();
-            // Nobody waits any more, or there is no more.
-            if sender.send(read).is_err() || last {
+            let failed = chunk.is_err();
+            // `send` fails when the receiver has given up.
+            if sender.send(chunk).is_err() || failed {
                 return;
             }
         }
@@ -143,7 +101,7 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<io::Result<Vec<u8
     receiver
 }
 
-/// What came, and whether that is all.
+/// The bytes that arrived before `until`, and whether the pipe was closed by then.
 fn collect(chunks: &Receiver<io::Result<Vec<u8>>>, until: Instant) -> (Vec<u8>, bool) {
     let mut all = Vec::new();
     loop {
@@ -159,37 +117,37 @@ fn collect(chunks: &Receiver<io::Result<Vec<u8>>>, until: Instant) -> (Vec<u8>, 
 mod tests {
     use super::*;
 
-    fn sh(script: &str, input: &[u8], limit: Duration) -> Result<RawOutput> {
+    fn sh(script: &str, input: &[u8], timeout: Duration) -> Result<RawOutput> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        run(command, input.to_vec(), limit, script)
+        run(command, input.to_vec(), timeout, script)
     }
 
     #[test]
-    fn carries_input_output_and_status() {
+    fn input_output_and_status_are_passed_on() {
         let output =
             Output::from(sh("cat; echo bad >&2; exit 3", b"in", Duration::from_secs(10)).unwrap());
         assert_eq!((output.status, output.text(), output.stderr.as_str()), (3, "in", "bad\n"));
     }
 
     #[test]
-    fn a_hanging_command_is_killed_and_named() {
+    fn the_error_for_a_hanging_command_names_it() {
         let error = sh("echo early; exec sleep 60", b"", Duration::from_millis(300))
             .err()
             .unwrap()
             .to_string();
         assert!(
-            error.contains("exec sleep 60: not done") && error.contains("stdout: early"),
+            error.contains("exec sleep 60: timed out") && error.contains("stdout: early"),
             "{error}"
         );
     }
 
     #[test]
-    fn who_else_has_the_output_open_is_not_waited_for_longer() {
+    fn another_process_that_holds_the_output_open_does_not_extend_the_timeout() {
         for script in ["sleep 60 & echo early", "sleep 60 & echo early; exec sleep 60"] {
             let began = Instant::now();
             let error = sh(script, b"", Duration::from_millis(300)).err().unwrap().to_string();
-            assert!(error.contains("not done") && error.contains("stdout: early"), "{error}");
+            assert!(error.contains("timed out") && error.contains("stdout: early"), "{error}");
             assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         }
     }

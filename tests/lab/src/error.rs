@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::command::Output;
+use crate::output::Output;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -13,25 +13,25 @@ pub enum Error {
     File { path: PathBuf, source: io::Error },
     #[error("cannot start `{program}`: {source}")]
     Spawn { program: String, source: io::Error },
-    #[error("{what}: not done after {} s\n{so_far}", after.as_secs())]
+    #[error("{what}: timed out after {} s\n{so_far}", after.as_secs())]
     Timeout { what: String, after: Duration, so_far: String },
-    #[error("{what} failed; the whole log is {log}\n{tail}", log = log.display())]
+    #[error("{what} failed; the full log is {log}\n{tail}", log = log.display())]
     Build { what: String, log: PathBuf, tail: String },
-    #[error("the guest's `{command}` failed\n{output}\ntranscript: {}", transcript.display())]
+    #[error("`{command}` failed in the guest\n{output}\ntranscript: {}", transcript.display())]
     Command { command: String, output: Output, transcript: PathBuf },
-    #[error("the guest's `{command}` did not print JSON: {source}\n{output}")]
+    #[error("`{command}` did not print JSON in the guest: {source}\n{output}")]
     Json { command: String, output: Output, source: serde_json::Error },
     #[error("QEMU: {what}\n{console}")]
     Machine { what: String, console: String },
     #[error("QMP {command}: {what}")]
     Qmp { command: String, what: String },
-    #[error("the lab is not running; start it with `lab up --detach`")]
-    Down,
+    #[error("no guest is running; start one with `lab up --detach`")]
+    NotRunning,
     #[error("traffic: {0}")]
     Traffic(String),
 }
 
-/// A test that returns an `Err` is reported by `Debug`, and the command and its output must be
+/// The test harness prints the `Err` of a test with `Debug`; the command and its output must be
 /// readable there.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// An I/O error alone does not say which file it was.
+/// Adds the path to an I/O error, which does not contain it.
 pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
     let path = path.into();
     move |source| Error::File { path, source }

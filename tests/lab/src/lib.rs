@@ -7,33 +7,28 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Lab::restore`] builds the image when it is not there or its inputs changed (minutes, see
-//! [`image`]), then brings back a booted, settled guest in about a second. Nothing a test does
-//! outlives its `Lab`.
+//! [`Lab::restore`] builds the image if it is outdated or missing (minutes, see [`build`]), and
+//! then restores a booted, idle guest in about a second. All changes of a test end with its `Lab`.
 //!
-//! The guest has three PFs, `pf0` to `pf2`, all up and promiscuous and without VFs, and on each
-//! PF's wire a mirror port, `mirror0` to `mirror2`: whatever is sent on `mirrorN` arrives at `pfN`.
-//! [`traffic`] makes and judges it.
+//! The guest has three PFs, `pf0` to `pf2`, all up and promiscuous and without VFs. Each PF is
+//! wired to a mirror port, `mirror0` to `mirror2`: frames sent on `mirrorN` arrive at `pfN`. The
+//! module [`traffic`] sends such frames and checks their delivery.
 
-mod booting;
+pub mod background;
+pub mod bench_protocol;
+pub mod build;
 mod cache;
 mod command;
 mod error;
-mod files;
 mod guest;
-mod hardware;
-pub mod image;
-mod machine;
-mod places;
-mod provision;
-mod qmp;
+mod lock;
+mod logs;
+mod output;
+mod qemu;
 mod runvf;
-mod ssh;
-pub mod standing;
 pub mod traffic;
-pub mod turns;
 
-pub use command::Output;
 pub use error::{Error, Result};
-pub use guest::Lab;
-pub use runvf::{BothCpus, Programs, built};
+pub use guest::lab::Lab;
+pub use output::Output;
+pub use runvf::{BothCpus, Programs, target_dir};

@@ -1,39 +1,41 @@
-//! runvf in the guest, installed as `make install` and the README do it on a real host.
+//! Installs runvf in the guest, like `make install` and the README on a real host.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::build::image;
 use crate::cache::{Cache, Inputs};
-use crate::command::Output;
 use crate::error::Result;
-use crate::guest::Lab;
-use crate::image;
+use crate::guest::lab::Lab;
+use crate::output::Output;
 
-/// One pool of all the lab's PFs, which does for whoever does not care which one it is.
-const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\n";
+/// One pool of all PFs, for the tests that do not depend on a certain PF.
+const RUNVF_CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\n";
 
-const DOCKER: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
+const DOCKER_CONFIG: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
 
-static BOTH: Mutex<()> = Mutex::new(());
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// While it lives no other host of this process gets its second CPU.
+static SECOND_CPU: Mutex<()> = Mutex::new(());
+
+/// While a guest has this lock, no other guest of this process can use its second CPU.
 #[derive(Debug)]
 pub struct BothCpus(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
 
-/// The two builds of runvf's programs.
+/// The builds of runvf's programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Programs {
-    /// What a user gets: what `make build` last built.
+    /// The programs for users, from the last `make build`.
     Released,
-    /// Those that can be told to die or fail at any step. `tests/run` builds them.
+    /// Programs that a test can make fail or die at each step. `tests/run` builds them.
     WithFaultPoints,
 }
 
 impl Programs {
-    /// The name of the stage that has them installed, and of the folder they are in.
-    fn names(self) -> (&'static str, &'static str) {
+    /// The stage of the image with these programs, and their folder in cargo's target folder.
+    fn stage_and_folder(self) -> (&'static str, &'static str) {
         match self {
             Self::Released => ("installed", "dist"),
             Self::WithFaultPoints => ("faulty", "faulty"),
@@ -42,17 +44,21 @@ impl Programs {
 }
 
 impl Lab {
-    /// A pristine host with runvf installed, and one of its two CPUs in use. (Two hosts with two each share the two CPUs of a
-    /// small machine badly: a vCPU that waits for another one to answer burns what that one needs. A `docker run` takes a fifth
-    /// less with one.)
+    /// Restores a pristine host with runvf installed, which uses one of its two CPUs.
+    ///
+    /// Two guests with two CPUs each slow each other down on a small machine: a virtual CPU that
+    /// waits for another one spins, and takes the time that the other one needs. With one CPU a
+    /// `docker run` takes a fifth less time.
     pub fn with_runvf(programs: Programs) -> Result<Self> {
         let cache = Cache::open()?;
-        let (stage, folder) = programs.names();
-        let folder = built().join(folder);
-        let mut inputs =
-            Inputs::default().bytes(b"one CPU").bytes(CONFIG.as_bytes()).bytes(DOCKER.as_bytes());
-        for (local, goal, _) in files(&folder) {
-            inputs = inputs.bytes(goal.as_bytes()).path(&local)?;
+        let (stage, folder) = programs.stage_and_folder();
+        let folder = target_dir().join(folder);
+        let mut inputs = Inputs::default()
+            .bytes(b"one CPU")
+            .bytes(RUNVF_CONFIG.as_bytes())
+            .bytes(DOCKER_CONFIG.as_bytes());
+        for (local, guest_path, _) in installed_files(&folder) {
+            inputs = inputs.bytes(guest_path.as_bytes()).path(&local)?;
         }
         let image = image::build_with(&cache, stage, inputs, |lab| {
             lab.install_from(&folder)?;
@@ -61,26 +67,30 @@ impl Lab {
         Self::restore_from(&cache, &image)
     }
 
-    /// For tests of what happens at once; for one of them at a time.
+    /// Turns on the second CPU, for tests of concurrency. Other tests that call this wait until the
+    /// lock is dropped.
     pub fn use_both_cpus(&self) -> Result<BothCpus> {
-        let turn = BOTH.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = SECOND_CPU.lock().unwrap_or_else(PoisonError::into_inner);
         self.use_cpus(2)?;
-        Ok(BothCpus(turn))
+        Ok(BothCpus(lock))
     }
 
     fn use_cpus(&self, count: u8) -> Result<Output> {
         self.ok(&format!("echo {} > /sys/devices/system/cpu/cpu1/online", count - 1))
     }
 
-    /// Installs what `make build` last built, tells Docker and Podman of it, and writes a configuration.
+    /// Installs the programs of the last `make build`, registers them with Docker and Podman, and
+    /// writes a configuration.
     pub fn install_runvf(&self) -> Result<()> {
-        self.install_from(&built().join(Programs::Released.names().1))
+        self.install_from(&target_dir().join(Programs::Released.stage_and_folder().1))
     }
 
-    /// What keeps network managers off VFs, which not every host needs.
+    /// Installs the rules that keep network managers off VFs. Hosts without a network manager do
+    /// not need them.
     pub fn install_network_rules(&self) -> Result<()> {
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-        let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
+        let file =
+            |name: &str, guest_path: &str| (packaging.join(name), guest_path.to_owned(), 0o644);
         self.push_tree(vec![
             file("udev/70-runvf.rules", "/usr/lib/udev/rules.d/70-runvf.rules"),
             file("network/00-runvf.link", "/usr/lib/systemd/network/00-runvf.link"),
@@ -89,21 +99,23 @@ impl Lab {
     }
 
     fn install_from(&self, programs: &Path) -> Result<()> {
-        self.push_tree(files(programs))?;
-        self.write("/etc/runvf/config.toml", CONFIG)?;
-        self.write("/etc/docker/daemon.json", DOCKER)?;
-        // A reload reads the runtimes anew and keeps containers running. It is a signal: nobody says when it is done.
+        self.push_tree(installed_files(programs))?;
+        self.write("/etc/runvf/config.toml", RUNVF_CONFIG)?;
+        self.write("/etc/docker/daemon.json", DOCKER_CONFIG)?;
+        // A reload makes Docker read its runtimes again and keeps containers running. It is a
+        // signal, so systemctl returns before Docker has finished it.
         self.ok("systemctl reload docker")?;
-        let known = "docker info -f '{{json .Runtimes}}' | grep -q runvf";
-        self.wait_until(Duration::from_secs(60), known).map(drop)
+        let registered = "docker info -f '{{json .Runtimes}}' | grep -q runvf";
+        self.wait_until(RELOAD_TIMEOUT, registered).map(drop)
     }
 }
 
-/// Each with the place it is installed to, and its mode.
-fn files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
+/// The files of an installation, with their paths and modes in the guest.
+fn installed_files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-    let file = |name: &str, goal: &str| (packaging.join(name), goal.to_owned(), 0o644);
-    let program = |name: &str, goal: &str| (programs.join(name), goal.to_owned(), 0o755);
+    let file = |name: &str, guest_path: &str| (packaging.join(name), guest_path.to_owned(), 0o644);
+    let program =
+        |name: &str, guest_path: &str| (programs.join(name), guest_path.to_owned(), 0o755);
     vec![
         program("runvf", "/usr/bin/runvf"),
         program("runvfctl", "/usr/bin/runvfctl"),
@@ -114,8 +126,8 @@ fn files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
     ]
 }
 
-/// Where cargo puts what it builds of this workspace.
-pub fn built() -> PathBuf {
+/// Cargo's target folder of this workspace.
+pub fn target_dir() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target)
 }

@@ -2,16 +2,16 @@
 //! stream reassembly of every IDS; Zeek's and Suricata's manuals both ask for them to be off.
 
 mod driver;
+mod ioctl;
 mod private_flags;
 
 use nix::errno::Errno;
-use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use std::os::fd::AsRawFd;
 
 pub(crate) use self::driver::driver_info;
+use self::ioctl::{call, ethtool};
 pub(crate) use self::private_flags::{private_flags, set_private_flag};
-use crate::{Error, fault};
+use crate::error::Error;
+use crate::kernel::error::KernelError;
 
 // `include/uapi/linux/ethtool.h`
 const ETHTOOL_SGRO: u32 = 0x2c;
@@ -21,21 +21,17 @@ const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETH_FLAG_LRO: u32 = 1 << 15;
 
-#[repr(C)]
-struct Value {
-    command: u32,
-    data: u32,
-}
-
 /// Turns LRO and GRO of an interface off. The calling thread must be in the interface's namespace.
 ///
 /// # Errors
-/// [`Error::Link`] when the kernel refuses. A driver that has no such offload to turn off is none.
+/// [`KernelError::Link`] when the kernel refuses. A driver that has no such offload to turn off is none.
 pub(crate) fn no_receive_merging(interface: &str) -> Result<(), Error> {
-    let failed = |errno| Error::Link {
-        action: "turn off LRO and GRO of",
-        object: interface.to_owned(),
-        source: crate::error::Netlink::Refused(errno),
+    let failed = |errno| {
+        Error::Kernel(KernelError::Link {
+            action: "turn off LRO and GRO of",
+            object: interface.to_owned(),
+            source: crate::kernel::error::NetlinkError::Refused(errno),
+        })
     };
     match ethtool(interface, ETHTOOL_SGRO, 0) {
         Ok(_) | Err(Errno::EOPNOTSUPP) => {}
@@ -113,30 +109,4 @@ pub(crate) fn set_features(interface: &str, features: &[u32]) -> Result<(), Errn
         *want = Want { valid: have.available & !have.never_changed, requested: *asked };
     }
     call("features", interface, (&raw mut want).cast())
-}
-
-fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32, Errno> {
-    let mut value = Value { command, data };
-    call("offload", interface, (&raw mut value).cast())?;
-    Ok(value.data)
-}
-
-/// `argument` points to what the command in its first field reads and writes.
-fn call(point: &'static str, interface: &str, argument: *mut libc::c_char) -> Result<(), Errno> {
-    if fault::lie(point)? {
-        return Ok(());
-    }
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: an all-zero ifreq is valid: it is plain data, and a union of plain data.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().take(15).zip(interface.bytes()) {
-        *to = from as libc::c_char;
-    }
-    request.ifr_ifru.ifru_data = argument;
-    // SAFETY: SIOCETHTOOL reads and writes the ifreq and what ifr_data points to: for the commands of this module an
-    // `ethtool_value` or an `ethtool_drvinfo`, the feature blocks, of which it writes no more than the structure says there is
-    // room for, or as many strings as `driver_info` has counted. All outlive the call.
-    let result =
-        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    Errno::result(result).map(drop)
 }

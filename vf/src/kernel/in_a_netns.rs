@@ -13,11 +13,9 @@ use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
 use super::packet::{ETHERTYPE, Frame, Port};
-use crate::netdev::{self, Netdev};
-use crate::{Container, Error, Grant, Host, Request};
 
 /// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and `host1`.
-fn with_veths(test: impl FnOnce() + Send) {
+pub(crate) fn with_veths(test: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let worker = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: these tests need root");
@@ -38,13 +36,13 @@ fn another() -> Netns {
     receive.recv().unwrap()
 }
 
-fn ip(arguments: &str) -> Value {
+pub(crate) fn ip(arguments: &str) -> Value {
     let output = Command::new("ip").arg("-j").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {output:?}");
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-fn index_of(name: &str) -> u32 {
+pub(crate) fn index_of(name: &str) -> u32 {
     ip(&format!("link show {name}"))[0]["ifindex"].as_u64().unwrap() as u32
 }
 
@@ -200,53 +198,6 @@ fn loopback_comes_up_in_the_namespace_of_a_process() {
     assert!(loopback_up(pid).is_err(), "the process is gone");
 }
 
-fn grant(folder: &std::path::Path) -> Grant {
-    let config = folder.join("config.toml");
-    std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
-    let (sysfs, run) = (folder.join("sys"), folder.join("run"));
-    let host = Host { sysfs, run, config, audit: folder.join("log/audit.jsonl") };
-    let request = Request::from_annotations([("io.runvf.vlan.host0", "100")]).unwrap().unwrap();
-    crate::authorise(&host, request, "c").unwrap()
-}
-
-#[test]
-fn nothing_is_attached_to_the_hosts_own_namespace() {
-    let folder = tempfile::tempdir().unwrap();
-    let pid = std::process::id() as i32;
-    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
-    assert!(matches!(error, Error::HostNetwork), "{error:?}");
-    assert!(!folder.path().join("run").exists(), "nothing may have been written");
-}
-
-#[test]
-fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new("unshare")
-        .args(["-n", "sh", "-c", "ip link add host0 type veth peer name x && exec sleep 60"])
-        .spawn()
-        .unwrap();
-    let pid = child.id() as i32;
-    let path = format!("/proc/{pid}/ns/net");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let there = || Netns::open(path.as_ref())?.inside(|| Netlink::open()?.links());
-    while !there().unwrap().iter().any(|link| link.name == "host0")
-        || is_host_netns(path.as_ref()).unwrap()
-    {
-        assert!(std::time::Instant::now() < deadline, "the child did not get ready");
-        thread::yield_now();
-    }
-    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(
-        error.unwrap_err().line(),
-        "an interface named `host0` is in the container already; \
-         ask for another name with `io.runvf.vlan.<name>=<vlan>`"
-    );
-    let claims = folder.path().join("run/claims");
-    assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
-}
-
 fn ethernet(ethertype: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut bytes = [[0xff; 6], [2, 0, 0, 0, 0, 1]].concat();
     bytes.extend(ethertype);
@@ -293,68 +244,6 @@ fn a_new_namespace_is_another_and_empty() {
     assert_ne!(there.id, Netns::own().unwrap().id);
     let names = there.inside(|| Netlink::open()?.links()).unwrap();
     assert!(names.iter().all(|link| !link.flags.up), "{names:?}");
-}
-
-/// What a container may do to an interface, undone on one that a rebind would have replaced.
-#[test]
-fn an_interface_is_given_back_as_it_was() {
-    with_veths(|| {
-        ip("link set host0 alias mine txqueuelen 500 mtu 1450");
-        ethtool::set_features("host0", &without_one(&ethtool::features("host0").unwrap())).unwrap();
-        let netlink = Netlink::open().unwrap();
-        let index = index_of("host0");
-        let shown = ip("-d link show host0");
-        let (_, before) = Netdev::read(&netlink, "0000:01:10.0", index).unwrap();
-
-        ip(
-            "link set host0 name mon0 alias theirs txqueuelen 7 mtu 1300 promisc on allmulticast on up",
-        );
-        ethtool::set_features("mon0", &without_one(&before.features)).unwrap();
-        let verify = || netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
-        assert!(verify().is_err());
-        netdev::restore(&netlink, "0000:01:10.0", index, &before).unwrap();
-        verify().unwrap();
-        let mut now = ip("-d link show host0");
-        // Once it has been up, the kernel has given it its usual queueing.
-        now[0]["qdisc"] = shown[0]["qdisc"].clone();
-        now[0]["operstate"] = shown[0]["operstate"].clone();
-        assert_eq!(now, shown);
-    });
-}
-
-/// udev gives a new interface its name while its offloads are given back.
-#[test]
-fn offloads_are_given_back_to_an_interface_that_is_being_renamed() {
-    with_veths(|| {
-        let netlink = Netlink::open().unwrap();
-        let index = index_of("host0");
-        let (_, fresh) = Netdev::read(&netlink, "0000:01:10.0", index).unwrap();
-        let before = Netdev { features: without_one(&fresh.features), ..fresh };
-        let (stop, stopped) = mpsc::channel::<()>();
-        thread::scope(|scope| {
-            // Threads are made in the namespace of whoever makes them.
-            scope.spawn(move || {
-                let netlink = Netlink::open().unwrap();
-                while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                    netlink.rename(index, "renamed0").unwrap();
-                    netlink.rename(index, "host0").unwrap();
-                }
-            });
-            netdev::restore(&netlink, "0000:01:10.0", index, &before).unwrap();
-            let verified = netdev::verify(&netlink, "0000:01:10.0", index, &before, "mon0");
-            drop(stop);
-            verified.unwrap();
-        });
-        assert_eq!(ethtool::features("host0").unwrap(), before.features);
-    });
-}
-
-/// The features with one fewer.
-fn without_one(features: &[u32]) -> Vec<u32> {
-    let mut fewer = features.to_vec();
-    let word = fewer.iter_mut().find(|word| **word != 0).expect("veth has features to choose");
-    *word &= *word - 1;
-    fewer
 }
 
 #[test]

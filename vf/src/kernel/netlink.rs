@@ -17,12 +17,13 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 
 pub(crate) use self::link::{Flags, Link};
-use self::socket::{Ear, How, Socket};
+use self::socket::{LinkEventSocket, Request, Socket};
 pub(crate) use self::vf::VfCounts;
 use self::vf::{counts, settings, vf_info};
-use crate::Error;
-use crate::error::Netlink as Failure;
-use crate::plan::{Change, Settings};
+use crate::error::Error;
+use crate::kernel::error::KernelError;
+use crate::kernel::error::NetlinkError;
+use crate::kernel::vf_settings::{Change, Settings};
 
 /// `include/uapi/linux/rtnetlink.h`
 const RTM_NEWLINK: u16 = 16;
@@ -38,21 +39,21 @@ pub(crate) struct Netlink {
 
 impl Netlink {
     /// # Errors
-    /// [`Error::Link`] when there is no socket to be had.
+    /// [`KernelError::Link`] when there is no socket to be had.
     pub(crate) fn open() -> Result<Self, Error> {
         Socket::open().map(|socket| Self { socket }).map_err(no_socket)
     }
 
-    fn change(&self, point: &'static str, message: LinkMessage) -> Result<(), Failure> {
-        self.socket.ask(point, RouteNetlinkMessage::SetLink(message), How::Change, |_| {})
+    fn change(&self, point: &'static str, message: LinkMessage) -> Result<(), NetlinkError> {
+        self.socket.ask(point, RouteNetlinkMessage::SetLink(message), Request::Set, |_| {})
     }
 
     fn look(
         &self,
         point: &'static str,
         message: LinkMessage,
-        how: How,
-    ) -> Result<Vec<Link>, Failure> {
+        how: Request,
+    ) -> Result<Vec<Link>, NetlinkError> {
         let mut found = Vec::new();
         self.socket.ask(point, RouteNetlinkMessage::GetLink(message), how, |answer| {
             found.extend(answer.is(RTM_NEWLINK).then(|| Link::parse(&answer.body)).flatten());
@@ -62,19 +63,23 @@ impl Netlink {
 
     /// The link with this index; `None` when there is none (any more).
     pub(crate) fn link(&self, ifindex: u32) -> Result<Option<Link>, Error> {
-        match self.look("read-link", addressed(ifindex), How::One) {
+        match self.look("read-link", addressed(ifindex), Request::Get) {
             Ok(found) => Ok(found.into_iter().next()),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
-            Err(source) => {
-                Err(Error::Link { action: "look at", object: format!("link {ifindex}"), source })
-            }
+            Err(source) => Err(Error::Kernel(KernelError::Link {
+                action: "look at",
+                object: format!("link {ifindex}"),
+                source,
+            })),
         }
     }
 
     /// Every link of the namespace. Without VF information: that costs milliseconds a VF under RTNL on some NICs.
     pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
-        let all = self.look("read-links", LinkMessage::default(), How::All);
-        all.map_err(|source| Error::Link { action: "list", object: "links".to_owned(), source })
+        let all = self.look("read-links", LinkMessage::default(), Request::Dump);
+        all.map_err(|source| {
+            Error::Kernel(KernelError::Link { action: "list", object: "links".to_owned(), source })
+        })
     }
 
     /// The link of a PCI function, if it is in this namespace.
@@ -85,7 +90,7 @@ impl Netlink {
     /// What the PF says of its VFs, by their indices. A VF that its driver cannot ask just now (i40e and ice during a reset) is
     /// missing from the kernel's answer, so a place in the list is no index.
     pub(crate) fn vf_settings(&self, pf: &str, pf_ifindex: u32) -> Result<VfSettings, Error> {
-        let gone = || no_vfs(pf, Failure::Refused(Errno::ENODEV));
+        let gone = || no_vfs(pf, NetlinkError::Refused(Errno::ENODEV));
         self.pf(pf, pf_ifindex)?.map(|(_, settings)| settings).ok_or_else(gone)
     }
 
@@ -107,7 +112,7 @@ impl Netlink {
         pf_ifindex: u32,
     ) -> Result<BTreeMap<u32, VfCounts>, Error> {
         let found = self.vf_infos(pf, pf_ifindex, vec![LinkExtentMask::Vf])?;
-        let gone = || no_vfs(pf, Failure::Refused(Errno::ENODEV));
+        let gone = || no_vfs(pf, NetlinkError::Refused(Errno::ENODEV));
         let (_, infos) = found.ok_or_else(gone)?;
         Ok(infos.iter().filter_map(counts).collect())
     }
@@ -122,7 +127,7 @@ impl Netlink {
         message.attributes.push(LinkAttribute::ExtMask(masks));
         let mut found = None;
         let request = RouteNetlinkMessage::GetLink(message);
-        let asked = self.socket.ask("read-vfs", request, How::One, |answer| {
+        let asked = self.socket.ask("read-vfs", request, Request::Get, |answer| {
             found = Link::parse(&answer.body).map(|link| (link, answer.whole()));
         });
         match asked {
@@ -148,7 +153,7 @@ impl Netlink {
         pf_ifindex: u32,
         vf_index: u32,
         changes: &[Change],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NetlinkError> {
         let infos = changes.iter().map(|change| vf_info(vf_index, change)).collect();
         let mut message = addressed(pf_ifindex);
         message.attributes.push(LinkAttribute::VfInfoList(vec![LinkVfInfo(infos)]));
@@ -161,32 +166,32 @@ impl Netlink {
         ifindex: u32,
         netns: BorrowedFd<'_>,
         name: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         self.change("move", message)
     }
 
-    pub(crate) fn rename(&self, ifindex: u32, name: &str) -> Result<(), Failure> {
+    pub(crate) fn rename(&self, ifindex: u32, name: &str) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         self.change("rename", message)
     }
 
-    pub(crate) fn set_mtu(&self, ifindex: u32, mtu: u32) -> Result<(), Failure> {
+    pub(crate) fn set_mtu(&self, ifindex: u32, mtu: u32) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.attributes.push(LinkAttribute::Mtu(mtu));
         self.change("mtu", message)
     }
 
-    pub(crate) fn set_alias(&self, ifindex: u32, alias: &str) -> Result<(), Failure> {
+    pub(crate) fn set_alias(&self, ifindex: u32, alias: &str) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
         self.change("alias", message)
     }
 
-    pub(crate) fn set_txqueuelen(&self, ifindex: u32, length: u32) -> Result<(), Failure> {
+    pub(crate) fn set_txqueuelen(&self, ifindex: u32, length: u32) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.attributes.push(LinkAttribute::TxQueueLen(length));
         self.change("txqueuelen", message)
@@ -200,7 +205,7 @@ impl Netlink {
         let asked = self.socket.ask(
             "read-addresses",
             RouteNetlinkMessage::GetAddress(message),
-            How::All,
+            Request::Dump,
             |answer| {
                 // `struct ifaddrmsg`: its last field is the link's index.
                 let index = answer.body.get(4..8) == Some(&ifindex.to_ne_bytes());
@@ -210,16 +215,16 @@ impl Netlink {
         match asked {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(false),
-            Err(source) => Err(Error::Link {
+            Err(source) => Err(Error::Kernel(KernelError::Link {
                 action: "list the addresses of",
                 object: format!("link {ifindex}"),
                 source,
-            }),
+            })),
         }
     }
 
     /// Sets those of the flags that are on, and touches no other.
-    pub(crate) fn add_flags(&self, ifindex: u32, flags: Flags) -> Result<(), Failure> {
+    pub(crate) fn add_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         for (on, flag) in [
             (flags.up, LinkFlags::Up),
@@ -234,7 +239,7 @@ impl Netlink {
     }
 
     /// Sets all four flags at once and touches no other.
-    pub(crate) fn set_flags(&self, ifindex: u32, flags: Flags) -> Result<(), Failure> {
+    pub(crate) fn set_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
         let mut message = addressed(ifindex);
         message.header.change_mask =
             LinkFlags::Up | LinkFlags::Promisc | LinkFlags::Allmulti | LinkFlags::Noarp;
@@ -247,13 +252,13 @@ impl Netlink {
 }
 
 /// What happens to links from now on, in the namespace of the calling thread.
-pub(crate) struct LinkEvents(Ear);
+pub(crate) struct LinkEvents(LinkEventSocket);
 
 impl LinkEvents {
     /// # Errors
     /// As [`Netlink::open`].
     pub(crate) fn open() -> Result<Self, Error> {
-        Ear::open().map(Self).map_err(no_socket)
+        LinkEventSocket::open().map(Self).map_err(no_socket)
     }
 
     /// Waits for the next one, and no longer than until `deadline`.
@@ -262,13 +267,17 @@ impl LinkEvents {
     }
 }
 
-fn no_vfs(pf: &str, source: Failure) -> Error {
-    Error::Link { action: "read the VFs of PF", object: pf.to_owned(), source }
+fn no_vfs(pf: &str, source: NetlinkError) -> Error {
+    Error::Kernel(KernelError::Link { action: "read the VFs of PF", object: pf.to_owned(), source })
 }
 
 fn no_socket(error: io::Error) -> Error {
-    let source = Failure::Broken(error.to_string());
-    Error::Link { action: "open", object: "a netlink socket".to_owned(), source }
+    let source = NetlinkError::Broken(error.to_string());
+    Error::Kernel(KernelError::Link {
+        action: "open",
+        object: "a netlink socket".to_owned(),
+        source,
+    })
 }
 
 fn addressed(ifindex: u32) -> LinkMessage {

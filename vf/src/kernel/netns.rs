@@ -14,9 +14,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
-use crate::error::errno_of;
+use crate::error::Error;
+use crate::fault;
+use crate::kernel::error::KernelError;
+use crate::kernel::error::errno_of;
 use crate::kernel::netlink::{Flags, Netlink};
-use crate::{Error, fault};
 
 /// Names a namespace for as long as it lives: device and inode on nsfs (`namespaces(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,10 +52,14 @@ const SO_NETNS_COOKIE: i32 = 71;
 /// (`SO_NETNS_COOKIE`, Linux 5.14; an inode number is used again).
 ///
 /// # Errors
-/// [`Error::Kernel`] when the kernel has no such number.
+/// [`KernelError::Call`] when the kernel has no such number.
 pub(crate) fn cookie() -> Result<u64, Error> {
-    let failed =
-        |source| Error::Kernel { action: "tell network namespaces apart (Linux 5.14)", source };
+    let failed = |source| {
+        Error::Kernel(KernelError::Call {
+            action: "tell network namespaces apart (Linux 5.14)",
+            source,
+        })
+    };
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).map_err(failed)?;
     let mut cookie = 0_u64;
@@ -105,7 +111,7 @@ impl Netns {
         apart(action, || {
             fault::point("make-netns")
                 .and_then(|()| unshare(CloneFlags::CLONE_NEWNET))
-                .map_err(|source| Error::Kernel { action, source })?;
+                .map_err(|source| Error::Kernel(KernelError::Call { action, source }))?;
             Self::own()
         })
     }
@@ -129,7 +135,7 @@ impl Netns {
         apart(action, move || {
             fault::point("enter-netns")
                 .and_then(|()| setns(namespace, CloneFlags::CLONE_NEWNET))
-                .map_err(|source| Error::Kernel { action, source })?;
+                .map_err(|source| Error::Kernel(KernelError::Call { action, source }))?;
             work()
         })
     }
@@ -140,7 +146,7 @@ fn apart<T: Send>(
     action: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    let failed = |source| Error::Kernel { action, source };
+    let failed = |source| Error::Kernel(KernelError::Call { action, source });
     thread::scope(|scope| {
         let worker = thread::Builder::new().spawn_scoped(scope, work);
         let worker = worker.map_err(|error| failed(errno_of(&error).unwrap_or(Errno::EAGAIN)))?;
@@ -157,7 +163,7 @@ impl AsFd for Netns {
 /// Whether `path` is the network namespace of the caller, where the PFs are.
 ///
 /// # Errors
-/// [`Error::File`] when there is no namespace at `path`.
+/// [`KernelError::File`] when there is no namespace at `path`.
 pub fn is_host_netns(path: &Path) -> Result<bool, Error> {
     Ok(Netns::open(path)?.id == NetnsId::own()?)
 }
@@ -165,16 +171,14 @@ pub fn is_host_netns(path: &Path) -> Result<bool, Error> {
 /// Brings `lo` up in the network namespace of `pid`, which is what runc does for a namespace it has made.
 ///
 /// # Errors
-/// [`Error::File`] when the process is gone, [`Error::Link`] when the kernel refuses.
+/// [`KernelError::File`] when the process is gone, [`KernelError::Link`] when the kernel refuses.
 pub fn loopback_up(pid: i32) -> Result<(), Error> {
     /// `LOOPBACK_IFINDEX`, `include/net/net_namespace.h`: the same in every namespace.
     const LOOPBACK: u32 = 1;
     Netns::open(Path::new(&format!("/proc/{pid}/ns/net")))?.inside(|| {
         let up = Flags { up: true, ..Flags::default() };
-        Netlink::open()?.set_flags(LOOPBACK, up).map_err(|source| Error::Link {
-            action: "bring up",
-            object: "lo".to_owned(),
-            source,
+        Netlink::open()?.set_flags(LOOPBACK, up).map_err(|source| {
+            Error::Kernel(KernelError::Link { action: "bring up", object: "lo".to_owned(), source })
         })
     })
 }

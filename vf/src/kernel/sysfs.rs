@@ -15,9 +15,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
-use super::small;
-use crate::process::is_absence;
-use crate::{Error, fault};
+use crate::error::Error;
+use crate::fault;
+use crate::kernel::error::KernelError;
+use crate::kernel::proc_file;
+use crate::kernel::process::is_absence;
 
 /// `/sys` or, in a test, a folder shaped like it.
 #[derive(Debug, Clone)]
@@ -36,16 +38,16 @@ impl Sysfs {
         names.find(|name| is_pci_address(name)).map(str::to_owned)
     }
 
-    /// The netdevs of a PCI function that are in the namespace this sysfs was mounted in. None if that cannot be found out.
-    pub(crate) fn netdevs(&self, pci: &str) -> Vec<(String, u32)> {
-        self.surely_netdevs(pci).unwrap_or_default()
+    /// The netdevs_or_empty of a PCI function that are in the namespace this sysfs was mounted in. None if that cannot be found out.
+    pub(crate) fn netdevs_or_empty(&self, pci: &str) -> Vec<(String, u32)> {
+        self.netdevs(pci).unwrap_or_default()
     }
 
     /// The same, for those to whom "none" may not come from an error.
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(crate) fn surely_netdevs(&self, pci: &str) -> Result<Vec<(String, u32)>, Error> {
+    pub(crate) fn netdevs(&self, pci: &str) -> Result<Vec<(String, u32)>, Error> {
         let folder = self.pci_device(pci).join("net");
         let entries = match fs::read_dir(&folder) {
             Err(error) if is_absence(&error) => return Ok(Vec::new()),
@@ -57,7 +59,7 @@ impl Sysfs {
             // A container may have given it a name that is no UTF-8.
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = entry.path().join("ifindex");
-            match small::read(&path) {
+            match proc_file::read(&path) {
                 // It has just been moved or renamed.
                 Err(error) if is_absence(&error) => {}
                 text => {
@@ -122,11 +124,11 @@ impl Sysfs {
         link_name(&self.pci_device(pci).join("driver"))
     }
 
-    /// As [`Sysfs::surely_netdevs`]: whether it has a driver.
+    /// As [`Sysfs::netdevs`]: whether it has a driver.
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(crate) fn surely_has_driver(&self, pci: &str) -> Result<bool, Error> {
+    pub(crate) fn has_driver(&self, pci: &str) -> Result<bool, Error> {
         let link = self.pci_device(pci).join("driver");
         match fs::read_link(&link) {
             Err(error) if is_absence(&error) => Ok(false),
@@ -136,13 +138,13 @@ impl Sysfs {
 
     /// The PCI device number of a PF's VFs, hexadecimal (`sriov_vf_device_show`, `drivers/pci/iov.c`).
     pub(crate) fn vf_device(&self, pf: &str) -> Option<String> {
-        let text = small::read(&self.pci_device(pf).join("sriov_vf_device")).ok()?;
+        let text = proc_file::read(&self.pci_device(pf).join("sriov_vf_device")).ok()?;
         Some(text.trim().trim_start_matches("0x").to_owned())
     }
 
     /// What somebody wrote to `driver_override`, as one does to give a device to vfio.
     pub(crate) fn driver_override(&self, pci: &str) -> Option<String> {
-        let text = small::read(&self.pci_device(pci).join("driver_override")).ok()?;
+        let text = proc_file::read(&self.pci_device(pci).join("driver_override")).ok()?;
         let name = text.trim();
         (!name.is_empty() && name != "(null)").then(|| name.to_owned())
     }
@@ -165,7 +167,7 @@ impl Sysfs {
             .filter_map(Result::ok)
             .filter_map(|entry| entry.file_name().into_string().ok())
             .filter(|pci| self.totalvfs(pci).is_some_and(|total| total > 0))
-            .filter_map(|pci| Some((self.netdevs(&pci).into_iter().next()?.0, pci)))
+            .filter_map(|pci| Some((self.netdevs_or_empty(&pci).into_iter().next()?.0, pci)))
             .map(|(name, pci)| (pci, name))
             .collect();
         found.sort();
@@ -177,9 +179,10 @@ impl Sysfs {
         write_until("unbind", &path, pci, DRIVER, || self.driver(pci).is_none())?;
         match self.driver(pci) {
             None => Ok(()),
-            Some(_) => {
-                Err(Error::Dirty { vf: pci.to_owned(), what: "is still bound to its driver" })
-            }
+            Some(_) => Err(Error::Kernel(KernelError::Dirty {
+                vf: pci.to_owned(),
+                what: "is still bound to its driver",
+            })),
         }
     }
 
@@ -222,7 +225,7 @@ impl Sysfs {
     /// Whether the VF can be reset alone (FLR, PCI Express base specification 6.6.2). A bus reset would take its neighbours
     /// along.
     pub(crate) fn has_flr(&self, pci: &str) -> bool {
-        let methods = small::read(&self.pci_device(pci).join("reset_method"));
+        let methods = proc_file::read(&self.pci_device(pci).join("reset_method"));
         methods.is_ok_and(|methods| methods.split_whitespace().any(|method| method.contains("flr")))
     }
 
@@ -263,7 +266,7 @@ fn link_name(path: &Path) -> Option<String> {
 }
 
 fn read_number(path: &Path) -> Option<u64> {
-    small::read(path).ok()?.trim().parse().ok()
+    proc_file::read(path).ok()?.trim().parse().ok()
 }
 
 /// As [`write_bounded`], and again if its child was killed, as anybody can be: unless what it was to do is done.
@@ -280,7 +283,7 @@ fn write_until(
     let mut again = 2;
     loop {
         match write_bounded(path, text, bound) {
-            Err(Error::File { source, .. })
+            Err(Error::Kernel(KernelError::File { source, .. }))
                 if again > 0 && source.kind() == io::ErrorKind::UnexpectedEof =>
             {
                 if done() {
@@ -311,7 +314,7 @@ fn write_bounded(path: &Path, text: &str, bound: Duration) -> Result<(), Error> 
             let mut fds = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
             if poll(&mut fds, timeout).map_err(|errno| failed(errno.into()))? == 0 {
                 let what = format!("writing {}", path.display());
-                return Err(Error::Timeout { what, seconds: bound.as_secs() });
+                return Err(Error::Kernel(KernelError::Timeout { what, seconds: bound.as_secs() }));
             }
             let mut errno = [0; 4];
             let answered = fs::File::from(answer).read_exact(&mut errno);
@@ -429,7 +432,7 @@ mod tests {
         // Opening a FIFO nobody reads is as stuck as a driver.
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let error = write_bounded(&path, "7", Duration::from_millis(50)).unwrap_err();
-        assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+        assert!(matches!(error, Error::Kernel(KernelError::Timeout { .. })), "{error:?}");
         // Lets the child go, which may not have come to its opening yet.
         assert_eq!(first_byte(&path), b'7');
     }

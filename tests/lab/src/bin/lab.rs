@@ -1,10 +1,10 @@
-//! The lab by hand: build it, keep one guest up, work in it.
+//! `lab`: builds the image, and runs one guest for interactive use.
 
 use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use lab::standing;
+use lab::background;
 
 /// An SR-IOV host in QEMU: three igb PFs, Docker, Podman and the sensors.
 #[derive(Parser)]
@@ -16,29 +16,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Build the image if its sources changed (minutes) and print where it is
+    /// Build the image if it is outdated (minutes), and print its folder
     Build,
-    /// Start a pristine guest and keep it until Ctrl-C
+    /// Start a pristine guest and run it until Ctrl-C
     Up {
-        /// Leave it running in the background
+        /// Run it in the background
         #[arg(long)]
         detach: bool,
     },
-    /// Open a shell in the running guest, starting one if there is none
+    /// Open a shell in the running guest; start a guest first if none is running
     Shell,
-    /// Run a command in the running guest, starting one if there is none
+    /// Run a command in the running guest; start a guest first if none is running
     Run {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// End the running guest; nothing of it stays
+    /// End the running guest and discard its changes
     Down,
-    /// Say whether a guest is running
+    /// Print whether a guest is running
     Status,
 }
 
 fn main() -> ExitCode {
-    match act(Arguments::parse().verb) {
+    match run(Arguments::parse().verb) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lab: {error}");
@@ -47,36 +47,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(verb: Verb) -> lab::Result<ExitCode> {
+fn run(verb: Verb) -> lab::Result<ExitCode> {
     match verb {
-        Verb::Build => println!("{}", lab::image::ensure()?.display()),
-        Verb::Up { detach: false } => standing::serve()?,
+        Verb::Build => println!("{}", lab::build::ensure_image()?.display()),
+        Verb::Up { detach: false } => background::serve()?,
         Verb::Up { detach: true } => {
-            standing::ensure(server()?)?;
+            background::find_or_start(server()?)?;
         }
-        Verb::Shell => return terminal("", true),
+        Verb::Shell => return run_in_terminal("", true),
         Verb::Run { command } => {
-            return terminal(&command.join(" "), std::io::stdin().is_terminal());
+            return run_in_terminal(&command.join(" "), std::io::stdin().is_terminal());
         }
-        Verb::Down => println!("{}", if standing::stop()? { "ended" } else { "was not running" }),
-        Verb::Status => match standing::find()? {
-            Some(up) => {
-                println!("running, process {}, transcript {}", up.pid, up.transcript.display())
+        Verb::Down => {
+            println!("{}", if background::stop()? { "ended" } else { "no guest was running" });
+        }
+        Verb::Status => match background::find()? {
+            Some(guest) => {
+                let transcript = guest.transcript.display();
+                println!("running, process {}, transcript {transcript}", guest.pid);
             }
-            None => return Err(lab::Error::Down),
+            None => return Err(lab::Error::NotRunning),
         },
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn terminal(script: &str, tty: bool) -> lab::Result<ExitCode> {
-    let up = standing::ensure(server()?)?;
-    let status = standing::terminal(&up.control, script, tty)
+fn run_in_terminal(script: &str, tty: bool) -> lab::Result<ExitCode> {
+    let guest = background::find_or_start(server()?)?;
+    let status = background::terminal_command(&guest.control, script, tty)
         .status()
         .map_err(|source| lab::Error::Spawn { program: "ssh".into(), source })?;
     Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(255)).unwrap_or(255)))
 }
 
+/// The command that runs the guest in the background: this program, as `lab up`.
 fn server() -> lab::Result<Command> {
     let path = std::env::current_exe()
         .map_err(|source| lab::Error::Spawn { program: "lab".into(), source })?;

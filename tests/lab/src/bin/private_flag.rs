@@ -1,4 +1,7 @@
-//! `private-flag INTERFACE FLAG on|off`: what `runvfctl setup` does on i40e and ice, for a flag of the emulated card.
+//! `private-flag INTERFACE FLAG on|off` sets a private flag of a netdev's driver.
+//!
+//! `runvfctl setup` sets such flags of i40e and ice. The tests set one of the emulated NIC's
+//! driver.
 
 use std::process::ExitCode;
 

@@ -1,19 +1,19 @@
-//! Frames as bytes, and the mark inside them.
+//! Frames as bytes, with the mark that identifies each of them.
 
 use std::time::Duration;
 
 use etherparse::{PacketBuilder, VlanId};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 
-use super::{Class, Flow, Mac, Traffic};
+use super::flow::{Class, Flow, Mac, Traffic};
 use crate::error::{Error, Result};
 
-/// Locally administered, so that no NIC has them.
+// Locally administered addresses, which no NIC of the lab has.
 const SENDER: Mac = [0x02, 0, 0, 0, 0xfe, 0x01];
-const NOBODY: Mac = [0x02, 0, 0, 0, 0xfe, 0x02];
-const EVERYBODY: Mac = [0xff; 6];
+const UNKNOWN_STATION: Mac = [0x02, 0, 0, 0, 0xfe, 0x02];
+const BROADCAST: Mac = [0xff; 6];
 
-/// What a frame of ours says about itself.
+/// The mark of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     Frame { run: u32, flow: usize, number: u32 },
@@ -21,15 +21,15 @@ pub(super) enum Mark {
 }
 
 impl Traffic {
-    /// All frames, flows taking turns, and the end marks, as a pcap file.
+    /// All frames as a pcap file: the flows interleaved, then the end marks.
     pub fn pcap(&self) -> Result<Vec<u8>> {
-        let broken = |error: pcap_file::PcapError| Error::Traffic(error.to_string());
-        let mut writer = PcapWriter::new(Vec::new()).map_err(broken)?;
+        let failed = |error: pcap_file::PcapError| Error::Traffic(error.to_string());
+        let mut writer = PcapWriter::new(Vec::new()).map_err(failed)?;
         for frame in self.frames()? {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             writer
                 .write_packet(&PcapPacket::new(Duration::ZERO, length, &frame))
-                .map_err(broken)?;
+                .map_err(failed)?;
         }
         Ok(writer.into_writer())
     }
@@ -54,7 +54,7 @@ impl Traffic {
         Ok(frames)
     }
 
-    /// The text that the end mark of `vlan` carries; a capture file can be searched for it.
+    /// The text of the end mark of `vlan`, which `grep` finds in a capture file.
     pub fn end_mark(&self, vlan: Option<u16>) -> String {
         let vlan = vlan.map_or_else(|| "none".to_owned(), |vlan| vlan.to_string());
         format!("runvf-lab run={} end vlan={vlan};", self.run)
@@ -63,21 +63,21 @@ impl Traffic {
 
 fn frame(flow: &Flow, mark: &str) -> Result<Vec<u8>> {
     let receiver = match &flow.class {
-        Class::Broadcast | Class::Pattern(_) => EVERYBODY,
+        Class::Broadcast | Class::Pattern(_) => BROADCAST,
         Class::Unicast(mac) => *mac,
-        Class::UnknownUnicast => NOBODY,
+        Class::UnknownUnicast => UNKNOWN_STATION,
     };
     let text = match &flow.class {
         Class::Pattern(text) => format!("{mark} {text}"),
         _ => mark.to_owned(),
     };
-    let broken = |what: String| Error::Traffic(format!("{flow}: {what}"));
+    let failed = |what: String| Error::Traffic(format!("{flow}: {what}"));
     let ethernet = PacketBuilder::ethernet2(SENDER, receiver);
-    // 198.18.0.0/15 is the range set apart for tests of network gear.
+    // 198.18.0.0/15 is reserved for benchmarks of network devices (RFC 2544).
     let (from, to, hops) = ([198, 18, 0, 1], [198, 18, 0, 2], 64);
     let ip = match flow.vlan {
         Some(vlan) => {
-            let vlan = VlanId::try_new(vlan).map_err(|error| broken(error.to_string()))?;
+            let vlan = VlanId::try_new(vlan).map_err(|error| failed(error.to_string()))?;
             ethernet.single_vlan(vlan).ipv4(from, to, hops)
         }
         None => ethernet.ipv4(from, to, hops),
@@ -85,11 +85,11 @@ fn frame(flow: &Flow, mark: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ip.udp(40000, 40001)
         .write(&mut bytes, text.as_bytes())
-        .map_err(|error| broken(error.to_string()))?;
+        .map_err(|error| failed(error.to_string()))?;
     Ok(bytes)
 }
 
-/// The mark of a captured frame, or `None` if it is not one of ours.
+/// The mark of a captured frame, or `None` if no traffic of the lab sent it.
 pub(super) fn mark(bytes: &[u8]) -> Option<Mark> {
     let start = bytes.windows(10).position(|window| window == b"runvf-lab ")?;
     let text = bytes[start..].split(|&byte| byte == b';').next()?;
@@ -113,11 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_says_what_it_is() {
+    fn each_frame_carries_its_run_flow_and_number() {
         let traffic = Traffic::new().send(Some(100), Class::UnknownUnicast, 2);
         let frames = traffic.frames().unwrap();
         assert_eq!(frames.len(), 3);
-        assert_eq!(frames[1][..6], NOBODY);
+        assert_eq!(frames[1][..6], UNKNOWN_STATION);
         assert_eq!(frames[1][12..16], [0x81, 0, 0, 100]);
         assert_eq!(mark(&frames[1]), Some(Mark::Frame { run: traffic.run, flow: 0, number: 1 }));
         assert_eq!(mark(&frames[2]), Some(Mark::End { run: traffic.run }));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_in_the_payload_and_untagged_frames_have_no_tag() {
+    fn the_pattern_ends_the_payload_and_untagged_frames_have_no_tag() {
         let traffic = Traffic::new().send(None, Class::Pattern("runvf-evil".into()), 1);
         let frame = &traffic.frames().unwrap()[0];
         assert_eq!(frame[12..14], [0x08, 0x00]);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vlan_out_of_range_is_refused() {
+    fn a_vlan_above_4095_is_refused() {
         let error = Traffic::new().send(Some(4096), Class::Broadcast, 1).pcap().unwrap_err();
         assert!(error.to_string().contains("vlan 4096 broadcast"), "{error}");
     }

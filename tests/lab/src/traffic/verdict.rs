@@ -1,4 +1,4 @@
-//! A capture against what was sent.
+//! Compares a capture with the sent traffic.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,42 +6,42 @@ use std::fmt;
 use etherparse::SlicedPacket;
 use pcap_file::pcap::PcapReader;
 
+use super::flow::{Class, Flow, Traffic};
 use super::frame::{Mark, mark};
-use super::{Class, Flow, Traffic};
 use crate::error::{Error, Result};
 
-/// What a capture holds of one [`Traffic`]. The lists name flows and numbers, for a person to read.
+/// The frames of one [`Traffic`] in a capture. The lists name flow and number of each frame, for
+/// error messages.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Frames seen, each number once, by VLAN sent on and class.
+    /// Captured frames by the VLAN they were sent on and by class. Duplicates count once.
     pub seen: BTreeMap<(Option<u16>, Class), u32>,
     pub missing: Vec<String>,
     pub duplicate: Vec<String>,
-    /// Frames of flows that should not have come here: an isolation failure. End marks count too.
+    /// Frames and end marks of flows that the capture must not contain: isolation failed.
     pub foreign: Vec<String>,
-    /// Frames whose VLAN tag was not taken off.
+    /// Frames that still have their VLAN tag.
     pub tagged: Vec<String>,
-    /// Frames that no traffic of the lab sent, such as a host's neighbour discovery, or that an
-    /// earlier one sent.
+    /// Frames of earlier traffic, or not of the lab's traffic, such as neighbour discovery.
     pub others: u32,
 }
 
 impl Verdict {
-    /// Everything expected came, once, without its tag, and nothing of what was not expected.
+    /// Whether each expected frame was captured once and untagged, and no foreign frame was.
     pub fn is_exact(&self) -> bool {
         [&self.missing, &self.duplicate, &self.foreign, &self.tagged]
             .iter()
             .all(|list| list.is_empty())
     }
 
-    /// Frames of one VLAN, all classes.
+    /// The number of captured frames of one VLAN, of all classes.
     pub fn on_vlan(&self, vlan: Option<u16>) -> u32 {
         self.seen.iter().filter(|((seen, _), _)| *seen == vlan).map(|(_, count)| count).sum()
     }
 
-    /// An error that shows what is wrong unless the delivery is exact.
-    pub fn require_exact(&self, who: &str) -> Result<()> {
-        if self.is_exact() { Ok(()) } else { Err(Error::Traffic(format!("{who}: {self}"))) }
+    /// Returns an error with the differences unless the delivery is exact.
+    pub fn require_exact(&self, receiver: &str) -> Result<()> {
+        if self.is_exact() { Ok(()) } else { Err(Error::Traffic(format!("{receiver}: {self}"))) }
     }
 }
 
@@ -66,19 +66,19 @@ impl fmt::Display for Verdict {
 }
 
 impl Traffic {
-    /// Judges a pcap file. `expected` says of each flow whether it should be in there: all of it,
-    /// or nothing.
+    /// Compares a pcap file with this traffic. `expected` decides for each flow whether the file
+    /// must contain all of its frames or none.
     pub fn judge(&self, capture: &[u8], expected: impl Fn(&Flow) -> bool) -> Result<Verdict> {
         let mut verdict = Verdict::default();
         let mut seen: BTreeMap<(usize, u32), u32> = BTreeMap::new();
         let ends: Vec<Option<u16>> =
             self.flows().iter().filter(|flow| expected(flow)).map(|flow| flow.vlan).collect();
 
-        let broken =
+        let unreadable =
             |error: pcap_file::PcapError| Error::Traffic(format!("unreadable capture: {error}"));
-        let mut reader = PcapReader::new(capture).map_err(broken)?;
+        let mut reader = PcapReader::new(capture).map_err(unreadable)?;
         while let Some(packet) = reader.next_packet() {
-            let bytes = packet.map_err(broken)?.data;
+            let bytes = packet.map_err(unreadable)?.data;
             let tag = SlicedPacket::from_ethernet(&bytes)
                 .ok()
                 .and_then(|packet| packet.vlan_ids().first().copied());
@@ -90,8 +90,8 @@ impl Traffic {
                     format!("{} number {number}", self.flows()[flow])
                 }
                 Some(Mark::End { run }) if run == self.run => {
-                    let ours = ends.iter().any(|&vlan| holds(&bytes, &self.end_mark(vlan)));
-                    if !ours {
+                    let own = ends.iter().any(|&vlan| contains(&bytes, &self.end_mark(vlan)));
+                    if !own {
                         verdict.foreign.push("the end mark of another VLAN".to_owned());
                     }
                     "end mark".to_owned()
@@ -115,6 +115,7 @@ impl Traffic {
 }
 
 impl Verdict {
+    /// Adds the frames of a flow; `times` is how often the frame with a number was captured.
     fn add(&mut self, flow: &Flow, expected: bool, times: impl Fn(u32) -> u32) {
         for number in 0..flow.count {
             let name = || format!("{flow} number {number}");
@@ -132,7 +133,7 @@ impl Verdict {
     }
 }
 
-fn holds(bytes: &[u8], text: &str) -> bool {
+fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
@@ -144,10 +145,10 @@ mod tests {
 
     use super::*;
 
-    /// The frames a port of `vlan` would deliver, tags off.
+    /// A pcap file with each sent frame `copies(index, vlan)` times, without its tag if `strip`.
     fn delivered(
         traffic: &Traffic,
-        keep: impl Fn(usize, Option<u16>) -> usize,
+        copies: impl Fn(usize, Option<u16>) -> usize,
         strip: bool,
     ) -> Vec<u8> {
         let sent = traffic.pcap().unwrap();
@@ -161,7 +162,7 @@ mod tests {
             if strip && vlan.is_some() {
                 bytes.drain(12..16);
             }
-            for _ in 0..keep(index, vlan) {
+            for _ in 0..copies(index, vlan) {
                 writer
                     .write_packet(&PcapPacket::new(Duration::ZERO, bytes.len() as u32, &bytes))
                     .unwrap();
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_delivery() {
+    fn one_untagged_copy_of_each_expected_frame_is_exact() {
         let traffic = traffic();
         let capture = delivered(&traffic, |_, vlan| usize::from(vlan == Some(100)), true);
         let verdict = traffic.judge(&capture, on_100).unwrap();
@@ -189,30 +190,30 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_and_a_doubled_frame() {
+    fn a_missing_and_a_duplicate_frame_are_named() {
         let traffic = traffic();
-        let keep =
+        let copies =
             |index, vlan| if vlan == Some(100) { [0, 2, 1][std::cmp::min(index, 2)] } else { 0 };
-        let verdict = traffic.judge(&delivered(&traffic, keep, true), on_100).unwrap();
+        let verdict = traffic.judge(&delivered(&traffic, copies, true), on_100).unwrap();
         assert_eq!(verdict.missing, ["vlan 100 broadcast number 0"]);
         assert_eq!(verdict.duplicate, ["vlan 100 unknown-unicast number 0"]);
         assert!(verdict.require_exact("mon0").is_err());
     }
 
     #[test]
-    fn another_vlans_frames_and_a_tag_left_on() {
+    fn frames_of_other_vlans_are_foreign_and_remaining_tags_are_found() {
         let traffic = traffic();
         let all = traffic.judge(&delivered(&traffic, |_, _| 1, true), on_100).unwrap();
-        // Two other kinds of three classes, three frames each, and their two end marks.
+        // VLAN 200 and untagged: three frames of three classes each, and two end marks.
         assert_eq!(all.foreign.len(), 2 * 3 * 3 + 2);
-        let keep = |_, vlan| usize::from(vlan == Some(100));
-        let tagged = traffic.judge(&delivered(&traffic, keep, false), on_100).unwrap();
+        let copies = |_, vlan| usize::from(vlan == Some(100));
+        let tagged = traffic.judge(&delivered(&traffic, copies, false), on_100).unwrap();
         assert_eq!(tagged.tagged.len(), 9 + 1);
         assert!(tagged.missing.is_empty());
     }
 
     #[test]
-    fn frames_of_an_earlier_traffic_are_others() {
+    fn frames_of_earlier_traffic_count_as_others() {
         let (earlier, traffic) = (traffic(), traffic());
         let verdict = traffic.judge(&delivered(&earlier, |_, _| 1, true), on_100).unwrap();
         assert_eq!((verdict.others, verdict.missing.len(), verdict.foreign.len()), (27 + 3, 9, 0));

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::libc::c_char;
 
-use super::call;
+use super::ioctl::call;
 
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 

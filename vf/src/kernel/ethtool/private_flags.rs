@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::driver::{driver_info, text};
-use super::{call, ethtool};
+use super::ioctl::{call, ethtool};
 
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GPFLAGS: u32 = 0x27;
@@ -11,7 +11,7 @@ const ETHTOOL_SPFLAGS: u32 = 0x28;
 const ETH_SS_PRIV_FLAGS: u32 = 2;
 const ETH_GSTRING_LEN: usize = 32;
 /// Their states come as one `u32`.
-const MOST: usize = 32;
+const MAX_FLAGS: usize = 32;
 
 /// `struct ethtool_gstrings`
 #[repr(C)]
@@ -19,7 +19,7 @@ struct Strings {
     command: u32,
     set: u32,
     length: u32,
-    names: [[u8; ETH_GSTRING_LEN]; MOST],
+    names: [[u8; ETH_GSTRING_LEN]; MAX_FLAGS],
 }
 
 /// The private flags of an interface and whether each is on, in the driver's order. A driver without any has none.
@@ -29,14 +29,14 @@ struct Strings {
 pub(crate) fn private_flags(interface: &str) -> Result<Vec<(String, bool)>, Errno> {
     let count = driver_info(interface)?.private_flags;
     // The kernel writes all the names there are, whatever room it is told of.
-    if count == 0 || count > MOST {
+    if count == 0 || count > MAX_FLAGS {
         return Ok(Vec::new());
     }
     let mut strings = Strings {
         command: ETHTOOL_GSTRINGS,
         set: ETH_SS_PRIV_FLAGS,
         length: count as u32,
-        names: [[0; ETH_GSTRING_LEN]; MOST],
+        names: [[0; ETH_GSTRING_LEN]; MAX_FLAGS],
     };
     call("read-private-flags", interface, (&raw mut strings).cast())?;
     let states = match ethtool(interface, ETHTOOL_GPFLAGS, 0) {

@@ -3,7 +3,7 @@
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::link::LinkFlags;
 
-use crate::MacAddress;
+use crate::kernel::mac::MacAddress;
 
 /// A network interface as the kernel describes it.
 #[derive(Debug, Clone, Default)]

@@ -21,11 +21,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
-use crate::error::Netlink as Failure;
 use crate::fault;
+use crate::kernel::error::NetlinkError;
 
 /// Seconds that the kernel may be silent. iavf and i40e hold RTNL for hundreds of milliseconds while they reset a VF.
-const PATIENCE: u64 = 20;
+const ANSWER_TIMEOUT_SECONDS: u64 = 20;
 
 /// Bytes. An attribute is 64 KiB at most, and of a link's three or four can be that long: its PF's VFs, its alternative names, what is
 /// special to its kind. A container may have made them so; what is not used costs nothing.
@@ -46,7 +46,11 @@ impl Socket {
         let kernel = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         // Who asks for one interface's addresses is told no others (Linux 4.20).
         kernel.set_netlink_get_strict_chk(true)?;
-        setsockopt(&kernel, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE as i64, 0))?;
+        setsockopt(
+            &kernel,
+            sockopt::ReceiveTimeout,
+            &TimeVal::new(ANSWER_TIMEOUT_SECONDS as i64, 0),
+        )?;
         Ok(Self {
             kernel,
             sequence: Cell::new(0),
@@ -59,19 +63,19 @@ impl Socket {
         &self,
         point: &'static str,
         message: RouteNetlinkMessage,
-        how: How,
+        how: Request,
         mut each: impl FnMut(&Answer),
-    ) -> Result<(), Failure> {
-        if fault::lie(point).map_err(Failure::Refused)? {
+    ) -> Result<(), NetlinkError> {
+        if fault::lie(point).map_err(NetlinkError::Refused)? {
             return Ok(());
         }
         self.sequence.set(self.sequence.get() + 1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST
             | match how {
-                How::One => 0,
-                How::All => NLM_F_DUMP,
-                How::Change => NLM_F_ACK,
+                Request::Get => 0,
+                Request::Dump => NLM_F_DUMP,
+                Request::Set => NLM_F_ACK,
             };
         request.header.sequence_number = self.sequence.get();
         request.finalize();
@@ -84,7 +88,7 @@ impl Socket {
             let mut rest = buffer.as_slice();
             while !rest.is_empty() {
                 let answer = NetlinkMessage::<Answer>::deserialize(rest)
-                    .map_err(|error| Failure::Broken(error.to_string()))?;
+                    .map_err(|error| NetlinkError::Broken(error.to_string()))?;
                 let (header, payload) = answer.into_parts();
                 let length = (header.length as usize).next_multiple_of(4).min(rest.len());
                 rest = &rest[length..];
@@ -108,18 +112,18 @@ impl Socket {
     }
 
     /// The next datagram of the kernel's. Nobody else is listened to.
-    fn receive(&self, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+    fn receive(&self, buffer: &mut Vec<u8>) -> Result<(), NetlinkError> {
         loop {
             buffer.clear();
             match self.kernel.recv_from(buffer, nix::libc::MSG_TRUNC) {
                 Ok((length, _)) if length > buffer.len() => {
-                    return Err(Failure::Broken(format!("an answer of {length} bytes")));
+                    return Err(NetlinkError::Broken(format!("an answer of {length} bytes")));
                 }
                 Ok((_, from)) if from.port_number() == 0 => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Failure::Silent(PATIENCE));
+                    return Err(NetlinkError::Silent(ANSWER_TIMEOUT_SECONDS));
                 }
                 Err(error) => return Err(broken(error)),
             }
@@ -140,9 +144,9 @@ impl Answer {
     }
 
     /// All of it. Fails if a single attribute cannot be read, so this is for what nobody but the host writes.
-    pub(super) fn whole(&self) -> Result<RouteNetlinkMessage, Failure> {
+    pub(super) fn whole(&self) -> Result<RouteNetlinkMessage, NetlinkError> {
         RouteNetlinkMessage::deserialize(&self.header, &self.body)
-            .map_err(|error| Failure::Broken(error.to_string()))
+            .map_err(|error| NetlinkError::Broken(error.to_string()))
     }
 }
 
@@ -155,16 +159,16 @@ impl NetlinkDeserializable for Answer {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum How {
-    One,
-    All,
-    Change,
+pub(super) enum Request {
+    Get,
+    Dump,
+    Set,
 }
 
 /// Hears of every link of a namespace that changes.
-pub(super) struct Ear(netlink_sys::Socket);
+pub(super) struct LinkEventSocket(netlink_sys::Socket);
 
-impl Ear {
+impl LinkEventSocket {
     pub(super) fn open() -> io::Result<Self> {
         let mut kernel = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         kernel.bind_auto()?;
@@ -185,13 +189,13 @@ impl Ear {
 }
 
 /// Zero, or an errno with a minus, as the kernel has them.
-fn outcome(code: i32) -> Result<(), Failure> {
+fn outcome(code: i32) -> Result<(), NetlinkError> {
     match code {
         0 => Ok(()),
-        code => Err(Failure::Refused(Errno::from_raw(-code))),
+        code => Err(NetlinkError::Refused(Errno::from_raw(-code))),
     }
 }
 
-fn broken(error: io::Error) -> Failure {
-    Failure::Broken(error.to_string())
+fn broken(error: io::Error) -> NetlinkError {
+    NetlinkError::Broken(error.to_string())
 }

@@ -5,8 +5,9 @@ use netlink_packet_route::link::{
     VfInfoVlan, VfLinkState, VfStats, VfVlan, VfVlanInfo, VlanProtocol,
 };
 
-use crate::plan::{Change, LinkState, Settings};
-use crate::{MacAddress, VlanProto};
+use crate::kernel::mac::MacAddress;
+use crate::kernel::vf_settings::{Change, LinkState, Settings};
+use crate::kernel::vlan::VlanProto;
 
 /// `struct ifla_vf_stats`, as far as runvf looks at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What an attach does, by somebody who has `ip`: look, set, look, move, set up, wait for the carrier, look again. Without a claim.
+# An attach with `ip`, `nsenter` and `ethtool`: the same steps as runvf, with checks before and after, but
+# without a claim.
 set -e
 pid=$(cat /tmp/bench.pid)
 vf=$(ls /sys/class/net/pf0/device/virtfn0/net)

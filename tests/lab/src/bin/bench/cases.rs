@@ -1,6 +1,6 @@
-//! What is compared with what. Cases of one group take turns.
+//! The cases of the benchmark, in groups. The cases of a group take turns.
 
-use lab::turns::{Case, Floor, Group, Timed};
+use lab::bench_protocol::{Case, Floor, Group, Timed};
 
 pub(crate) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
 
@@ -13,28 +13,28 @@ fn case(name: &str, before: &str, timed: Timed, after: &str) -> Case {
 }
 
 fn command(line: &str) -> Timed {
-    fed(line, None)
+    command_with_stdin(line, None)
 }
 
-fn fed(line: &str, stdin: Option<&str>) -> Timed {
+fn command_with_stdin(line: &str, stdin: Option<&str>) -> Timed {
     let argv = line.split(' ').map(str::to_owned).collect();
     Timed::Command { argv, stdin: stdin.map(str::to_owned) }
 }
 
-/// Each with a name for people. `factor` multiplies the turns.
+/// The groups with their names. `factor` multiplies the number of turns.
 pub(crate) fn groups(factor: u32) -> Vec<(&'static str, Group)> {
     let group = |turns: u32, warm_up, cases| Group { turns: turns * factor, warm_up, cases };
     vec![
-        ("attach and detach", group(10, 2, attach())),
-        ("containers that end at once", group(10, 2, run())),
-        ("create, start, delete", group(6, 2, lives())),
-        ("21 attaches", group(2, 1, crowd())),
-        ("a claim among many VFs", group(20, 2, claims())),
-        ("engines", group(4, 1, engines())),
+        ("attach and detach", group(10, 2, attach_cases())),
+        ("containers that end at once", group(10, 2, run_cases())),
+        ("create, start, delete", group(6, 2, lifecycle_cases())),
+        ("21 attaches", group(2, 1, concurrency_cases())),
+        ("a claim among many VFs", group(20, 2, claim_cases())),
+        ("engines", group(4, 1, engine_cases())),
     ]
 }
 
-fn attach() -> Vec<Case> {
+fn attach_cases() -> Vec<Case> {
     let floor = Floor {
         pf: "pf0".to_owned(),
         index: 0,
@@ -43,20 +43,22 @@ fn attach() -> Vec<Case> {
         name: "mon0".to_owned(),
     };
     let state = Some("/tmp/bench.state");
+    let attach = command_with_stdin(&format!("{HOOK} attach"), state);
+    let detach = command_with_stdin(&format!("{HOOK} detach"), state);
     let holder = "holder bench 100";
     vec![
         case("attach: floor", holder, Timed::Floor(floor), "undo"),
         case("attach: by hand", holder, command("sh /tmp/by-hand.sh"), "undo"),
-        case("attach: hook", holder, fed(&format!("{HOOK} attach"), state), ""),
-        // What is in all of them: a process begins and ends.
+        case("attach: hook", holder, attach, ""),
+        // The start and the end of a process, which are part of all other cases.
         case("begin and end: true", "", command("/bin/true"), ""),
         case("begin and end: runvf-hook", "", command(&format!("{HOOK} --version")), ""),
         case("begin and end: runvf", "", command("runvf --version"), ""),
-        case("detach: hook", "end bench", fed(&format!("{HOOK} detach"), state), "clean"),
+        case("detach: hook", "end bench", detach, "clean"),
     ]
 }
 
-fn run() -> Vec<Case> {
+fn run_cases() -> Vec<Case> {
     let run = |name: &str, before: &str, program: &str| {
         case(name, before, command(&format!("{program} run --bundle /tmp/true bench")), "")
     };
@@ -68,9 +70,9 @@ fn run() -> Vec<Case> {
     ]
 }
 
-fn lives() -> Vec<Case> {
+fn lifecycle_cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (who, program, engine, bundle) in [
+    for (label, program, engine, bundle) in [
         ("runc", "runc", "", "plain"),
         ("crun", "crun", "", "plain"),
         ("runvf", "runvf", "engine builtin", "plain"),
@@ -79,7 +81,7 @@ fn lives() -> Vec<Case> {
         ("runvf with crun, VF", "runvf", "engine crun", "sensor"),
     ] {
         let step = |step: &str, before: &str, line: String, after: &str| {
-            case(&format!("{step}: {who}"), before, command(&line), after)
+            case(&format!("{step}: {label}"), before, command(&line), after)
         };
         let create = format!("{program} create --bundle /tmp/{bundle} bench");
         cases.push(step("create", engine, create, ""));
@@ -89,7 +91,7 @@ fn lives() -> Vec<Case> {
     cases
 }
 
-fn engines() -> Vec<Case> {
+fn engine_cases() -> Vec<Case> {
     let run = |name: &str, line: &str| case(name, "engine builtin", command(line), "clean");
     vec![
         run("docker run: runc", "docker run --rm runvf/tcpdump true"),
@@ -106,18 +108,17 @@ fn engines() -> Vec<Case> {
     ]
 }
 
-fn crowd() -> Vec<Case> {
-    let before = "for i in $(seq 21); do holder c$i $((100 + i)); done";
-    let after = "for i in $(seq 21); do end c$i; done
-                 for i in $(seq 21); do $hook detach < /tmp/c$i.state & done; wait; clean";
-    let all = |how: &str| {
+fn concurrency_cases() -> Vec<Case> {
+    let before = "hold_all";
+    let after = "end_all; detach_all; clean";
+    // `;` runs the attaches one after another, `&` concurrently.
+    let attach_all = |separator: &str| {
         let script =
-            format!("for i in $(seq 21); do {HOOK} attach < /tmp/c$i.state {how} done; wait");
+            format!("for i in $(seq 21); do {HOOK} attach < /tmp/c$i.state {separator} done; wait");
         let argv = vec!["sh".to_owned(), "-ec".to_owned(), script];
         Timed::Command { argv, stdin: None }
     };
-    // What the kernel alone makes of a crowd.
-    let floors = |at_once| {
+    let floors = |concurrent| {
         let floor = |n: u32| Floor {
             pf: format!("pf{}", n % 3),
             index: n / 3,
@@ -125,17 +126,17 @@ fn crowd() -> Vec<Case> {
             pid: format!("/tmp/c{}.pid", n + 1),
             name: "mon0".to_owned(),
         };
-        Timed::Floors { floors: (0..21).map(floor).collect(), at_once }
+        Timed::Floors { floors: (0..21).map(floor).collect(), concurrent }
     };
     vec![
-        case("21 attaches: one after another", before, all(";"), after),
-        case("21 attaches: at once", before, all("&"), after),
+        case("21 attaches: one after another", before, attach_all(";"), after),
+        case("21 attaches: at once", before, attach_all("&"), after),
         case("21 floors: one after another", before, floors(false), "undo_all"),
         case("21 floors: at once", before, floors(true), "undo_all"),
     ]
 }
 
-fn claims() -> Vec<Case> {
+fn claim_cases() -> Vec<Case> {
     let case = |name: String, vfs, claimed| case(&name, "", Timed::Claim { vfs, claimed }, "");
     let mut cases = Vec::new();
     for vfs in [8, 64, 512] {

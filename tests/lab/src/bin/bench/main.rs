@@ -1,38 +1,40 @@
-//! `make bench`: what runvf costs beside what it is measured by, on an emulated SR-IOV host, all in one run.
+//! `make bench`: compares runvf with runc, crun, `ip` and the bare kernel on an emulated SR-IOV
+//! host, in one run.
 //!
-//! Times of an emulated CPU say nothing by themselves; their ratios are what is told. docs/performance.md has the method.
+//! The CPU is emulated, so only ratios of times are meaningful. `docs/performance.md` describes the
+//! method.
 
 mod cases;
-mod figures;
 mod report;
+mod statistics;
 mod targets;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use lab::turns::{Group, Turns};
+use lab::bench_protocol::{Group, Turns};
 use lab::{Error, Lab, Result};
 
-use crate::figures::Figures;
 use crate::report::Report;
+use crate::statistics::Statistics;
 use crate::targets::{Sizes, targets};
 
-const GROUP: Duration = Duration::from_secs(1800);
+const GROUP_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Measures runvf beside runc, crun, `ip` and the bare kernel
+/// Compare runvf with runc, crun, `ip` and the bare kernel
 #[derive(Parser)]
 struct Arguments {
-    /// Take so many times the usual turns, which last some ten minutes
+    /// Multiply the number of turns; the default takes about ten minutes
     #[arg(long, default_value_t = 1)]
     times: u32,
-    /// Only the groups whose name contains this
+    /// Run only the groups with this text in their name
     #[arg(long)]
     only: Option<String>,
-    /// Where the figures go as JSON
+    /// Write the results as JSON to this file [default: bench.json in cargo's target folder]
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
 fn bench(arguments: &Arguments) -> Result<()> {
     let began = Instant::now();
     let step = |what: &str| eprintln!("[{:>4} s] {what}", began.elapsed().as_secs());
-    step("the emulated SR-IOV host (built when it is not there yet: some minutes)");
+    step("restoring the emulated SR-IOV host (its first build takes some minutes)");
     let lab = Lab::restore()?;
     lab.install_runvf()?;
     prepare(&lab)?;
@@ -60,34 +62,37 @@ fn bench(arguments: &Arguments) -> Result<()> {
     for (name, group) in cases::groups(arguments.times) {
         if arguments.only.as_deref().is_none_or(|only| name.contains(only)) {
             step(name);
-            turns.extend(take(&lab, &group)?);
+            turns.extend(run_group(&lab, &group)?);
         }
     }
-    step("what 21 attaches wait for");
+    step("tracing 21 concurrent attaches");
     let contention = contention(&lab)?;
     step("done");
-    let cases: BTreeMap<String, Figures> =
-        turns.into_iter().filter_map(|(name, turns)| Some((name, Figures::of(&turns)?))).collect();
+    let cases: BTreeMap<String, Statistics> = turns
+        .into_iter()
+        .filter_map(|(name, turns)| Some((name, Statistics::of(&turns)?)))
+        .collect();
     let targets = targets(&cases, &sizes()?).unwrap_or_default();
     let report = Report { machine, cases, targets, contention };
     println!("\n{}", report.text());
-    let path = arguments.json.clone().unwrap_or_else(|| lab::built().join("bench.json"));
+    let path = arguments.json.clone().unwrap_or_else(|| lab::target_dir().join("bench.json"));
     fs::write(&path, format!("{:#}\n", report.json()))
         .map_err(|source| Error::File { path: path.clone(), source })?;
-    eprintln!("the same as JSON: {}", path.display());
+    eprintln!("results as JSON: {}", path.display());
     Ok(())
 }
 
+/// Copies the programs and scripts of the benchmark into the guest, and sets it up.
 fn prepare(lab: &Lab) -> Result<()> {
-    lab.push(lab::built().join("dist/bench-guest"), "/usr/local/bin/bench-guest")?;
+    lab.push(lab::target_dir().join("dist/bench-guest"), "/usr/local/bin/bench-guest")?;
     lab.write("/tmp/bench.sh", include_str!("functions.sh"))?;
     lab.write("/tmp/by-hand.sh", include_str!("by-hand.sh"))?;
     lab.ok(include_str!("setup.sh")).map(drop)
 }
 
-fn take(lab: &Lab, group: &Group) -> Result<Turns> {
+fn run_group(lab: &Lab, group: &Group) -> Result<Turns> {
     lab.write("/tmp/group.json", serde_json::json!(group).to_string())?;
-    let output = lab.ok_within(GROUP, "env -u GOGC bench-guest < /tmp/group.json")?;
+    let output = lab.ok_within(GROUP_TIMEOUT, "env -u GOGC bench-guest < /tmp/group.json")?;
     serde_json::from_str(&output.stdout).map_err(|source| Error::Json {
         command: "bench-guest".into(),
         output,
@@ -95,24 +100,24 @@ fn take(lab: &Lab, group: &Group) -> Result<Turns> {
     })
 }
 
+/// Traces the lock waits of concurrent attaches.
 fn contention(lab: &Lab) -> Result<String> {
     lab.write("/tmp/contention.sh", include_str!("contention.sh"))?;
-    Ok(lab.ok_within(GROUP, "env -u GOGC bash /tmp/contention.sh")?.stdout)
+    Ok(lab.ok_within(GROUP_TIMEOUT, "env -u GOGC bash /tmp/contention.sh")?.stdout)
 }
 
+/// Describes the host and the guest in two lines.
 fn machine(lab: &Lab) -> Result<String> {
-    let guest = lab.ok(
-        "echo \"guest: Linux $(uname -r), $(nproc) CPUs, $(runc --version | head -1), $(crun --version | head -1), \
-         $(docker --version), $(podman --version)\"",
-    )?;
-    let said = Command::new("sh")
-        .args(["-c", "grep -m 1 'model name' /proc/cpuinfo | cut -d: -f2; nproc; cut -d' ' -f1-3 /proc/loadavg"])
-        .output()
-        .map_err(|source| Error::Spawn { program: "sh".into(), source })?;
-    let said = String::from_utf8_lossy(&said.stdout);
-    let mut lines = said.lines().map(str::trim);
-    let mut next = || lines.next().unwrap_or("?").to_owned();
-    let (cpu, cpus, load) = (next(), next(), next());
+    let guest = lab.ok(include_str!("versions.sh"))?;
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|source| Error::File { path: path.into(), source })
+    };
+    let cpuinfo = read("/proc/cpuinfo")?;
+    let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+    let cpu = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("?");
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let loadavg = read("/proc/loadavg")?;
+    let load = loadavg.split(' ').take(3).collect::<Vec<_>>().join(" ");
     Ok(format!(
         "host: {cpus} × {cpu}, load before {load}; emulation by QEMU's TCG\n{}",
         guest.text()
@@ -120,9 +125,9 @@ fn machine(lab: &Lab) -> Result<String> {
 }
 
 fn sizes() -> Result<Sizes> {
-    let of = |name: &str| {
-        let path = lab::built().join("dist").join(name);
+    let size = |name: &str| {
+        let path = lab::target_dir().join("dist").join(name);
         fs::metadata(&path).map(|found| found.len()).map_err(|source| Error::File { path, source })
     };
-    Ok(Sizes { runvf: of("runvf")?, hook: of("runvf-hook")? })
+    Ok(Sizes { runvf: size("runvf")?, hook: size("runvf-hook")? })
 }

@@ -1,18 +1,18 @@
-//! The tables, and the same as JSON.
+//! The report as text and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::figures::Figures;
+use crate::statistics::Statistics;
 use crate::targets::Target;
 
 pub(crate) struct Report {
     pub(crate) machine: String,
-    pub(crate) cases: BTreeMap<String, Figures>,
+    pub(crate) cases: BTreeMap<String, Statistics>,
     pub(crate) targets: Vec<Target>,
-    /// Lines for people.
+    /// The output of `contention.sh`, as text.
     pub(crate) contention: String,
 }
 
@@ -33,17 +33,17 @@ impl Report {
         table(&mut text, head, rows);
         text.push('\n');
         let head = ["case", "median ms", "quartiles", "least", "most", "turns", "peak MiB"];
-        let rows = self.cases.iter().map(|(name, figures)| {
+        let rows = self.cases.iter().map(|(name, statistics)| {
             let ms = |value: f64| format!("{value:.1}");
             let quartiles =
-                format!("{} – {}", ms(figures.lower_quartile), ms(figures.upper_quartile));
-            let peak = match figures.peak {
+                format!("{} – {}", ms(statistics.lower_quartile), ms(statistics.upper_quartile));
+            let peak = match statistics.peak {
                 0 => String::new(),
                 peak => format!("{:.1}", peak as f64 / 1024.0),
             };
-            let (least, most) = (ms(figures.least), ms(figures.most));
-            let turns = figures.turns.to_string();
-            vec![name.clone(), ms(figures.median), quartiles, least, most, turns, peak]
+            let (least, most) = (ms(statistics.least), ms(statistics.most));
+            let turns = statistics.turns.to_string();
+            vec![name.clone(), ms(statistics.median), quartiles, least, most, turns, peak]
         });
         table(&mut text, head.map(str::to_owned).to_vec(), rows);
         text.push('\n');
@@ -70,7 +70,7 @@ fn table(text: &mut String, head: Vec<String>, rows: impl Iterator<Item = Vec<St
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let width = width(column).unwrap_or(0);
-            // Names to the left, numbers to the right.
+            // Names are left-aligned, numbers right-aligned.
             let _ = match column {
                 0 => write!(line, "{cell:<width$}"),
                 _ => write!(line, "  {cell:>width$}"),

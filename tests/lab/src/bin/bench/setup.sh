@@ -1,14 +1,19 @@
-# A host with all VFs there, and bundles.
+# shellcheck shell=bash
+# Prepares the guest: all VFs exist, and the bundles are in /tmp.
 set -e
+# shellcheck source=functions.sh
 . /tmp/bench.sh
 for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done
-until [ $(ls -d /sys/class/net/pf?/device/virtfn*/net/enp* | wc -l) = 21 ]; do sleep 0.1; done
+count_netdevs() { find /sys/class/net/pf?/device/virtfn*/net/ -maxdepth 1 -name 'enp*' | wc -l; }
+until [ "$(count_netdevs)" = 21 ]; do sleep 0.1; done
 udevadm settle
 bundle true '["true"]' '{}'
 bundle plain '["sleep", "1000"]' '{}'
 bundle sensor '["sleep", "1000"]' '{"io.runvf.vlan": "100"}'
-# What the lab does for Go programs is done for none here: they are the yardstick. The shells of this are without it, too.
+# Undo the lab's setting for Go programs (GOGC), because runc and Docker are the reference here. bench-guest runs
+# without it, too.
 rm /etc/systemd/system.conf.d/lab.conf
-systemctl daemon-reexec; systemctl restart containerd docker
-# Nothing that comes by itself in the middle.
+systemctl daemon-reexec
+systemctl restart containerd docker
+# No timer may run during the measurement.
 systemctl stop systemd-tmpfiles-clean.timer runvf-gc.timer 2> /dev/null || true

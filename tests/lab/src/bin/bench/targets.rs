@@ -1,18 +1,18 @@
-//! What runvf is held to. A target that is missed is told, and fails nothing.
+//! The targets. The report shows whether each is met; a missed one does not fail the benchmark.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::figures::Figures;
+use crate::statistics::Statistics;
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {
     pub(crate) what: &'static str,
-    /// At most.
+    /// The upper limit.
     pub(crate) target: f64,
     pub(crate) measured: f64,
-    /// Empty: a ratio.
+    /// Empty for a ratio.
     pub(crate) unit: &'static str,
 }
 
@@ -22,17 +22,17 @@ impl Target {
     }
 }
 
-/// Bytes.
+/// Sizes of the programs in bytes.
 pub(crate) struct Sizes {
     pub(crate) runvf: u64,
     pub(crate) hook: u64,
 }
 
-/// `None`: a case is missing.
-pub(crate) fn targets(all: &BTreeMap<String, Figures>, sizes: &Sizes) -> Option<Vec<Target>> {
-    let median = |name: &str| all.get(name).map(|figures| figures.median);
+/// Compares the cases and sizes with the targets. Returns `None` if a case was not measured.
+pub(crate) fn targets(all: &BTreeMap<String, Statistics>, sizes: &Sizes) -> Option<Vec<Target>> {
+    let median = |name: &str| all.get(name).map(|statistics| statistics.median);
     let ratio = |one: &str, other: &str| Some(median(one)? / median(other)?);
-    let peak = |name: &str| all.get(name).map(|figures| figures.peak as f64 / 1024.0);
+    let peak = |name: &str| all.get(name).map(|statistics| statistics.peak as f64 / 1024.0);
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let share = (median("create: runvf, VF")? - median("create: runvf")?) / 1000.0;
     let rows = [

@@ -1,0 +1,51 @@
+//! The container engines that runvf can be registered with.
+
+use clap::ValueEnum;
+
+/// The runtime's name in the configuration of every engine.
+pub(super) const NAME: &str = "runvf";
+pub(super) const RUNTIME: &str = "/usr/bin/runvf";
+/// The program that Podman's hooks run.
+pub(super) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Docker,
+    Podman,
+    Containerd,
+    Crio,
+}
+
+impl Engine {
+    pub(crate) const ALL: [Self; 4] = [Self::Docker, Self::Podman, Self::Containerd, Self::Crio];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+        }
+    }
+
+    /// The program of the engine; the engine is installed if this program exists.
+    pub(super) fn daemon(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd",
+            other => other.name(),
+        }
+    }
+
+    /// The programs of runvf that the engine runs.
+    pub(super) fn runvf_programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Podman => &[RUNTIME, HOOK],
+            _ => &[RUNTIME],
+        }
+    }
+
+    /// The command that registers runvf with this engine, as a hint shows it.
+    pub(crate) fn install_command(self) -> String {
+        format!("`runvfctl install {}`", self.name())
+    }
+}

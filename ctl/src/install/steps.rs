@@ -1,0 +1,71 @@
+//! The steps of an install or uninstall, each delegated to the module of the engine.
+
+use super::engine::Engine;
+use super::options::{Action, Options};
+use super::plan::Plan;
+use super::root::Root;
+use super::{containerd, crio, docker, docker_reload, podman};
+use crate::error::Error;
+
+pub(super) fn plan(
+    engine: Engine,
+    root: &Root,
+    action: Action,
+    options: &Options,
+) -> Result<Plan, Error> {
+    match engine {
+        Engine::Docker => docker::plan(root, action, options),
+        Engine::Podman => podman::plan(root, action, options),
+        Engine::Containerd => containerd::plan(root, action, options),
+        Engine::Crio => crio::plan(root, action, options),
+    }
+}
+
+/// Lets the engine validate the new files, before they are written.
+pub(super) fn validate(engine: Engine, root: &Root, plan: &Plan) -> Result<(), Error> {
+    match engine {
+        Engine::Docker => docker_reload::validate(root, plan),
+        Engine::Podman | Engine::Containerd | Engine::Crio => Ok(()),
+    }
+}
+
+/// The files were changed: makes the engine read them, and checks that it uses them.
+pub(super) fn activate(
+    engine: Engine,
+    root: &Root,
+    action: Action,
+    options: &Options,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    match engine {
+        Engine::Docker => docker_reload::activate(root, action, plan),
+        Engine::Podman => podman::check(root, action),
+        Engine::Containerd => containerd::activate(root, action, options, plan),
+        Engine::Crio => crio::activate(options, plan),
+    }
+}
+
+/// The files need no change: checks that the engine uses them.
+pub(super) fn ensure_active(
+    engine: Engine,
+    root: &Root,
+    action: Action,
+    options: &Options,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    match engine {
+        Engine::Docker => docker_reload::ensure_active(root, action, plan),
+        Engine::Podman => podman::check(root, action),
+        Engine::Containerd if options.restart => containerd::activate(root, action, options, plan),
+        Engine::Crio if options.restart => crio::activate(options, plan),
+        Engine::Containerd | Engine::Crio => Ok(()),
+    }
+}
+
+/// The files were rolled back: makes the engine read them again.
+pub(super) fn reload_after_rollback(engine: Engine, root: &Root) {
+    match engine {
+        Engine::Docker => docker_reload::reload_after_rollback(root),
+        Engine::Podman | Engine::Containerd | Engine::Crio => {}
+    }
+}

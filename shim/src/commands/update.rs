@@ -1,0 +1,213 @@
+//! `update`: other limits for a container that is there. They are merged with those it has and applied as a whole, as runc
+//! does (`update.go`): some depend on each other, and libcgroups takes an absent CPU quota for an unlimited one.
+//!
+//! The devices are not among what may be changed. libcgroups loads the device filter anew with everything else, so what it
+//! gets is the container's own list.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use libcontainer::oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources,
+};
+
+use crate::cli::{self, Global};
+use crate::container::{self, Container};
+use crate::error::Error;
+use crate::libcontainer::cgroup_resources;
+
+pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error> {
+    let mut container = Container::load(global, &options.id)?;
+    if container.init().is_none() {
+        return Err(Error::NotRunning { id: options.id.clone() });
+    }
+    let changes = match &options.resources {
+        Some(path) => read(path)?,
+        None => of_flags(options),
+    };
+    let before = resources(&container)?;
+    let after = merge(&before, &changes);
+    is_sound(&after)?;
+    if let Err(error) = cgroup_resources::apply(&container, &after) {
+        // Some may have been written. What was right before is so again, or what fails now says nothing new.
+        let _ = cgroup_resources::apply(&container, &before);
+        return Err(error);
+    }
+    container.record.resources = Some(after);
+    container.record.save(&container.library.root)
+}
+
+/// What it has now: from its last update, or from its spec.
+fn resources(container: &Container) -> Result<LinuxResources, Error> {
+    if let Some(resources) = &container.record.resources {
+        return Ok(resources.clone());
+    }
+    let spec = container::load_spec(container.library.bundle())?;
+    let linux = spec.linux().as_ref();
+    Ok(linux.and_then(|linux| linux.resources().clone()).unwrap_or_default())
+}
+
+pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
+    let mut text = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().read_to_end(&mut text).map_err(Error::file("read", "stdin"))?;
+    } else {
+        let mut file = File::open(path).map_err(Error::file("open", path))?;
+        file.read_to_end(&mut text).map_err(Error::file("read", path))?;
+    }
+    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
+
+fn of_flags(options: &cli::Update) -> LinuxResources {
+    let mut memory = LinuxMemory::default();
+    memory
+        .set_limit(options.memory)
+        .set_reservation(options.memory_reservation)
+        .set_swap(options.memory_swap);
+    let mut cpu = LinuxCpu::default();
+    cpu.set_shares(options.cpu_share)
+        .set_quota(options.cpu_quota)
+        .set_period(options.cpu_period)
+        .set_burst(options.cpu_burst)
+        .set_idle(options.cpu_idle)
+        .set_realtime_runtime(options.cpu_rt_runtime)
+        .set_realtime_period(options.cpu_rt_period)
+        .set_cpus(options.cpuset_cpus.clone())
+        .set_mems(options.cpuset_mems.clone());
+    let mut io = LinuxBlockIo::default();
+    io.set_weight(options.blkio_weight);
+    let mut resources = LinuxResources::default();
+    resources.set_memory(Some(memory)).set_cpu(Some(cpu)).set_block_io(Some(io));
+    resources.set_devices(None);
+    resources.set_pids(options.pids_limit.map(|limit| *LinuxPids::default().set_limit(limit)));
+    resources
+}
+
+/// What is absent, zero or empty stays as it is: Go writes zeros for what nobody set.
+fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
+    let mut merged = old.clone();
+    if let Some(new) = new.memory() {
+        merged.set_memory(Some(merge_memory(old.memory().unwrap_or_default(), new)));
+    }
+    if let Some(new) = new.cpu() {
+        merged.set_cpu(Some(merge_cpu(&old.cpu().clone().unwrap_or_default(), new)));
+    }
+    if let Some(new) = new.block_io() {
+        merged.set_block_io(Some(merge_block_io(old.block_io().clone().unwrap_or_default(), new)));
+    }
+    if let Some(new) = new.pids().filter(|pids| pids.limit() != 0) {
+        merged.set_pids(Some(new));
+    }
+    if let Some(new) = new.unified() {
+        let mut unified = old.unified().clone().unwrap_or_default();
+        unified.extend(new.clone());
+        merged.set_unified(Some(unified));
+    }
+    merged
+}
+
+fn merge_memory(old: LinuxMemory, new: &LinuxMemory) -> LinuxMemory {
+    let mut memory = old;
+    // An unlimited memory has unlimited swap, as with runc, unless swap is named.
+    let unlimited = (new.limit() == Some(-1)).then_some(-1);
+    memory
+        .set_limit(given(new.limit()).or(old.limit()))
+        .set_reservation(given(new.reservation()).or(old.reservation()))
+        .set_swap(given(new.swap()).or(unlimited).or(old.swap()));
+    memory
+}
+
+fn merge_cpu(old: &LinuxCpu, new: &LinuxCpu) -> LinuxCpu {
+    let mut cpu = old.clone();
+    let text = |new: &Option<String>, old: &Option<String>| {
+        new.clone().filter(|text| !text.is_empty()).or(old.clone())
+    };
+    cpu.set_shares(given(new.shares()).or(old.shares()))
+        .set_quota(given(new.quota()).or(old.quota()))
+        .set_period(given(new.period()).or(old.period()))
+        .set_burst(new.burst().or(old.burst()))
+        .set_idle(new.idle().or(old.idle()))
+        .set_realtime_runtime(given(new.realtime_runtime()).or(old.realtime_runtime()))
+        .set_realtime_period(given(new.realtime_period()).or(old.realtime_period()))
+        .set_cpus(text(new.cpus(), old.cpus()))
+        .set_mems(text(new.mems(), old.mems()));
+    cpu
+}
+
+fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
+    let weight = given(new.weight()).or(io.weight());
+    io.set_weight(weight);
+    if let Some(devices) = new.throttle_read_bps_device() {
+        io.set_throttle_read_bps_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_write_bps_device() {
+        io.set_throttle_write_bps_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_read_iops_device() {
+        io.set_throttle_read_iops_device(Some(devices.clone()));
+    }
+    if let Some(devices) = new.throttle_write_iops_device() {
+        io.set_throttle_write_iops_device(Some(devices.clone()));
+    }
+    io
+}
+
+fn given<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
+}
+
+/// What libcgroups would pass over without a word under systemd, or divide by.
+fn is_sound(resources: &LinuxResources) -> Result<(), Error> {
+    let problem = |problem: String| Err(Error::Usage { problem });
+    let memory = resources.memory().unwrap_or_default();
+    match (memory.limit(), memory.swap()) {
+        (Some(limit), Some(swap)) if limit > 0 && swap >= 0 && swap < limit => problem(format!(
+            "memory+swap of {swap} bytes is less than memory of {limit}; change both at once"
+        )),
+        (None | Some(-1), Some(swap)) if swap > 0 => {
+            problem("memory+swap cannot be limited without memory".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(text: &str) -> LinuxResources {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let old = resources(
+            r#"{"devices": [{"allow": false, "access": "rwm"}], "memory": {"limit": 100, "swap": 200},
+                "cpu": {"quota": 50000, "period": 100000, "cpus": "0"}, "pids": {"limit": 7}}"#,
+        );
+        let new = resources(
+            r#"{"devices": [{"allow": true, "access": "rwm"}], "memory": {}, "blockIO": {"weight": 0},
+                "cpu": {"shares": 512, "period": 0, "cpus": ""}, "pids": {"limit": 0}}"#,
+        );
+        let merged = merge(&old, &new);
+        assert_eq!(merged.devices(), old.devices());
+        assert_eq!((merged.memory(), merged.pids()), (old.memory(), old.pids()));
+        let cpu = merged.cpu().clone().unwrap();
+        assert_eq!(
+            (cpu.shares(), cpu.quota(), cpu.period()),
+            (Some(512), Some(50000), Some(100000))
+        );
+        assert_eq!(cpu.cpus().as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn unlimited_memory_is_unlimited_swap() {
+        let old = resources(r#"{"memory": {"limit": 100, "swap": 200}}"#);
+        let merged = merge(&old, &resources(r#"{"memory": {"limit": -1}}"#));
+        let memory = merged.memory().unwrap();
+        assert_eq!((memory.limit(), memory.swap()), (Some(-1), Some(-1)));
+        let merged = merge(&old, &resources(r#"{"memory": {"limit": 300}}"#));
+        assert!(is_sound(&merged).is_err() && is_sound(&old).is_ok());
+    }
+}

@@ -1,0 +1,87 @@
+//! What libcontainer does not do, or does otherwise than runc: a file for each difference.
+//!
+//! [`init`] makes the first process of a container and [`tenant`] one that `exec` adds, each after [`prepare_fork`]. [`finish`]
+//! does to a waiting init process what libcontainer leaves undone.
+
+pub(crate) mod cgroup_resources;
+pub(crate) mod children;
+mod cpuset;
+mod descriptors;
+mod dev_links;
+mod devices;
+pub(crate) mod errors;
+mod exec_leftovers;
+mod executor;
+mod groups;
+mod identity;
+pub(crate) mod init;
+mod keyring;
+mod mount_options;
+mod patched_bundle;
+pub(crate) mod poststop;
+mod private_mountns;
+pub(crate) mod process_defaults;
+mod propagation;
+pub(crate) mod rlimits;
+pub(crate) mod rootfs;
+mod seccomp;
+pub(crate) mod spec_check;
+mod spec_patch;
+mod stdio;
+pub(crate) mod symlinks;
+pub(crate) mod tenant;
+mod tmpfs;
+mod userns_mounts;
+
+use std::path::Path;
+
+use libcontainer::oci_spec::runtime::{Process, Spec};
+
+use self::rlimits::MemlockLimit;
+use crate::error::Error;
+use crate::vf::Netns;
+
+/// Changes in this process what the one that libcontainer forks inherits. `keyring`: the container whose session keyring it joins.
+pub(crate) fn prepare_fork(keyring: Option<&str>, process: Option<&Process>) -> Result<(), Error> {
+    if let Some(id) = keyring {
+        keyring::join(id)?;
+    }
+    groups::clear()?;
+    rlimits::raise_hard_limits(process)
+}
+
+/// An init process that waits for its `start`.
+pub(crate) struct WaitingInit<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) pid: i32,
+    pub(crate) rootfs: &'a Path,
+    /// Whether systemd made the cgroup.
+    pub(crate) systemd: bool,
+    /// Below the root of cgroup v2.
+    pub(crate) cgroup: Option<&'a Path>,
+    pub(crate) memlock: MemlockLimit,
+}
+
+/// All that libcontainer does not do between its init process waiting and the engine's `start`.
+pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
+    let WaitingInit { id, pid, rootfs, systemd, cgroup, memlock } = init;
+    memlock.apply(pid)?;
+    if systemd {
+        let what = "the container is in no cgroup of version 2";
+        let cgroup = cgroup.ok_or(Error::Unsupported { what })?;
+        devices::restrict(spec, id, cgroup)?;
+        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        cpuset::apply(resources, id, cgroup)?;
+    }
+    dev_links::fix_core_link(spec, pid);
+    propagation::set(spec, pid)?;
+    if let Some(process) = spec.process() {
+        stdio::set_owner(pid, identity::host_id(id, pid, "user", process.user().uid())?)?;
+    }
+    tmpfs::copy_up(spec, rootfs, pid)?;
+    if matches!(Netns::of(spec), Netns::New) {
+        // runc does it, libcontainer does not; without an engine's network nobody else would.
+        vf::loopback_up(pid)?;
+    }
+    Ok(())
+}

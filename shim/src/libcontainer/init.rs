@@ -1,0 +1,98 @@
+//! The first process of a container, which libcontainer makes (`as_init`), from a bundle and in a mount namespace that are
+//! prepared for it.
+
+use std::path::Path;
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::container::{Container as Library, ContainerStatus, State};
+use libcontainer::error::LibcontainerError;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+
+use super::executor::Executor;
+use super::patched_bundle::PatchedBundle;
+use super::private_mountns::PrivateMountNs;
+use super::userns_mounts::BindStaging;
+use super::{children, errors, poststop, rootfs, spec_patch};
+use crate::cli::{self, Global};
+use crate::container;
+use crate::error::Error;
+use crate::log::Log;
+
+/// On return the init process waits for its `start`.
+pub(crate) fn build(
+    global: &Global,
+    options: &cli::Create,
+    bundle: &Path,
+    spec: &Spec,
+    log: &Log,
+) -> Result<Library, Error> {
+    let id = options.id.as_str();
+    let rootfs = rootfs::path_of(spec, bundle);
+    let staging = BindStaging::new(spec)?;
+    let staged = staging.as_ref().map(|staging| staging.patch_spec(spec));
+    let patched =
+        spec_patch::patch(staged.as_ref().unwrap_or(spec), id, &rootfs, global.systemd_cgroup);
+    let patched = patched.or(staged).map(|spec| PatchedBundle::new(&spec, bundle)).transpose()?;
+    let bundle_to_read = patched.as_ref().map_or(bundle.to_owned(), PatchedBundle::path);
+    let _mountns = enter_mountns(spec, &rootfs, staging.as_ref())?;
+    ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(global.root())
+        .map_err(Error::library("create", id))?
+        .with_executor(Executor::for_create())
+        .with_console_socket(options.console_socket.as_ref())
+        .with_preserved_fds(options.preserve_fds.into())
+        .as_init(bundle_to_read)
+        .with_systemd(global.systemd_cgroup)
+        .with_detach(true)
+        .with_no_pivot(options.no_pivot)
+        .build()
+        .map_err(|source| clean_up(global, id, bundle, spec, source, log))
+}
+
+/// `None`: nothing has to be mounted.
+fn enter_mountns(
+    spec: &Spec,
+    rootfs: &Path,
+    staging: Option<&BindStaging>,
+) -> Result<Option<PrivateMountNs>, Error> {
+    let noexec = rootfs::noexec_flags(spec, rootfs);
+    if noexec.is_none() && staging.is_none() {
+        return Ok(None);
+    }
+    let mountns = PrivateMountNs::enter()?;
+    if let Some(flags) = noexec {
+        rootfs::allow_execution(&mountns, rootfs, flags)?;
+    }
+    if let Some(staging) = staging {
+        staging.mount(&mountns)?;
+    }
+    Ok(Some(mountns))
+}
+
+/// libcontainer cleans up after itself from the moment it has forked, and before that not at all.
+fn clean_up(
+    global: &Global,
+    id: &str,
+    bundle: &Path,
+    spec: &Spec,
+    source: LibcontainerError,
+    log: &Log,
+) -> Error {
+    if matches!(source, LibcontainerError::Exist) {
+        // Another create was faster, and the folder is that one's.
+        return Error::Exists { id: id.to_owned() };
+    }
+    let forked = matches!(source, LibcontainerError::CreateContainerError(_));
+    let error = Error::library_logged("create", id, errors::first_error(), source);
+    let error = children::kill_started_after(id, error);
+    if forked {
+        let mut state = State::new(id, ContainerStatus::Stopped, None, bundle.to_owned());
+        state.annotations.clone_from(spec.annotations());
+        poststop::run(spec.hooks().as_ref(), &state, log);
+    }
+    match container::folder(global, id).and_then(|folder| container::remove_folder(&folder)) {
+        Ok(()) => error,
+        Err(then) => error.followed_by(&then),
+    }
+}

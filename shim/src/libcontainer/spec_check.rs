@@ -1,0 +1,117 @@
+//! Specs that are refused, since libcontainer would silently do otherwise than they say.
+
+use std::path::Path;
+
+use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
+
+use super::mount_options::{is_bind, is_idmapped};
+use crate::container::{self, cgroup_path};
+use crate::error::Error;
+
+/// Loads a bundle's `config.json`.
+///
+/// # Errors
+///
+/// It cannot be loaded, or libcontainer would not do what it says.
+pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
+    let spec = container::load_spec(bundle)?;
+    let bad = |problem: &str| Error::BadSpec {
+        path: bundle.join("config.json"),
+        problem: problem.to_owned(),
+    };
+    if spec.process().is_none() {
+        return Err(bad("has no process"));
+    }
+    let Some(linux) = spec.linux() else {
+        return Err(bad("has no linux section"));
+    };
+    check_labels(&spec, linux)?;
+    check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
+    if !systemd_cgroup
+        && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
+    {
+        return Err(bad(&problem));
+    }
+    if systemd_cgroup && !is_unified() {
+        return Err(Error::Unsupported { what: "--systemd-cgroup needs cgroup v2" });
+    }
+    Ok(spec)
+}
+
+fn check_labels(spec: &Spec, linux: &Linux) -> Result<(), Error> {
+    if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
+        return Err(Error::Unsupported {
+            what: "libcontainer sets no SELinux labels; leave out linux.mountLabel",
+        });
+    }
+    let process_label =
+        spec.process().as_ref().and_then(|process| process.selinux_label().as_ref());
+    if process_label.is_some_and(|label| !label.is_empty()) {
+        return Err(Error::Unsupported {
+            what: "libcontainer sets no SELinux labels; leave out process.selinuxLabel",
+        });
+    }
+    Ok(())
+}
+
+fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
+    if mounts.iter().any(is_idmapped) {
+        return Err(Error::Unsupported {
+            what: "libcontainer mounts nothing with other owners than it has; leave out idmap, \
+                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+        });
+    }
+    if mounts.iter().any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount)) {
+        return Err(Error::Unsupported {
+            what: "libcontainer fills /dev itself and takes none from outside; name the devices (--device), \
+                   or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+        });
+    }
+    Ok(())
+}
+
+fn is_unified() -> bool {
+    use libcgroups::common::{CgroupSetup, get_cgroup_setup};
+    matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::error::line;
+
+    fn refused(change: impl FnOnce(&mut Value)) -> Option<String> {
+        let mut spec = json!({
+            "ociVersion": "1.0.2",
+            "process": { "cwd": "/", "args": ["true"], "user": { "uid": 0, "gid": 0 } },
+            "mounts": [{ "destination": "/m", "type": "bind", "source": "/tmp", "options": ["rbind"] }],
+            "linux": {},
+        });
+        change(&mut spec);
+        let bundle = tempfile::tempdir().unwrap();
+        fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
+        load(bundle.path(), false).err().map(|error| line(&error))
+    }
+
+    #[test]
+    fn what_libcontainer_would_pass_over_in_silence_is_refused() {
+        assert_eq!(refused(|_| {}), None);
+        assert_eq!(refused(|spec| spec["process"]["selinuxLabel"] = json!("")), None);
+        let says = |told: Option<String>, what: &str| assert!(told.unwrap().contains(what));
+        says(refused(|spec| spec["linux"]["mountLabel"] = json!("l")), "linux.mountLabel");
+        says(refused(|spec| spec["process"]["selinuxLabel"] = json!("l")), "process.selinuxLabel");
+        says(refused(|spec| spec["mounts"][0]["options"] = json!(["rbind", "ridmap"])), "idmap");
+        let mapping = json!([{ "containerID": 0, "hostID": 7, "size": 1 }]);
+        says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
+        says(refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")), "fills /dev");
+        says(refused(|spec| spec["process"] = Value::Null), "has no process");
+        for root in ["", "/", "//a/../"] {
+            says(refused(|spec| spec["linux"]["cgroupsPath"] = json!(root)), "every process");
+        }
+        assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Rtnetlink requests, encoded by hand so that the floor has no overhead of a library.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+};
+
+/// An `RTM_SETLINK` request for one link.
+pub(crate) struct SetLink(Vec<u8>);
+
+impl SetLink {
+    /// A request that sets `flags` (`IFF_*`) of a link, and leaves its other flags unchanged.
+    pub(crate) fn new(ifindex: u32, flags: u32) -> Self {
+        let request_flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+        let mut bytes = vec![0; 4];
+        bytes.extend(libc::RTM_SETLINK.to_ne_bytes());
+        bytes.extend(request_flags.to_ne_bytes());
+        // Sequence number and port of the header; family, padding and type of `ifinfomsg`.
+        bytes.extend([0; 12]);
+        bytes.extend(ifindex.to_ne_bytes());
+        // The flags, and the mask of flags to change (`ifi_change`).
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        Self(bytes)
+    }
+
+    /// Adds an attribute.
+    pub(crate) fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        self.0.extend((4 + value.len() as u16).to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Adds an attribute that contains attributes.
+    pub(crate) fn nested(self, kind: u16, inner: impl FnOnce(Self) -> Self) -> Self {
+        let value = inner(Self(Vec::new())).0;
+        self.with(kind, &value)
+    }
+}
+
+/// A netlink socket, in the network namespace of the thread that opened it.
+pub(crate) struct Socket(OwnedFd);
+
+impl Socket {
+    pub(crate) fn open() -> Result<Self, Errno> {
+        let (raw, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
+        socket(AddressFamily::Netlink, raw, flags, SockProtocol::NetlinkRoute).map(Self)
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    pub(crate) fn request(&self, mut message: SetLink) -> Result<(), Errno> {
+        let length = message.0.len() as u32;
+        message.0[..4].copy_from_slice(&length.to_ne_bytes());
+        sendto(self.0.as_raw_fd(), &message.0, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let mut reply = [0; 4096];
+        recv(self.0.as_raw_fd(), &mut reply, MsgFlags::empty())?;
+        // The error code of `nlmsgerr`, after the header of 16 bytes.
+        let code = reply[16..20].first_chunk().copied().unwrap_or_default();
+        match i32::from_ne_bytes(code) {
+            0 => Ok(()),
+            code => Err(Errno::from_raw(-code)),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The stages that need only the network: QEMU, the guest's and the sensors' root filesystems.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::progress::run_logged;
+use crate::cache::{Cache, Inputs};
+use crate::error::Result;
+
+/// The sensors of `bundles/` that the guest has as images `runvf/NAME` and as OCI bundles.
+pub const SENSORS: [&str; 2] = ["tcpdump", "suricata"];
+
+/// Unpacks QEMU, and returns the folder that contains its `root`.
+pub(crate) fn unpack_tools(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
+    let script = scripts.join("tools.sh");
+    cache.stage("tools", Inputs::default().path(&script)?, |to| {
+        run_logged(cache, "unpacking QEMU", Command::new(&script).arg(to.join("root")))
+    })
+}
+
+/// Builds the guest's root filesystem, kernel, initrd and ssh key.
+pub(crate) fn build_guest(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
+    let script = scripts.join("guest.sh");
+    let inputs = Inputs::default().path(&script)?.path(&scripts.join("guest"))?;
+    cache.stage("guest", inputs, |to| {
+        let key = to.join("key");
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        run_logged(cache, "generating the ssh key", &mut keygen)?;
+        let mut build = Command::new(&script);
+        run_logged(cache, "building the guest", build.arg(to).arg(to.join("key.pub")))
+    })
+}
+
+/// Builds the root filesystem of each sensor, as a tar file.
+pub(crate) fn build_sensors(cache: &Cache, bundles: &Path) -> Result<PathBuf> {
+    cache.stage("sensors", sensor_inputs(bundles)?, |to| {
+        SENSORS.iter().try_for_each(|sensor| {
+            let tar = to.join(format!("{sensor}.tar"));
+            let what = format!("building the {sensor} sensor");
+            run_logged(cache, &what, Command::new(bundles.join("rootfs.sh")).arg(sensor).arg(tar))
+        })
+    })
+}
+
+fn sensor_inputs(bundles: &Path) -> Result<Inputs> {
+    let mut inputs =
+        Inputs::default().path(&bundles.join("rootfs.sh"))?.path(&bundles.join("prune.sh"))?;
+    for sensor in SENSORS {
+        inputs = inputs
+            .path(&bundles.join(sensor).join("packages"))?
+            .path(&bundles.join(sensor).join("root"))?;
+    }
+    Ok(inputs)
+}

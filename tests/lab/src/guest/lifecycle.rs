@@ -1,0 +1,120 @@
+//! Starts, resets and freezes a guest.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::guest::boot_wait::{BootWait, CONNECT_TIMEOUT};
+use crate::guest::lab::Lab;
+use crate::guest::paths::Paths;
+use crate::guest::ssh::Ssh;
+use crate::qemu::hardware::{Memory, Parts};
+use crate::qemu::image::Image;
+use crate::qemu::machine::Machine;
+use crate::qemu::tools::Tools;
+
+const RESUME_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Lab {
+    /// Restores a guest that keeps its changes to disk and memory to itself.
+    pub(crate) fn restore_from(cache: &Cache, image: &Image) -> Result<Self> {
+        let paths = Paths::create(cache)?;
+        let disk = paths.folder.path().join("disk.qcow2");
+        image.tools.create_overlay(&image.disk(), "qcow2", &disk)?;
+        Self::resume(image, paths, &disk, Memory::CopyOnWrite, &image.state())
+    }
+
+    /// Restores a guest that changes the disk and the memory of `image`, to make a new snapshot of
+    /// them. The state of the devices comes from the file `state`.
+    pub(crate) fn restore_writable(cache: &Cache, image: &Image, state: &Path) -> Result<Self> {
+        let paths = Paths::create(cache)?;
+        Self::resume(image, paths, &image.disk(), Memory::Shared, state)
+    }
+
+    fn resume(
+        image: &Image,
+        paths: Paths,
+        disk: &Path,
+        memory: Memory,
+        state: &Path,
+    ) -> Result<Self> {
+        let Paths { folder, console, transcript } = paths;
+        let parts = Parts {
+            kernel: &image.kernel(),
+            initrd: &image.initrd(),
+            disk,
+            memory: &image.memory(),
+        };
+        let deferred = ["-incoming", "defer"];
+        let machine = Machine::start(&image.tools, &parts, memory, &deferred, folder, console)?;
+        machine.resume(state)?;
+        let lab = Self::connect(machine, &image.key(), &transcript, RESUME_TIMEOUT)?;
+        // The guest's clock shows the time of the snapshot.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        lab.ok(&format!("date -s @{}.{:03}", now.as_secs(), now.subsec_millis()))?;
+        Ok(lab)
+    }
+
+    /// Boots a guest that writes to the disk and the memory in `parts`. The image is made from it.
+    pub(crate) fn boot(
+        cache: &Cache,
+        tools: &Tools,
+        parts: &Parts<'_>,
+        key: &Path,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let Paths { folder, console, transcript } = Paths::create(cache)?;
+        let machine = Machine::start(tools, parts, Memory::Shared, &[], folder, console)?;
+        Self::connect(machine, key, &transcript, timeout)
+    }
+
+    fn connect(machine: Machine, key: &Path, transcript: &Path, timeout: Duration) -> Result<Self> {
+        let port = machine.port()?;
+        let control = machine.folder().join("ssh");
+        let mut wait = BootWait::new(&machine, timeout);
+        loop {
+            match Ssh::connect(port, key, &control, transcript, CONNECT_TIMEOUT) {
+                Ok(ssh) => return Ok(Self { ssh, machine, key: key.to_owned() }),
+                Err(error) => wait.retry_or_fail(&error.to_string())?,
+            }
+        }
+    }
+
+    /// Ends this guest and writes the state of its devices to a file, for a later restore.
+    pub(crate) fn freeze(self, state: &Path) -> Result<()> {
+        let Self { ssh, machine, .. } = self;
+        // A snapshot must not contain an open connection, because its peer will not exist after the
+        // restore.
+        drop(ssh);
+        machine.freeze(state)
+    }
+
+    /// Resets the guest without a shutdown, so that it writes nothing more, and boots it from its
+    /// disk.
+    pub fn reset(&mut self, timeout: Duration) -> Result<()> {
+        const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+        let before = self.ok(BOOT_ID)?;
+        let transcript = self.transcript().to_owned();
+        let control = self.control();
+        let port = self.machine.port()?;
+        let mut wait = BootWait::new(&self.machine, timeout);
+        self.machine.reset()?;
+        loop {
+            let error = match Ssh::connect(port, &self.key, &control, &transcript, CONNECT_TIMEOUT)
+            {
+                Ok(ssh) => {
+                    self.ssh = ssh;
+                    // The guest may have answered once more before the reset.
+                    let now = self.sh(BOOT_ID);
+                    if now.is_ok_and(|now| now.success() && now.stdout != before.stdout) {
+                        return Ok(());
+                    }
+                    "the guest has not rebooted yet".to_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            wait.retry_or_fail(&error)?;
+        }
+    }
+}

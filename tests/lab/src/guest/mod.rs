@@ -1,0 +1,8 @@
+//! A running guest: how to reach it, its commands and its files.
+
+mod boot_wait;
+mod files;
+pub(crate) mod lab;
+mod lifecycle;
+mod paths;
+pub(crate) mod ssh;

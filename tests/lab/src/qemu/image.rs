@@ -1,0 +1,47 @@
+//! The files that a guest is restored from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, at};
+use crate::qemu::tools::Tools;
+
+/// The files of a frozen guest. They are read-only once they are built.
+pub(crate) struct Image {
+    pub(crate) tools: Tools,
+    /// Folder of the kernel, the initrd, the root filesystem and the ssh key.
+    pub(crate) guest: PathBuf,
+    /// Folder of the snapshot: disk, memory and device state.
+    pub(crate) snapshot: PathBuf,
+}
+
+impl Image {
+    pub(crate) fn kernel(&self) -> PathBuf {
+        self.guest.join("vmlinuz")
+    }
+    pub(crate) fn initrd(&self) -> PathBuf {
+        self.guest.join("initrd.img")
+    }
+    pub(crate) fn key(&self) -> PathBuf {
+        self.guest.join("key")
+    }
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.snapshot.join("disk.qcow2")
+    }
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.snapshot.join("memory")
+    }
+    pub(crate) fn state(&self) -> PathBuf {
+        self.snapshot.join("state")
+    }
+
+    /// Makes the snapshot read-only, because restored guests map it.
+    pub(crate) fn make_read_only(&self) -> Result<()> {
+        [self.disk(), self.memory(), self.state()].iter().try_for_each(|file| make_read_only(file))
+    }
+}
+
+fn make_read_only(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(at(path))
+}

@@ -1,0 +1,59 @@
+//! Attach against real network namespaces. These tests need root, and fail without it.
+
+use std::process::Command;
+use std::thread;
+
+use crate::error::Error;
+use crate::host::{Container, Host};
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::{Netns, is_host_netns};
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::grant::{Grant, authorize};
+use crate::policy::request::Request;
+
+fn grant(folder: &std::path::Path) -> Grant {
+    let config = folder.join("config.toml");
+    std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
+    let (sysfs, run) = (folder.join("sys"), folder.join("run"));
+    let host = Host { sysfs, run, config, audit: folder.join("log/audit.jsonl") };
+    let request = Request::from_annotations([("io.runvf.vlan.host0", "100")]).unwrap().unwrap();
+    authorize(&host, request, "c").unwrap()
+}
+
+#[test]
+fn nothing_is_attached_to_the_hosts_own_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = std::process::id() as i32;
+    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
+    assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
+    assert!(!folder.path().join("run").exists(), "nothing may have been written");
+}
+
+#[test]
+fn a_name_that_is_taken_inside_is_refused_before_anything_is_claimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new("unshare")
+        .args(["-n", "sh", "-c", "ip link add host0 type veth peer name x && exec sleep 60"])
+        .spawn()
+        .unwrap();
+    let pid = child.id() as i32;
+    let path = format!("/proc/{pid}/ns/net");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let there = || Netns::open(path.as_ref())?.inside(|| Netlink::open()?.links());
+    while !there().unwrap().iter().any(|link| link.name == "host0")
+        || is_host_netns(path.as_ref()).unwrap()
+    {
+        assert!(std::time::Instant::now() < deadline, "the child did not get ready");
+        thread::yield_now();
+    }
+    let error = grant(folder.path()).attach(&Container { id: "c".into(), pid });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        error.unwrap_err().line(),
+        "the container already has an interface named `host0`; \
+         choose another name with `io.runvf.vlan.<name>=<vlan>`"
+    );
+    let claims = folder.path().join("run/claims");
+    assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
+}

@@ -1,0 +1,15 @@
+//! PFs, VFs and their netdevs_or_empty: how they look, and how they are changed.
+
+pub(crate) mod create_vfs;
+pub(crate) mod diff;
+pub(crate) mod driver;
+pub(crate) mod error;
+pub(crate) mod free_vfs;
+#[cfg(test)]
+mod in_a_netns;
+pub(crate) mod locate;
+pub(crate) mod netdev;
+pub(crate) mod pf;
+pub(crate) mod promisc;
+pub(crate) mod udev;
+pub(crate) mod vf_config;

@@ -1,0 +1,81 @@
+//! What is wrong with a PF or a VF, or with what its driver answered.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::kernel::error::NetlinkError;
+use crate::kernel::retry::is_busy;
+
+#[derive(Debug, thiserror::Error)]
+pub enum NicError {
+    #[error("PF {pf} of pool `{pool}` does not exist")]
+    NoPf { pf: String, pool: String },
+    #[error("PF {pf} does not support SR-IOV")]
+    NoSriov { pf: String },
+    #[error("PF {pf} has driver {found}, but pool `{pool}` requires {wanted}")]
+    WrongDriver { pf: String, pool: String, found: String, wanted: String },
+    #[error("PF {pf} is down")]
+    PfDown { pf: String },
+    #[error("a VF of PF {pf} would not be promiscuous: {why}")]
+    NotPromiscuous { pf: String, why: String, hint: String },
+    #[error("PF driver {driver} of {pf} does not support 802.1ad VLANs on VFs")]
+    ProtoUnsupported { pf: String, driver: String },
+    #[error("cannot create VFs on {pf}: the driver is busy")]
+    PfBusy { pf: String, source: io::Error },
+    #[error("cannot create VFs on {pf}: asked for {wanted}, the driver created {made}")]
+    WrongVfCount { pf: String, wanted: usize, made: usize },
+    #[error("VF {vf}: the VF driver did not create a netdev within {seconds} s")]
+    NoNetdev { vf: String, seconds: u64 },
+    #[error("VF {vf} of PF {pf}: set {wanted}, but the PF driver reports {found}")]
+    ReadbackDiffers { vf: String, pf: String, wanted: String, found: String },
+    #[error("VF {vf} of PF {pf}: cannot set {what}")]
+    SetVf { vf: String, pf: String, what: String, source: NetlinkError },
+    #[error("PF {pf} of VF {vf} is gone")]
+    PfGone { pf: String, vf: String },
+    #[error("PF {pf} no longer reports VF {vf}")]
+    VfGone { vf: String, pf: String },
+    #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
+    NoFlr { vf: String, pool: String },
+}
+
+const BUSY: &str =
+    "the driver stayed busy: the PF is in a reset, or another tool changes VFs; see `dmesg`";
+
+impl NicError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoPf { .. } => "see `ip -br link` and correct /etc/runvf/config.toml".to_owned(),
+            Self::NoSriov { .. } => {
+                "enable SR-IOV in the firmware, or name another PF in /etc/runvf/config.toml"
+                    .to_owned()
+            }
+            Self::WrongDriver { .. } => {
+                "load that driver, or correct `driver` in /etc/runvf/config.toml".to_owned()
+            }
+            Self::PfDown { pf } => format!("run `ip link set {pf} up`"),
+            Self::NotPromiscuous { hint, .. } => {
+                format!("{hint}; `promisc = \"best-effort\"` in the pool allows it nevertheless")
+            }
+            Self::ProtoUnsupported { .. } => "remove `io.runvf.proto`".to_owned(),
+            Self::WrongVfCount { pf, .. } => format!("see `dmesg`; PF {pf} must be up"),
+            Self::NoNetdev { vf, .. } => {
+                format!("see `dmesg` for {vf}; the VF driver must be installed")
+            }
+            Self::ReadbackDiffers { .. } => {
+                "this PF driver does not apply what runvf needs".to_owned()
+            }
+            Self::SetVf { what, source, .. } if source.errno() == Some(Errno::EOPNOTSUPP) => {
+                format!("this driver cannot set {what}; the PF must be in legacy eswitch mode")
+            }
+            Self::SetVf { source, .. } if is_busy(source.errno()) => BUSY.to_owned(),
+            Self::SetVf { .. } => return None,
+            Self::PfBusy { .. } => BUSY.to_owned(),
+            Self::PfGone { .. } | Self::VfGone { .. } => {
+                "its driver may be loading or in a reset: see `dmesg`, then `runvfctl status`"
+                    .to_owned()
+            }
+            Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
+        })
+    }
+}

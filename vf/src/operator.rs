@@ -1,0 +1,11 @@
+//! What only `runvfctl` uses: setup, status, doctor, probe, and the check of the configuration against the machine.
+
+pub(crate) mod bench;
+pub(crate) mod config_check;
+pub(crate) mod counters;
+pub(crate) mod doctor;
+pub(crate) mod error;
+pub(crate) mod probe;
+pub(crate) mod setup;
+pub(crate) mod status;
+pub(crate) mod survey;

@@ -1,0 +1,69 @@
+//! For `make bench`: what it costs to find a VF among many and to put a claim on it, on a made-up `/sys` with as many VFs as no
+//! emulated NIC has. What the PF's driver would say of them is taken for granted: that all are as new.
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::kernel::netdev_settings::NetdevSettings;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::Netns;
+use crate::kernel::process::{ProcessId, boot_id};
+use crate::kernel::sysfs::Sysfs;
+use crate::kernel::vf_settings::Settings;
+use crate::ledger::claim::{Before, Claim, Claims, State};
+use crate::ledger::lock::lock_pf;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::reconcile::reconcile;
+use crate::nic::create_vfs::create_vfs;
+use crate::nic::free_vfs::FreeVfs;
+use crate::nic::pf::Pf;
+use crate::policy::config::{Config, Pool};
+
+/// Claims a VF of the first PF of the first pool, and takes the claim back. `None`: there was no free one.
+///
+/// # Errors
+/// As [`crate::lifecycle::attach::Grant::attach`].
+#[doc(hidden)]
+pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> {
+    let config = Config::load(host)?;
+    let pool: &Pool = config.pool(None, &host.config)?;
+    let (sysfs, netlink) = (Sysfs(host.sysfs.clone()), Netlink::open()?);
+    let claims = Claims::open(&host.run)?;
+    reconcile(host)?;
+    let pf = Pf::find(&sysfs, pool.pfs.first().map_or("", String::as_str), pool)?;
+    let _lock = lock_pf(&host.run, &pf.pci)?;
+    create_vfs(&sysfs, &pf, pool)?;
+    let settings = (0..vfs).map(|index| (index, Settings::default())).collect();
+    let mut free = FreeVfs::new(&sysfs, &netlink, &claims, &pf, settings);
+    let Some(vf) = free.next()? else { return Ok(None) };
+    let netdev = match &vf.link {
+        Some(link) => Some(NetdevSettings::seen(&netlink, &vf.pci, link)?),
+        None => None,
+    };
+    let gone = || {
+        Error::Lifecycle(LifecycleError::ContainerGone { container: "bench".to_owned(), pid: 0 })
+    };
+    let own = ProcessId::own().ok_or_else(gone)?;
+    let claim = Claim {
+        vf: vf.pci.clone(),
+        index: vf.index,
+        pf: pf.pci.clone(),
+        pf_name: pf.name.clone(),
+        state: State::Claiming,
+        nonce: "bench".to_owned(),
+        boot_id: boot_id()?,
+        container: "bench".to_owned(),
+        tenant: None,
+        interface: "mon0".to_owned(),
+        netns: Netns::own()?.record()?,
+        init: own,
+        worker: own,
+        since: 0,
+        scrub: pool.scrub,
+        on_loss: pool.on_loss,
+        want: vf.settings,
+        before: Before { driver: vf.driver, driver_override: None, settings: vf.settings, netdev },
+    };
+    claims.create(&claim)?;
+    claims.remove(&vf.pci)?;
+    Ok(Some(vf.pci))
+}

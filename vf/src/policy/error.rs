@@ -1,0 +1,53 @@
+//! What is wrong with a request or with the configuration, and requests that the configuration does not allow.
+//!
+//! A message goes to the person who typed `docker run`. It names the tenant that the request named and what that tenant may
+//! have; it never names another tenant, nor says whether a VLAN belongs to one.
+
+use std::path::PathBuf;
+
+use crate::kernel::vlan::VlanProto;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    #[error("{annotation} {problem}")]
+    Annotation { annotation: String, problem: String, hint: String },
+    #[error("{first} and {second} both ask for an interface named `{interface}`")]
+    DuplicateInterface { interface: String, first: String, second: String },
+
+    #[error("{} does not exist", .path.display())]
+    NoConfig { path: PathBuf, example: String },
+    #[error("{}: {problem}", .path.display())]
+    Config { path: PathBuf, problem: String, hint: String },
+
+    #[error("tenant `{tenant}` asks for VLAN {vlan}, but this host has no such tenant")]
+    UnknownTenant { tenant: String, vlan: u16 },
+    #[error("tenant `{tenant}` asks for VLAN {vlan}, but may use only VLAN {allowed}")]
+    VlanNotAllowed { tenant: String, vlan: u16, allowed: String },
+    #[error("VLAN {vlan} is not assigned to any tenant")]
+    VlanUnassigned { vlan: u16 },
+    #[error("VLANs {first} and {second} do not belong to the same tenant")]
+    TwoTenants { first: u16, second: u16 },
+    #[error("{who} asks for VLAN {vlan} with protocol {proto}, but its VLANs use {allowed}")]
+    ProtoNotAllowed { who: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
+    #[error("{who} asks for pool `{pool}`, but may use only pool {allowed}")]
+    PoolNotAllowed { who: String, pool: String, allowed: String },
+}
+
+impl PolicyError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Annotation { hint, .. } | Self::Config { hint, .. } => hint.clone(),
+            Self::DuplicateInterface { .. } => "give one of them another name".to_owned(),
+            Self::NoConfig { example, .. } => example.clone(),
+            Self::UnknownTenant { .. } => {
+                "correct `io.runvf.tenant`; /etc/runvf/config.toml lists the tenants".to_owned()
+            }
+            Self::VlanNotAllowed { vlan, .. } | Self::VlanUnassigned { vlan } => format!(
+                "ask for another VLAN, or have VLAN {vlan} added to the tenant in /etc/runvf/config.toml"
+            ),
+            Self::TwoTenants { .. } => "use one container per tenant".to_owned(),
+            Self::ProtoNotAllowed { allowed, .. } => format!("set `io.runvf.proto={allowed}`"),
+            Self::PoolNotAllowed { .. } => "correct `io.runvf.pool`".to_owned(),
+        })
+    }
+}
