@@ -145,7 +145,7 @@ install: ## install the programs that `make build` built (DESTDIR)
 	    $(BUILT)/$$program completion fish > $(DESTDIR)/usr/share/fish/vendor_completions.d/$$program.fish || exit; \
 	done
 	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
-	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md LICENSE
+	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 644 -t $(DOC)/docs docs/*.md
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
 	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)

@@ -48,7 +48,7 @@ pub(crate) fn bad_annotations() -> Vec<(String, String)> {
         bad_name("lo", "names the loopback interface"),
         refusal(
             "--network host --annotation io.runvf.vlan=100",
-            "the container uses the host's network, and a VF must never be moved there; run it without `--network host`",
+            "the container uses the host's network namespace, and a VF must stay out of it; run it without `--network host`",
         ),
         refusal(
             "--annotation io.runvf.vlan=100 --annotation io.runvf.vlan.mon0=200",
@@ -92,7 +92,7 @@ fn podman_with_runvf_refuses_bad_input() {
     let options = "--network host --annotation io.runvf.vlan=100";
     refused(&lab, &before, engine, options, "the container uses the host's network");
     lab.ok("ip link set pf0 down").unwrap();
-    let error = "PF pf0 is down; `ip link set pf0 up`";
+    let error = "PF pf0 is down; run `ip link set pf0 up`";
     refused(&lab, &state(&lab), engine, "--annotation io.runvf.vlan=100", error);
     lab.ok("ip link set pf0 up").unwrap();
     leave(lab, &before);
@@ -108,7 +108,7 @@ fn an_interface_name_that_the_engine_uses_is_refused() {
         &before,
         Engine::PodmanHooks,
         "--network bridge --annotation io.runvf.vlan.eth0=100",
-        "an interface named `eth0` is in the container already; ask for another name",
+        "the container already has an interface named `eth0`; choose another name",
     );
     leave(lab, &before);
 }
@@ -131,7 +131,7 @@ fn the_hook_refuses_an_invalid_state() {
         ),
         (
             "echo '{\"id\":\"x\",\"pid\":999999,\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",
-            "process 999999 of container x is gone",
+            "container x: process 999999 has exited",
         ),
         (
             "echo '{\"id\":\"x\",\"pid\":1,\"annotations\":{\"io.runvf.vlan\":\"5\"}}'",

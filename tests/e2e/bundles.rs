@@ -70,7 +70,7 @@ fn a_container_without_its_vf_does_not_start() {
     assert_eq!(output.status, 1);
     assert_eq!(
         output.stderr,
-        "runvf: container sensor has no VF for `mon0`; remove the container and run it anew; `runvfctl status` shows who has which VF\n"
+        "runvf: container sensor has no VF for interface `mon0`; remove the container and run it again; see `runvfctl status`\n"
     );
     lab.ok("runvf delete --force sensor").unwrap();
     settle(&lab, 3);

@@ -77,7 +77,7 @@ fn a_bundle_runs_under_runc_and_crun() {
         // A container that lost its VF does not start.
         lab.ok("echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind").unwrap();
         let output = lab.sh("runvf start c").unwrap();
-        let refused = "runvf: container c has no VF for `mon0`; ";
+        let refused = "runvf: container c has no VF for interface `mon0`; ";
         assert!(output.stderr.starts_with(refused), "{delegate}: {output}");
         lab.ok("runvf delete --force c").unwrap();
         crate::host::settle(&lab, 3);

@@ -247,8 +247,8 @@ fn a_false_success_of_the_kernel_is_detected() {
     // With `carrier = "require"`, attach would fail for the missing carrier first.
     configure(&lab, &CONFIGURED.replace("[[tenant]]", "carrier = \"ignore\"\n[[tenant]]"));
     for (fault, what) in [
-        ("vf-set:0:lie", "VLAN 11 was set, but VLAN 0 reads back"),
-        ("flags:0:lie", "`mon0` is not up and promiscuous inside the container"),
+        ("vf-set:0:lie", "set VLAN 11, but the PF driver reports VLAN 0"),
+        ("flags:0:lie", "`mon0` in the container is not up and promiscuous"),
     ] {
         let attach = format!("holder a; broken {fault} attach_without_mac");
         let snapshots = Snapshot::after(&lab, &[&attach, CLEAN_UP], &format!("attach, {fault}"));

@@ -302,7 +302,7 @@ fn repair_removes_an_unreadable_claim_of_a_missing_vf() {
     lab.ok("[ -z \"$(ls -A /run/runvf/claims)\" ]").unwrap();
     let refused = lab.sh("runvfctl repair ../../../tmp/other; cat /tmp/other.json").unwrap();
     assert_eq!((refused.status, refused.text()), (0, "{"), "{refused}");
-    assert!(refused.stderr.contains("there is no VF ../../../tmp/other"), "{refused}");
+    assert!(refused.stderr.contains("VF ../../../tmp/other does not exist"), "{refused}");
 }
 
 pub(crate) fn vfs_in_foreign_use_are_never_claimed(uses: &[(&str, &str, &str)]) {

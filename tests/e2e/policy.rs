@@ -33,27 +33,27 @@ fn pools(pfs: [&str; 2]) -> String {
 const REFUSED: [(&str, &str); 5] = [
     (
         "--annotation io.runvf.vlan=200 --annotation io.runvf.tenant=acme",
-        "tenant `acme` asks for VLAN 200, but may have 100-109, 300 only; \
-         ask for another, or have 200 added to the tenant in /etc/runvf/config.toml",
+        "tenant `acme` asks for VLAN 200, but may use only VLAN 100-109, 300; \
+         ask for another VLAN, or have VLAN 200 added to the tenant in /etc/runvf/config.toml",
     ),
     (
         "--annotation io.runvf.vlan=100 --annotation io.runvf.tenant=acne",
         "tenant `acne` asks for VLAN 100, but this host has no such tenant; \
-         correct `io.runvf.tenant`; the names are in /etc/runvf/config.toml",
+         correct `io.runvf.tenant`; /etc/runvf/config.toml lists the tenants",
     ),
     (
         "--annotation io.runvf.vlan=400",
-        "VLAN 400 is no tenant's; ask for another, or have 400 added to the tenant in /etc/runvf/config.toml",
+        "VLAN 400 is not assigned to any tenant; ask for another VLAN, or have VLAN 400 added to the tenant in /etc/runvf/config.toml",
     ),
     (
         "--annotation io.runvf.vlan=100 --annotation io.runvf.pool=west",
-        "the tenant of VLAN 100 asks for pool `west`, but may use east only; correct `io.runvf.pool`",
+        "the tenant of VLAN 100 asks for pool `west`, but may use only pool east; correct `io.runvf.pool`",
     ),
     // bravo has one VF already.
     (
         "--annotation io.runvf.vlan=200",
         "the tenant of VLAN 200 asks for 1 more VF, but has 1 of at most 1; \
-         stop one of its containers, or raise `max` in /etc/runvf/config.toml",
+         stop one of the tenant's containers, or raise `max` in /etc/runvf/config.toml",
     ),
 ];
 
@@ -112,8 +112,8 @@ pub(crate) fn a_tenant_gets_only_its_own_vlans(engine: Engine) {
     assert_eq!(
         refused.stderr.lines().next(),
         Some(
-            "runvf: the tenant of VLAN 100 may have no VF in a network namespace in which there is one that is not theirs; \
-             give it a network of its own (`--network none`), or a pod of its own; `runvfctl status` shows who has what"
+            "runvf: the tenant of VLAN 100: this network namespace already holds another tenant's VF; \
+             run the container in a network namespace of its own (`--network none`) or in another pod; `runvfctl status` lists the claims"
         )
     );
     assert_untouched(&lab, &before);
@@ -160,12 +160,12 @@ fn attach_requires_a_writable_audit_log_and_release_does_not() {
 
     let refused = lab.sh(&with("attach b")).unwrap();
     assert_eq!(refused.status, 1, "{refused}");
-    let error = "runvf: cannot put on record in /var/log/runvf/audit.jsonl who has which VLAN: ";
+    let error = "runvf: cannot write the audit log /var/log/runvf/audit.jsonl: ";
     assert!(refused.stderr.starts_with(error), "{refused}");
     assert_eq!(vlans(&lab).iter().map(|vf| vf.0).collect::<Vec<_>>(), [100]);
 
     let released = lab.ok(&with("end a; detach a")).unwrap();
-    assert!(released.stderr.contains("is clean: cannot put on record in"), "{released}");
+    assert!(released.stderr.contains("is clean: cannot write the audit log"), "{released}");
     assert_free(&lab, "released without an audit entry");
     lab.ok(&with(
         "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; mv /tmp/kept /var/log/runvf; rm -d /tmp/elsewhere; end b",

@@ -52,14 +52,14 @@ pub(crate) fn create_vfs(lab: &Lab) -> String {
 fn probe_measures_the_card_and_frees_its_vfs() {
     let lab = probe_host();
     let probe = |what: &str| lab.sh(&format!("timeout 300 runvfctl probe {what}")).unwrap();
-    refused(&probe("pf9"), "there is no PF pf9 on this machine; see `runvfctl status`");
+    refused(&probe("pf9"), "PF pf9 does not exist; see `runvfctl status`");
     refused(
         &probe("pf1"),
-        "PF pf1 is in no pool; add it to one in /etc/runvf/config.toml; the PFs",
+        "PF pf1 is in no pool; add it to a pool in /etc/runvf/config.toml; the PFs",
     );
-    refused(&probe("pf2"), "PF pf2 is down; `ip link set pf2 up`");
-    refused(&probe("pf0"), "PF pf0 has 0 free VFs and a probe needs 2: 0 claimed, 0 in use by");
-    refused(&probe("pf0 --vlan 5 --other 5"), "VLAN 5 cannot be kept apart from itself; ");
+    refused(&probe("pf2"), "PF pf2 is down; run `ip link set pf2 up`");
+    refused(&probe("pf0"), "a probe needs 2 free VFs, but PF pf0 has 0: 0 claimed, 0 foreign");
+    refused(&probe("pf0 --vlan 5 --other 5"), "`--vlan` and `--other` are both 5; ");
 
     let before = create_vfs(&lab);
     let output = probe("pf0 --json");

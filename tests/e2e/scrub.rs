@@ -150,5 +150,5 @@ fn repair_forgets_a_quarantined_vf_that_vanished() {
         .unwrap();
     let repaired = lab.json("runvfctl repair --json").unwrap();
     assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
-    lab.ok("test -z \"$(ls -A /run/runvf/claims)\"; runvfctl repair 0000:01:10.0 2>&1 | grep 'there is no VF' || test $? = 1").unwrap();
+    lab.ok("test -z \"$(ls -A /run/runvf/claims)\"; runvfctl repair 0000:01:10.0 2>&1 | grep 'does not exist' || test $? = 1").unwrap();
 }

@@ -47,7 +47,7 @@ fn a_pf_is_set_up_once() {
     // A missing PF does not prevent the setup of the other one.
     let done = lab.sh("runvfctl setup").unwrap();
     assert_said(&done, 3, plan);
-    assert_said(&done, 3, "pf9: not ready: PF pf9 of pool `sensors` is not on this machine; ");
+    assert_said(&done, 3, "pf9: not ready: PF pf9 of pool `sensors` does not exist; ");
     assert_eq!(pf0(&lab), (true, true, "3".to_owned()));
 
     let defaults = "[defaults]\nprofile = \"plain\"\nmtu = 1400\n";
@@ -68,7 +68,7 @@ fn a_pf_is_set_up_once() {
 
     // The PF has another driver than the pool requires.
     configure(&lab, &(pool("\"pf0\"", 3) + "driver = \"i40e\"\n"));
-    let problem = "PF pf0 has the driver igb, and pool `sensors` is for i40e; load that driver, or correct `driver` in ";
+    let problem = "PF pf0 has driver igb, but pool `sensors` requires i40e; load that driver, or correct `driver` in ";
     assert_said(&lab.sh("runvfctl setup").unwrap(), 3, problem);
     let refused = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "echo it runs");
     assert_eq!(refused.status, Engine::Docker.refusal(), "{refused}");
@@ -76,7 +76,7 @@ fn a_pf_is_set_up_once() {
 
     for other in [2, 5] {
         configure(&lab, &pool("\"pf0\"", other));
-        let problem = format!("PF pf0 has 3 VFs and pool `sensors` asks for {other}; ");
+        let problem = format!("PF pf0 has 3 VFs, but pool `sensors` requires {other}; ");
         assert_said(&lab.sh("runvfctl setup").unwrap(), 3, &problem);
     }
     assert_eq!(pf0(&lab), (true, true, "3".to_owned()));

@@ -22,7 +22,7 @@ fn unusable_hosts_are_refused(engine: Engine) {
     let before = state(&lab);
 
     lab.ok("ip link set pf0 down").unwrap();
-    refused(&lab, &state(&lab), engine, ASKS, "PF pf0 is down; `ip link set pf0 up`");
+    refused(&lab, &state(&lab), engine, ASKS, "PF pf0 is down; run `ip link set pf0 up`");
     lab.ok("ip link set pf0 up").unwrap();
 
     configure(&lab, &pool("pf9"));
@@ -31,10 +31,10 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "PF pf9 of pool `sensors` is not on this machine; see `ip -br link`",
+        "PF pf9 of pool `sensors` does not exist; see `ip -br link`",
     );
     configure(&lab, &pool("mirror0"));
-    refused(&lab, &state(&lab), engine, ASKS, "PF mirror0 has no SR-IOV; ");
+    refused(&lab, &state(&lab), engine, ASKS, "PF mirror0 does not support SR-IOV; ");
 
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = \"pf0\"\n");
     refused(
@@ -61,7 +61,7 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "there is no /etc/runvf/config.toml; one for this machine is: \
+        "/etc/runvf/config.toml does not exist; one for this machine is: \
          pool = [{ name = \"sensors\", pfs = [\"pf0\", \"pf1\", \"pf2\"] }]",
     );
 
@@ -85,7 +85,7 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "VF 0000:01:10.0: its driver brought up no network interface within 10 s; look for 0000:01:10.0 in `dmesg`",
+        "VF 0000:01:10.0: the VF driver did not create a netdev within 10 s; see `dmesg` for 0000:01:10.0",
     );
     lab.ok("rm /etc/modprobe.d/no-igbvf.conf; modprobe igbvf").unwrap();
     settle(&lab, 3);

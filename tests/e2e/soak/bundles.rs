@@ -20,12 +20,15 @@ fn a_container_whose_vf_was_changed_does_not_start() {
     let lab = prepared();
     let before = state(&lab);
     let inside = "nsenter -n -t $(cat /tmp/pid) ip link set mon0";
-    let missing = "container sensor has no VF for `mon0`; ";
+    let missing = "container sensor has no VF for interface `mon0`; ";
     for (change, why) in [
-        ("ip link set pf0 vf 0 vlan 300".to_owned(), "VLAN 100 was set, but VLAN 300 reads back; "),
+        (
+            "ip link set pf0 vf 0 vlan 300".to_owned(),
+            "set VLAN 100, but the PF driver reports VLAN 300; ",
+        ),
         (
             "ip link set pf0 vf 0 trust off".to_owned(),
-            "trust on was set, but trust off reads back; ",
+            "set trust on, but the PF driver reports trust off; ",
         ),
         (format!("{inside} promisc off"), missing),
         (format!("{inside} down"), missing),

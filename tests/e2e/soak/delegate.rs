@@ -27,7 +27,7 @@ fn refusals_and_plain_containers(delegate: &str) {
     for engine in ENGINES {
         let error = "io.runvf.vlan=5000 is not a VLAN; give a number from 1 to 4094";
         refused(engine, "--annotation io.runvf.vlan=5000", error);
-        let error = "the container uses the host's network, and a VF must never be moved there";
+        let error = "the container uses the host's network namespace, and a VF must stay out of it";
         refused(engine, "--network host --annotation io.runvf.vlan=100", error);
         assert_untouched(&lab, &before);
 
@@ -42,7 +42,7 @@ fn refusals_and_plain_containers(delegate: &str) {
     lab.ok("ip link set pf0 down").unwrap();
     let down = state(&lab);
     for engine in ENGINES {
-        let error = "PF pf0 is down; `ip link set pf0 up`";
+        let error = "PF pf0 is down; run `ip link set pf0 up`";
         refused(engine, "--annotation io.runvf.vlan=100", error);
         assert_untouched(&lab, &down);
     }

@@ -124,7 +124,7 @@ fn a_container_of_the_same_name_in_another_root_is_another_one() {
     let record = "/run/two/same/runvf.json";
     lab.ok(&format!("jq '.finished = true' {record} > /tmp/record; cp /tmp/record {record}"))
         .unwrap();
-    refused("runvf: container same has no VF for `mon0`; ");
+    refused("runvf: container same has no VF for interface `mon0`; ");
 }
 
 /// A container must not go on with another tenant's VLAN.

@@ -46,7 +46,7 @@ fn a_killed_or_stopped_probe_leaves_no_vf_claimed() {
     lab.wait_until(Duration::from_secs(120), "! kill -0 $(cat /tmp/probe.pid) 2> /dev/null")
         .unwrap();
     let output = lab.ok("cat /tmp/output").unwrap();
-    assert!(output.stdout.ends_with("runvfctl: the probe of PF pf0 was stopped\n"), "{output}");
+    assert!(output.stdout.ends_with("runvfctl: the probe of PF pf0 was interrupted\n"), "{output}");
     assert_free(&lab, "after a probe that was stopped");
     assert_untouched(&lab, &before);
 }
