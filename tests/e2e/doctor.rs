@@ -49,9 +49,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
         assert!(good.iter().any(|one| one == check), "{check} is not among {good:?}");
     }
 
-    lab.ok("ip link set pf1 down; ip link set pf2 promisc off; modprobe -r igbvf; echo 'blacklist igbvf' > /etc/modprobe.d/x.conf
-            echo 'engine = 7' > /etc/runvf/runtime.toml")
-        .unwrap();
+    lab.ok(include_str!("scripts/break_host.sh")).unwrap();
     let (status, all) = diagnosis(&lab);
     let expected = [
         "vf-driver pf0",

@@ -129,9 +129,17 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
             few
         }
     };
-    for (number, fault) in chosen.iter().enumerate() {
-        // After every other fault, another container attaches before the operator cleans up.
-        break_at(lab, procedure, fault, number % 2 == 1);
+    let mut counts = BTreeMap::new();
+    for fault in &chosen {
+        // After every other fault of a way, another container attaches before the operator cleans
+        // up. The few faults of `Only` are one way each, so they are counted together.
+        let way = match faults {
+            Faults::All => fault.rsplit(':').next(),
+            Faults::Only(_) => None,
+        };
+        let count = counts.entry(way).or_insert(0);
+        *count += 1;
+        break_at(lab, procedure, fault, *count % 2 == 0);
     }
     eprintln!("{}: {} faults", procedure.name, chosen.len());
 }

@@ -128,14 +128,7 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
 #[test]
 fn a_vf_that_returned_into_a_bridge_is_released() {
     let (lab, untouched) = host();
-    let netdev = format!("ls /sys/bus/pci/devices/{FIRST}/net");
-    ok(
-        &lab,
-        &format!(
-            "holder a 11; attach a; end a; until [ \"$({netdev})\" ]; do sleep 0.05; done
-             ip link add br0 type bridge; ip link set $({netdev}) master br0; detach a; ip link del br0"
-        ),
-    );
+    lab.ok(include_str!("scripts/return_into_bridge.sh")).unwrap();
     assert_free(&lab, "after detach");
     leave(lab, &untouched);
 }
@@ -292,9 +285,7 @@ pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
 #[test]
 fn repair_removes_an_unreadable_claim_of_a_missing_vf() {
     let (lab, _) = host();
-    lab.ok("mkdir -p -m 700 /run/runvf/claims; echo 0 > /sys/class/net/pf0/device/sriov_numvfs; cd /run/runvf/claims
-         mkdir -p 0000:01:10.0.json/folder; echo '{' > 0000:01:10.2.json; echo '{' > /tmp/other.json")
-        .unwrap();
+    lab.ok(include_str!("scripts/unreadable_claims.sh")).unwrap();
     for vf in [FIRST, SECOND] {
         let repaired = lab.json(&format!("runvfctl repair {vf} --json")).unwrap();
         assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");

@@ -132,9 +132,7 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     assert_eq!(by_runtime.text(), "1", "{by_runtime}");
 
     // A sensor runs on through an upgrade, and prevents the removal of the package.
-    lab.ok("docker run -d --name sensor --runtime runvf --annotation io.runvf.vlan=200 runvf/tcpdump sleep 1000
-            dpkg -i /tmp/two.deb; dpkg-query -W -f '${Version}' runvf | grep '+1$'; docker exec sensor cat /sys/class/net/mon0/carrier")
-        .unwrap();
+    lab.ok(include_str!("scripts/package_upgrade.sh")).unwrap();
     let refused = lab.sh("dpkg -r runvf").unwrap();
     assert!(
         refused.status != 0 && refused.stderr.contains("containers still have VFs"),
@@ -167,9 +165,7 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     lab.ok("docker rm -f behind; podman rm -f -t 0 another").unwrap();
 
     // Installed again, it works as before.
-    lab.ok("dpkg -r runvf; ! systemctl is-active runvf-gc.timer; dpkg -i /tmp/two.deb; systemctl is-active runvf-gc.timer
-            systemctl is-enabled runvf-setup.service; runvfctl install docker")
-        .unwrap();
+    lab.ok(include_str!("scripts/package_reinstall.sh")).unwrap();
     lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; ! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
     lab.ok("docker rm -f plain-runc; rm /etc/runvf/runtime.toml").unwrap();
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();

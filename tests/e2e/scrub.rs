@@ -30,10 +30,11 @@ fn settings(lab: &Lab) -> (Value, Value, String) {
 pub(crate) fn a_vf_returns_with_its_former_settings(engines: &[Engine]) {
     let lab = prepared();
     let untouched = state(&lab);
-    lab.ok("ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450
-         ethtool -K enp1s0v0 tso off
-         ip link set pf0 vf 0 max_tx_rate 100 spoofchk off")
-        .unwrap();
+    lab.ok(
+        "ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450; ethtool -K enp1s0v0 tso off",
+    )
+    .unwrap();
+    lab.ok("ip link set pf0 vf 0 max_tx_rate 100 spoofchk off").unwrap();
     let before = settings(&lab);
     assert_eq!((&before.0["ifalias"], &before.0["txqlen"]), (&"rack 3".into(), &500.into()));
     assert_eq!((&before.1["rate"]["max_tx"], &before.1["spoofchk"]), (&100.into(), &false.into()));
@@ -50,9 +51,10 @@ pub(crate) fn a_vf_returns_with_its_former_settings(engines: &[Engine]) {
         assert_eq!(settings(&lab), before, "{engine:?}");
         lab.ok("! ip link show | grep -E 'evil|02:66:66'").unwrap();
     }
-    lab.ok("ip link set pf0 vf 0 max_tx_rate 0 spoofchk on; echo 0 > /sys/class/net/pf0/device/sriov_numvfs
-            echo 3 > /sys/class/net/pf0/device/sriov_numvfs")
-        .unwrap();
+    lab.ok("ip link set pf0 vf 0 max_tx_rate 0 spoofchk on").unwrap();
+    for count in [0, 3] {
+        lab.ok(&format!("echo {count} > /sys/class/net/pf0/device/sriov_numvfs")).unwrap();
+    }
     settle(&lab, 3);
     leave(lab, &untouched);
 }
@@ -148,8 +150,9 @@ fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker() {
 fn repair_forgets_a_quarantined_vf_that_vanished() {
     let lab = prepared();
     start(&lab, Engine::PodmanHooks, "sensor", "--annotation io.runvf.vlan=100");
-    lab.ok("echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override; podman rm -f sensor
-            echo 0 > /sys/class/net/pf0/device/sriov_numvfs; runvfctl status | grep quarantined")
+    lab.ok("echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override; podman rm -f sensor")
+        .unwrap();
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; runvfctl status | grep quarantined")
         .unwrap();
     let repaired = lab.json("runvfctl repair --json").unwrap();
     assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");

@@ -3,8 +3,8 @@
 # The shell splits the variables that are command lines:
 # shellcheck disable=SC2154,SC2086
 $run -d --name everyday --memory 24m --memory-swap 24m -v $dir:/m $image sh -c 'until [ -e /m/go ]; do sleep 0.1; done; exec tail /dev/zero' > /dev/null
-# containerd begins to look for it once the container runs, and the word of it may come after the container's end. conmon learns of
-# it too late as often as not. Both whatever the runtime.
+# containerd watches for OOM kills only once the container runs, so its report may come after the end of the container.
+# conmon often learns of the kill too late. Both are the same with every runtime.
 touch go; echo "= $($engine wait everyday)"
 [ $engine = podman ] || wait_for says everyday .State.OOMKilled true
 $engine rm everyday > /dev/null

@@ -1,5 +1,5 @@
 #!/bin/bash
-# After bundle.sh: kills and deletes a container in the host's pid namespace whose processes fork without end.
+# After bundle.sh: kills and deletes a container in the host pid namespace; its processes fork without end.
 : "${runtime:?}"
 cgroup=/sys/fs/cgroup/test
 write_config '.linux.namespaces |= map(select(.type != "pid")) | .process.args = ["/usr/bin/perl", "-e", "fork; fork; fork; fork and exit while 1"]

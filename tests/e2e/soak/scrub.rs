@@ -66,10 +66,8 @@ fn network_managers_ignore_configured_vfs() {
     // An operator's file that matches every VF.
     let all = "[Match]\nDriver=igbvf\n[Network]\nLinkLocalAddressing=ipv6\n";
     lab.write("/etc/systemd/network/90-all.network", all).unwrap();
-    lab.ok("udevadm control --reload; systemctl start systemd-networkd
-         echo 2 > /sys/class/net/pf0/device/sriov_numvfs
-         echo 2 > /sys/class/net/pf1/device/sriov_numvfs")
-        .unwrap();
+    lab.ok("udevadm control --reload; systemctl start systemd-networkd").unwrap();
+    lab.ok("for pf in pf0 pf1; do echo 2 > /sys/class/net/$pf/device/sriov_numvfs; done").unwrap();
     lab.wait_until(
         Duration::from_secs(20),
         "[ $(ls -d /sys/class/net/pf[01]/device/virtfn*/net/* | wc -l) = 4 ]",

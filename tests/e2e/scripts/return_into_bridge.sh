@@ -1,0 +1,13 @@
+#!/bin/bash
+# Puts the returned netdev of the first VF into a bridge, and releases the VF.
+# shellcheck source=tests/e2e/scripts/hook_calls.sh
+source /tmp/functions
+netdev() { ls /sys/bus/pci/devices/0000:01:10.0/net; }
+holder a 11
+attach a
+end a
+until [ "$(netdev)" ]; do sleep 0.05; done
+ip link add br0 type bridge
+ip link set "$(netdev)" master br0
+detach a
+ip link del br0
