@@ -89,7 +89,7 @@ fn a_changed_engine_applies_to_new_containers_only() {
     for engine in ENGINES {
         let output = run(&lab, engine, "", "true");
         let error =
-            "/etc/runvf/runtime.toml: line 1: engine `no such engine` is none of builtin, runc,";
+            "/etc/runvf/runtime.toml: line 1: engine `no such engine` is not valid: expected builtin,";
         assert!(output.stderr.contains(error), "{output}");
     }
     leave_with_default_engine(lab, &before);
@@ -105,7 +105,7 @@ fn strict_mode_requires_a_vf_annotation() {
         for engine in ENGINES {
             let output = run(&lab, engine, "", "echo it runs");
             assert_eq!(output.status, engine.refusal(), "{output}");
-            let error = "the container asks for no VF, and /etc/runvf/runtime.toml has `require_annotation = true`; \
+            let error = "the container requests no VF, but /etc/runvf/runtime.toml sets `require_annotation = true`; \
                 add `--annotation io.runvf.vlan=<1-4094>`";
             assert!(output.stderr.contains(error), "{output}");
             assert_untouched(&lab, &before);

@@ -15,11 +15,11 @@ fn links_in_a_root_do_not_lead_out_of_it() {
     let printed = attempts(&lab, "runvf", include_str!("../scripts/escape_dev.sh"));
     let expected = [
         "dev is a link: refused",
-        "runvf: /tmp/e/root/dev is a symlink; make it a folder",
+        "runvf: /tmp/e/root/dev is a symlink; replace it with a folder",
         "a masked link: refused",
-        "runvf: /tmp/e/root/masked is a symlink; mask what it leads to",
+        "runvf: /tmp/e/root/masked is a symlink; mask its target",
         "the dev of the host: refused",
-        "runvf: libcontainer fills /dev itself and takes none from outside; name the devices (--device), or have `engine = \"runc\"` in /etc/runvf/runtime.toml",
+        "runvf: cannot bind-mount over /dev: libcontainer creates its own /dev; add devices with --device, or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
     leave(lab, &before);

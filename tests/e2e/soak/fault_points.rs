@@ -119,7 +119,7 @@ fn a_container_of_the_same_name_in_another_root_is_another_one() {
         let refused = lab.sh("runvf --root /run/two start same").unwrap();
         assert!(refused.status == 1 && refused.stderr.starts_with(expected), "{refused}");
     };
-    refused("runvf: cannot start half-made container same\n");
+    refused("runvf: cannot start container same: the container was not fully created\n");
     // The claim protects, too, if the record says that the container was fully created.
     let record = "/run/two/same/runvf.json";
     lab.ok(&format!("jq '.finished = true' {record} > /tmp/record; cp /tmp/record {record}"))
