@@ -88,8 +88,7 @@ fn a_changed_engine_applies_to_new_containers_only() {
     }
     for engine in ENGINES {
         let output = run(&lab, engine, "", "true");
-        let error =
-            "/etc/runvf/runtime.toml: line 1: engine `no such engine` is not valid: expected builtin,";
+        let error = "/etc/runvf/runtime.toml: line 1: engine `no such engine` is not valid: expected builtin,";
         assert!(output.stderr.contains(error), "{output}");
     }
     leave_with_default_engine(lab, &before);

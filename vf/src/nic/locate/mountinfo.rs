@@ -35,3 +35,4 @@ broken
 ";
         assert_eq!(netns_mounts(text), [Path::new("/run/netns/a"), Path::new("/a b\\c")]);
     }
+}
