@@ -295,28 +295,32 @@ fn installed_programs_have_no_fault_points() {
 }
 
 /// The text in the code before the name of a point at which the kernel can lie.
-pub(crate) const KERNEL_CALLS: [&str; 3] = ["write_until(\"", ".change(\"", "call(\""];
+pub(crate) const KERNEL_CALLS: [&str; 3] = ["write_with_retry(\"", ".set_link(\"", "call(\""];
 
 /// The names of the points after one of `calls` in the code of `vf`.
 pub(crate) fn points_at(calls: &[&str]) -> BTreeSet<String> {
-    let mut points = BTreeSet::new();
-    collect_points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../vf/src"), calls, &mut points);
-    points
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vf/src");
+    let mut all = BTreeSet::new();
+    for call in calls {
+        let mut points = BTreeSet::new();
+        collect_points(&folder, call, &mut points);
+        assert!(!points.is_empty(), "no point after `{call}`: has the function another name?");
+        all.extend(points);
+    }
+    all
 }
 
-fn collect_points(folder: &Path, calls: &[&str], points: &mut BTreeSet<String>) {
+fn collect_points(folder: &Path, call: &str, points: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect_points(&path, calls, points);
+            collect_points(&path, call, points);
         } else if !path.ends_with("fault.rs") {
             let text = fs::read_to_string(&path).unwrap();
             // rustfmt breaks long lines between a call and its name.
             let text = text.lines().map(str::trim_start).collect::<String>();
-            for call in calls {
-                let names = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
-                points.extend(names.map(str::to_owned));
-            }
+            let names = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+            points.extend(names.map(str::to_owned));
         }
     }
 }
