@@ -1,6 +1,6 @@
 #!/bin/bash
 # Functions for many attaches at once. The first 30 containers come through hooks, the other 10 through `runvf create`.
-# shellcheck source=tests/e2e/scripts/hook_calls.sh
+# shellcheck source=hook_calls.sh
 source /tmp/functions
 bundle=/var/lib/runvf-bundles/tcpdump
 

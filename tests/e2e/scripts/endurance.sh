@@ -2,7 +2,7 @@
 # Workers that run one container after the other, and a killer that ends processes of runvf and of the engines.
 # Each worker is a process with a $name and a $vlan of its own:
 # shellcheck disable=SC2031
-# shellcheck source=tests/e2e/scripts/hook_calls.sh
+# shellcheck source=hook_calls.sh
 source /tmp/functions
 bundle=/var/lib/runvf-bundles/tcpdump
 image=runvf/tcpdump

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Puts the returned netdev of the first VF into a bridge, and releases the VF.
-# shellcheck source=tests/e2e/scripts/hook_calls.sh
+# shellcheck source=hook_calls.sh
 source /tmp/functions
 netdev() { ls /sys/bus/pci/devices/0000:01:10.0/net; }
 holder a 11

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Twenty attaches start as soon as the exclusive lock is released. Prints the exit status and the error of each.
-# shellcheck source=tests/e2e/scripts/hook_calls.sh
+# shellcheck source=hook_calls.sh
 source /tmp/functions
 for i in $(seq 20); do holder "c$i" $((99 + i)); done
 exec 8> /tmp/go

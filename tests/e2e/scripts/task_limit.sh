@@ -1,6 +1,6 @@
 #!/bin/bash
 # Attaches in a cgroup that allows one task.
-# shellcheck source=tests/e2e/scripts/hook_calls.sh
+# shellcheck source=hook_calls.sh
 source /tmp/functions
 cgroup=/sys/fs/cgroup/few
 mkdir $cgroup
