@@ -2,7 +2,6 @@
 //! engine, program), keeps the cause in `source`, and [`Error::hint`] has the remedy.
 //! [`Error::line`] prints all three.
 
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -70,17 +69,6 @@ impl Error {
         if let Self::Vf(error) = self {
             return error.line();
         }
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        if let Some(hint) = self.hint() {
-            line.push_str("; ");
-            line.push_str(&hint);
-        }
-        line.replace(char::is_control, " ")
+        vf::one_line(self, self.hint().as_deref())
     }
 }

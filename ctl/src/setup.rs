@@ -74,7 +74,7 @@ mod tests {
         let text = show(&all(), false);
         assert!(
             text.starts_with(
-                "pf0: up, 7 VFs\npf1: ready: nothing to do\npf9: not ready: PF pf9 has no SR-IOV; "
+                "pf0: up, 7 VFs\npf1: ready: nothing to do\npf9: not ready: PF pf9 does not support SR-IOV; "
             ),
             "{text}"
         );
@@ -85,6 +85,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&show(&all(), true)).unwrap();
         assert_eq!(value[0]["steps"], json!(["up", { "vfs": { "count": 7 } }]));
         assert_eq!(value[0]["error"], json!(null));
-        assert!(value[2]["error"].as_str().unwrap().starts_with("PF pf9 has no SR-IOV"));
+        assert!(value[2]["error"].as_str().unwrap().starts_with("PF pf9 does not support SR-IOV"));
     }
 }

@@ -16,17 +16,14 @@ pub(crate) enum Error {
     Vf(#[from] vf::Error),
 }
 
+const HINT: &str = "runvf-hook is run by container engines, see /usr/share/containers/oci/hooks.d";
+
 impl Error {
     /// The error and its causes on one line.
     pub(crate) fn line(&self) -> String {
-        let line = match self {
-            Self::Vf(error) => return error.line(),
-            Self::Unreadable(source) => format!("{self}: {source}"),
-            Self::Malformed(source) => format!("{self}: {source}"),
-            _ => self.to_string(),
-        };
-        format!(
-            "{line}; runvf-hook is run by container engines, see /usr/share/containers/oci/hooks.d"
-        )
+        match self {
+            Self::Vf(error) => error.line(),
+            _ => vf::one_line(self, Some(HINT)),
+        }
     }
 }

@@ -208,18 +208,7 @@ fn in_brackets(text: &Option<String>) -> String {
 /// Formats an error and its causes on one line without control characters, because engines relay
 /// only one line.
 pub(crate) fn line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        // Some errors of libcontainer already contain the text of their source.
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line.replace(char::is_control, " ")
+    vf::one_line(error, None)
 }
 
 #[cfg(test)]

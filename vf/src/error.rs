@@ -3,7 +3,6 @@
 //! A variant names the operation that failed and its object (annotation, file, PF, PCI address).
 //! The cause is in `source`; [`Error::line`] prints it once.
 
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -71,19 +70,29 @@ impl Error {
         }
     }
 
-    /// The error, its causes and the hint on one line, because engines relay one line only.
+    /// The error, its causes and the hint on one line.
     pub fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        if let Some(hint) = self.hint() {
-            line.push_str("; ");
-            line.push_str(&hint);
-        }
-        line.replace(char::is_control, " ")
+        one_line(self, self.hint().as_deref())
     }
+}
+
+/// Prints an error, its causes and a remedy on one line, because engines relay one line only.
+/// Control characters become blanks.
+pub fn one_line(error: &dyn std::error::Error, hint: Option<&str>) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors, libcontainer's among them, already contain the text of their cause.
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        line.push_str("; ");
+        line.push_str(hint);
+    }
+    line.replace(char::is_control, " ")
 }

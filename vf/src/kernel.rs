@@ -15,6 +15,7 @@ pub(crate) mod netdev_settings;
 pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod packet;
+pub(crate) mod pid_stat;
 pub(crate) mod proc_file;
 pub(crate) mod process;
 pub(crate) mod retry;

@@ -30,12 +30,13 @@ mod nic;
 mod operator;
 mod policy;
 
-pub use error::Error;
+pub use error::{Error, one_line};
 pub use host::{Container, Host};
 pub use kernel::error::{KernelError, NetlinkError};
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
 pub use kernel::netns::{is_host_netns, loopback_up};
+pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use vf::PidStat;
 
 /// `init`: the pid of the container's init process.
 pub(super) fn name(root: &Path, id: &str, init: i32) -> Option<String> {
@@ -33,8 +34,8 @@ fn docker(root: &Path, id: &str) -> Option<String> {
 fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
     let proc = root.join("proc");
     let stat = fs::read_to_string(proc.join(init.to_string()).join("stat")).ok()?;
-    let parent = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().nth(1)?;
-    let line = fs::read(proc.join(parent).join("cmdline")).ok()?;
+    let parent = PidStat::parse(&stat)?.parent()?;
+    let line = fs::read(proc.join(parent.to_string()).join("cmdline")).ok()?;
     let line = String::from_utf8(line).ok()?;
     let words: Vec<&str> = line.split('\0').collect();
     let after = |option: &str| {

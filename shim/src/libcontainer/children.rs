@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use vf::PidStat;
 
 use crate::container::cgroup_path;
 use crate::container::signal;
@@ -84,14 +85,7 @@ fn children_of(parent: Pid) -> Vec<Pid> {
 
 fn parent_of(pid: i32) -> Option<Pid> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    parent_in(&stat)
-}
-
-/// Field 4 of proc_pid_stat(5). Field 2 is a name in parentheses, which may itself contain
-/// parentheses.
-fn parent_in(stat: &str) -> Option<Pid> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+    PidStat::parse(&stat)?.parent().map(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -99,12 +93,6 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-
-    #[test]
-    fn a_parent_is_found_if_the_name_contains_parentheses() {
-        assert_eq!(parent_in("7 (a) R 1 (b) S 42 7 7 0"), Some(Pid::from_raw(42)));
-        assert_eq!(parent_in("7 (sh"), None);
-    }
 
     #[test]
     fn children_are_found_and_killed() {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::fault;
 use crate::kernel::error::KernelError;
+use crate::kernel::pid_stat::PidStat;
 use crate::kernel::proc_file;
 
 /// A pid and the start time of its process, in clock ticks since boot (field 22 of
@@ -36,7 +37,8 @@ impl ProcessId {
             Err(error) if is_absence(&error) => return Ok(None),
             stat => stat?,
         };
-        Ok(start_time(&stat).map(|start_time| Self { pid, start_time }))
+        let start_time = PidStat::parse(&stat).and_then(PidStat::start_time);
+        Ok(start_time.map(|start_time| Self { pid, start_time }))
     }
 
     /// Identifies the calling process.
@@ -106,20 +108,6 @@ fn is_same_or_below(ancestor: &str, descendant: &str) -> bool {
     })
 }
 
-/// The start time in a text of `/proc/PID/stat`. `None`: the process has ended, or the text is
-/// malformed.
-fn start_time(stat: &str) -> Option<u64> {
-    // The second field is the command name in parentheses. It may contain any character, including
-    // `)`.
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = fields.next()?;
-    let threads: u64 = fields.nth(16)?.parse().ok()?;
-    if matches!(state, "X" | "x") || (state == "Z" && threads <= 1) {
-        return None;
-    }
-    fields.nth(1)?.parse().ok()
-}
-
 /// The id of this boot. It changes at every boot.
 ///
 /// # Errors
@@ -150,19 +138,6 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_name_may_contain_parentheses() {
-        let stat = "7 (a) Z 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20 21";
-        assert_eq!(start_time(stat), Some(4242));
-        assert_eq!(start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20"), None);
-        // Two threads: the first has ended.
-        assert_eq!(
-            start_time("7 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 2 18 4242 20"),
-            Some(4242)
-        );
-        assert_eq!(start_time("nonsense"), None);
-    }
 
     #[test]
     fn a_process_is_alive_until_it_ends() {
