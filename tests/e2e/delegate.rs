@@ -3,8 +3,8 @@
 
 use lab::Lab;
 
-use crate::engine::{Engine, IMAGE, run, start};
-use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state, vf};
+use crate::engine::{Engine, IMAGE};
+use crate::host::{assert_clean, assert_untouched, leave, prepared, state, vf};
 
 pub(crate) const RUNTIME: &str = "/etc/runvf/runtime.toml";
 pub(crate) const ENGINES: [Engine; 2] = [Engine::Docker, Engine::PodmanRuntime];
@@ -24,37 +24,6 @@ pub(crate) fn leave_with_default_engine(lab: Lab, before: &str) {
 pub(crate) fn recorded_engines(lab: &Lab) -> String {
     let records = "(find /run/runvf/delegated -type f 2>/dev/null || true) | xargs -r jq -r .engine | sort -u";
     lab.ok(records).unwrap().text().to_owned()
-}
-
-pub(crate) fn a_sensor_runs(delegate: &str) {
-    let lab = prepared();
-    choose_engine(&lab, delegate);
-    let before = state(&lab);
-    for engine in ENGINES {
-        let look = "cat /sys/class/net/mon0/flags /sys/class/net/mon0/carrier; exit 3";
-        let output = run(&lab, engine, "--annotation io.runvf.vlan=100", look);
-        // Up, broadcast, no ARP, promiscuous, all multicast, multicast.
-        assert_eq!((output.status, output.text()), (3, "0x1383\n1"), "{engine:?}: {output}");
-        assert_untouched(&lab, &before);
-        assert_clean(&lab, 0, "enp1s0v0");
-
-        start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
-        assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{engine:?}");
-        assert!(recorded_engines(&lab).ends_with(&format!("bin/{delegate}")), "{engine:?}");
-        let program = engine.program();
-        let inside = lab.ok(&format!("{program} exec sensor cat /sys/class/net/mon0/carrier"));
-        assert_eq!(inside.unwrap().text(), "1", "{engine:?}");
-        lab.ok(&format!("{program} rm -f sensor")).unwrap();
-        assert_untouched(&lab, &before);
-        assert_clean(&lab, 0, "enp1s0v0");
-        assert_eq!(recorded_engines(&lab), "", "{engine:?}");
-    }
-    leave_with_default_engine(lab, &before);
-}
-
-#[test]
-fn a_sensor_runs_under_runc() {
-    a_sensor_runs("runc");
 }
 
 #[test]

@@ -90,20 +90,6 @@ pub(crate) fn assert_sensor_sees(lab: &Lab) {
     assert_eq!(verdict.on_vlan(Some(200)), 0, "{verdict}");
 }
 
-#[test]
-fn the_vf_loses_its_driver() {
-    let (lab, untouched) = host();
-    start_sensor_and_sleeper(&lab);
-    lab.ok(&format!(
-        "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
-    ))
-    .unwrap();
-    wait_for_failure(&lab, "sensor");
-    assert_sleeper_is_stopped(&lab);
-    remove_all(&lab);
-    leave_host(lab, &untouched);
-}
-
 /// Two containers run in a netns that outlives both, as that of a pod does. Each release releases
 /// only the container's own VF, although younger processes run in the netns; and the interface of a
 /// killed container does not block its name for a third one.

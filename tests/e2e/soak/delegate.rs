@@ -1,10 +1,11 @@
-//! More containers that runc or crun makes: refusals, and a change of the engine.
+//! Containers that runc or crun makes under Docker and Podman: sensors, refusals, and a change of the
+//! engine.
 
 use crate::delegate::{
-    ENGINES, RUNTIME, a_sensor_runs, choose_engine, leave_with_default_engine, recorded_engines,
+    ENGINES, RUNTIME, choose_engine, leave_with_default_engine, recorded_engines,
 };
 use crate::engine::{Engine, run, start};
-use crate::host::{assert_clean, assert_untouched, prepared, state};
+use crate::host::{assert_clean, assert_untouched, on_vlans, prepared, state};
 
 #[test]
 fn a_sensor_runs_under_crun() {
@@ -114,4 +115,35 @@ fn strict_mode_requires_a_vf_annotation() {
         }
     }
     leave_with_default_engine(lab, &before);
+}
+
+fn a_sensor_runs(delegate: &str) {
+    let lab = prepared();
+    choose_engine(&lab, delegate);
+    let before = state(&lab);
+    for engine in ENGINES {
+        let look = "cat /sys/class/net/mon0/flags /sys/class/net/mon0/carrier; exit 3";
+        let output = run(&lab, engine, "--annotation io.runvf.vlan=100", look);
+        // Up, broadcast, no ARP, promiscuous, all multicast, multicast.
+        assert_eq!((output.status, output.text()), (3, "0x1383\n1"), "{engine:?}: {output}");
+        assert_untouched(&lab, &before);
+        assert_clean(&lab, 0, "enp1s0v0");
+
+        start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
+        assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{engine:?}");
+        assert!(recorded_engines(&lab).ends_with(&format!("bin/{delegate}")), "{engine:?}");
+        let program = engine.program();
+        let inside = lab.ok(&format!("{program} exec sensor cat /sys/class/net/mon0/carrier"));
+        assert_eq!(inside.unwrap().text(), "1", "{engine:?}");
+        lab.ok(&format!("{program} rm -f sensor")).unwrap();
+        assert_untouched(&lab, &before);
+        assert_clean(&lab, 0, "enp1s0v0");
+        assert_eq!(recorded_engines(&lab), "", "{engine:?}");
+    }
+    leave_with_default_engine(lab, &before);
+}
+
+#[test]
+fn a_sensor_runs_under_runc() {
+    a_sensor_runs("runc");
 }

@@ -267,3 +267,17 @@ fn the_pf_goes_down_and_up() {
     remove_all(&lab);
     leave_host(lab, &untouched);
 }
+
+#[test]
+fn the_vf_loses_its_driver() {
+    let (lab, untouched) = host();
+    start_sensor_and_sleeper(&lab);
+    lab.ok(&format!(
+        "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
+    ))
+    .unwrap();
+    wait_for_failure(&lab, "sensor");
+    assert_sleeper_is_stopped(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
