@@ -117,7 +117,7 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
     ok(&lab, "ip link add link enp1s0v0 name over0 type macvlan; holder a 11; attach a");
     assert_eq!(vlans(&lab), [(11, true, SECOND.to_owned())]);
     let (state, reason) = status(&lab, FIRST);
-    assert!(state != "free" && reason.contains("another interface stands on"), "{state} {reason}");
+    assert!(state != "free" && reason.contains("another interface is stacked on"), "{state} {reason}");
     ok(&lab, "end a; detach a; ip link del over0");
     assert_free(&lab, "after both");
     leave(lab, &untouched);
@@ -256,7 +256,7 @@ pub(crate) fn unreadable_claims_are_kept_until_repair(claims: &[(&str, &str)]) {
 /// How something else uses the first VF, and how that use ends. The first ones are tested in `make
 /// test`.
 pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
-    ("its interface is up", "ip link set $dev up", "ip link set $dev down"),
+    ("its netdev is up", "ip link set $dev up", "ip link set $dev down"),
     (
         "it is bound to vfio-pci",
         include_str!("scripts/bind_vfio.sh"),

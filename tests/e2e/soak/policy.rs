@@ -32,7 +32,7 @@ fn a_quota_holds_under_concurrent_attaches() {
         // The VLAN depends on the order of the attaches.
         assert_eq!(
             line,
-            "1 runvf: the tenant of VLAN NNN asks for 1 more VF, but has 3 of at most 3; stop one of its \
+            "1 runvf: the tenant of VLAN NNN asks for 1 more VF, but has 3 of at most 3; stop one of the tenant's \
              containers, or raise `max` in /etc/runvf/config.toml"
                 .replace("NNN", line.split(' ').nth(6).unwrap())
         );
