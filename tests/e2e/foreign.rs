@@ -117,7 +117,10 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
     ok(&lab, "ip link add link enp1s0v0 name over0 type macvlan; holder a 11; attach a");
     assert_eq!(vlans(&lab), [(11, true, SECOND.to_owned())]);
     let (state, reason) = status(&lab, FIRST);
-    assert!(state != "free" && reason.contains("another interface is stacked on"), "{state} {reason}");
+    assert!(
+        state != "free" && reason.contains("another interface is stacked on"),
+        "{state} {reason}"
+    );
     ok(&lab, "end a; detach a; ip link del over0");
     assert_free(&lab, "after both");
     leave(lab, &untouched);

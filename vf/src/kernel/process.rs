@@ -47,12 +47,12 @@ impl ProcessId {
     }
 
     pub fn is_alive(self) -> bool {
-        self.is_alive_on(Path::new("/"))
+        self.is_alive_with_root(Path::new("/"))
     }
 
     /// Returns `true` also when `/proc` cannot be read (out of memory or descriptors): taking the
     /// VF of a live container is worse than leaving it with a dead container until the next check.
-    pub(crate) fn is_alive_on(self, root: &Path) -> bool {
+    pub(crate) fn is_alive_with_root(self, root: &Path) -> bool {
         Self::read(root, self.pid).map_or(true, |found| found == Some(self))
     }
 
@@ -114,11 +114,11 @@ fn is_same_or_below(ancestor: &str, descendant: &str) -> bool {
 /// [`KernelError::File`] when it cannot be read or is empty. There is no fallback value, because a
 /// claim with a different boot id counts as a claim of an earlier boot.
 pub(crate) fn boot_id() -> Result<String, Error> {
-    boot_id_of(Path::new("/"))
+    boot_id_with_root(Path::new("/"))
 }
 
 /// As [`boot_id`], with `/proc` below `root`.
-pub(crate) fn boot_id_of(root: &Path) -> Result<String, Error> {
+pub(crate) fn boot_id_with_root(root: &Path) -> Result<String, Error> {
     let path = root.join("proc/sys/kernel/random/boot_id");
     let text = proc_file::read(&path).map_err(Error::file("read", &path))?;
     match text.trim() {
@@ -154,10 +154,10 @@ mod tests {
     fn a_process_counts_as_alive_if_proc_cannot_be_read() {
         let root = tempfile::tempdir().unwrap();
         let id = ProcessId { pid: 7, start_time: 1 };
-        assert!(!id.is_alive_on(root.path()));
+        assert!(!id.is_alive_with_root(root.path()));
         // read(2) on a directory fails.
         std::fs::create_dir_all(root.path().join("proc/7/stat")).unwrap();
-        assert!(id.is_alive_on(root.path()));
+        assert!(id.is_alive_with_root(root.path()));
     }
 
     #[test]
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn a_boot_id_that_cannot_be_read_is_an_error() {
         let root = tempfile::tempdir().unwrap();
-        boot_id_of(root.path()).unwrap_err();
+        boot_id_with_root(root.path()).unwrap_err();
         let folder = root.path().join("proc/sys/kernel/random");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("boot_id"), "\n").unwrap();
-        boot_id_of(root.path()).unwrap_err();
+        boot_id_with_root(root.path()).unwrap_err();
         std::fs::write(folder.join("boot_id"), "a\n").unwrap();
-        assert_eq!(boot_id_of(root.path()).unwrap(), "a");
+        assert_eq!(boot_id_with_root(root.path()).unwrap(), "a");
     }
 
     #[test]

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netns::NetnsRecord;
-use crate::kernel::process::{ProcessId, boot_id_of};
+use crate::kernel::process::{ProcessId, boot_id_with_root};
 use crate::kernel::time::rfc3339;
 use crate::kernel::vf_settings::Settings;
 use crate::policy::config::{OnLoss, Scrub};
@@ -173,10 +173,10 @@ impl Claim {
         let by_init = matches!(self.state, State::Attached | State::Lost { .. });
         Liveness {
             // An unreadable boot id counts as the same boot, for the reason given at
-            // `ProcessId::is_alive_on`.
-            same_boot: boot_id_of(root).map_or(true, |now| self.boot_id == now),
-            init: by_init && self.init.is_alive_on(root),
-            worker: !by_init && self.worker.is_alive_on(root),
+            // `ProcessId::is_alive_with_root`.
+            same_boot: boot_id_with_root(root).map_or(true, |now| self.boot_id == now),
+            init: by_init && self.init.is_alive_with_root(root),
+            worker: !by_init && self.worker.is_alive_with_root(root),
         }
     }
 }

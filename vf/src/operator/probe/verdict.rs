@@ -58,7 +58,7 @@ pub(super) fn evaluate(
             "unknown-unicast",
             evaluation.if_frames_pass(|it| it.delivered_if_promiscuous(To::UnknownAddress)),
         ),
-        ("others-unicast", evaluation.if_frames_pass(Evaluation::others_unicast)),
+        ("others-unicast", evaluation.if_frames_pass(Evaluation::receives_others_unicast)),
         ("tag-stripped", evaluation.if_frames_pass(Evaluation::tag_stripped)),
         ("isolation", evaluation.if_frames_pass(Evaluation::isolation)),
         ("trust-matters", evaluation.if_frames_pass(Evaluation::trust_matters)),
@@ -161,7 +161,7 @@ impl Evaluation<'_> {
         (NotTestable, why)
     }
 
-    fn others_unicast(&self) -> Outcome {
+    fn receives_others_unicast(&self) -> Outcome {
         if !self.has(Role::Peer) {
             return self.no_peer();
         }
