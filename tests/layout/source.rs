@@ -75,7 +75,7 @@ impl Source {
                 None => paths.extend(self.inline(statement)),
             }
         }
-        paths.iter().filter_map(|path| self.from_root(path)).collect()
+        paths.iter().filter_map(|path| self.resolve(path)).collect()
     }
 
     /// Paths in code that begin with `crate`, `super`, or a module that this file declares.
@@ -90,7 +90,7 @@ impl Source {
         words.filter(starts).map(str::to_owned).collect()
     }
 
-    fn from_root(&self, path: &str) -> Option<Vec<String>> {
+    fn resolve(&self, path: &str) -> Option<Vec<String>> {
         let mut names = path.split("::").map(str::trim).filter(|name| !name.is_empty());
         let mut root = match names.next()? {
             "crate" => Vec::new(),

@@ -67,7 +67,8 @@ impl ProcessId {
         };
         // The pidfd is opened before the start time is compared: if the start time matches, the
         // pidfd refers to that same process (`pidfd_open(2)`).
-        let pid = Pid::from_raw(self.pid).ok_or_else(|| failed(Errno::EINVAL))?;
+        let positive = Some(self.pid).filter(|pid| *pid > 0);
+        let pid = positive.and_then(Pid::from_raw).ok_or_else(|| failed(Errno::EINVAL))?;
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(()),
             result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error())))?,

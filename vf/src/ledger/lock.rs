@@ -46,7 +46,8 @@ pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(150);
 pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Interval between two attempts. flock(2) has no timeout, and only a signal interrupts it, but
-/// signals belong to the program that uses this library.
+/// signals belong to the program that uses this library. The price of polling: waiting processes
+/// get the lock in no particular order.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Locks a PF, given its PCI address.
@@ -153,14 +154,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pf.lock");
         let first = lock(&path, Duration::ZERO).unwrap();
+        let (ready, is_ready) = std::sync::mpsc::channel();
         let second = {
             let path = path.clone();
-            thread::spawn(move || lock(&path, Duration::from_secs(60)).map(drop))
+            thread::spawn(move || {
+                ready.send(()).unwrap();
+                let began = Instant::now();
+                lock(&path, Duration::from_secs(60)).map(|_| began.elapsed())
+            })
         };
-        thread::sleep(POLL_INTERVAL * 4);
+        is_ready.recv().unwrap();
+        thread::sleep(POLL_INTERVAL * 20);
         assert!(!second.is_finished(), "the lock was taken twice");
         drop(first);
-        second.join().unwrap().unwrap();
+        let waited = second.join().unwrap().unwrap();
+        assert!(waited >= POLL_INTERVAL, "the second thread never waited: {waited:?}");
     }
 
     #[test]
