@@ -1,7 +1,7 @@
 //! containerd, for pods and for `ctr`. Docker's runtimes are configured in Docker, even if it uses
 //! the same containerd.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::change::Change;
 use super::command::{self, COMMAND_TIMEOUT};
@@ -214,19 +214,27 @@ pub(super) fn activate(
     }
     let config = config_path(root);
     if let Some(text) = root.read(&config)? {
-        let path = config.to_string_lossy();
-        let words = [ENGINE, "--config", &path, "config", "dump"];
-        let dump = command::stdout(&words, COMMAND_TIMEOUT)?;
         let file = ConfigToml { path: &config, text: &text };
-        if action == Action::Uninstall || !file.cri_is_disabled() {
-            containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
-                engine: Engine::Containerd.name(),
-                problem: format!("does not apply this configuration: {reason}"),
-                hint: format!("see `containerd --config {path} config dump`"),
-            })?;
+        let is_checked = match action {
+            Action::Install => !file.cri_is_disabled(),
+            // containerd does not start with an invalid file, and uninstall has not changed it.
+            Action::Uninstall => file.parsed().is_ok(),
+        };
+        if is_checked {
+            check_dump(&config, action)?;
         }
     }
     restart::restart_or_advise("containerd.service", " (containers keep running)", options, plan)
+}
+
+fn check_dump(config: &Path, action: Action) -> Result<(), Error> {
+    let path = config.to_string_lossy();
+    let dump = command::stdout(&[ENGINE, "--config", &path, "config", "dump"], COMMAND_TIMEOUT)?;
+    containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
+        engine: Engine::Containerd.name(),
+        problem: format!("does not apply this configuration: {reason}"),
+        hint: format!("see `containerd --config {path} config dump`"),
+    })
 }
 
 #[cfg(test)]

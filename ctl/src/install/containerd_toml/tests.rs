@@ -5,12 +5,15 @@ fn file(text: &str) -> ConfigToml<'_> {
 }
 
 /// Files in the styles that users write.
-pub(crate) const WRITTEN: [&str; 9] = [
+pub(crate) const WRITTEN: [&str; 12] = [
     "# imports = []\nversion = 2\n",
     "# imports = []\r\nversion = 2\r\n# end\r\n",
     "version = 2\n[debug]\n  level = \"info\"\n\n# a comment at the end\n",
     "version = 2\nimports = [\n  \"/etc/x.toml\" # why\n]\n",
     "version = 2\n",
+    "\u{feff}version = 2\n[debug]\n",
+    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nx = 1\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n",
+    "version = 2\r\nimports = [\r\n  '/etc/x.toml', # why, and how\r\n  \"/etc/y.toml\" # not last\r\n]\r\n",
     "# ours\nversion = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = \"/x\"\n",
     "version = 2\r\n\r\n# hi\r\n[debug]\r\n  level = \"info\"\r\n",
     "version = 2\nimports = [ \"/etc/x.toml\" ] # mine\n",
