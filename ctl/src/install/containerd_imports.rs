@@ -51,11 +51,18 @@ impl ConfigToml<'_> {
         self.checked(text)
     }
 
-    /// Returns the edited text if it is valid, and no value but the imports has changed.
+    /// Returns the edited text if it is valid, and no value but the import of the drop-in has
+    /// changed.
     fn checked(self, text: String) -> Result<String, Error> {
         let rest = |text: &str| {
             let mut all = values(text)?;
-            all.as_object_mut()?.remove(IMPORTS);
+            let table = all.as_object_mut()?;
+            if let Some(imports) = table.get_mut(IMPORTS).and_then(|value| value.as_array_mut()) {
+                imports.retain(|import| import != DROP_IN);
+                if imports.is_empty() {
+                    table.remove(IMPORTS);
+                }
+            }
             Some(all)
         };
         match rest(&text) {

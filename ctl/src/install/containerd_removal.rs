@@ -7,22 +7,13 @@ use serde_json::{Value, json};
 use toml_edit::{Document, Item, Table};
 
 use super::containerd_toml::{
-    ConfigToml, MARKERS, RUNC_TYPE, VERSIONS, default_runtime, plugin, runtimes,
+    ConfigToml, KeptRunc, MARKERS, RUNC_TYPE, VERSIONS, default_runtime, plugin, runtimes,
 };
 use super::engine::NAME;
-use super::toml_document::{cut, item_value, line_end, line_start};
+use super::toml_document::{cut, item_value, line_end, line_start, values};
 use crate::error::Error;
 
 const RUNC: &str = "runc";
-
-/// Why the table of runc that install added stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeptRunc {
-    /// Other runtimes are configured, and containerd uses runc by default.
-    Needed,
-    /// The user edited it.
-    Edited,
-}
 
 impl ConfigToml<'_> {
     pub(super) fn without_tables(self) -> Result<(String, Option<KeptRunc>), Error> {
@@ -86,13 +77,13 @@ impl Removal {
 
     /// Whether nothing but the runtimes is missing in the new text.
     fn is_exact(&self, old: &str, new: &str, plugin: &str) -> bool {
-        let values = |text, names: &[&str]| {
-            let mut all = super::toml_document::values(text)?;
+        let others = |text, names: &[&str]| {
+            let mut all = values(text)?;
             remove_names(&mut all, &["plugins", plugin, "containerd", "runtimes"], names);
             Some(all)
         };
-        let expected = values(old, &self.runtimes);
-        expected.is_some() && expected == values(new, &[])
+        let expected = others(old, &self.runtimes);
+        expected.is_some() && expected == others(new, &[])
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use toml_edit::{Document, Item};
 
-use super::containerd_removal::KeptRunc;
 use super::engine::{NAME, RUNTIME};
 use super::toml_document;
 use crate::error::Error;
@@ -17,6 +16,15 @@ pub(super) enum Form {
     Tables,
     /// containerd 2, which merges files: in a file of runvf's own, which the user's file imports.
     DropIn,
+}
+
+/// Why the table of runc that install added stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeptRunc {
+    /// Other runtimes are configured, and containerd uses runc by default.
+    Needed,
+    /// The user edited it.
+    Edited,
 }
 
 pub(super) const DROP_IN: &str = "/etc/containerd/conf.d/50-runvf.toml";
