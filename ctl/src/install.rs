@@ -10,6 +10,7 @@ mod command;
 mod containerd;
 mod containerd_dump;
 mod containerd_imports;
+mod containerd_removal;
 mod containerd_toml;
 mod crio;
 mod daemon_commands;

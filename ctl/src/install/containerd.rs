@@ -1,19 +1,21 @@
 //! containerd, for pods and for `ctr`. Docker's runtimes are configured in Docker, even if it uses
 //! the same containerd.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::change::Change;
 use super::command::{self, COMMAND_TIMEOUT};
 use super::containerd_dump;
-use super::containerd_toml::{ConfigToml, DROP_IN, Form, drop_in};
+use super::containerd_toml::{ConfigToml, DROP_IN, Form, KeptRunc, drop_in};
 use super::daemon_commands;
 use super::engine::{Engine, NAME};
 use super::options::{Action, Options};
+use super::own_files::same_meaning;
 use super::plan::Plan;
 use super::record::UndoData;
 use super::restart;
 use super::root::Root;
+use super::toml_document::values;
 use crate::error::Error;
 
 const ENGINE: &str = "containerd";
@@ -36,12 +38,14 @@ pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Pla
     let text = old.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(empty);
     let file = ConfigToml { path: &path, text };
     let undo = UndoData::load(root, ENGINE, &path)?;
-    let version = file.version()?;
-    // A containerd that was upgraded to 2 still reads the tables.
-    let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
-    let form = if tables { Form::Tables } else { Form::DropIn };
     match action {
-        Action::Install => install(root, file, old.clone(), form, undo),
+        Action::Install => {
+            let version = file.version()?;
+            // A containerd that was upgraded to 2 still reads the tables.
+            let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
+            let form = if tables { Form::Tables } else { Form::DropIn };
+            install(root, file, old.clone(), form, undo)
+        }
         Action::Uninstall => uninstall(root, file, old.clone(), undo),
     }
 }
@@ -81,7 +85,7 @@ fn install(
 fn plan_drop_in(root: &Root, version: i64, plan: &mut Plan) -> Result<(), Error> {
     let new = drop_in(version);
     let old = root.read(DROP_IN)?;
-    if old.as_ref().is_some_and(|old| *old != new) {
+    if old.as_ref().is_some_and(|old| !same_meaning(old, &new)) {
         return Err(Error::Conflict {
             problem: format!("{DROP_IN} exists with other content"),
             hint: "remove it first".to_owned(),
@@ -104,15 +108,20 @@ fn uninstall(
     let restore = undo.as_ref().is_some_and(|undo| is_restorable(file, old.as_deref(), undo));
     let new = match &undo {
         Some(undo) if restore => undo.original.clone(),
+        // An invalid file does not prevent the uninstall if it does not even have the name.
+        _ if !file.text.contains(NAME) => old.clone(),
         _ => {
-            let (new, keeps_runc) = file.without_runvf()?;
-            if keeps_runc {
-                plan.notes.push(
-                    "kept the runtime runc: other runtimes are configured, and CRI does not start \
-                     without its default runtime"
-                        .to_owned(),
-                );
-            }
+            let (new, kept) = file.without_runvf()?;
+            plan.notes.extend(kept.map(|kept| {
+                let reason = match kept {
+                    KeptRunc::Needed => {
+                        "other runtimes are configured, and CRI does not start without its default \
+                         runtime"
+                    }
+                    KeptRunc::Edited => "it was edited since the install",
+                };
+                format!("kept the runtime runc: {reason}")
+            }));
             // An empty file stays empty: `file` has the text that stands for it.
             old.clone().map(|old| if new == file.text { old } else { new })
         }
@@ -127,7 +136,8 @@ fn uninstall(
         plan.changes.push(change);
     }
     let drop_in_text = root.read(DROP_IN)?;
-    if drop_in_text.as_ref().is_some_and(|text| [2, 3, 4].iter().any(|v| *text == drop_in(*v))) {
+    let is_ours = |text: &String| [2, 3, 4].iter().any(|v| same_meaning(text, &drop_in(*v)));
+    if drop_in_text.as_ref().is_some_and(is_ours) {
         plan.done.push(format!("removed {DROP_IN}"));
         plan.changes.extend(Change::between(DROP_IN, drop_in_text, None));
     } else if drop_in_text.is_some() {
@@ -144,7 +154,23 @@ fn is_restorable(file: ConfigToml<'_>, old: Option<&str>, undo: &UndoData) -> bo
     let original = undo.original.as_deref().unwrap_or_default();
     let original = ConfigToml { text: original, ..file };
     let had_runvf = |form| original.has_runvf(form).unwrap_or(true);
-    !had_runvf(Form::Tables) && !had_runvf(Form::DropIn) && undo.is_unedited(old)
+    !had_runvf(Form::Tables)
+        && !had_runvf(Form::DropIn)
+        && (undo.is_unedited(old) || (undo.record.written.is_none() && is_install_of(file, undo)))
+}
+
+/// Whether the file has the values of the original and of runvf, and no others. An earlier version
+/// of runvf did not record the text that it wrote.
+fn is_install_of(file: ConfigToml<'_>, undo: &UndoData) -> bool {
+    let Ok(version) = file.version() else { return false };
+    let empty = format!("version = {version}\n");
+    let original = undo.original.as_deref().filter(|text| !text.trim().is_empty());
+    let original = ConfigToml { text: original.unwrap_or(&empty), ..file };
+    let installed = values(file.text);
+    installed.is_some()
+        && [Form::Tables, Form::DropIn]
+            .into_iter()
+            .any(|form| original.with_runvf(form).is_ok_and(|text| values(&text) == installed))
 }
 
 /// The configuration file in containerd's command line.
@@ -187,19 +213,27 @@ pub(super) fn activate(
     }
     let config = config_path(root);
     if let Some(text) = root.read(&config)? {
-        let path = config.to_string_lossy();
-        let words = [ENGINE, "--config", &path, "config", "dump"];
-        let dump = command::stdout(&words, COMMAND_TIMEOUT)?;
         let file = ConfigToml { path: &config, text: &text };
-        if action == Action::Uninstall || !file.cri_is_disabled() {
-            containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
-                engine: Engine::Containerd.name(),
-                problem: format!("does not apply this configuration: {reason}"),
-                hint: format!("see `containerd --config {path} config dump`"),
-            })?;
+        let is_checked = match action {
+            Action::Install => !file.cri_is_disabled(),
+            // containerd does not start with an invalid file, and uninstall has not changed it.
+            Action::Uninstall => file.parsed().is_ok(),
+        };
+        if is_checked {
+            check_dump(&config, action)?;
         }
     }
     restart::restart_or_advise("containerd.service", " (containers keep running)", options, plan)
+}
+
+fn check_dump(config: &Path, action: Action) -> Result<(), Error> {
+    let path = config.to_string_lossy();
+    let dump = command::stdout(&[ENGINE, "--config", &path, "config", "dump"], COMMAND_TIMEOUT)?;
+    containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
+        engine: Engine::Containerd.name(),
+        problem: format!("does not apply this configuration: {reason}"),
+        hint: format!("see `containerd --config {path} config dump`"),
+    })
 }
 
 #[cfg(test)]

@@ -1,25 +1,36 @@
 //! The `imports` of containerd's configuration, which include runvf's drop-in.
 
+use std::ops::Range;
 use std::path::Path;
 
-use toml_edit::{Array, DocumentMut, Item, Value};
+use toml_edit::{Array, Item, Value};
 
 use super::containerd_toml::{ConfigToml, DROP_IN};
+use super::toml_document::{line_end, line_start, newline, replace, values};
 use crate::error::Error;
 
+const IMPORTS: &str = "imports";
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 impl ConfigToml<'_> {
+    /// Adds the drop-in as the last import, because a later import replaces values of an earlier
+    /// one.
     pub(super) fn with_import(self) -> Result<String, Error> {
         if self.has_import()? {
             return Ok(self.text.to_owned());
         }
-        if self.parsed()?.get("imports").is_some_and(|imports| !imports.is_array()) {
+        let parsed = self.parsed()?;
+        let Some(imports) = parsed.get(IMPORTS) else {
+            let version = parsed.get("version").filter(|version| version.is_integer());
+            return self.checked(insert_line(self.text, version.and_then(Item::span)));
+        };
+        let (Some(array), Some(span)) = (imports.as_array(), imports.span()) else {
             return Err(self.problem("`imports` is not an array".to_owned(), "correct it first"));
-        }
-        self.edit(|document| {
-            let imports = document.entry("imports").or_insert(Array::new().into());
-            if let Some(imports) = imports.as_array_mut() {
-                insert_first(imports, DROP_IN);
-            }
+        };
+        let quoted = format!("\"{DROP_IN}\"");
+        self.checked(match array.iter().last().and_then(Value::span) {
+            Some(last) => replace(self.text, last.end..last.end, &format!(", {quoted}")),
+            None => replace(self.text, span.start + 1..span.start + 1, &quoted),
         })
     }
 
@@ -27,18 +38,41 @@ impl ConfigToml<'_> {
     /// other files.
     pub(super) fn without_import(self) -> Result<String, Error> {
         let parsed = self.parsed()?;
-        let imports = parsed.get("imports").and_then(Item::as_array);
-        let index =
-            imports.and_then(|all| all.iter().position(|one| one.as_str() == Some(DROP_IN)));
-        let Some(index) = index else { return Ok(self.text.to_owned()) };
-        self.edit(|document| {
-            if let Some(imports) = document.get_mut("imports").and_then(Item::as_array_mut) {
-                remove(imports, index);
+        let Some(array) = parsed.get(IMPORTS).and_then(Item::as_array) else {
+            return Ok(self.text.to_owned());
+        };
+        let Some(index) = array.iter().position(|import| import.as_str() == Some(DROP_IN)) else {
+            return Ok(self.text.to_owned());
+        };
+        let text = match line_of_install(self.text, array) {
+            Some(line) => replace(self.text, line, ""),
+            None => remove_element(self.text, array, index),
+        };
+        self.checked(text)
+    }
+
+    /// Returns the edited text if it is valid, and no value but the import of the drop-in has
+    /// changed.
+    fn checked(self, text: String) -> Result<String, Error> {
+        let rest = |text: &str| {
+            let mut all = values(text)?;
+            let table = all.as_object_mut()?;
+            if let Some(imports) = table.get_mut(IMPORTS).and_then(|value| value.as_array_mut()) {
+                imports.retain(|import| import != DROP_IN);
+                if imports.is_empty() {
+                    table.remove(IMPORTS);
+                }
             }
-            if is_empty_without_comments(document) {
-                document.remove("imports");
-            }
-        })
+            Some(all)
+        };
+        match rest(&text) {
+            Some(new) if rest(self.text) == Some(new.clone()) => Ok(text),
+            _ => Err(self.problem(
+                "the imports cannot be edited".to_owned(),
+                "add or remove \"/etc/containerd/conf.d/50-runvf.toml\" in `imports` by hand; \
+                 nothing was changed",
+            )),
+        }
     }
 
     /// Whether an import or a pattern covers the drop-in.
@@ -51,50 +85,61 @@ impl ConfigToml<'_> {
     }
 }
 
-/// Inserts a string as the first element, in the layout of the others. Not as the last one, because
-/// a comment at the end of the array belongs to the element before it.
-fn insert_first(array: &mut Array, text: &str) {
-    let mut value = Value::from(text);
-    if let Some(first) = array.get_mut(0) {
-        let prefix = prefix(first).to_owned();
-        match prefix.rfind('\n') {
-            Some(line) => value.decor_mut().set_prefix(&prefix[line..]),
-            None => {
-                value.decor_mut().set_prefix(prefix);
-                first.decor_mut().set_prefix(" ");
-            }
+/// Inserts `imports` after the line of `version`. Without a version it is the first line, because
+/// any other line may be inside of a value.
+fn insert_line(text: &str, version: Option<Range<usize>>) -> String {
+    let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let at = version.map_or(start, |version| line_end(text, version.end));
+    let newline = newline(text);
+    let begins_a_line = at == start || text[..at].ends_with('\n');
+    let before = if begins_a_line { "" } else { newline };
+    replace(text, at..at, &format!("{before}imports = [\"{DROP_IN}\"]{newline}"))
+}
+
+/// The line that install wrote, if it is unchanged and has no comment.
+fn line_of_install(text: &str, array: &Array) -> Option<Range<usize>> {
+    let span = array.span()?;
+    let line = line_start(text, span.start)..line_end(text, span.end);
+    let is_unchanged = text[line.clone()].trim_end() == format!("imports = [\"{DROP_IN}\"]");
+    let before = &text[..line.start];
+    let line_before = before.lines().last().unwrap_or_default().trim_start();
+    (is_unchanged && !line_before.starts_with('#')).then_some(line)
+}
+
+/// Removes an element and one comma; comments beside it stay.
+fn remove_element(text: &str, array: &Array, index: usize) -> String {
+    let span = |index: usize| array.get(index).and_then(Value::span);
+    let Some(own) = span(index) else { return text.to_owned() };
+    if let Some(before) = index.checked_sub(1).and_then(span) {
+        let between = without_comma(&text[before.end..own.start]);
+        let between = if between.contains('#') { &*between } else { "" };
+        return replace(text, before.end..own.end, between);
+    }
+    match span(index + 1) {
+        Some(next) => {
+            let between = without_comma(&text[own.end..next.start]);
+            replace(
+                text,
+                own.start..next.start,
+                between.trim_start_matches([' ', '\t', '\r', '\n']),
+            )
+        }
+        None => {
+            let Some(all) = array.span() else { return text.to_owned() };
+            let after = without_comma(&text[own.end..all.end - 1]);
+            replace(text, own.start..all.end - 1, &after)
         }
     }
-    array.insert_formatted(0, value);
 }
 
-/// Removes an element; the layout at both ends of the array stays.
-fn remove(array: &mut Array, index: usize) {
-    let removed = array.remove(index);
-    if index == 0
-        && let Some(first) = array.get_mut(0)
-        && !prefix(first).contains('\n')
-    {
-        first.decor_mut().set_prefix(prefix(&removed));
-    } else if index == array.len()
-        && let (Some(last), Some(suffix)) = (array.iter_mut().last(), removed.decor().suffix())
-    {
-        last.decor_mut().set_suffix(suffix.clone());
-    }
-}
-
-/// The space and the comments before an element.
-fn prefix(value: &Value) -> &str {
-    value.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default()
-}
-
-/// Whether `imports` is an empty array, and no comment would be lost with it.
-fn is_empty_without_comments(document: &DocumentMut) -> bool {
-    let Some((key, item)) = document.get_key_value("imports") else { return false };
-    let Some(array) = item.as_array().filter(|array| array.is_empty()) else { return false };
-    let texts = [key.leaf_decor().prefix(), array.decor().suffix(), Some(array.trailing())];
-    let mut texts = texts.into_iter().flatten().filter_map(|text| text.as_str());
-    texts.all(|text| text.trim().is_empty())
+/// The text between two elements, without the comma that is outside of comments.
+fn without_comma(text: &str) -> String {
+    let mut is_comment = false;
+    let comma = text.char_indices().find(|(_, char)| {
+        is_comment = (is_comment || *char == '#') && *char != '\n';
+        *char == ',' && !is_comment
+    });
+    comma.map_or_else(|| text.to_owned(), |(at, _)| replace(text, at..at + 1, ""))
 }
 
 /// Matches as Go's `filepath.Glob` does, limited to `*` within one path component.
@@ -127,20 +172,17 @@ mod tests {
         let with = |text: &str| file(text).with_import().unwrap();
         let import = "imports = [\"/etc/containerd/conf.d/50-runvf.toml\"]\n";
         assert_eq!(with("version = 3\n[grpc]\n"), format!("version = 3\n{import}[grpc]\n"));
-        for text in ["[version]\nx = 1\n", "[version.x]\n", "", "# mine\n[grpc]\n"] {
-            assert_eq!(with(text), format!("{import}{text}"), "without other keys");
+        let other = "other = [\n  1,\n]\n[grpc]\n";
+        for text in ["[version]\nx = 1\n", "[version.x]\n", "", "# mine\n[grpc]\n", other] {
+            assert_eq!(with(text), format!("{import}{text}"), "without a version");
         }
         assert_eq!(
-            with("other = [\n  1,\n]\n[grpc]\n"),
-            format!("other = [\n  1,\n]\n{import}[grpc]\n")
-        );
-        assert_eq!(
             with("imports = [\"a\"]\nversion = 3"),
-            "imports = [\"/etc/containerd/conf.d/50-runvf.toml\", \"a\"]\nversion = 3"
+            "imports = [\"a\", \"/etc/containerd/conf.d/50-runvf.toml\"]\nversion = 3"
         );
         assert_eq!(
             with("imports = [\n  \"a\", # first\n]\n"),
-            "imports = [\n  \"/etc/containerd/conf.d/50-runvf.toml\",\n  \"a\", # first\n]\n"
+            "imports = [\n  \"a\", \"/etc/containerd/conf.d/50-runvf.toml\", # first\n]\n"
         );
         for covered in ["/etc/containerd/conf.d/*.toml", "conf.d/*", "/etc/*/conf.d/50-*.toml"] {
             let text = format!("version = 3\nimports = [\"{covered}\"]\n");
@@ -163,6 +205,9 @@ mod tests {
             ("imports = [\"{}\"] # why\n", "imports = [] # why\n"),
             ("imports = [\"{}\", \"b\"]\n", "imports = [\"b\"]\n"),
             ("imports = [ \"a\", \"{}\" ]\n", "imports = [ \"a\" ]\n"),
+            ("imports = [\n  \"{}\", # x, y\n  \"b\"\n]\n", "imports = [\n  # x, y\n  \"b\"\n]\n"),
+            ("imports = [\n  \"a\", # x, y\n  \"{}\"]\n", "imports = [\n  \"a\" # x, y\n  ]\n"),
+            ("imports = [\n  \"{}\", # x\n]\n", "imports = [\n   # x\n]\n"),
         ] {
             let text = text.replace("{}", DROP_IN);
             assert_eq!(file(&text).without_import().unwrap(), expected, "{text}");

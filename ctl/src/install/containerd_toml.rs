@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use toml_edit::{Document, DocumentMut, Item};
+use toml_edit::{Document, Item};
 
 use super::engine::{NAME, RUNTIME};
-use super::toml_document::{self, comments_before, move_comments};
+use super::toml_document;
 use crate::error::Error;
 
 /// Where containerd reads runvf's tables.
@@ -18,11 +18,25 @@ pub(super) enum Form {
     DropIn,
 }
 
+/// Why the table of runc that install added stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeptRunc {
+    /// Other runtimes are configured, and containerd uses runc by default.
+    Needed,
+    /// The user edited it.
+    Edited,
+}
+
 pub(super) const DROP_IN: &str = "/etc/containerd/conf.d/50-runvf.toml";
 /// The versions of the configuration; each has another plugin for the runtimes.
-const VERSIONS: [i64; 2] = [2, 3];
-/// What install writes before its first table.
-const MARKER: &str = "\n# runvf, added by `runvfctl install containerd`\n";
+pub(super) const VERSIONS: [i64; 2] = [2, 3];
+/// What install writes before its first table: now, and in earlier versions of runvf.
+pub(super) const MARKERS: [&str; 2] = [
+    "# runvf, added by `runvfctl install containerd`",
+    "# runvf, by `runvfctl install containerd`; the rest of this file is not its",
+];
+/// The type of the runtime runc that install adds.
+pub(super) const RUNC_TYPE: &str = "io.containerd.runc.v2";
 
 /// The user's file: its text, and its path for errors.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +52,7 @@ pub(super) fn plugin(version: i64) -> &'static str {
 
 /// The text of the drop-in. Its version must not be higher than that of the file that imports it.
 pub(super) fn drop_in(version: i64) -> String {
-    let marker = MARKER.trim_start();
-    format!("{marker}version = {version}\n\n{}", runvf_table(version))
+    format!("{}\nversion = {version}\n\n{}", MARKERS[0], runvf_table(version))
 }
 
 fn runvf_table(version: i64) -> String {
@@ -55,14 +68,14 @@ fn runvf_table(version: i64) -> String {
 /// without its default runtime.
 fn runc_table(version: i64) -> String {
     format!(
-        "[plugins.\"{}\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\n",
+        "[plugins.\"{}\".containerd.runtimes.runc]\n  runtime_type = \"{RUNC_TYPE}\"\n\n",
         plugin(version)
     )
 }
 
 fn tables(version: i64, with_runc: bool) -> String {
     let runc = if with_runc { runc_table(version) } else { String::new() };
-    format!("{MARKER}{runc}{}", runvf_table(version))
+    format!("\n{}\n{runc}{}", MARKERS[0], runvf_table(version))
 }
 
 impl<'a> ConfigToml<'a> {
@@ -94,19 +107,12 @@ impl<'a> ConfigToml<'a> {
         }
     }
 
-    /// Removes runvf's tables and import. The table of runc that install added stays if the user
-    /// has added another runtime since and containerd uses runc by default; the second value is
-    /// whether it stays.
-    pub(super) fn without_runvf(self) -> Result<(String, bool), Error> {
-        self.version()?;
-        let mut keeps_runc = false;
-        let text = match self.binary()? {
-            None => self.text.to_owned(),
-            Some(path) if path == RUNTIME => self.edit(|document| {
-                for version in VERSIONS {
-                    keeps_runc |= remove_runtimes(document, plugin(version));
-                }
-            })?,
+    /// Removes runvf's tables and import, and the table of runc that install added. The second
+    /// value is the reason if that table stays.
+    pub(super) fn without_runvf(self) -> Result<(String, Option<KeptRunc>), Error> {
+        let (text, kept) = match self.binary()? {
+            None => (self.text.to_owned(), None),
+            Some(path) if path == RUNTIME => self.without_tables()?,
             Some(path) => {
                 return Err(self.problem(
                     format!("the runtime {NAME} was edited: its program is {path}"),
@@ -114,7 +120,7 @@ impl<'a> ConfigToml<'a> {
                 ));
             }
         };
-        Ok((ConfigToml { text: &text, ..self }.without_import()?, keeps_runc))
+        Ok((ConfigToml { text: &text, ..self }.without_import()?, kept))
     }
 
     /// Whether the CRI plugin is disabled, so that pods cannot use this containerd.
@@ -193,16 +199,6 @@ impl<'a> ConfigToml<'a> {
         })
     }
 
-    pub(super) fn edit(self, edit: impl FnOnce(&mut DocumentMut)) -> Result<String, Error> {
-        self.parsed()?;
-        toml_document::edit(self.text, edit).ok_or_else(|| {
-            self.problem(
-                "the file cannot be edited without a new order of its dotted keys".to_owned(),
-                "write the dotted keys of one table side by side first; nothing was changed",
-            )
-        })
-    }
-
     pub(super) fn problem(self, problem: String, hint: &str) -> Error {
         Error::Content { path: self.path.to_owned(), problem, hint: hint.to_owned() }
     }
@@ -215,56 +211,6 @@ pub(super) fn runtimes<'a>(root: &'a Item, plugin: &str) -> Option<&'a Item> {
 
 pub(super) fn default_runtime<'a>(root: &'a Item, plugin: &str) -> Option<&'a str> {
     root.get("plugins")?.get(plugin)?.get("containerd")?.get("default_runtime_name")?.as_str()
-}
-
-/// Removes runvf, and runc if install added it and no other runtime needs it. Returns whether runc
-/// stays for others.
-fn remove_runtimes(document: &mut DocumentMut, plugin: &str) -> bool {
-    let Some((position, comments)) = remove_runtime(document, plugin, NAME) else { return false };
-    let runc = runtimes(document.as_item(), plugin).and_then(|all| all.get("runc")?.as_table());
-    if !runc.is_some_and(|runc| comments_before(runc).contains(MARKER)) {
-        move_comments(document, position, &comments.replace(MARKER, ""));
-        return false;
-    }
-    let count = runtimes(document.as_item(), plugin)
-        .and_then(Item::as_table_like)
-        .map_or(0, toml_edit::TableLike::len);
-    let is_default = default_runtime(document.as_item(), plugin).unwrap_or("runc") == "runc";
-    if count > 1 && is_default {
-        move_comments(document, position, &comments);
-        if let Some(runc) = runtimes_mut(document, plugin)
-            .and_then(|runtimes| runtimes.as_table_like_mut()?.get_mut("runc")?.as_table_mut())
-        {
-            let comments = comments_before(runc).replace(MARKER, "");
-            runc.decor_mut().set_prefix(comments);
-        }
-        return true;
-    }
-    // Of the text before runvf's table, the empty line is install's.
-    if !comments.trim().is_empty() {
-        move_comments(document, position, &comments);
-    }
-    if let Some((position, comments)) = remove_runtime(document, plugin, "runc") {
-        move_comments(document, position, &comments.replace(MARKER, ""));
-    }
-    false
-}
-
-/// Removes a runtime. Returns the position of its table, and the text before it.
-fn remove_runtime(document: &mut DocumentMut, plugin: &str, name: &str) -> Option<(isize, String)> {
-    let item = runtimes_mut(document, plugin)?.as_table_like_mut()?.remove(name)?;
-    let table = item.as_table();
-    let position = table.and_then(toml_edit::Table::position).unwrap_or(isize::MAX);
-    Some((position, table.map(comments_before).unwrap_or_default()))
-}
-
-fn runtimes_mut<'a>(document: &'a mut DocumentMut, plugin: &str) -> Option<&'a mut Item> {
-    // Not `Item::get_mut`, which inserts missing keys.
-    let mut item = document.as_item_mut();
-    for key in ["plugins", plugin, "containerd", "runtimes"] {
-        item = item.as_table_like_mut()?.get_mut(key)?;
-    }
-    Some(item)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl<'a> DaemonJson<'a> {
                 }
             }
             match self.default_in(root)? {
-                Some((runtime, _)) if default => runtime.set_value(NAME.into()),
+                Some(runtime) if default => runtime.set_value(NAME.into()),
                 None if default => drop(root.append(DEFAULT_RUNTIME, NAME.into())),
                 _ => {}
             }
@@ -53,28 +53,48 @@ impl<'a> DaemonJson<'a> {
     /// `default_before` is the default runtime, as JSON, that the file had before runvf became the
     /// default.
     pub(crate) fn without_runvf(self, default_before: Option<&str>) -> Result<String, Error> {
+        // An invalid file does not prevent the uninstall if it does not even have the name.
+        if !self.body().contains(NAME) {
+            return Ok(self.text.unwrap_or_default().to_owned());
+        }
         self.edit(|root| {
-            if let Some(runtimes) = self.runtimes(root)?
-                && let Some(runvf) = self.runvf(&runtimes)?
-            {
-                runvf.remove();
-                if runtimes.properties().is_empty() {
-                    self.property(root, RUNTIMES)?.into_iter().for_each(CstObjectProp::remove);
-                }
+            for property in properties(root, RUNTIMES) {
+                self.remove_runvf(property)?;
             }
             // dockerd does not start with a default runtime that it does not know.
-            if let Some((runtime, value)) = self.default_in(root)?
-                && value == quoted_name()
-            {
-                let before =
-                    default_before.and_then(|json| serde_json::from_str::<String>(json).ok());
-                match before {
-                    Some(before) => runtime.set_value(before.into()),
+            let before = default_before.and_then(|json| serde_json::from_str::<String>(json).ok());
+            let is_runvf = |runtime: &CstObjectProp| json(runtime) == NAME;
+            for runtime in properties(root, DEFAULT_RUNTIME).filter(is_runvf) {
+                match &before {
+                    Some(before) => runtime.set_value(before.as_str().into()),
                     None => runtime.remove(),
                 }
             }
             Ok(())
         })
+    }
+
+    /// Removes runvf from `runtimes`, and `runtimes` if it is empty then. Anything else there is
+    /// dockerd's concern.
+    fn remove_runvf(self, property: CstObjectProp) -> Result<(), Error> {
+        let Some(runtimes) = property.value().as_ref().and_then(CstNode::as_object) else {
+            return Ok(());
+        };
+        let mut is_removed = false;
+        for runvf in properties(&runtimes, NAME) {
+            let path = json(&runvf).get("path").cloned();
+            if path.as_ref().is_none_or(|path| path != RUNTIME) {
+                return Err(
+                    self.other_path(path.map_or("none".to_owned(), |path| path.to_string()))
+                );
+            }
+            runvf.remove();
+            is_removed = true;
+        }
+        if is_removed && runtimes.properties().is_empty() {
+            property.remove();
+        }
+        Ok(())
     }
 
     /// The same configuration with the keys `runtimes` and `default-runtime` present: at a reload
@@ -83,10 +103,10 @@ impl<'a> DaemonJson<'a> {
     /// the command line sets it.
     pub(crate) fn explicit(self, default: bool) -> Result<String, Error> {
         self.edit(|root| {
-            if self.runtimes(root)?.is_none() {
+            if properties(root, RUNTIMES).next().is_none() {
                 root.append(RUNTIMES, CstInputValue::Object(Vec::new()));
             }
-            if default && self.default_in(root)?.is_none() {
+            if default && properties(root, DEFAULT_RUNTIME).next().is_none() {
                 root.append(DEFAULT_RUNTIME, "runc".into());
             }
             Ok(())
@@ -96,7 +116,15 @@ impl<'a> DaemonJson<'a> {
     /// The default runtime, as JSON.
     pub(crate) fn default_runtime(self) -> Result<Option<String>, Error> {
         let (_document, root) = self.parse()?;
-        Ok(self.default_in(&root)?.map(|(_, value)| value))
+        let last = properties(&root, DEFAULT_RUNTIME).last();
+        Ok(last.and_then(|property| property.value()).map(|value| value.to_string()))
+    }
+
+    /// Whether both files have the same values.
+    pub(crate) fn same_values(self, other: &str) -> bool {
+        let values = |file: DaemonJson<'_>| serde_json::from_str::<Value>(file.body()).ok();
+        let own = values(self);
+        own.is_some() && own == values(DaemonJson { path: self.path, text: Some(other) })
     }
 
     pub(crate) fn has_runvf(self) -> Result<bool, Error> {
@@ -151,18 +179,22 @@ impl<'a> DaemonJson<'a> {
         if serde_json::from_str::<Value>(&path).is_ok_and(|path| path == RUNTIME) {
             return self.property(runtimes, NAME);
         }
-        Err(Error::Content {
+        Err(self.other_path(path))
+    }
+
+    fn other_path(self, path: String) -> Error {
+        Error::Content {
             path: self.path.to_owned(),
             problem: format!("`runtimes.{NAME}` exists with the path {path}"),
             hint: format!("remove it, or change its path to \"{RUNTIME}\""),
-        })
+        }
     }
 
-    /// The property `default-runtime`, and its value as JSON.
-    fn default_in(self, root: &CstObject) -> Result<Option<(CstObjectProp, String)>, Error> {
+    /// The property `default-runtime`.
+    fn default_in(self, root: &CstObject) -> Result<Option<CstObjectProp>, Error> {
         let Some(property) = self.property(root, DEFAULT_RUNTIME)? else { return Ok(None) };
         match property.value().and_then(|value| value.as_string_lit()) {
-            Some(value) => Ok(Some((property, value.to_string()))),
+            Some(_) => Ok(Some(property)),
             None => Err(self.problem(format!("`{DEFAULT_RUNTIME}` is not a string"))),
         }
     }
@@ -176,9 +208,7 @@ impl<'a> DaemonJson<'a> {
     }
 
     fn property(self, parent: &CstObject, name: &str) -> Result<Option<CstObjectProp>, Error> {
-        let properties = parent.properties().into_iter();
-        let mut found =
-            properties.filter(|property| property.decoded_name().as_deref() == Some(name));
+        let mut found = properties(parent, name);
         match (found.next(), found.next()) {
             (_, Some(_)) => Err(self.problem(format!("`{name}` occurs twice"))),
             (property, None) => Ok(property),
@@ -191,8 +221,16 @@ impl<'a> DaemonJson<'a> {
     }
 }
 
-fn quoted_name() -> String {
-    Value::from(NAME).to_string()
+/// The properties of this name; a file may have several.
+fn properties(parent: &CstObject, name: &str) -> impl Iterator<Item = CstObjectProp> {
+    let properties = parent.properties().into_iter();
+    properties.filter(move |property| property.decoded_name().as_deref() == Some(name))
+}
+
+/// The value of a property.
+fn json(property: &CstObjectProp) -> Value {
+    let text = property.value().map(|value| value.to_string()).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -111,8 +111,17 @@ fn uninstall(root: &Root, file: DaemonJson<'_>, undo: Option<UndoData>) -> Resul
 /// temporary text of an interrupted uninstall (`DaemonJson::explicit`).
 fn is_restorable(file: DaemonJson<'_>, undo: &UndoData) -> bool {
     let original = DaemonJson { text: undo.original.as_deref(), ..file };
-    let is_interrupted_uninstall =
-        |default| original.explicit(default).is_ok_and(|text| Some(&*text) == file.text);
+    let interrupted = [false, true].map(|default| original.explicit(default));
+    let matches = |expected: Result<String, Error>| {
+        expected.is_ok_and(|expected| match undo.record.written {
+            Some(_) => file.text == Some(&*expected),
+            // An earlier version of runvf did not record the text that it wrote, and its layout
+            // was another.
+            None => file.text.is_some() && file.same_values(&expected),
+        })
+    };
+    let is_install =
+        || undo.record.written.is_none() && matches(original.with_runvf(undo.record.default));
     original.has_runvf().is_ok_and(|has_runvf| !has_runvf)
-        && (undo.is_unedited(file.text) || [false, true].into_iter().any(is_interrupted_uninstall))
+        && (undo.is_unedited(file.text) || is_install() || interrupted.into_iter().any(matches))
 }

@@ -1,5 +1,6 @@
 //! Drop-in files that belong to runvf alone: install writes them, uninstall removes them if they
-//! are unchanged.
+//! are unchanged. Comments and empty lines do not count, because they differ between versions of
+//! runvf.
 
 use super::change::Change;
 use super::options::Action;
@@ -17,7 +18,7 @@ pub(super) fn plan(
     let mut plan = Plan::default();
     for (path, text) in files {
         let old = root.read(path)?;
-        let is_unchanged = old.as_deref() == Some(*text);
+        let is_unchanged = old.as_deref().is_some_and(|old| same_meaning(old, text));
         match action {
             Action::Install => {
                 if old.is_some() && !is_unchanged && !force {
@@ -43,4 +44,12 @@ pub(super) fn plan(
         }
     }
     Ok(plan)
+}
+
+/// Whether two files differ at most in comment lines and empty lines.
+pub(super) fn same_meaning(one: &str, other: &str) -> bool {
+    fn lines(text: &str) -> impl Iterator<Item = &str> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    }
+    lines(one).eq(lines(other))
 }

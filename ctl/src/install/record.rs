@@ -3,7 +3,8 @@
 //!
 //! Both are written before the user's file is changed. Uninstall restores the backup only if the
 //! file is still what install wrote, byte for byte. Otherwise it was edited, and only runvf's keys
-//! are removed from it.
+//! are removed from it. For a record of an earlier runvf, which lacks the written text, the engines'
+//! modules compare the values instead of the bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) file: PathBuf,
     /// The copy of the file before the install; `None` if the file did not exist.
     pub(crate) backup: Option<PathBuf>,
-    /// The text that install wrote to the file.
+    /// The text that install wrote to the file; `None` in the record of an earlier runvf.
     #[serde(default)]
     pub(crate) written: Option<String>,
     /// Whether runvf was made the default runtime.

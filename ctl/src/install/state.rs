@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
+use super::change::Change;
 use super::command::{self, COMMAND_TIMEOUT};
 use super::engine::{Engine, RUNTIME};
 use super::options::{Action, Options};
 use super::root::Root;
-use super::{docker_reload, podman_hooks, steps};
+use super::{docker_reload, own_files, podman_hooks, steps};
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -38,9 +39,9 @@ pub(crate) fn state(engine: Engine, root: &Path) -> State {
     }
     match steps::plan(engine, &root, Action::Install, &Options::for_check()) {
         Err(error) => State::Blocked(error),
-        Ok(plan) if !plan.changes.is_empty() => {
-            let visible = plan.changes.into_iter().filter(|change| !change.internal);
-            State::NotConfigured(visible.map(|change| change.path).collect())
+        Ok(plan) if plan.changes.iter().any(is_missing) => {
+            let missing = plan.changes.into_iter().filter(is_missing);
+            State::NotConfigured(missing.map(|change| change.path).collect())
         }
         Ok(_)
             if engine == Engine::Docker
@@ -53,6 +54,16 @@ pub(crate) fn state(engine: Engine, root: &Path) -> State {
         Ok(_) if engine == Engine::Podman && root.is_host() && geteuid().is_root() => hooks(&root),
         Ok(_) => State::Ready,
     }
+}
+
+/// Whether the engine lacks this change of its files. It works with the comments of an earlier
+/// version of runvf.
+fn is_missing(change: &Change) -> bool {
+    let is_same = match (&change.old, &change.new) {
+        (Some(old), Some(new)) => own_files::same_meaning(old, new),
+        _ => false,
+    };
+    !change.internal && !is_same
 }
 
 fn hooks(root: &Root) -> State {

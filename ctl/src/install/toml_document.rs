@@ -1,106 +1,72 @@
-//! Edits of a user's TOML file: everything that is not edited keeps its bytes.
+//! A user's TOML file: its values, and edits that keep every other byte.
 
-use similar::{ChangeTag, TextDiff};
-use toml_edit::visit::{self, Visit};
-use toml_edit::visit_mut::{self, VisitMut};
-use toml_edit::{DocumentMut, Table};
+use std::ops::Range;
 
-/// toml_edit does not keep it.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+use serde_json::{Value, json};
+use toml_edit::{Document, Item};
 
-/// Edits a valid document. Returns `None` if toml_edit would reorder it: it prints dotted keys of
-/// one table side by side, even if other keys stood between them.
-pub(super) fn edit(text: &str, edit: impl FnOnce(&mut DocumentMut)) -> Option<String> {
-    let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let mut document = body.parse::<DocumentMut>().ok()?;
-    if restore_line_ends(body, &document.to_string()) != body {
-        return None;
+/// The values of a document, without comments and layout; `None` if it is not valid.
+pub(super) fn values(text: &str) -> Option<Value> {
+    Document::parse(text).ok().map(|document| item_value(document.as_item()))
+}
+
+pub(super) fn item_value(item: &Item) -> Value {
+    match item {
+        Item::None => Value::Null,
+        Item::Value(value) => plain_value(value),
+        Item::Table(table) => {
+            table.iter().map(|(key, item)| (key.to_owned(), item_value(item))).collect()
+        }
+        Item::ArrayOfTables(tables) => {
+            let values = |table: &toml_edit::Table| item_value(&Item::Table(table.clone()));
+            tables.iter().map(values).collect()
+        }
     }
-    edit(&mut document);
-    let mark = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK } else { "" };
-    Some(format!("{mark}{}", restore_line_ends(body, &document.to_string())))
+}
+
+fn plain_value(value: &toml_edit::Value) -> Value {
+    match value {
+        toml_edit::Value::String(text) => text.value().as_str().into(),
+        toml_edit::Value::Integer(number) => (*number.value()).into(),
+        toml_edit::Value::Boolean(boolean) => (*boolean.value()).into(),
+        // JSON has neither infinity nor dates.
+        toml_edit::Value::Float(number) => json!({ "float": number.value().to_string() }),
+        toml_edit::Value::Datetime(time) => json!({ "datetime": time.value().to_string() }),
+        toml_edit::Value::Array(values) => values.iter().map(plain_value).collect(),
+        toml_edit::Value::InlineTable(table) => {
+            table.iter().map(|(key, value)| (key.to_owned(), plain_value(value))).collect()
+        }
+    }
 }
 
 pub(super) fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-/// toml_edit prints LF at the end of every line. Unchanged lines get their original line end back.
-fn restore_line_ends(original: &str, edited: &str) -> String {
-    fn lines(text: &str) -> Vec<(&str, &str)> {
-        let split = |line: &'_ str| line.trim_end_matches(['\r', '\n']).len();
-        text.split_inclusive('\n').map(|line| line.split_at(split(line))).collect()
+pub(super) fn replace(text: &str, range: Range<usize>, new: &str) -> String {
+    format!("{}{new}{}", &text[..range.start], &text[range.end..])
+}
+
+/// Removes ranges, which may overlap.
+pub(super) fn cut(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| range.start);
+    let (mut left, mut end) = (String::new(), 0);
+    for range in ranges {
+        left.push_str(&text[end..range.start.max(end)]);
+        end = range.end.max(end);
     }
-    let (old, new) = (lines(original), lines(edited));
-    let [old_lines, new_lines] =
-        [&old, &new].map(|lines| lines.iter().map(|(line, _)| *line).collect::<Vec<_>>());
-    let mut text = String::new();
-    for change in TextDiff::from_slices(&old_lines, &new_lines).iter_all_changes() {
-        let end = match (change.tag(), change.old_index()) {
-            (ChangeTag::Delete, _) => continue,
-            (ChangeTag::Equal, Some(index)) => old[index].1,
-            _ => newline(original),
-        };
-        // The last line of the original may have no line end.
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push_str(newline(original));
-        }
-        text.push_str(change.value());
-        text.push_str(end);
-    }
-    text
+    left.push_str(&text[end..]);
+    left
 }
 
-/// Puts the comments that stood before a removed table before the next table, or at the end of the
-/// file.
-pub(super) fn move_comments(document: &mut DocumentMut, removed_position: isize, comments: &str) {
-    let mut next = NextTable { after: removed_position, position: None };
-    next.visit_document(document);
-    match next.position {
-        Some(position) => Prepend { position, comments }.visit_document_mut(document),
-        None => {
-            let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
-            document.set_trailing(format!("{comments}{trailing}"));
-        }
-    }
+/// The start of the line that has the byte `at`.
+pub(super) fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
-/// The text before the header of a table, with LF line ends.
-pub(super) fn comments_before(table: &Table) -> String {
-    let prefix = table.decor().prefix().and_then(|prefix| prefix.as_str());
-    prefix.unwrap_or_default().replace('\r', "")
-}
-
-struct NextTable {
-    after: isize,
-    position: Option<isize>,
-}
-
-impl<'doc> Visit<'doc> for NextTable {
-    fn visit_table(&mut self, table: &'doc Table) {
-        let position = table.position().filter(|at| *at > self.after && !table.is_implicit());
-        if let Some(position) = position
-            && self.position.is_none_or(|nearest| position < nearest)
-        {
-            self.position = Some(position);
-        }
-        visit::visit_table(self, table);
-    }
-}
-
-struct Prepend<'a> {
-    position: isize,
-    comments: &'a str,
-}
-
-impl VisitMut for Prepend<'_> {
-    fn visit_table_mut(&mut self, table: &mut Table) {
-        if table.position() == Some(self.position) && !table.is_implicit() {
-            let prefix = format!("{}{}", self.comments, comments_before(table));
-            table.decor_mut().set_prefix(prefix);
-        }
-        visit_mut::visit_table_mut(self, table);
-    }
+/// The end of the line that has the byte `at`, after its line end.
+pub(super) fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }
 
 #[cfg(test)]
@@ -108,17 +74,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unchanged_lines_keep_their_line_ends() {
-        let remove = |text| edit(text, |document| drop(document.remove("b"))).unwrap();
-        assert_eq!(remove("a = 1\r\nb = 2\n# c\nd = 3"), "a = 1\r\n# c\nd = 3");
-        assert_eq!(remove("\u{feff}a = 1\r\n"), "\u{feff}a = 1\r\n");
-        let add = |text| edit(text, |document| document["x"] = toml_edit::value(1)).unwrap();
-        assert_eq!(add("a = 1"), "a = 1\nx = 1\n");
-        assert_eq!(add("a = 1\r\n[t]\r\n"), "a = 1\r\nx = 1\r\n[t]\r\n");
+    fn values_are_without_quotes_layout_and_comments() {
+        let same = |one, other| assert_eq!(values(one).unwrap(), values(other).unwrap());
+        same("a.b = 1 # why\n[c]\nd = ['x']\n", "[a]\nb = 1\n[\"c\"]\nd = [\n\"x\", ]\n");
+        assert_ne!(values("a = 1.5\n"), values("a = 1.25\n"));
+        assert_eq!(values("a = 1\na = 2\n"), None);
     }
 
     #[test]
-    fn document_that_would_be_reordered_is_not_edited() {
-        assert_eq!(edit("a.x = 1\nb = 2\na.y = 3\n", |_| {}), None);
+    fn cut_ranges_may_overlap() {
+        assert_eq!(cut("abcdef", vec![3..5, 0..2, 1..2]), "cf");
+        assert_eq!((line_start("a\nbc\nd", 3), line_end("a\nbc\nd", 3)), (2, 5));
+        assert_eq!((line_start("ab", 1), line_end("ab", 1)), (0, 2));
     }
 }

@@ -120,3 +120,31 @@ fn invalid_file_is_refused_with_the_place() {
         assert_eq!(problem(text), line);
     }
 }
+
+#[test]
+fn removal_ignores_what_it_does_not_have_to_change() {
+    for text in [
+        "{\"default-runtime\": null}",
+        "{\"runtimes\": null, \"debug\": true}",
+        "{\"runtimes\": {}, \"runtimes\": {}}",
+        "{\"default-runtime\": \"a\", \"default-runtime\": 1}",
+        "{\n  \"debug\": true,\n}",
+    ] {
+        assert_eq!(file(text).without_runvf(None).unwrap(), text);
+    }
+    let runvf = "\"runvf\": {\"path\": \"/usr/bin/runvf\"}";
+    let text = format!("{{\"default-runtime\": null, \"runtimes\": {{\"a\": {{}}, {runvf}}}}}");
+    let left = value(&file(&text).without_runvf(None).unwrap());
+    assert_eq!(left, value("{\"default-runtime\": null, \"runtimes\": {\"a\": {}}}"));
+    assert!(file("{\"default-runtime\": null}").explicit(true).unwrap().contains("null"));
+    let text = "{\"default-runtime\": null}";
+    assert_eq!(file(text).default_runtime().unwrap().as_deref(), Some("null"));
+
+    let twice =
+        format!("{{\"runtimes\": {{{runvf}}}, \"debug\": true, \"runtimes\": {{{runvf}}}}}");
+    let left = file(&twice).without_runvf(None).unwrap();
+    assert_eq!(value(&left), value("{\"debug\": true}"));
+    assert!(!left.contains("runtimes"), "{left}");
+    let invalid = format!("{{\"runtimes\": {{{runvf},}}}}");
+    assert!(file(&invalid).without_runvf(None).is_err());
+}
