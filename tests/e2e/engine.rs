@@ -1,4 +1,4 @@
-//! The engines, and the ways in which runvf is called by them.
+//! The engines, and how each of them calls runvf.
 
 use lab::{Lab, Output};
 

@@ -50,7 +50,7 @@ pub(crate) const PODMAN: [Column; 3] = [
 ];
 
 impl Column {
-    /// Another runtime behind runvf only runs the operations in which runvf takes part.
+    /// Another runtime behind runvf only runs the operations that need work of runvf itself.
     fn has(&self, operation: &Operation) -> bool {
         let here = match self.delegate {
             Some(_) => operation.delegated == Some(self.engine),

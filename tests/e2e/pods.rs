@@ -1,5 +1,5 @@
 //! Proof for containers that Compose starts; `soak::pods` has quadlets, pods and containerd's own
-//! client. The files are those of docs/examples.
+//! client. The files come from docs/examples.
 
 use lab::Lab;
 

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Procedure {
     pub(crate) name: &'static str,
-    /// Makes the state in which `run` begins.
+    /// Makes the state before `run`.
     pub(crate) prepare: &'static str,
     /// The command that meets the fault.
     pub(crate) run: &'static str,
@@ -21,7 +21,7 @@ pub(crate) const CREATION: Procedure = Procedure {
     prepare: "echo 0 > /sys/class/net/pf0/device/sriov_numvfs; holder a",
     run: "attach",
     ways: &["kill", "error", "lie"],
-    // Creating VFs takes seconds, and the other points are those of every attach.
+    // Creating VFs takes seconds, and every other attach passes the other points, too.
     only: &["lock", "numvfs", "sysfs-wait", "claim-create", "driver-override", "probe"],
     leaves: Some("attached"),
 };
