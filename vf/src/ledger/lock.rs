@@ -47,8 +47,9 @@ pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Interval between two attempts. flock(2) has no timeout, and only a signal interrupts it, but
 /// signals belong to the program that uses this library. The price of polling: waiting processes
-/// get the lock in no particular order.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// get the lock in no particular order, and a shorter interval takes CPU time from the holder when
+/// many processes wait.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Locks a PF, given its PCI address.
 ///
