@@ -15,6 +15,7 @@ mod containerd_toml;
 mod crio;
 mod daemon_commands;
 mod daemon_json;
+mod daemon_processes;
 mod docker;
 mod docker_reload;
 mod dockerd;
