@@ -33,10 +33,12 @@ mod restart;
 mod root;
 mod state;
 mod steps;
+mod temporary_text;
 #[cfg(test)]
 mod tests;
 mod toml_document;
 mod transaction;
+mod trusted_folder;
 
 use nix::unistd::geteuid;
 
@@ -101,8 +103,7 @@ fn apply(
         && let Err(error) = steps::activate(engine, root, action, options, plan)
     {
         drop(rollback);
-        steps::reload_after_rollback(engine, root);
-        return Err(error);
+        return Err(steps::reactivate(engine, root, options, error));
     }
     rollback.keep();
     transaction::apply(root, &undo_data)?.keep();
