@@ -27,6 +27,7 @@ mod own_files;
 mod plan;
 mod podman;
 mod podman_hooks;
+mod podman_version;
 mod record;
 mod report;
 mod restart;

@@ -7,6 +7,10 @@ use lab::{Lab, Output};
 
 use crate::engine::IMAGE;
 
+/// Commands before another one, which then finds the Podman of Debian 12.
+pub(crate) const OLD_PODMAN: &str = "mkdir -p /tmp/old; printf '#!/bin/sh\necho podman version 4.3.1\n' > /tmp/old/podman; \
+                                     chmod 755 /tmp/old/podman; PATH=/tmp/old:$PATH";
+
 /// A host with the programs that `make build` built.
 pub(crate) fn bare() -> Lab {
     let lab = Lab::restore().unwrap();
@@ -96,6 +100,9 @@ fn runvf_is_registered_with_podman_and_unregistered() {
     lab.ok("runvfctl uninstall podman").unwrap();
     assert_eq!(files(&lab), before);
 
+    let refusal = lab.sh(&format!("{OLD_PODMAN} runvfctl install podman")).unwrap();
+    refused(&refusal, "Podman 4.3.1 copies an image's annotations into the container");
+    assert_eq!(files(&lab), before);
     lab.ok("rm /usr/libexec/runvf/runvf-hook").unwrap();
     let refusal = lab.sh("runvfctl install podman").unwrap();
     refused(&refusal, "/usr/libexec/runvf/runvf-hook is not installed");
