@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::bundle::Bundle;
 use super::command_line;
 use super::delete;
+use super::presence::Presence;
 use super::program::Engine;
 use super::record::Record;
 use crate::cli::{self, Global};
@@ -85,7 +86,7 @@ impl Creation<'_> {
     }
 
     /// Writes the record of the container, then runs the engine with `line`. Removes the record if
-    /// the engine fails.
+    /// the engine fails and does not have the container.
     fn run_engine(
         &self,
         bundle: &Bundle,
@@ -94,16 +95,20 @@ impl Creation<'_> {
     ) -> Result<ExitStatus, Error> {
         let id = &self.options.id;
         Record::new(&self.engine, self.global, bundle).save(self.global, id)?;
-        let status = self.engine.run(line);
-        if !matches!(&status, Ok(status) if status.success()) {
+        let status = match self.engine.run(line) {
+            Ok(status) => status,
+            // The engine did not run, so it made nothing.
+            Err(error) => return Record::remove(self.global, id).and(Err(error)),
+        };
+        if !status.success() {
             if granted {
                 // With Podman, the engine may have run runvf's hook, which attaches VFs, before it
                 // failed.
                 release_vfs(id, self.log);
             }
-            Record::remove(self.global, id)?;
+            Record::remove_if_missing(&self.engine, self.global, id, self.log)?;
         }
-        status
+        Ok(status)
     }
 
     fn attach(&self, grant: &vf::Grant) -> Result<Pid, Error> {
@@ -117,10 +122,15 @@ impl Creation<'_> {
         let id = &self.options.id;
         if let Some(path) = &self.options.pid_file {
             let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+            let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
             let problem = "the engine wrote no valid pid to the pid file";
-            return text.trim().parse().map_err(|_| Error::NoInitPid { id: id.clone(), problem });
+            return pid.ok_or_else(|| Error::NoInitPid { id: id.clone(), problem });
         }
-        self.engine.init_pid(self.global.root.as_deref(), id)
+        match self.engine.presence(self.global.root.as_deref(), id) {
+            Presence::Exists(state) => state.init_pid(id),
+            Presence::Missing => Err(Error::NoContainer { id: id.clone() }),
+            Presence::Unknown(error) => Err(error),
+        }
     }
 
     fn start_and_wait(

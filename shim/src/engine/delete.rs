@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::command_line;
+use super::presence::Presence;
 use super::program::Engine;
 use super::record::Record;
 use crate::cli::{self, Global};
@@ -47,14 +48,8 @@ fn release(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
     }
 }
 
-/// Whether the engine's `state` reports that the container does not exist, in the words of runc or
-/// crun. If `state` fails for another reason the container may be running, and its VFs must stay
-/// attached.
+/// Whether the engine has no such container. If that is unknown, the container may be running, and
+/// its VFs must stay attached.
 fn is_missing(engine: &Engine, global: &Global, id: &str) -> bool {
-    match engine.query(global.root.as_deref(), &["state"], id) {
-        Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
-            .iter()
-            .any(|text| problem.contains(text)),
-        _ => false,
-    }
+    matches!(engine.presence(global.root.as_deref(), id), Presence::Missing)
 }

@@ -11,10 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Bundle;
+use super::presence::Presence;
 use super::program::Engine;
 use crate::cli::Global;
 use crate::container;
-use crate::error::Error;
+use crate::error::{self, Error};
+use crate::log::Log;
 use crate::vf::parse_request;
 
 /// On a tmpfs, because a reboot ends the containers and must remove their records too.
@@ -85,9 +87,26 @@ impl Record {
         parse_request(Some(&self.annotations))
     }
 
-    /// Whether the engine knows a container with that id.
-    pub(super) fn engine_knows(&self, id: &str) -> bool {
-        self.engine().query(self.root.as_deref(), &["state"], id).is_ok()
+    /// After a failed `create`: removes the record, unless the engine may have the container. `start`
+    /// then still checks its VFs, and `delete` still releases them.
+    pub(super) fn remove_if_missing(
+        engine: &Engine,
+        global: &Global,
+        id: &str,
+        log: &Log,
+    ) -> Result<(), Error> {
+        match engine.presence(global.root.as_deref(), id) {
+            Presence::Missing => Self::remove(global, id),
+            Presence::Exists(_) => Ok(()),
+            Presence::Unknown(error) => {
+                log.warn(&format!(
+                    "cannot find out whether container {id} exists: {}; \
+                     remove it with `runvf delete --force {id}`",
+                    error::line(&error)
+                ));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::record::Record;
 use crate::cli::{self, Global};
 use crate::config::Config;
 use crate::error::Error;
+use crate::log::Log;
 use crate::vf::parse_request;
 
 pub(super) fn restore(
@@ -17,6 +18,7 @@ pub(super) fn restore(
     global: &Global,
     options: &cli::Restore,
     config: &Config,
+    log: &Log,
 ) -> Result<ExitCode, Error> {
     let id = &options.id;
     let bundle = Bundle::load(&options.bundle)?;
@@ -31,9 +33,12 @@ pub(super) fn restore(
         return Err(engine.exec(command_line::current()));
     }
     Record::new(engine, global, &bundle).save(global, id)?;
-    let status = engine.run(command_line::current());
-    if !matches!(&status, Ok(status) if status.success()) {
-        Record::remove(global, id)?;
+    let status = match engine.run(command_line::current()) {
+        Ok(status) => status,
+        Err(error) => return Record::remove(global, id).and(Err(error)),
+    };
+    if !status.success() {
+        Record::remove_if_missing(engine, global, id, log)?;
     }
-    engine.exit_code(status?, "restore")
+    engine.exit_code(status, "restore")
 }
