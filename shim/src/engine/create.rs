@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use nix::sys::prctl::set_child_subreaper;
@@ -120,8 +121,9 @@ impl Creation<'_> {
 
     fn init_pid(&self) -> Result<i32, Error> {
         let id = &self.options.id;
-        if let Some(path) = &self.options.pid_file {
-            let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        if let Some(path) = &self.options.pid_file
+            && let Some(text) = read_own(path)?
+        {
             let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
             let problem = "the engine wrote no valid pid to the pid file";
             return pid.ok_or_else(|| Error::NoInitPid { id: id.clone(), problem });
@@ -163,5 +165,32 @@ impl Creation<'_> {
             Ok(()) => first,
             Err(then) => first.followed_by(&then),
         }
+    }
+}
+
+/// Reads a pid file. `None` if a user other than root can replace it: the pid could then be that of
+/// a process of this user, who would get the VF.
+fn read_own(path: &Path) -> Result<Option<String>, Error> {
+    if vf::check_folder_owners(path).is_err() {
+        return Ok(None);
+    }
+    fs::read_to_string(path).map(Some).map_err(Error::file("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn pid_file_that_another_user_can_replace_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        fs::write(&path, "7").unwrap();
+        assert_eq!(read_own(&path).unwrap().as_deref(), Some("7"));
+        chown(folder.path(), Some(1000), None).unwrap();
+        assert_eq!(read_own(&path).unwrap(), None);
+        assert_eq!(read_own(&folder.path().join("none")).unwrap(), None);
     }
 }
