@@ -11,6 +11,7 @@ mod descriptors;
 mod dev_links;
 mod devices;
 pub(crate) mod errors;
+mod exec_cgroup;
 mod exec_leftovers;
 mod executor;
 mod groups;

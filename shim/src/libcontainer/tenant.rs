@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 
+use super::exec_cgroup::ExecState;
 use super::exec_leftovers::SocketNames;
 use super::executor::Executor;
 use super::identity::{self, Identity};
@@ -78,14 +79,16 @@ pub(crate) fn build(
     socket: Option<&Path>,
     executor: Executor,
 ) -> Result<Pid, Error> {
+    let state = ExecState::of(container)?;
+    let root = state.as_ref().map_or(global.root(), ExecState::root);
     let names = SocketNames::lock(&container.library.root);
-    let pid = run_builder(global, options, process, socket, executor);
+    let pid = run_builder(root, options, process, socket, executor);
     names.remove();
     pid
 }
 
 fn run_builder(
-    global: &Global,
+    root: &Path,
     options: &cli::Exec,
     process: &Process,
     socket: Option<&Path>,
@@ -94,7 +97,7 @@ fn run_builder(
     let id = options.id.as_str();
     let file = process_file(process)?;
     let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(global.root())
+        .with_root_path(root)
         .map_err(Error::library("exec in", id))?
         .with_executor(executor)
         .with_console_socket(socket)
