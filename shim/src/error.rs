@@ -116,9 +116,6 @@ pub(crate) enum Error {
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
 
-    #[error("cannot set the cpuset of container {id}: {problem}")]
-    Cpuset { id: String, problem: String },
-
     #[error("container {id} was not created from bundle {}; create it again", .bundle.display())]
     OtherBundle { id: String, bundle: PathBuf },
 
@@ -135,7 +132,7 @@ pub(crate) enum Error {
     )]
     NoWorkingDir { id: String, cwd: PathBuf },
 
-    #[error("cannot change the limits of container {id}")]
+    #[error("cannot set the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     // `vf` formats its own line, because it adds the hint.

@@ -6,7 +6,6 @@
 
 pub(crate) mod cgroup_resources;
 pub(crate) mod children;
-mod cpuset;
 mod descriptors;
 mod dev_links;
 mod devices;
@@ -70,12 +69,10 @@ pub(crate) struct WaitingInit<'a> {
 pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
     let WaitingInit { id, pid, rootfs, systemd, cgroup, memlock } = init;
     memlock.apply(pid)?;
+    cgroup_resources::apply_to_init(spec, id, cgroup, systemd)?;
     if systemd {
         let what = "the container is not in a cgroup of cgroup v2";
-        let cgroup = cgroup.ok_or(Error::Unsupported { what })?;
-        devices::restrict(spec, id, cgroup)?;
-        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-        cpuset::apply(resources, id, cgroup)?;
+        devices::restrict(spec, id, cgroup.ok_or(Error::Unsupported { what })?)?;
     }
     dev_links::fix_core_link(spec, pid);
     propagation::set(spec, pid)?;

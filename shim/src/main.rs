@@ -7,8 +7,8 @@
 //! the host (runc or crun) replaces libcontainer (`engine.rs`).
 //!
 //! A module imports only from modules to the right of it:
-//! `main` → `commands` → `libcontainer` → `tty` → `container` → `vf` → `config`, `log` →
-//! `cli`, `error`.
+//! `main` → `commands` → `libcontainer` → `tty` → `resources` → `container` → `vf` → `config`,
+//! `log` → `cli`, `error`.
 //! `engine` is beside `commands` and `libcontainer` and imports neither of them. `seal` imports
 //! only `error`.
 
@@ -22,6 +22,7 @@ mod error;
 mod hostile;
 mod libcontainer;
 mod log;
+mod resources;
 mod seal;
 mod tty;
 mod vf;

@@ -12,10 +12,11 @@ use libcontainer::syscall::syscall::SyscallType;
 use super::executor::Executor;
 use super::patched_bundle::PatchedBundle;
 use super::private_mountns::PrivateMountNs;
+use super::spec_patch::{self, Cgroups};
 use super::userns_mounts::BindStaging;
-use super::{children, errors, poststop, rootfs, spec_patch};
+use super::{children, errors, poststop, rootfs};
 use crate::cli::{self, Global};
-use crate::container;
+use crate::container::{self, cgroup_path};
 use crate::error::Error;
 use crate::log::Log;
 
@@ -31,8 +32,8 @@ pub(crate) fn build(
     let rootfs = rootfs::path_of(spec, bundle);
     let staging = BindStaging::new(spec)?;
     let staged = staging.as_ref().map(|staging| staging.patch_spec(spec));
-    let patched =
-        spec_patch::patch(staged.as_ref().unwrap_or(spec), id, &rootfs, global.systemd_cgroup);
+    let cgroups = Cgroups { systemd: global.systemd_cgroup, unified: cgroup_path::is_unified() };
+    let patched = spec_patch::patch(staged.as_ref().unwrap_or(spec), id, &rootfs, cgroups);
     let patched = patched.or(staged).map(|spec| PatchedBundle::new(&spec, bundle)).transpose()?;
     let bundle_to_read = patched.as_ref().map_or(bundle.to_owned(), PatchedBundle::path);
     let _mountns = enter_mountns(spec, &rootfs, staging.as_ref())?;

@@ -7,6 +7,7 @@ use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
 use super::mount_options::{is_bind, is_idmapped};
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
+use crate::resources;
 
 /// Loads a bundle's `config.json`.
 ///
@@ -32,7 +33,16 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     {
         return Err(bad(&problem));
     }
-    if systemd_cgroup && !is_unified() {
+    let unified = cgroup_path::is_unified();
+    if unified
+        && let Some(problem) = linux
+            .resources()
+            .as_ref()
+            .and_then(|resources| resources::problem_with(resources, systemd_cgroup))
+    {
+        return Err(bad(&problem));
+    }
+    if systemd_cgroup && !unified {
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
     Ok(spec)
@@ -68,11 +78,6 @@ fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
         });
     }
     Ok(())
-}
-
-fn is_unified() -> bool {
-    use libcgroups::common::{CgroupSetup, get_cgroup_setup};
-    matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
 }
 
 #[cfg(test)]

@@ -6,14 +6,24 @@ use std::path::Path;
 use libcontainer::oci_spec::runtime::{Linux, LinuxDevice, LinuxNamespaceType, Spec};
 use serde_json::json;
 
-use super::cpuset;
 use super::mount_options::is_bind;
 use super::process_defaults;
 use super::rlimits;
 use super::tmpfs;
+use crate::resources;
+
+/// The facts about the host's cgroups that decide which settings libcontainer gets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cgroups {
+    /// systemd creates the cgroup.
+    pub(crate) systemd: bool,
+    /// All controllers are in cgroup v2.
+    pub(crate) unified: bool,
+}
 
 /// Returns the patched spec, or `None` if no change is necessary.
-pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, systemd: bool) -> Option<Spec> {
+pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, cgroups: Cgroups) -> Option<Spec> {
+    let Cgroups { systemd, unified } = cgroups;
     let mut linux = spec.linux().clone()?;
     // For a container with a user namespace, libcontainer asks systemd for each cgroup with a
     // relative path, even without `--systemd-cgroup` (`builder_impl.rs`). The container would then
@@ -36,8 +46,9 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, systemd: bool) -> Opti
     if let Some(devices) = linux.devices() {
         linux.set_devices(Some(devices_to_create(devices, spec)));
     }
-    if let (true, Some(resources)) = (systemd, linux.resources()) {
-        linux.set_resources(Some(cpuset::without_cpuset(resources)));
+    // In cgroup v2, runvf applies all limits itself.
+    if let (true, Some(resources)) = (unified, linux.resources()) {
+        linux.set_resources(Some(resources::for_libcontainer(resources)));
     }
     let mut process = process_defaults::for_init(spec, rootfs).map(rlimits::without_memlock);
     // For `false`, as for `true`, libcontainer loads the seccomp filter after it has dropped the
@@ -91,6 +102,10 @@ mod tests {
 
     use super::*;
 
+    const SYSTEMD: Cgroups = Cgroups { systemd: true, unified: true };
+    const CGROUPFS: Cgroups = Cgroups { systemd: false, unified: true };
+    const V1: Cgroups = Cgroups { systemd: false, unified: false };
+
     fn spec(linux: serde_json::Value) -> Spec {
         let spec = json!({ "ociVersion": "1.0.2", "root": { "path": "rootfs" }, "linux": linux });
         serde_json::from_value(spec).unwrap()
@@ -100,7 +115,7 @@ mod tests {
     fn only_unsupported_settings_are_patched() {
         let of = |propagation: &str| {
             let spec = spec(json!({ "rootfsPropagation": propagation }));
-            let patched = patch(&spec, "id", Path::new("/"), true)?;
+            let patched = patch(&spec, "id", Path::new("/"), SYSTEMD)?;
             patched.linux().as_ref()?.rootfs_propagation().clone()
         };
         assert_eq!(of("rslave").as_deref(), Some("slave"));
@@ -110,28 +125,44 @@ mod tests {
         }
 
         let cpus = spec(json!({ "resources": { "cpu": { "cpus": "0", "shares": 77 } } }));
-        assert!(patch(&cpus, "id", Path::new("/"), false).is_none());
-        let unlimited = patch(&spec(json!({})), "id", Path::new("/"), false).unwrap();
+        assert!(patch(&cpus, "id", Path::new("/"), V1).is_none());
+        let unlimited = patch(&spec(json!({})), "id", Path::new("/"), V1).unwrap();
         assert!(unlimited.linux().as_ref().unwrap().resources().is_some());
-        let patched = patch(&cpus, "id", Path::new("/"), true).unwrap();
-        let resources = patched.linux().clone().unwrap().resources().clone().unwrap();
-        let cpu = resources.cpu().clone().unwrap();
-        assert_eq!((cpu.cpus(), cpu.shares()), (&None, Some(77)));
+    }
+
+    #[test]
+    fn libcontainer_gets_only_device_rules_in_cgroup_v2() {
+        let rule = json!({ "allow": true, "type": "c", "major": 1, "minor": 3, "access": "rw" });
+        let limits = json!({
+            "cpu": { "cpus": "0" }, "memory": { "limit": 1 }, "pids": { "limit": 0 },
+            "blockIO": { "weight": 500 }, "unified": { "pids.max": "max" }, "devices": [rule],
+        });
+        let limited = spec(json!({ "resources": limits }));
+        for cgroups in [SYSTEMD, CGROUPFS] {
+            let patched = patch(&limited, "id", Path::new("/"), cgroups).unwrap();
+            let resources = patched.linux().clone().unwrap().resources().clone().unwrap();
+            let text = serde_json::to_value(&resources).unwrap();
+            let names: Vec<&String> = text.as_object().unwrap().keys().collect();
+            assert_eq!(names, ["devices"]);
+        }
     }
 
     #[test]
     fn with_a_user_namespace_the_cgroups_path_is_absolute() {
-        let of = |linux: serde_json::Value, systemd: bool| {
-            let patched = patch(&spec(linux), "id", Path::new("/"), systemd)?;
+        let of = |linux: serde_json::Value, cgroups: Cgroups| {
+            let patched = patch(&spec(linux), "id", Path::new("/"), cgroups)?;
             patched.linux().as_ref()?.cgroups_path().clone()
         };
         let users = json!([{ "type": "user" }]);
         let path = |path: &str| Some(PathBuf::from(path));
-        assert_eq!(of(json!({ "namespaces": users }), false), path("/:youki:id"));
-        assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "a/b" }), false), path("/a/b"));
-        assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), false), path("/a"));
-        assert_eq!(of(json!({ "namespaces": users }), true), None);
-        assert_eq!(of(json!({}), false), None);
+        assert_eq!(of(json!({ "namespaces": users }), CGROUPFS), path("/:youki:id"));
+        assert_eq!(
+            of(json!({ "namespaces": users, "cgroupsPath": "a/b" }), CGROUPFS),
+            path("/a/b")
+        );
+        assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), CGROUPFS), path("/a"));
+        assert_eq!(of(json!({ "namespaces": users }), SYSTEMD), None);
+        assert_eq!(of(json!({}), CGROUPFS), None);
     }
 
     #[test]
@@ -149,7 +180,7 @@ mod tests {
         let mount =
             json!([{ "destination": "/dev/x", "source": host.path(), "options": ["rbind"] }]);
         spec.set_mounts(serde_json::from_value(mount).unwrap());
-        let patched = patch(&spec, "id", Path::new("/"), true).unwrap();
+        let patched = patch(&spec, "id", Path::new("/"), SYSTEMD).unwrap();
         let devices = patched.linux().as_ref().unwrap().devices().clone().unwrap();
         assert_eq!(devices.iter().map(LinuxDevice::minor).collect::<Vec<_>>(), [2, 4]);
     }
@@ -162,7 +193,7 @@ mod tests {
             let mut spec = spec(json!({}));
             let process = json!({ "cwd": "/", "args": ["true"], "user": { "uid": 0, "gid": 0 }, "noNewPrivileges": written });
             spec.set_process(Some(serde_json::from_value(process).unwrap()));
-            let patched = patch(&spec, "id", Path::new("/"), true).unwrap();
+            let patched = patch(&spec, "id", Path::new("/"), SYSTEMD).unwrap();
             assert_eq!(patched.process().as_ref().unwrap().no_new_privileges(), expected);
         }
     }
