@@ -135,6 +135,11 @@ pub(crate) const TABLE: &[Operation] = &[
         include_str!("limits.sh"),
         &["= 137", "= 153, 1000", "= 2"],
     ),
+    operation(
+        "limits in the files of the cgroup",
+        include_str!("resources.sh"),
+        &["67108864", "33554432", "25000 50000", "0::/i", "66", "= 0"],
+    ),
     operation("volumes", include_str!("volumes.sh"), &["kept", "everyday", "from-inside"]),
     operation(
         "seccomp and AppArmor profiles",
