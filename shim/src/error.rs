@@ -80,6 +80,10 @@ pub(crate) enum Error {
     Spec { action: &'static str, path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
+    #[error("cannot mount at {}: {problem}", .destination.display())]
+    Mount { destination: PathBuf, problem: String },
+    #[error("cannot mount at {} with option `{option}`: {problem}", .destination.display())]
+    MountOption { destination: PathBuf, option: String, problem: &'static str },
     #[error("{} {problem}", .path.display())]
     BadRootfs { path: PathBuf, problem: &'static str },
     #[error("{what}")]

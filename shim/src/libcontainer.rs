@@ -4,10 +4,16 @@
 //! a process that `exec` adds. [`finish`] does the steps that libcontainer omits, while the init
 //! process waits for `start`.
 
+mod bind_flags;
+mod cgroup_mount;
 pub(crate) mod cgroup_resources;
 pub(crate) mod children;
+mod console_size;
+mod container_mountns;
 mod descriptors;
+mod destinations;
 mod dev_links;
+mod device_nodes;
 mod devices;
 pub(crate) mod errors;
 mod exec_cgroup;
@@ -17,12 +23,15 @@ mod groups;
 mod identity;
 pub(crate) mod init;
 mod keyring;
+mod long_options;
 mod mount_options;
 mod patched_bundle;
 pub(crate) mod poststop;
 mod private_mountns;
+pub(crate) mod proc_guard;
 pub(crate) mod process_defaults;
 mod propagation;
+mod readonly;
 pub(crate) mod rlimits;
 pub(crate) mod rootfs;
 mod seccomp;
@@ -74,12 +83,17 @@ pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
         let what = "the container is not in a cgroup of cgroup v2";
         devices::restrict(spec, id, cgroup.ok_or(Error::Unsupported { what })?)?;
     }
+    proc_guard::verify(spec, pid)?;
+    device_nodes::create(spec, pid)?;
     dev_links::fix_core_link(spec, pid);
     propagation::set(spec, pid)?;
     if let Some(process) = spec.process() {
+        console_size::set(process, pid)?;
         stdio::set_owner(pid, identity::host_id(id, pid, "user", process.user().uid())?)?;
     }
     tmpfs::copy_up(spec, rootfs, pid)?;
+    // After all steps that write to a tmpfs or to /dev.
+    readonly::apply(spec, pid)?;
     if matches!(Netns::of(spec), Netns::New) {
         // As in runc. libcontainer does not set it up, and without an engine's network no other
         // program does.

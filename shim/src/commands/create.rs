@@ -16,7 +16,9 @@ use crate::config::Config;
 use crate::container::{self, Container, Record};
 use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
-use crate::libcontainer::{WaitingInit, children, errors, init, rootfs, spec_check, symlinks};
+use crate::libcontainer::{
+    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, symlinks,
+};
 use crate::log::Log;
 use crate::vf::{Netns, authorize_request, release_vfs};
 
@@ -33,14 +35,16 @@ pub(crate) fn create(
     let bundle = fs::canonicalize(&options.bundle)
         .map_err(Error::file("find the bundle", &options.bundle))?;
     let spec = spec_check::load(&bundle, global.systemd_cgroup)?;
-    symlinks::check(&spec, &rootfs::path_of(&spec, &bundle))?;
+    let rootfs = rootfs::path_of(&spec, &bundle);
+    symlinks::check(&spec, &rootfs)?;
+    proc_guard::check(&spec, &rootfs, log)?;
     let grant = authorize_request(id, spec.annotations().as_ref(), &Netns::of(&spec), config)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(keyring, spec.process().as_ref())?;
     let library = init::build(global, options, &bundle, &spec, log)?;
     let record = check_bundle(&library, &bundle)
-        .and_then(|()| record_init(&library, rootfs::path_of(&spec, &bundle), options))
+        .and_then(|()| record_init(&library, rootfs, options))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
         .and_then(|record| write_pid_file(&library, options).map(|()| record));
     match record {

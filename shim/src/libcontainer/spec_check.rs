@@ -4,7 +4,9 @@ use std::path::Path;
 
 use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
 
-use super::mount_options::{is_bind, is_idmapped};
+use super::bind_flags;
+use super::mount_options::{self, is_bind, is_idmapped};
+use super::proc_guard::normalize;
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
 use crate::resources;
@@ -28,6 +30,7 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     };
     check_labels(&spec, linux)?;
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
+    bind_flags::check_locked(&spec)?;
     if !systemd_cgroup
         && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
     {
@@ -71,7 +74,9 @@ fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
                    or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
-    if mounts.iter().any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount)) {
+    mounts.iter().try_for_each(mount_options::check)?;
+    let mut binds = mounts.iter().filter(|mount| is_bind(mount));
+    if binds.any(|mount| normalize(mount.destination()) == Path::new("/dev")) {
         return Err(Error::Unsupported {
             what: "cannot bind-mount over /dev: libcontainer creates its own /dev; add devices with --device, \
                    or set `engine = \"runc\"` in /etc/runvf/runtime.toml",

@@ -3,11 +3,15 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Linux, LinuxDevice, LinuxNamespaceType, Spec};
+use libcontainer::oci_spec::runtime::{Linux, LinuxNamespaceType, Mount, Spec};
 use serde_json::json;
 
-use super::mount_options::is_bind;
+use super::bind_flags;
+use super::cgroup_mount;
+use super::device_nodes;
+use super::mount_options;
 use super::process_defaults;
+use super::readonly;
 use super::rlimits;
 use super::tmpfs;
 use crate::resources;
@@ -44,7 +48,11 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, cgroups: Cgroups) -> O
         linux.set_resources(serde_json::from_value(json!({})).ok());
     }
     if let Some(devices) = linux.devices() {
-        linux.set_devices(Some(devices_to_create(devices, spec)));
+        linux.set_devices(Some(device_nodes::for_libcontainer(
+            devices,
+            spec,
+            bind_flags::are_locked(spec),
+        )));
     }
     // In cgroup v2, runvf applies all limits itself.
     if let (true, Some(resources)) = (unified, linux.resources()) {
@@ -58,32 +66,25 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, cgroups: Cgroups) -> O
     {
         process.set_no_new_privileges(None);
     }
-    let mut patched = spec.clone();
-    patched.set_linux(Some(linux)).set_process(process);
-    if let Some(mounts) = tmpfs::patch_mounts(spec, rootfs) {
-        patched.set_mounts(Some(mounts));
+    let mut mounts = spec.mounts().clone();
+    if let Some(mounts) = &mut mounts {
+        patch_mounts(spec, mounts, rootfs);
     }
+    readonly::patch(spec, &mut linux, mounts.as_deref_mut().unwrap_or_default());
+    let mut patched = spec.clone();
+    patched.set_linux(Some(linux)).set_process(process).set_mounts(mounts);
     (patched != *spec).then_some(patched)
 }
 
-/// The devices that libcontainer must create. libcontainer fails if a node already exists, because
-/// the spec names it twice or mounts a folder that contains it. runc keeps the existing node.
-fn devices_to_create(devices: &[LinuxDevice], spec: &Spec) -> Vec<LinuxDevice> {
-    let mounted = |path: &Path| {
-        let binds = spec.mounts().iter().flatten().filter(|mount| is_bind(mount));
-        binds.filter_map(|bind| Some((bind.source().as_ref()?, bind.destination()))).any(
-            |(source, destination)| {
-                let below = path.strip_prefix(destination);
-                below.is_ok_and(|below| source.join(below).symlink_metadata().is_ok())
-            },
-        )
-    };
-    let is_last = |index: usize, device: &LinuxDevice| {
-        !devices[index + 1..].iter().any(|later| later.path() == device.path())
-    };
-    let all = devices.iter().enumerate();
-    let needed = all.filter(|(index, device)| is_last(*index, device) && !mounted(device.path()));
-    needed.map(|(_, device)| device.clone()).collect()
+fn patch_mounts(spec: &Spec, mounts: &mut [Mount], rootfs: &Path) {
+    let locked = bind_flags::are_locked(spec);
+    for mount in mounts.iter_mut().filter(|mount| mount.options().is_some()) {
+        let mut options = mount_options::patch(mount);
+        options.extend(bind_flags::clearing_options(mount, locked).into_iter().map(str::to_owned));
+        mount.set_options(Some(options));
+    }
+    cgroup_mount::patch(spec, mounts);
+    tmpfs::patch(mounts, rootfs);
 }
 
 fn has_user_namespace(linux: &Linux) -> bool {
@@ -97,7 +98,6 @@ fn non_recursive_name(propagation: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::PathBuf;
 
     use super::*;
@@ -163,26 +163,6 @@ mod tests {
         assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), CGROUPFS), path("/a"));
         assert_eq!(of(json!({ "namespaces": users }), SYSTEMD), None);
         assert_eq!(of(json!({}), CGROUPFS), None);
-    }
-
-    #[test]
-    fn existing_devices_are_not_created() {
-        let host = tempfile::tempdir().unwrap();
-        fs::write(host.path().join("there"), "").unwrap();
-        let device = |path: &str, minor: i64| json!({ "path": path, "type": "c", "major": 1, "minor": minor });
-        let devices = json!([
-            device("/dev/twice", 1),
-            device("/dev/twice", 2),
-            device("/dev/x/there", 3),
-            device("/dev/x/other", 4),
-        ]);
-        let mut spec = spec(json!({ "devices": devices }));
-        let mount =
-            json!([{ "destination": "/dev/x", "source": host.path(), "options": ["rbind"] }]);
-        spec.set_mounts(serde_json::from_value(mount).unwrap());
-        let patched = patch(&spec, "id", Path::new("/"), SYSTEMD).unwrap();
-        let devices = patched.linux().as_ref().unwrap().devices().clone().unwrap();
-        assert_eq!(devices.iter().map(LinuxDevice::minor).collect::<Vec<_>>(), [2, 4]);
     }
 
     #[test]
