@@ -86,6 +86,11 @@ pub(crate) enum Error {
     MountOption { destination: PathBuf, option: String, problem: &'static str },
     #[error("{} {problem}", .path.display())]
     BadRootfs { path: PathBuf, problem: &'static str },
+    #[error(
+        "runvf does not support {field}; remove it, or set `engine = \"runc\"` in {}",
+        RUNTIME_TOML
+    )]
+    UnsupportedField { field: String },
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(

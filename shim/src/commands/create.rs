@@ -17,7 +17,7 @@ use crate::container::{self, Container, Record};
 use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
 use crate::libcontainer::{
-    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, symlinks,
+    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, spec_fields, symlinks,
 };
 use crate::log::Log;
 use crate::vf::{Netns, authorize_request, release_vfs};
@@ -34,6 +34,7 @@ pub(crate) fn create(
     check_id_unused(global, id)?;
     let bundle = fs::canonicalize(&options.bundle)
         .map_err(Error::file("find the bundle", &options.bundle))?;
+    spec_fields::check(&bundle, log)?;
     let spec = spec_check::load(&bundle, global.systemd_cgroup)?;
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;

@@ -118,11 +118,9 @@ pub(super) fn is_bind(mount: &Mount) -> bool {
 }
 
 /// libcontainer ignores ID mappings, so that files would have the owners that they have on the
-/// host.
+/// host. `spec_fields.rs` refuses the fields with mappings.
 pub(super) fn is_idmapped(mount: &Mount) -> bool {
-    mount.uid_mappings().is_some()
-        || mount.gid_mappings().is_some()
-        || options(mount).any(|option| option == "idmap" || option == "ridmap")
+    options(mount).any(|option| option == "idmap" || option == "ridmap")
 }
 
 /// Whether the mount is read-only: of `ro` and `rw`, the last option counts.

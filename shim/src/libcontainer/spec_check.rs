@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
+use libcontainer::oci_spec::runtime::{Mount, Spec};
 
 use super::bind_flags;
 use super::mount_options::{self, is_bind, is_idmapped};
@@ -28,7 +28,6 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     let Some(linux) = spec.linux() else {
         return Err(bad("the spec has no linux section"));
     };
-    check_labels(&spec, linux)?;
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
     bind_flags::check_locked(&spec)?;
     if !systemd_cgroup
@@ -51,26 +50,10 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     Ok(spec)
 }
 
-fn check_labels(spec: &Spec, linux: &Linux) -> Result<(), Error> {
-    if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
-        return Err(Error::Unsupported {
-            what: "libcontainer does not support SELinux labels; remove linux.mountLabel",
-        });
-    }
-    let process_label =
-        spec.process().as_ref().and_then(|process| process.selinux_label().as_ref());
-    if process_label.is_some_and(|label| !label.is_empty()) {
-        return Err(Error::Unsupported {
-            what: "libcontainer does not support SELinux labels; remove process.selinuxLabel",
-        });
-    }
-    Ok(())
-}
-
 fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
     if mounts.iter().any(is_idmapped) {
         return Err(Error::Unsupported {
-            what: "libcontainer does not support ID-mapped mounts; remove the idmap option and mappings, \
+            what: "libcontainer does not support ID-mapped mounts; remove the idmap option, \
                    or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
@@ -110,16 +93,12 @@ mod tests {
     #[test]
     fn settings_that_libcontainer_ignores_are_refused() {
         assert_eq!(refused(|_| {}), None);
-        assert_eq!(refused(|spec| spec["process"]["selinuxLabel"] = json!("")), None);
         let says = |line: Option<String>, text: &str| {
             let line = line.unwrap();
             assert!(line.contains(text), "{line}");
         };
-        says(refused(|spec| spec["linux"]["mountLabel"] = json!("l")), "linux.mountLabel");
-        says(refused(|spec| spec["process"]["selinuxLabel"] = json!("l")), "process.selinuxLabel");
         says(refused(|spec| spec["mounts"][0]["options"] = json!(["rbind", "ridmap"])), "idmap");
-        let mapping = json!([{ "containerID": 0, "hostID": 7, "size": 1 }]);
-        says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
+        says(refused(|spec| spec["mounts"][0]["options"] = json!(["bind", "sync"])), "`sync`");
         says(
             refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")),
             "cannot bind-mount over /dev: ",
