@@ -142,6 +142,11 @@ pub(crate) const TABLE: &[Operation] = &[
     ),
     operation("volumes", include_str!("volumes.sh"), &["kept", "everyday", "from-inside"]),
     operation(
+        "mounts that are refused, and flags of mounts",
+        include_str!("mount_flags.sh"),
+        &["/proc/sys refused", "emulated", "executed", "kept"],
+    ),
+    operation(
         "seccomp and AppArmor profiles",
         include_str!("security_profiles.sh"),
         &["mkdir: cannot create directory '/tmp/x': Permission denied", "Seccomp: 0"],
