@@ -83,7 +83,7 @@ fn features() -> Value {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": capabilities.collect::<Vec<_>>(),
-            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": is_applied("linux.resources.rdma") },
             "seccomp": { "enabled": true, "actions": ACTIONS, "operators": OPERATORS },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": is_applied("process.selinuxLabel") },
