@@ -258,7 +258,7 @@ pub(crate) fn unreadable_claims_are_kept_until_repair(claims: &[(&str, &str)]) {
 
 /// How something else uses the first VF, and how that use ends. The first ones are tested in `make
 /// test`.
-pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
+pub(crate) const FOREIGN_USES: [(&str, &str, &str); 8] = [
     ("its netdev is up", "ip link set $dev up", "ip link set $dev down"),
     (
         "it is bound to vfio-pci",
@@ -280,6 +280,11 @@ pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
         "it is kept for vfio-pci",
         "echo $vf > $pci/drivers/igbvf/unbind; echo vfio-pci > $pci/devices/$vf/driver_override",
         "echo > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe",
+    ),
+    (
+        "it is bound, and kept for vfio-pci",
+        "echo vfio-pci > $pci/devices/$vf/driver_override",
+        "echo > $pci/devices/$vf/driver_override",
     ),
     ("it has a VLAN", "ip link set pf0 vf 0 vlan 77", "ip link set pf0 vf 0 vlan 0"),
 ];

@@ -138,9 +138,10 @@ pub(crate) fn scrub_and_free(
     }
     // If this process is killed, the next release must scrub with the same method.
     claim.scrub = method;
+    let from = claim.state.clone();
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    match scrub(&sysfs, &claim, method) {
+    match scrub(&sysfs, &claim, &from, method) {
         Ok(()) => free(host, &claims, &claim, &entry),
         Err(error) => quarantine(host, &sysfs, &claims, claim, entry, error),
     }

@@ -153,7 +153,7 @@ impl Claim {
             want: Settings::default(),
             before: VfSnapshot {
                 driver: sysfs.driver(vf).or(usual_driver.filter(|_| sysfs.autoprobes(vf))),
-                driver_override: None,
+                driver_override: sysfs.driver_override(vf),
                 settings: Settings::default(),
                 netdev: None,
             },

@@ -89,6 +89,7 @@ pub(crate) fn wait_for_netdev(sysfs: &Sysfs, vf: &str) -> Result<(String, u32), 
             return Err(Error::Nic(NicError::NoNetdev {
                 vf: vf.to_owned(),
                 seconds: NETDEV_TIMEOUT.as_secs(),
+                driver_override: sysfs.driver_override(vf),
             }));
         }
         thread::sleep(POLL_INTERVAL);

@@ -26,7 +26,7 @@ pub enum NicError {
     #[error("cannot create VFs on {pf}: asked for {wanted}, the driver created {made}")]
     WrongVfCount { pf: String, wanted: usize, made: usize },
     #[error("VF {vf}: the VF driver did not create a netdev within {seconds} s")]
-    NoNetdev { vf: String, seconds: u64 },
+    NoNetdev { vf: String, seconds: u64, driver_override: Option<String> },
     #[error("VF {vf} of PF {pf}: set {wanted}, but the PF driver reports {found}")]
     ReadbackDiffers { vf: String, pf: String, wanted: String, found: String },
     #[error("VF {vf} of PF {pf}: cannot set {what}")]
@@ -59,6 +59,10 @@ impl NicError {
             }
             Self::ProtoUnsupported { .. } => "remove `io.runvf.proto`".to_owned(),
             Self::WrongVfCount { pf, .. } => format!("see `dmesg`; PF {pf} must be up"),
+            Self::NoNetdev { vf, driver_override: Some(driver), .. } => format!(
+                "its driver_override is `{driver}`: run \
+                 `echo > /sys/bus/pci/devices/{vf}/driver_override`"
+            ),
             Self::NoNetdev { vf, .. } => {
                 format!("see `dmesg` for {vf}; the VF driver must be installed")
             }

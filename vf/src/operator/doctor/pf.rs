@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::vf_driver::vf_driver;
 use crate::nic::create_vfs::wanted_vfs;
 use crate::nic::driver::{PromiscNeeds, driver};
+use crate::nic::free_vfs::reserved_for;
 use crate::nic::pf::Pf;
 use crate::nic::promisc::{self, find_obstacle};
 use crate::policy::config::{Carrier, Pool, Promisc};
@@ -85,9 +86,21 @@ fn link(subject: &Subject<'_>) -> Finding {
 
 fn vfs(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "vfs";
-    let have = subject.machine.sysfs.virtfns(&subject.pf.pci).len();
+    let sysfs = &subject.machine.sysfs;
+    let vfs = sysfs.virtfns(&subject.pf.pci);
+    let have = vfs.len();
     let wanted = wanted_vfs(&subject.pf, subject.pool);
-    let evidence = format!("{have} of {}", subject.pf.total);
+    // A read of driver_override waits for the VF's driver, which may hang while it has no netdev.
+    let may_read = |vf: &str| sysfs.driver(vf).is_none() || !sysfs.netdevs_or_empty(vf).is_empty();
+    let is_reserved = |vf: &str| may_read(vf) && reserved_for(sysfs, vf).is_some();
+    let reserved = vfs.iter().filter(|(_, vf)| is_reserved(vf)).count();
+    let evidence = match reserved {
+        0 => format!("{have} of {}", subject.pf.total),
+        _ => format!(
+            "{have} of {}, {reserved} reserved for another driver by driver_override",
+            subject.pf.total
+        ),
+    };
     match have {
         0 => Finding::warning(
             CHECK,
@@ -101,6 +114,11 @@ fn vfs(subject: &Subject<'_>) -> Finding {
                 "stop its sensors, run `echo 0 > /sys/class/net/{}/device/sriov_numvfs` and `runvfctl setup`",
                 subject.pf.name
             ),
+        ),
+        _ if reserved == have => Finding::warning(
+            CHECK,
+            evidence,
+            "remove the reservation of a VF: run `echo > /sys/bus/pci/devices/VF/driver_override`",
         ),
         _ => Finding::ok(CHECK, evidence),
     }
