@@ -85,6 +85,24 @@ fn add_flags_keeps_the_other_flags() {
     });
 }
 
+/// A PF may be a port of a bridge. The bridge makes its ports promiscuous without the flag, which
+/// alone counts for a PF, because it stays when the bridge is removed.
+#[test]
+fn the_promisc_flag_of_a_bridge_port_is_its_own() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        ip("link add br0 type bridge");
+        ip("link set host0 master br0");
+        let link = || netlink.link(index).unwrap().unwrap();
+        assert!(link().master && !link().flags.promisc && link().promiscuity > 0);
+        netlink.add_flags(index, Flags { promisc: true, ..Flags::default() }).unwrap();
+        assert!(link().flags.promisc);
+        ip("link set host0 nomaster");
+        assert!(!link().master && link().flags.promisc);
+    });
+}
+
 #[test]
 fn a_driver_without_private_flags_reports_none() {
     with_veths(|| {

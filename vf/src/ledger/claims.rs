@@ -13,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::error::Error;
 use crate::fault;
-use crate::kernel::sysfs::is_pci_address;
+use crate::kernel::sysfs::{compare_pci, is_pci_address};
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::error::LedgerError;
 
@@ -190,7 +190,7 @@ impl Claims {
             .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
             .filter(|name| is_pci_address(name))
             .collect();
-        addresses.sort();
+        addresses.sort_by(|one, other| compare_pci(one, other));
         Ok(addresses.iter().filter_map(|vf| self.get(vf).transpose()).collect())
     }
 
@@ -291,6 +291,19 @@ mod tests {
         claims.create(&attached).unwrap();
         claims.advance(&mut attached, State::Attached).unwrap_err();
         assert_eq!(claims.get(VF).unwrap().unwrap().state, State::Claiming);
+    }
+
+    /// Behind Intel VMD, domains have five digits.
+    #[test]
+    fn claims_are_listed_in_the_order_of_their_pci_addresses() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let addresses = ["0000:41:02.0", "2000:01:02.0", "10000:e1:02.0"];
+        for vf in addresses.iter().rev() {
+            assert!(claims.create(&claim(vf, "n")).unwrap());
+        }
+        let listed = claims.readable().unwrap().into_iter().map(|claim| claim.vf);
+        assert_eq!(listed.collect::<Vec<_>>(), addresses);
     }
 
     #[test]

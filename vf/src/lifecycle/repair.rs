@@ -22,7 +22,7 @@ use crate::lifecycle::release::{EXIT_TIMEOUT, scrub_and_free};
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::current_use;
-use crate::nic::pf::Pf;
+use crate::nic::pf::{Pf, netdev_error};
 use crate::nic::vf_config::read_settings;
 use crate::policy::config::{OnLoss, Scrub};
 
@@ -131,7 +131,8 @@ impl Claim {
     fn for_repair(sysfs: &Sysfs, vf: &str, pf: &str, index: u32) -> Result<Self, Error> {
         let pf_gone = || Error::Nic(NicError::PfGone { pf: pf.to_owned(), vf: vf.to_owned() });
         let worker = ProcessId::own().ok_or_else(pf_gone)?;
-        let found_pf = Pf::at(sysfs, pf).ok_or_else(pf_gone)?;
+        let found_pf = Pf::at(sysfs, pf)
+            .map_err(|problem| netdev_error(problem, pf, pf).unwrap_or_else(pf_gone))?;
         let usual_driver = driver(sysfs.driver(pf).as_deref()).vf.map(str::to_owned);
         let mut claim = Self {
             vf: vf.to_owned(),

@@ -13,6 +13,12 @@ pub enum NicError {
     NoPf { pf: String, pool: String },
     #[error("PF {pf} does not support SR-IOV")]
     NoSriov { pf: String },
+    #[error("PF {pf} is not in the host's network namespace")]
+    PfInOtherNetns { pf: String, pcis: Vec<String> },
+    #[error("PF {pf} has several netdevs: {}", .netdevs.join(", "))]
+    SeveralNetdevs { pf: String, netdevs: Vec<String> },
+    #[error("{netdev} is not the netdev of a PF: it is a representor or a subfunction of {pf}")]
+    NotPfNetdev { netdev: String, pf: String },
     #[error("PF {pf} has driver {found}, but pool `{pool}` requires {wanted}")]
     WrongDriver { pf: String, pool: String, found: String, wanted: String },
     #[error("PF {pf} is down")]
@@ -50,6 +56,15 @@ impl NicError {
                 "enable SR-IOV in the firmware, or name another PF in /etc/runvf/config.toml"
                     .to_owned()
             }
+            Self::PfInOtherNetns { pcis, .. } => format!(
+                "the netdev of {} is in another network namespace; move it back with \
+                 `ip -n <netns> link set <netdev> netns 1` and run `runvfctl setup`",
+                pcis.join(", ")
+            ),
+            Self::SeveralNetdevs { .. } => {
+                "use a NIC with one PCI function for each port".to_owned()
+            }
+            Self::NotPfNetdev { pf, .. } => format!("name {pf} in /etc/runvf/config.toml"),
             Self::WrongDriver { .. } => {
                 "load that driver, or correct `driver` in /etc/runvf/config.toml".to_owned()
             }

@@ -180,6 +180,9 @@ fn is_unfit_pf(error: &Error) -> bool {
         Error::Nic(
             NicError::NoPf { .. }
                 | NicError::NoSriov { .. }
+                | NicError::PfInOtherNetns { .. }
+                | NicError::SeveralNetdevs { .. }
+                | NicError::NotPfNetdev { .. }
                 | NicError::WrongDriver { .. }
                 | NicError::PfDown { .. }
                 | NicError::NotPromiscuous { .. }

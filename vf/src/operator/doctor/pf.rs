@@ -39,7 +39,8 @@ pub(super) fn checks(machine: &Machine, name: &str, pool: &Pool) -> Vec<Finding>
     let subject = Subject { machine, pool, pf, driver, facts };
     let all: [fn(&Subject<'_>) -> Finding; 8] =
         [pf_driver, link, vfs, driver_of_vfs, trust, promiscuity, eswitch, lro];
-    all.iter().map(|check| check(&subject).of(name)).collect()
+    let findings = all.iter().map(|check| check(&subject)).chain(port(&subject));
+    findings.map(|finding| finding.of(name)).collect()
 }
 
 fn pf_driver(subject: &Subject<'_>) -> Finding {
@@ -82,6 +83,24 @@ fn link(subject: &Subject<'_>) -> Finding {
             }
         }
     }
+}
+
+/// A PF may be a port of a bridge or a bond: the settings of its VFs still go through its own
+/// netdev (`do_setvfinfo`, `net/core/rtnetlink.c`). `None`: it is no port.
+fn port(subject: &Subject<'_>) -> Option<Finding> {
+    const CHECK: &str = "port";
+    let sysfs = &subject.machine.sysfs;
+    let master = sysfs.master(&subject.pf.pci, &subject.pf.name)?;
+    Some(match sysfs.is_bond(&master) {
+        false => Finding::ok(CHECK, format!("a port of {master}")),
+        true => Finding::warning(
+            CHECK,
+            format!(
+                "a port of the bond {master}: a sensor misses the frames that arrive at its other ports"
+            ),
+            format!("give each port of {master} a pool and a sensor of its own"),
+        ),
+    })
 }
 
 fn vfs(subject: &Subject<'_>) -> Finding {
