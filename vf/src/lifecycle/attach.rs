@@ -6,6 +6,7 @@
 
 mod claim_vf;
 mod configure;
+mod mac_conflict;
 mod netdev_setup;
 mod session;
 
