@@ -1,6 +1,7 @@
 //! `runvf-hook`: the OCI hooks, for engines that use another runtime than runvf.
 
 mod attach;
+mod bundle;
 mod detach;
 mod error;
 #[cfg(test)]

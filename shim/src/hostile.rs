@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::container::Container;
 use crate::error::{Error, line};
 use crate::libcontainer::symlinks;
-use crate::vf::{Netns, parse_request};
+use crate::vf::{Netns, net_devices, parse_request};
 
 #[path = "../../tests/corpus/corpus.rs"]
 pub(crate) mod corpus;
@@ -40,6 +40,7 @@ proptest! {
         fs::write(&path, &text).unwrap();
         if let Ok(spec) = Spec::load(&path) {
             Netns::of(&spec);
+            net_devices(&spec);
             value_or_line(parse_request(spec.annotations().as_ref()));
             value_or_line(symlinks::check(&spec, folder.path()));
         }

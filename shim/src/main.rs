@@ -3,7 +3,7 @@
 //! libcontainer creates the container, and the crate `vf` attaches the VFs. This crate connects the
 //! two: it implements runc's command line, which Docker, Podman and containerd expect, it orders
 //! the steps, and it reports errors to the engine. A container without an `io.runvf.*` annotation
-//! is a plain container: no code of `vf` runs for it. With `engine` in `runtime.toml`, a runtime of
+//! is a plain container: no code of `vf` runs for it, unless its spec moves netdevs of the host. With `engine` in `runtime.toml`, a runtime of
 //! the host (runc or crun) replaces libcontainer (`engine.rs`).
 //!
 //! A module imports only from modules to the right of it:

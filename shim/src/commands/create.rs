@@ -20,7 +20,7 @@ use crate::libcontainer::{
     WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, spec_fields, symlinks,
 };
 use crate::log::Log;
-use crate::vf::{Netns, authorize_request, release_vfs};
+use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
 
 /// Creates the container. If a step fails, the container and its VFs are removed again.
 pub(crate) fn create(
@@ -39,7 +39,8 @@ pub(crate) fn create(
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;
     proc_guard::check(&spec, &rootfs, log)?;
-    let grant = authorize_request(id, spec.annotations().as_ref(), &Netns::of(&spec), config)?;
+    let (netns, devices) = (Netns::of(&spec), net_devices(&spec));
+    let grant = authorize_request(id, spec.annotations().as_ref(), &netns, &devices, config)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(keyring, spec.process().as_ref())?;

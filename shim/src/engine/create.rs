@@ -51,7 +51,8 @@ impl Creation<'_> {
 
     fn authorize(&self, bundle: &Bundle) -> Result<Option<vf::Grant>, Error> {
         let annotations = bundle.annotations.as_ref();
-        authorize_request(&self.options.id, annotations, &bundle.netns(), self.config)
+        let (netns, devices) = (bundle.netns(), bundle.net_devices());
+        authorize_request(&self.options.id, annotations, &netns, &devices, self.config)
     }
 
     /// Without a VF, passes `run` to the engine. With a VF, replaces it by the engine's `create`

@@ -11,7 +11,7 @@ use crate::cli::{self, Global};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Log;
-use crate::vf::parse_request;
+use crate::vf::{parse_request, refuse_managed_netdevs};
 
 pub(super) fn restore(
     engine: &Engine,
@@ -25,6 +25,7 @@ pub(super) fn restore(
     if parse_request(bundle.annotations.as_ref())?.is_some() {
         return Err(Error::RestoreWithVf { id: id.clone() });
     }
+    refuse_managed_netdevs(id, &bundle.net_devices())?;
     if config.require_annotation {
         return Err(Error::NoAnnotation);
     }
