@@ -18,6 +18,8 @@ pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 pub(crate) enum Error {
     #[error("{problem}")]
     Usage { problem: String },
+    #[error("internal error: {problem}; report this line to the maintainers of runvf")]
+    Panic { problem: String },
     #[error("cannot run a sealed copy of this program")]
     Seal { source: io::Error },
     #[error("cannot {action} {}", .path.display())]
