@@ -82,6 +82,10 @@ pub(crate) enum Error {
     Spec { action: &'static str, path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
+    #[error("{problem}")]
+    BadProcess { problem: String },
+    #[error("cannot compile the seccomp profile: {problem}; correct linux.seccomp in config.json")]
+    Seccomp { problem: String },
     #[error("{} {problem}", .path.display())]
     BadRootfs { path: PathBuf, problem: &'static str },
     #[error("{what}")]

@@ -6,12 +6,13 @@
 
 pub(crate) mod cgroup_resources;
 pub(crate) mod children;
+mod command;
 mod descriptors;
 mod dev_links;
 mod devices;
 pub(crate) mod errors;
-mod exec_cgroup;
 mod exec_leftovers;
+mod exec_state;
 mod executor;
 mod groups;
 mod identity;
@@ -21,6 +22,7 @@ mod mount_options;
 mod patched_bundle;
 pub(crate) mod poststop;
 mod private_mountns;
+pub(crate) mod process_check;
 pub(crate) mod process_defaults;
 mod propagation;
 pub(crate) mod rlimits;

@@ -123,7 +123,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     errors::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, &config, log).map(drop),
+        Command::Create(options) => create::create(&global, &options, None, &config, log).map(drop),
         Command::Start(options) => start::start(&global, &options.id),
         Command::Run(options) => return run::run(&global, &options, &config, log),
         Command::Exec(options) => return exec::exec(&global, &options),

@@ -18,12 +18,14 @@ use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
 use crate::libcontainer::{WaitingInit, children, errors, init, rootfs, spec_check, symlinks};
 use crate::log::Log;
+use crate::tty::streams::ProcessEnds;
 use crate::vf::{Netns, authorize_request, release_vfs};
 
-/// Creates the container. If a step fails, the container and its VFs are removed again.
+/// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
+    ends: Option<ProcessEnds>,
     config: &Config,
     log: &Log,
 ) -> Result<Container, Error> {
@@ -38,7 +40,7 @@ pub(crate) fn create(
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(keyring, spec.process().as_ref())?;
-    let library = init::build(global, options, &bundle, &spec, log)?;
+    let library = init::build(global, options, &bundle, &spec, ends, log)?;
     let record = check_bundle(&library, &bundle)
         .and_then(|()| record_init(&library, rootfs::path_of(&spec, &bundle), options))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
@@ -71,8 +73,8 @@ fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
 /// Saves the record of the waiting init process.
 fn record_init(library: &Library, rootfs: PathBuf, options: &cli::Create) -> Result<Record, Error> {
     let pid = init_pid(library);
-    // A strict seccomp profile may end the init process while it waits. Only libcontainer's log has
-    // the cause.
+    // A seccomp profile with a notifier may end the init process while it waits. Only libcontainer's
+    // log has the cause.
     let exited =
         || Error::InitExited { id: library.id().to_owned(), detail: errors::first_error() };
     let record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;

@@ -153,7 +153,7 @@ impl Creation<'_> {
         if options.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        foreground::wait(pid, terminal)
+        foreground::wait(pid, terminal, None)
     }
 
     /// Removes the container after the error `first`. Returns that error, with the error of the
