@@ -14,6 +14,7 @@ pub mod mountinfo;
 pub(crate) mod netdev_settings;
 pub(crate) mod netlink;
 pub(crate) mod netns;
+pub(crate) mod netns_sysfs;
 pub(crate) mod packet;
 pub(crate) mod pid_stat;
 pub(crate) mod proc_file;

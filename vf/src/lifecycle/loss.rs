@@ -126,7 +126,7 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
 /// claimed. [`disarm`](crate::lifecycle::disarm::disarm) would not do: it removes the VLAN, and
 /// the container would receive the untagged LAN.
 fn unbind_changed_vf(sysfs: &Sysfs, claim: &Claim) {
-    let location = locate(sysfs, &claim.vf, claim.netns.id);
+    let location = locate(sysfs, claim);
     let (Ok(Location::OtherNetns(other)), Some(driver)) = (location, sysfs.driver(&claim.vf))
     else {
         return;
@@ -149,7 +149,7 @@ fn loss_reason(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     if !sysfs.exists(&claim.vf) {
         return Ok(Some("the VF vanished".to_owned()));
     }
-    Ok(match locate(sysfs, &claim.vf, claim.netns.id)? {
+    Ok(match locate(sysfs, claim)? {
         // The container may move its VF to another network namespace. But a VF that was destroyed
         // and created again may be in a foreign one.
         Location::OtherNetns(other) => foreign_netns(sysfs, claim, &other)?,
