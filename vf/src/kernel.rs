@@ -3,6 +3,8 @@
 //!
 //! Only this wing interprets an errno or a missing file. It imports no other wing.
 
+pub(crate) mod bounded_append;
+mod bounded_child;
 pub(crate) mod bounded_write;
 pub(crate) mod devlink;
 pub(crate) mod error;

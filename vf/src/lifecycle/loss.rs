@@ -66,7 +66,7 @@ pub(super) fn handle_loss(
     };
     if claim.state == State::Attached {
         // An audit entry that cannot be written is no error here: the claim has the reason.
-        let _ = audit::append_entry(host, &Entry::lost(&claim, &reason));
+        let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
         claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
     unbind_changed_vf(&sysfs, &claim);
@@ -104,7 +104,7 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
         return Ok(Restored::Unchanged);
     };
     // An audit entry that cannot be written is no error here: the outcome has the difference.
-    let _ = audit::append_entry(host, &Entry::changed(claim, &difference));
+    let _ = audit::append_or_spool(host, &Entry::changed(claim, &difference));
     let Settings { vlan, qos, proto, trust, .. } = claim.want;
     let want = Settings { vlan, qos, proto, trust, ..have };
     let resets_vf = driver(sysfs.driver(&pf.pci).as_deref()).config_resets_vf;
