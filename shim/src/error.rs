@@ -24,6 +24,12 @@ pub(crate) enum Error {
     Seal { source: io::Error },
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} was written by a newer runvf: it has version {version}; use that version of runvf, or \
+         `delete` the container",
+        .path.display()
+    )]
+    NewerRecord { path: PathBuf, version: u32 },
     #[error("cannot parse {}", .path.display())]
     Json { path: PathBuf, source: serde_json::Error },
     #[error("cannot write to stdout")]
