@@ -50,6 +50,12 @@ pub(crate) fn select(
     if let Some(id) = command.existing_id() {
         match Record::find(global, id) {
             Ok(Some(record)) => {
+                match record.check_version(global, id) {
+                    // Only `start` needs more of the record than the engine's name.
+                    Err(newer) if matches!(command, Command::Start(_)) => return Err(newer),
+                    Err(newer) => log.warn(&error::line(&newer)),
+                    Ok(()) => {}
+                }
                 return Ok(Some(Delegated { engine: record.engine(), record: Some(record) }));
             }
             Ok(None) => {}

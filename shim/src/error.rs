@@ -18,10 +18,18 @@ pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 pub(crate) enum Error {
     #[error("{problem}")]
     Usage { problem: String },
+    #[error("internal error: {problem}; report this line to the maintainers of runvf")]
+    Panic { problem: String },
     #[error("cannot run a sealed copy of this program")]
     Seal { source: io::Error },
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} was written by a newer runvf: it has version {version}; use that version of runvf, or \
+         `delete` the container",
+        .path.display()
+    )]
+    NewerRecord { path: PathBuf, version: u32 },
     #[error("cannot parse {}", .path.display())]
     Json { path: PathBuf, source: serde_json::Error },
     #[error("cannot write to stdout")]
@@ -84,6 +92,10 @@ pub(crate) enum Error {
     Mount { destination: PathBuf, problem: String },
     #[error("cannot mount at {} with option `{option}`: {problem}", .destination.display())]
     MountOption { destination: PathBuf, option: String, problem: &'static str },
+    #[error("{problem}")]
+    BadProcess { problem: String },
+    #[error("cannot compile the seccomp profile: {problem}; correct linux.seccomp in config.json")]
+    Seccomp { problem: String },
     #[error("{} {problem}", .path.display())]
     BadRootfs { path: PathBuf, problem: &'static str },
     #[error(

@@ -10,7 +10,7 @@
 //! `main` → `commands` → `libcontainer` → `tty` → `resources` → `container` → `vf` → `config`,
 //! `log` → `cli`, `error`.
 //! `engine` is beside `commands` and `libcontainer` and imports neither of them. `seal` imports
-//! only `error`.
+//! only `error`, and `panic` only `libcontainer`, `log` and `error`.
 
 mod cli;
 mod commands;
@@ -22,6 +22,7 @@ mod error;
 mod hostile;
 mod libcontainer;
 mod log;
+mod panic;
 mod resources;
 mod seal;
 mod tty;
@@ -42,6 +43,7 @@ use crate::libcontainer::errors;
 use crate::log::Log;
 
 fn main() -> ExitCode {
+    panic::report_to(&Log::default(), 1);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => return handle_usage(&usage),
@@ -51,10 +53,17 @@ fn main() -> ExitCode {
         Err(error) => return Log::default().fail(&error),
     };
     let failure = arguments.command.failure_code();
-    dispatch(arguments, &log).unwrap_or_else(|error| {
-        log.fail(&error);
-        failure
-    })
+    panic::report_to(&log, failure);
+    match dispatch(arguments, &log) {
+        Ok(code) => {
+            log.succeed();
+            code
+        }
+        Err(error) => {
+            log.fail(&error);
+            ExitCode::from(failure)
+        }
+    }
 }
 
 /// Prints the help or the version to stdout, or reports an invalid command line on stderr and in
@@ -114,7 +123,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     errors::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, &config, log).map(drop),
+        Command::Create(options) => create::create(&global, &options, None, &config, log).map(drop),
         Command::Start(options) => start::start(&global, &options.id),
         Command::Run(options) => return run::run(&global, &options, &config, log),
         Command::Exec(options) => return exec::exec(&global, &options),

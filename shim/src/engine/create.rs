@@ -109,6 +109,8 @@ impl Creation<'_> {
                 release_vfs(id, self.log);
             }
             Record::remove_if_missing(&self.engine, self.global, id, self.log)?;
+            // The engine has written its error to the log, which must stay the only entry.
+            self.log.print_warnings();
         }
         Ok(status)
     }
@@ -152,7 +154,7 @@ impl Creation<'_> {
         if options.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        foreground::wait(pid, terminal)
+        foreground::wait(pid, terminal, None)
     }
 
     /// Removes the container after the error `first`. Returns that error, with the error of the

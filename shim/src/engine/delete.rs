@@ -25,6 +25,10 @@ pub(super) fn delete(
     if status.success() || is_missing(engine, global, id) {
         release(record, global, id, log);
     }
+    if !status.success() {
+        // The engine has written its error to the log, which must stay the only entry.
+        log.print_warnings();
+    }
     engine.exit_code(status, "delete")
 }
 

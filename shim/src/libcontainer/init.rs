@@ -13,13 +13,15 @@ use super::executor::Executor;
 use super::long_options::LongMounts;
 use super::patched_bundle::PatchedBundle;
 use super::private_mountns::PrivateMountNs;
+use super::seccomp::{self, SeccompFilter};
 use super::spec_patch::{self, Cgroups};
 use super::userns_mounts::BindStaging;
-use super::{children, errors, poststop, rootfs};
+use super::{children, errors, poststop, rootfs, stdio};
 use crate::cli::{self, Global};
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
 use crate::log::Log;
+use crate::tty::streams::ProcessEnds;
 
 /// Creates a container. On return, its init process waits for `start`.
 pub(crate) fn build(
@@ -27,6 +29,7 @@ pub(crate) fn build(
     options: &cli::Create,
     bundle: &Path,
     spec: &Spec,
+    ends: Option<ProcessEnds>,
     log: &Log,
 ) -> Result<Library, Error> {
     let id = options.id.as_str();
@@ -34,17 +37,20 @@ pub(crate) fn build(
     let staged = Staged { binds: BindStaging::new(spec)?, long: LongMounts::new(spec)? };
     let cgroups = Cgroups { systemd: global.systemd_cgroup, unified: cgroup_path::is_unified() };
     let patched = spec_patch::patch(spec, id, &rootfs, cgroups);
-    let patched = staged.patch(spec, patched).map(|spec| PatchedBundle::new(&spec, bundle));
-    let patched = patched.transpose()?;
-    let bundle_to_read = patched.as_ref().map_or(bundle.to_owned(), PatchedBundle::path);
+    let mut patched = staged.patch(spec, patched).unwrap_or_else(|| spec.clone());
+    let filter = SeccompFilter::for_init(spec)?;
+    seccomp::take_from(&mut patched);
+    // Always a copy, because the engine's file may not be normalized (`container/normalize.rs`).
+    let patched = PatchedBundle::new(&patched, bundle)?;
     let _mountns = enter_mountns(spec, &rootfs, &staged)?;
-    ContainerBuilder::new(id.to_owned(), SyscallType::default())
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default());
+    stdio::connect(builder, ends)
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
-        .with_executor(Executor::for_create())
+        .with_executor(Executor::for_create(filter))
         .with_console_socket(options.console_socket.as_ref())
         .with_preserved_fds(options.preserve_fds.into())
-        .as_init(bundle_to_read)
+        .as_init(patched.path())
         .with_systemd(global.systemd_cgroup)
         .with_detach(true)
         .with_no_pivot(options.no_pivot)

@@ -149,7 +149,14 @@ pub(crate) const TABLE: &[Operation] = &[
     operation(
         "seccomp and AppArmor profiles",
         include_str!("security_profiles.sh"),
-        &["mkdir: cannot create directory '/tmp/x': Permission denied", "Seccomp: 0"],
+        &[
+            "mkdir: cannot create directory '/tmp/x': Permission denied",
+            "mkdir: cannot create directory '/tmp/a': Permission denied",
+            "/tmp/b",
+            "added",
+            "NoNewPrivs:\t1",
+            "Seccomp: 0",
+        ],
     ),
     operation(
         "a large environment, and many arguments",

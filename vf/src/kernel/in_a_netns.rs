@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use super::netns_sysfs::NetnsSysfs;
 use super::packet::{ETHERTYPE, Frame, Port};
 
 /// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and
@@ -100,6 +101,18 @@ fn the_promisc_flag_of_a_bridge_port_is_its_own() {
         assert!(link().flags.promisc);
         ip("link set host0 nomaster");
         assert!(!link().master && link().flags.promisc);
+    });
+}
+
+/// So a search for a netdev need not list all links of a namespace.
+#[test]
+fn the_sysfs_of_a_netns_shows_the_netdevs_of_that_netns() {
+    with_veths(|| {
+        let shows_host0 = |mounted: NetnsSysfs| {
+            mounted.sysfs.0.join("class/net/host0").symlink_metadata().is_ok()
+        };
+        assert!(shows_host0(NetnsSysfs::mount().unwrap()));
+        assert!(!shows_host0(other_netns().inside(NetnsSysfs::mount).unwrap()));
     });
 }
 

@@ -31,7 +31,7 @@ fn attach_refuses_the_host_netns() {
     let pid = std::process::id() as i32;
     let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
     assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
-    assert!(!folder.path().join("run").exists(), "the refused attach wrote a file");
+    assert!(!folder.path().join("run/claims").exists(), "the refused attach wrote a claim");
 }
 
 #[test]

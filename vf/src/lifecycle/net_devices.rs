@@ -11,9 +11,7 @@ use crate::host::Host;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::Sysfs;
-use crate::kernel::time::now;
-use crate::kernel::vlan::VlanProto;
-use crate::ledger::audit::{Entry, Event, append_entry};
+use crate::ledger::audit::{Entry, Event, append_refusal};
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::managed::{Managed, find_managed};
 use crate::nic::pf::pci_named;
@@ -86,23 +84,15 @@ fn record_refusal(
     error: &Error,
 ) {
     let entry = Entry {
-        time: now(),
-        event: Event::Refused,
-        vlan: 0,
-        proto: VlanProto::default(),
         vf: managed.vf,
         pf: Some(managed.pf),
-        tenant: None,
         container: container.to_owned(),
         interface: device.name.clone(),
         pid,
-        claim: None,
-        boot: None,
-        since: None,
-        until: None,
         reason: Some(error.line()),
+        ..Entry::without_vf(Event::Refused)
     };
-    let _ = append_entry(host, &entry);
+    append_refusal(host, &entry);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::audit::Event;
-use crate::ledger::claim::{Claim, State, VfSnapshot};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::lock_pf;
@@ -46,6 +46,10 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
                 return Ok(still_claimed(&claim));
             }
             claim
+        }
+        // A claim of a newer runvf, for example.
+        Err(error) if !matches!(error, Error::Ledger(LedgerError::BadClaim { .. })) => {
+            return Err(error);
         }
         unreadable_or_none => {
             let claim = Claim::for_repair(&sysfs, vf, &pf, index)?;
@@ -135,6 +139,7 @@ impl Claim {
             .map_err(|problem| netdev_error(problem, pf, pf).unwrap_or_else(pf_gone))?;
         let usual_driver = driver(sysfs.driver(pf).as_deref()).vf.map(str::to_owned);
         let mut claim = Self {
+            version: CLAIM_VERSION,
             vf: vf.to_owned(),
             index,
             pf: pf.to_owned(),

@@ -41,6 +41,8 @@ pub enum NicError {
     PfGone { pf: String, vf: String },
     #[error("PF {pf} no longer reports VF {vf}")]
     VfGone { vf: String, pf: String },
+    #[error("VF {vf}: cannot find the network namespace of its netdev within {seconds} s")]
+    NotLocated { vf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
 }
@@ -93,6 +95,9 @@ impl NicError {
             Self::PfGone { .. } | Self::VfGone { .. } => {
                 "its driver may be loading or in a reset: see `dmesg`, then `runvfctl status`"
                     .to_owned()
+            }
+            Self::NotLocated { .. } => {
+                "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
             }
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
         })

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
@@ -162,6 +162,7 @@ impl AttachSession<'_> {
         netns: NetnsRecord,
     ) -> Result<Claim, Error> {
         Ok(Claim {
+            version: CLAIM_VERSION,
             vf: vf.pci.clone(),
             index: vf.index,
             pf: pf.pci.clone(),

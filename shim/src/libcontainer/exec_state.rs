@@ -1,15 +1,20 @@
-//! `exec` in a container that has divided its cgroup, as systemd in a container does. The kernel then
-//! refuses processes in the container's cgroup. runc puts the process into the cgroup of the init
-//! process (`process_linux.go`). libcontainer takes the cgroup from the container's spec, and finds
-//! the spec by the container's state. So it gets a state of its own that leads to another spec.
+//! A state of its own for libcontainer's `exec`, which leads to another spec. libcontainer finds the
+//! spec by the container's state. Two kinds of containers need another one:
+//!
+//! - The container has divided its cgroup, as systemd in a container does. The kernel then refuses
+//!   processes in the container's cgroup. runc puts the process into the cgroup of the init process
+//!   (`process_linux.go`). libcontainer takes the cgroup from the spec.
+//! - The engine's `config.json` is not normalized (`container/normalize.rs`). libcontainer would
+//!   refuse it, or find another cgroup than at `create`.
 
 use std::fs;
 use std::path::Path;
 
+use libcontainer::oci_spec::runtime::Spec;
 use tempfile::TempDir;
 
 use super::patched_bundle;
-use crate::container::{self, Container, cgroup};
+use crate::container::{BundleConfig, Container, cgroup};
 use crate::error::Error;
 
 /// A folder with the state of one container, as libcontainer's root folder has it.
@@ -19,24 +24,26 @@ pub(super) struct ExecState {
 }
 
 impl ExecState {
-    /// `None` if the container's own cgroup takes processes.
-    pub(super) fn of(container: &Container) -> Result<Option<Self>, Error> {
-        let Some(init_cgroup) = cgroup::divided(container) else { return Ok(None) };
-        Self::new(container, &init_cgroup).map(Some)
+    /// `None` if the container's own state will do. `config`: the container's config.
+    pub(super) fn of(container: &Container, config: &BundleConfig) -> Result<Option<Self>, Error> {
+        match cgroup::divided(container) {
+            None if config.is_normal => Ok(None),
+            init_cgroup => Self::new(container, &config.spec, init_cgroup.as_deref()).map(Some),
+        }
     }
 
-    fn new(container: &Container, cgroup: &Path) -> Result<Self, Error> {
+    fn new(container: &Container, spec: &Spec, cgroup: Option<&Path>) -> Result<Self, Error> {
         let folder = patched_bundle::create_folder();
         let folder = folder.map_err(Error::file("create", "a temporary state"))?;
         let failed = |source| Error::file("write to", folder.path())(source);
         let library = &container.library;
-        let mut spec = container::load_spec(library.bundle())?;
+        let mut spec = spec.clone();
         if let Some(mut root) = spec.root().clone() {
             // A relative root is relative to the bundle.
             root.set_path(library.bundle().join(root.path()));
             spec.set_root(Some(root));
         }
-        if let Some(mut linux) = spec.linux().clone() {
+        if let (Some(cgroup), Some(mut linux)) = (cgroup, spec.linux().clone()) {
             // With an absolute path, libcgroups does not ask systemd, which knows only the
             // container's own cgroup.
             linux.set_cgroups_path(Some(Path::new("/").join(cgroup)));
