@@ -22,7 +22,9 @@ show 'unknown capability' "$echo | .process.capabilities.bounding += [\"CAP_FOO\
 show 'no inheritable set' '.process.capabilities |= {bounding, effective, permitted}
     | .process.args = ["grep", "CapInh", "/proc/self/status"]' setpriv --inh-caps +sys_admin
 show 'environment of the caller' "$echo" env X=$'\xff'
-show 'environment' '.process.args = ["env"] | .process.env = ["B=1", "A=1", "HOME=/", "B=2", "PATH=/bin", "E="]'
+show 'environment' '.process.args = ["env"] | .process.env = ["B=1", "A=1", "HOME=/", "PATH=/bin", "E="]'
+# runc 1.1 puts a variable that is set twice at its first place, runc 1.3 at its last.
+show 'a variable twice' '.process.args = ["sh", "-c", "echo $B"] | .process.env = ["B=1", "PATH=/bin", "B=2"]'
 show 'no variable name' "$echo | .process.env += [\"=x\"]"
 show 'no variable value' "$echo | .process.env += [\"x\"]"
 show 'no folder' "$echo | .process.cwd = \"\""
