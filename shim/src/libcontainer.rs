@@ -14,6 +14,7 @@ mod container_mountns;
 mod descriptors;
 mod destinations;
 mod dev_links;
+mod dev_null;
 mod device_nodes;
 mod devices;
 pub(crate) mod errors;

@@ -16,11 +16,11 @@ use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{
     Executor as Workload, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
-use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::libc;
 
 use super::command::{Command, text};
 use super::descriptors::Descriptors;
+use super::dev_null;
 use super::identity::Identity;
 use super::seccomp::SeccompFilter;
 
@@ -31,6 +31,8 @@ pub(crate) struct Executor {
     /// Identity and memory policy are only for `exec`. For `create`, libcontainer sets both.
     identity: Option<Identity>,
     memory_policy: Option<LinuxMemoryPolicy>,
+    /// For `create` only, as in runc.
+    reopen_dev_null: bool,
     /// Set by `validate`. libcontainer calls all methods in one process, by a shared reference.
     command: RefCell<Option<Command>>,
 }
@@ -39,7 +41,8 @@ impl Executor {
     pub(crate) fn for_create(filter: Option<SeccompFilter>) -> Self {
         let descriptors = Descriptors::scan();
         let command = RefCell::default();
-        Self { descriptors, filter, identity: None, memory_policy: None, command }
+        let (identity, memory_policy) = (None, None);
+        Self { descriptors, filter, identity, memory_policy, reopen_dev_null: true, command }
     }
 
     pub(crate) fn for_exec(
@@ -47,11 +50,14 @@ impl Executor {
         identity: Option<Identity>,
         memory_policy: Option<LinuxMemoryPolicy>,
     ) -> Self {
-        Self { identity, memory_policy, ..Self::for_create(filter) }
+        Self { identity, memory_policy, reopen_dev_null: false, ..Self::for_create(filter) }
     }
 
     fn prepare(&self, spec: &Spec) -> Result<(), String> {
         self.descriptors.close_escapes();
+        if self.reopen_dev_null {
+            dev_null::reopen();
+        }
         if let Some(identity) = &self.identity {
             identity.assume()?;
         }
@@ -66,9 +72,7 @@ impl Executor {
     fn execute(&self) -> String {
         let command = self.command.borrow();
         let Some(command) = command.as_ref() else { return "exec: no program".to_owned() };
-        if let Err(errno) = reset_sigpipe() {
-            return text(errno);
-        }
+        reset_signals();
         let failed = |errno| format!("cannot load the seccomp filter: {}", text(errno));
         command.execute(|| self.filter.as_ref().map_or(Ok(()), SeccompFilter::load).map_err(failed))
     }
@@ -100,9 +104,14 @@ impl Workload for Executor {
     }
 }
 
-/// Rust programs ignore SIGPIPE, and execve(2) keeps that. `yes | head` would then not end, and a
-/// shell cannot reset a signal that was ignored when it started.
-fn reset_sigpipe() -> Result<(), Errno> {
-    // SAFETY: no handler is installed before or after the call.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+/// Resets all signals to their default action, because execve(2) keeps an ignored signal ignored,
+/// and a shell cannot reset it. Rust programs ignore SIGPIPE, so `yes | head` would not end. A caller
+/// may ignore others: `nohup` ignores SIGHUP, and a container that ignores SIGTERM does not stop.
+fn reset_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // The kernel refuses this for SIGKILL and SIGSTOP, and glibc for its two own signals, which
+        // are at their default action. All others are valid, so there is no other error.
+        // SAFETY: no handler is installed before or after the call.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }

@@ -38,6 +38,13 @@ write_config '.process.args = ["sh", "-c", "echo out > /dev/stdout; echo err > /
 sort log
 stat -c %u log
 
+# The container's own /dev/null, for reading and writing.
+write_config '.process.args = ["grep", "flags", "/proc/self/fdinfo/0"]'
+"$runtime" run -d --bundle . test < /dev/null > null 2>&1
+for _ in {1..200}; do [ ! -s null ] || break; sleep 0.05; done
+cat null
+"$runtime" delete --force test
+
 write_config 'del(.process.user) | .process.oomScoreAdj = 500 | .linux.namespaces |= map(.path = "")'
 "$runtime" run -d --bundle . test < /dev/null > /dev/null 2>&1
 echo '{"args": ["cat", "/proc/self/oom_score_adj"], "cwd": "/", "env": ["PATH=/bin"]}' > process
