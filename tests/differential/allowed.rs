@@ -14,7 +14,7 @@ pub(crate) struct Allowed {
     matches: fn(&Difference, &Context) -> bool,
 }
 
-/// The case in which a difference was found.
+/// The case that has the difference.
 pub(crate) struct Context<'a> {
     /// `config.json`.
     pub(crate) document: &'a Value,
@@ -96,6 +96,14 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         matches: |difference, context| {
             let started = context.steps.contains(&Step::Start);
             difference.command == "exec" && difference.key == ENDED && !started
+        },
+    },
+    Allowed {
+        item: "Standard streams of `exec` in the foreground",
+        matches: |difference, context| {
+            let stream = ["fd 0", "fd 1", "fd 2"].contains(&difference.key.as_str());
+            let foreground = |step: &Step| matches!(step, Step::Exec { detach: false, .. });
+            difference.command == "exec" && stream && context.steps.iter().any(foreground)
         },
     },
 ];

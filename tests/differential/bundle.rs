@@ -32,7 +32,7 @@ pub(crate) fn base(controllers: &str, driver: Driver) -> Value {
         }
     }
     let path = match driver {
-        Driver::Cgroupfs => "/differential/container",
+        Driver::Cgroupfs => "/differential-container",
         Driver::Systemd => "system.slice:differential:container",
     };
     let set = Patch::Set { path: "/linux/cgroupsPath".into(), value: path.into() };

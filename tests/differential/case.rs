@@ -30,6 +30,7 @@ pub(crate) enum Step {
     State,
     /// The process is that of the container, with these mutations.
     Exec {
+        detach: bool,
         patches: Vec<Patch>,
     },
     Update {

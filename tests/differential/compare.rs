@@ -30,7 +30,7 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// The key of the difference between two ways in which a command ended.
+/// The key of a difference between the ends of a command.
 pub(crate) const ENDED: &str = "ended";
 
 /// The differences up to the first command that ended in another way: what follows depends on it.

@@ -108,7 +108,8 @@ fn steps(random: &mut Random, fields: &Fields) -> Vec<Step> {
         let count = random.below(3);
         let mutate = |_| field_mutation(random, &fields.process);
         let patches = (0..count).filter_map(mutate).collect();
-        steps.push(Step::Exec { patches });
+        // As engines do it, most of the time.
+        steps.push(Step::Exec { detach: random.chance(80), patches });
     }
     if random.chance(25) {
         let mut resources = json!({});

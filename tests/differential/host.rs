@@ -6,8 +6,10 @@ use std::path::Path;
 
 use crate::outcome::Line;
 
-/// The folders in which runtimes keep state, besides the one that they are given.
+/// Where runtimes keep state, besides the folder of their option `--root`.
 const STATE_FOLDERS: [&str; 4] = ["/run/runc", "/run/crun", "/run/runvf", "/run/systemd/transient"];
+/// Locks and folders that runvf keeps by design. What is in the folders is state.
+const STAYS: [&str; 5] = [".lock", "/nothing", "/stages", "/locks", "/containers"];
 const CGROUPS: &str = "/sys/fs/cgroup";
 const SETTINGS: [&str; 7] = [
     "kernel/hostname",
@@ -32,15 +34,18 @@ impl Snapshot {
         lines.extend(mounts.iter().map(|line| format!("{} {}", line.key, line.value)));
         list(Path::new(CGROUPS), 6, &|path| path.is_dir(), &mut lines);
         for state in STATE_FOLDERS {
-            // Locks stay by design.
-            let is_state = |path: &Path| path.extension().is_none_or(|end| end != "lock");
+            let is_state =
+                |path: &Path| !STAYS.iter().any(|end| path.to_string_lossy().ends_with(end));
             list(Path::new(state), 3, &is_state, &mut lines);
         }
         list(Path::new("/dev"), 0, &|_| true, &mut lines);
         list(Path::new("/"), 0, &|_| true, &mut lines);
         for name in ["state", "bundle"] {
             // The root file system is compared in full; the log of the hooks is this program's.
-            let is_other = |path: &Path| !path.ends_with("rootfs") && !path.ends_with("hooks.log");
+            let is_other = |path: &Path| {
+                let path = path.to_string_lossy();
+                !path.contains("/rootfs") && !path.ends_with("/hooks.log")
+            };
             list(&folder.join(name), 2, &is_other, &mut lines);
         }
         for name in SETTINGS {
@@ -61,13 +66,12 @@ impl Snapshot {
 fn list(folder: &Path, depth: u32, wanted: &dyn Fn(&Path) -> bool, lines: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if !wanted(&path) {
-            continue;
-        }
         if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             list(&path, depth - 1, wanted, lines);
         }
-        lines.insert(format!("file {}", path.display()));
+        if wanted(&path) {
+            lines.insert(format!("file {}", path.display()));
+        }
     }
 }
 

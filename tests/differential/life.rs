@@ -15,24 +15,23 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::after;
 use crate::bundle::Bundle;
 use crate::case::{Case, Driver, Step};
 use crate::host::{self, Snapshot};
 use crate::outcome::{Class, Line, Outcome, StepOutcome};
 use crate::outside;
-use crate::patch;
+use crate::patch::{self, Patch};
+use crate::reaper::{self, Reaper};
 use crate::report;
 use crate::runtime::{Ended, Runtime, Session};
 
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A process ends much faster than a command; a process that does not end is an observation, too.
 const EXIT_SHARE: u32 = 10;
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the process of a life is asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +63,8 @@ struct Life<'a> {
 pub(crate) fn run(job: &Job) -> io::Result<Outcome> {
     leave_host_namespaces()?;
     set_child_subreaper(true)?;
+    // A runtime may have left state that it cannot remove.
+    let _ = fs::remove_dir_all(job.folder.join("state"));
     for name in ["state", "control"] {
         fs::create_dir_all(job.folder.join(name))?;
     }
@@ -75,7 +76,9 @@ pub(crate) fn run(job: &Job) -> io::Result<Outcome> {
     let before = Snapshot::take(&job.folder);
 
     let (reader, writer) = io::pipe()?;
+    let reaper = Reaper::default();
     let session = Session {
+        reaper: &reaper,
         runtime: &job.runtime,
         driver: job.driver,
         folder: &job.folder,
@@ -92,7 +95,7 @@ pub(crate) fn run(job: &Job) -> io::Result<Outcome> {
     }
     life.clean_up()?;
     life.leftovers();
-    Ok(Outcome { steps: life.steps, host: changes_since(&before, &job.folder) })
+    Ok(Outcome { steps: life.steps, host: after::changes_since(&before, &job.folder, &reaper) })
 }
 
 fn leave_host_namespaces() -> io::Result<()> {
@@ -110,6 +113,14 @@ fn leave_host_namespaces() -> io::Result<()> {
 impl Life<'_> {
     fn control(&self, name: &str) -> PathBuf {
         self.job.folder.join("control").join(name)
+    }
+
+    fn exit_of(&self, pid: i32, timeout: Duration) -> Option<String> {
+        self.session.reaper.wait(pid, timeout).map(reaper::shown)
+    }
+
+    fn exit_timeout(&self) -> Duration {
+        self.job.timeout / EXIT_SHARE
     }
 
     fn record(&mut self, command: &str, ended: Ended, lines: Vec<Line>) {
@@ -147,19 +158,10 @@ impl Life<'_> {
                 let lines = report::of_state(&ended.stdout);
                 (ended, lines)
             }
-            Step::Exec { patches } => {
-                let mut process = self.document["process"].clone();
-                process["args"] = json!(["/probe", "exec"]);
-                patch::apply(&mut process, patches);
-                let file = self.bundle.write("process.json", &process.to_string())?;
-                let ended = self.exec(&file)?;
-                let code = ended.code.map_or_else(|| "none".into(), |code| code.to_string());
-                let mut lines = vec![Line::new("exit code", code)];
-                lines.extend(report::of_probe(&ended.stdout));
-                (ended, lines)
-            }
+            Step::Exec { detach, patches } => self.exec(*detach, patches)?,
             Step::Update { resources } => {
-                let file = self.bundle.write("resources.json", &resources.to_string())?;
+                let file =
+                    self.bundle.write("../control/resources.json", &resources.to_string())?;
                 let ended =
                     self.session.run(&["update", "--resources", &file.to_string_lossy()])?;
                 (ended, self.pid.map(outside::cgroup).unwrap_or_default())
@@ -180,18 +182,44 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn exec(&self, file: &Path) -> io::Result<Ended> {
-        let mut ended = self.session.run(&["exec", "--process", &file.to_string_lossy()])?;
-        // The exit code is the process's; one that prints a report has run.
-        if ended.class == Class::Refused && ended.stdout.ends_with("end\n") {
-            ended.class = Class::Done;
+    fn exec(&self, detach: bool, patches: &[Patch]) -> io::Result<(Ended, Vec<Line>)> {
+        let mut process = self.document["process"].clone();
+        process["args"] = json!(["/probe", "exec"]);
+        patch::apply(&mut process, patches);
+        let file = self.bundle.write("../control/process.json", &process.to_string())?;
+        let mut arguments = vec!["exec", "--process"];
+        let file = file.to_string_lossy();
+        arguments.push(&file);
+        if !detach {
+            let mut ended = self.session.run(&arguments)?;
+            let code = ended.code.map_or_else(|| "none".into(), |code| code.to_string());
+            // The exit code is the process's; a process that prints a report has run.
+            if ended.class == Class::Refused && ended.stdout.ends_with("end\n") {
+                ended.class = Class::Done;
+            }
+            let mut lines = vec![Line::new("exit code", code)];
+            lines.extend(report::of_probe(&ended.stdout));
+            return Ok((ended, lines));
         }
-        Ok(ended)
+        let pid_file = self.control("exec-pid");
+        let pid_file = pid_file.to_string_lossy();
+        arguments.extend(["--detach", "--pid-file", &pid_file]);
+        let (reader, writer) = io::pipe()?;
+        let ended = self.session.run_into(OwnedFd::from(writer).into(), &arguments, &[])?;
+        let mut output = File::from(OwnedFd::from(reader));
+        let text = read_report(&mut output, self.job.timeout)?;
+        let mut lines = report::of_probe(&text);
+        // Until the process is reaped, the init process cannot end: it waits for the namespace.
+        let pid = fs::read_to_string(&*pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let exit = pid.and_then(|pid| self.exit_of(pid, self.exit_timeout()));
+        lines.push(Line::new("exit", exit.unwrap_or_else(|| "unknown".into())));
+        let _ = fs::remove_file(&*pid_file);
+        Ok((ended, lines))
     }
 
     /// The report of the init process, and what the host sees of it.
     fn started(&mut self) -> io::Result<Vec<Line>> {
-        let text = self.read_report()?;
+        let text = read_report(&mut self.output, self.job.timeout)?;
         let mut lines = report::of_probe(&text);
         let is_complete = text.ends_with("end\n");
         lines.push(Line::new("report", if is_complete { "complete" } else { "incomplete" }));
@@ -207,32 +235,11 @@ impl Life<'_> {
         Ok(lines)
     }
 
-    /// Reads until the report is complete or every process has closed the pipe.
-    fn read_report(&mut self) -> io::Result<String> {
-        let deadline = Instant::now() + self.job.timeout;
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 64 << 10];
-        while !bytes.ends_with(b"\nend\n") {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut ready =
-                [PollFd::new(std::os::fd::AsFd::as_fd(&self.output), PollFlags::POLLIN)];
-            if poll(&mut ready, timeout)? == 0 {
-                break;
-            }
-            match self.output.read(&mut chunk)? {
-                0 => break,
-                count => bytes.extend(&chunk[..count]),
-            }
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
     /// Waits for the end of the init process, which became a child of this process when the
     /// runtime ended.
     fn wait_for_exit(&mut self) -> Vec<Line> {
         if let (None, Some(pid)) = (&self.exit, self.pid) {
-            self.exit = exit_within(pid, self.job.timeout / EXIT_SHARE);
+            self.exit = self.exit_of(pid, self.exit_timeout());
         }
         let exit = self.exit.as_deref().unwrap_or(match self.pid {
             Some(pid) if Path::new(&format!("/proc/{pid}")).exists() => "still runs",
@@ -246,17 +253,16 @@ impl Life<'_> {
         report::of_hooks(&text, &outside::name_of_namespace)
     }
 
-    /// Removes a container that the case has not removed, so that the next life starts anew.
+    /// Removes a container that the case has not removed, so that the next life finds none.
     fn clean_up(&mut self) -> io::Result<()> {
         let left = fs::read_dir(self.job.folder.join("state"))?.next().is_some();
         if left {
             self.session.run(&["delete", "--force"])?;
         }
-        if let Some(pid) = self.pid.filter(|_| self.exit.is_none()) {
-            if exit_within(pid, Duration::ZERO).is_none() {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                exit_within(pid, self.job.timeout);
-            }
+        let running = self.pid.filter(|_| self.exit.is_none());
+        if let Some(pid) = running.filter(|pid| self.exit_of(*pid, Duration::ZERO).is_none()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            self.exit_of(pid, self.job.timeout);
         }
         Ok(())
     }
@@ -264,53 +270,28 @@ impl Life<'_> {
     /// What the container left in its root file system and with its hooks.
     fn leftovers(&mut self) {
         let mut lines = self.hooks();
-        list(&self.bundle.folder.join("rootfs"), &self.bundle.folder, &mut lines);
+        after::list(&self.bundle.folder.join("rootfs"), &self.bundle.folder, &mut lines);
         let (command, class) = ("after".to_owned(), Class::Done);
         self.steps.push(StepOutcome { command, class, lines, message: String::new() });
     }
 }
 
-fn list(folder: &Path, bundle: &Path, lines: &mut Vec<Line>) {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let Ok(found) = fs::symlink_metadata(&path) else { continue };
-        let name = path.strip_prefix(bundle).unwrap_or(&path).display().to_string();
-        let value = format!("{:o} {}:{}", found.mode(), found.uid(), found.gid());
-        lines.push(Line::new(format!("left {name}"), value));
-        if found.is_dir() {
-            list(&path, bundle, lines);
-        }
-    }
-}
-
-/// The exit of a child process, or `None` if it still runs or is no child.
-fn exit_within(pid: i32, timeout: Duration) -> Option<String> {
+/// Reads until the report is complete or every process has closed the pipe.
+fn read_report(output: &mut File, timeout: Duration) -> io::Result<String> {
     let deadline = Instant::now() + timeout;
-    loop {
-        match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)).ok()? {
-            WaitStatus::Exited(_, code) => return Some(format!("exited with {code}")),
-            WaitStatus::Signaled(_, signal, _) => return Some(format!("killed by {signal}")),
-            _ if Instant::now() >= deadline => return None,
-            // The kernel could tell by a pidfd; a few polls cost less than another system call
-            // interface.
-            _ => std::thread::sleep(POLL_INTERVAL),
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 64 << 10];
+    while !bytes.ends_with(b"\nend\n") {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(&*output), PollFlags::POLLIN)];
+        if poll(&mut ready, timeout)? == 0 {
+            break;
+        }
+        match output.read(&mut chunk)? {
+            0 => break,
+            count => bytes.extend(&chunk[..count]),
         }
     }
-}
-
-/// The changes of the host that stay: systemd removes a scope, and the kernel a process, a moment
-/// after the runtime has ended.
-fn changes_since(before: &Snapshot, folder: &Path) -> Vec<Line> {
-    let deadline = Instant::now() + SETTLE_TIMEOUT;
-    loop {
-        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|it| it.pid().is_some()) {}
-        let changes = before.changes(&Snapshot::take(folder));
-        if changes.is_empty() || Instant::now() >= deadline {
-            return changes;
-        }
-        std::thread::sleep(10 * POLL_INTERVAL);
-    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -10,6 +10,7 @@
 //! `generate` makes the case of a seed, `life` runs a case with one runtime, `compare` compares two
 //! outcomes, `allowed` has the differences that are right, and `shrink` makes a failing case small.
 
+mod after;
 mod allowed;
 mod bundle;
 mod case;
@@ -22,6 +23,7 @@ mod outcome;
 mod outside;
 mod patch;
 mod random;
+mod reaper;
 mod report;
 mod runtime;
 mod shrink;
@@ -70,7 +72,7 @@ struct Arguments {
     /// Longest time of one command, in seconds
     #[arg(long, default_value_t = 60)]
     timeout: u64,
-    /// Print failing cases as they were generated
+    /// Print failing cases without shrinking them
     #[arg(long)]
     no_shrink: bool,
     /// Print the results as JSON, one object per line

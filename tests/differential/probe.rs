@@ -5,7 +5,7 @@
 //!        probe …           print it and exit
 //!
 //! It is one file without dependencies, because `build.rs` gives it to rustc. The differential
-//! program masks values that differ between runs. The numbers of system calls are those of x86-64.
+//! program masks values that differ between runs. The system calls have their x86-64 numbers.
 
 // The start-up code of the standard library would ignore SIGPIPE and open closed standard streams.
 #![no_main]
@@ -201,7 +201,7 @@ fn descriptors(report: &mut Report) {
     }
 }
 
-/// What only system calls report, and settings of the namespaces.
+/// What only system calls report.
 fn kernel_settings(report: &mut Report) {
     for (name, option) in [
         ("parent death signal", 2),
@@ -237,14 +237,19 @@ fn kernel_settings(report: &mut Report) {
         report.line(name, last(value, || value).map_or_else(error, |it| it.to_string()));
     }
     let mut description = [0_u8; 256];
-    // SAFETY: keyctl(KEYCTL_DESCRIBE) writes at most as many bytes as it is told.
+    // SAFETY: keyctl(KEYCTL_DESCRIBE) writes at most the number of bytes that it gets.
     let length = unsafe { syscall(250, 6, -3, description.as_mut_ptr(), description.len()) };
     report.line("keyring", last(length, || text(&description)).map_or_else(error, first_line));
     let (mut mode, mut nodes): (c_int, [u64; 16]) = (0, [0; 16]);
-    // SAFETY: get_mempolicy writes a number, and at most as many bits as it is told.
+    // SAFETY: get_mempolicy writes a number, and at most the number of bits that it gets.
     let got = unsafe { syscall(239, &raw mut mode, nodes.as_mut_ptr(), 1024, 0, 0) };
     let policy = last(got, || format!("{mode} {:x}", nodes[0]));
     report.line("memory policy", policy.unwrap_or_else(error));
+    namespace_settings(report);
+}
+
+/// Settings of the uts, network and ipc namespaces.
+fn namespace_settings(report: &mut Report) {
     let mut names = [[0; 65]; 6];
     // SAFETY: `uname` fills the six fields of the struct.
     unsafe { uname(&raw mut names) };
@@ -299,7 +304,7 @@ fn list(report: &mut Report, folder: &Path, depth: u32) {
         let kind = found.file_type();
         let mut line = format!("{:o} {}:{}", found.mode(), found.uid(), found.gid());
         if kind.is_symlink() {
-            line = fs::read_link(&path).map_or_else(error, |target| shown(target));
+            line = fs::read_link(&path).map_or_else(error, shown);
         } else if kind.is_char_device() || kind.is_block_device() {
             let _ = write!(line, " device {:x}", found.rdev());
         }

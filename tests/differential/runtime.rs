@@ -2,18 +2,19 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::wait::WaitStatus;
 use serde::{Deserialize, Serialize};
-use wait_timeout::ChildExt as _;
 
 use crate::case::Driver;
 use crate::outcome::Class;
+use crate::reaper::Reaper;
 
 pub(crate) const ID: &str = "container";
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Runtime {
@@ -44,6 +45,7 @@ pub(crate) struct Session<'a> {
     pub(crate) driver: Driver,
     pub(crate) folder: &'a Path,
     pub(crate) timeout: Duration,
+    pub(crate) reaper: &'a Reaper,
 }
 
 impl Session<'_> {
@@ -76,9 +78,12 @@ impl Session<'_> {
         }
         command.args(arguments).arg(ID).args(further).current_dir(self.folder);
         command.stdin(Stdio::null()).stdout(stdout).stderr(File::create(&path)?);
+        // The environment of hooks without one is the runtime's.
+        command.env_clear().env("PATH", PATH);
         let mut child = command.spawn()?;
+        // It has the other end of the container's output.
         drop(command);
-        let status = child.wait_timeout(self.timeout)?;
+        let status = self.reaper.wait(child.id().cast_signed(), self.timeout);
         if status.is_none() {
             child.kill()?;
             child.wait()?;
@@ -87,21 +92,24 @@ impl Session<'_> {
         let message = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         Ok(Ended {
             class: class(status, &stderr),
-            code: status.and_then(|status| status.code()),
+            code: status.and_then(|status| match status {
+                WaitStatus::Exited(_, code) => Some(code),
+                _ => None,
+            }),
             stdout: String::new(),
             message: message.to_owned(),
         })
     }
 }
 
-fn class(status: Option<ExitStatus>, stderr: &str) -> Class {
+fn class(status: Option<WaitStatus>, stderr: &str) -> Class {
     let Some(status) = status else { return Class::Hung };
-    // The texts with which programs in Rust and Go end after a bug.
+    // What programs in Rust and Go print before a bug ends them.
     let panicked = stderr.contains(" panicked at ") || stderr.contains("goroutine 1 [");
-    match status.code() {
-        _ if panicked || status.signal().is_some() => Class::Crashed,
-        Some(0) => Class::Done,
-        _ => Class::Refused,
+    match status {
+        WaitStatus::Exited(_, 0) if !panicked => Class::Done,
+        WaitStatus::Exited(..) if !panicked => Class::Refused,
+        _ => Class::Crashed,
     }
 }
 

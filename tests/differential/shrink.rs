@@ -58,11 +58,11 @@ fn smaller(case: &Case) -> Vec<Case> {
 
 fn simpler_steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Exec { patches } => {
+        Step::Exec { detach, patches } => {
             let without = |at| {
                 let mut patches = patches.clone();
                 patches.remove(at);
-                Step::Exec { patches }
+                Step::Exec { detach: *detach, patches }
             };
             (0..patches.len()).map(without).collect()
         }
@@ -119,7 +119,7 @@ mod tests {
             steps: vec![
                 Step::Start,
                 Step::State,
-                Step::Exec { patches: vec![set("/cwd", json!("/"))] },
+                Step::Exec { detach: true, patches: vec![set("/cwd", json!("/"))] },
                 Step::Delete { force: true },
             ],
         }
@@ -133,7 +133,7 @@ mod tests {
         };
         let small = shrink(&case(), 1000, fails);
         assert_eq!(small.patches, [set("/b", json!({"type": "bind"}))]);
-        let exec = Step::Exec { patches: vec![] };
+        let exec = Step::Exec { detach: true, patches: vec![] };
         assert_eq!(small.steps, [exec, Step::Delete { force: true }]);
     }
 

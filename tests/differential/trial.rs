@@ -93,8 +93,8 @@ impl Trial {
         });
         let witnesses = witnesses.collect::<io::Result<Vec<_>>>()?;
         let last = |outcome: &Outcome| {
-            let messages = outcome.steps.iter().map(|step| step.message.clone());
-            messages.filter(|message| !message.is_empty()).next_back().unwrap_or_default()
+            let step = outcome.steps.iter().rfind(|step| !step.message.is_empty());
+            step.map(|step| step.message.clone()).unwrap_or_default()
         };
         let messages = [last(&expected), last(&found)];
         let differences = self.unexplained(&case, &expected, &found);

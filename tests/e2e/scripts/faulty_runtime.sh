@@ -4,7 +4,7 @@
 arguments=("$@")
 while (($#)); do
     if [ "$1" = --bundle ]; then
-        # A bundle without valid JSON stays as it is.
+        # jq cannot change a bundle without valid JSON.
         ! jq "$filter" "$2/config.json" > /tmp/faulty.json || cat /tmp/faulty.json > "$2/config.json"
     fi
     shift
