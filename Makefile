@@ -73,7 +73,7 @@ soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzi
 
 .PHONY: trial
 trial: FUZZ_SECONDS ?= 1800
-trial: build-and-image ## the tests that depend on chance or time, with large counts; takes hours
+trial: build-and-image ## the tests that depend on chance or time, with large counts; takes more than an hour
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run trial fuzz
 
 .PHONY: test-unit
@@ -103,7 +103,7 @@ fuzz: deps ## random input for all parsers, for FUZZ_SECONDS (600)
 deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
-SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build postinst postrm prerm) \
+SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
     $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
 
 .PHONY: lint
@@ -131,8 +131,6 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
 	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
 	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
-	install -D -m 644 -t $(DESTDIR)/usr/share/containers/oci/hooks.d packaging/hooks.d/*.json
-	install -D -m 644 packaging/containers.conf.d/50-runvf.conf $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
@@ -149,6 +147,12 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 -t $(DOC)/docs docs/*.md
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
 	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
+
+# For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman
+# runs these hooks at once; `runvfctl install podman` checks the version and writes the same files.
+.PHONY: install-podman-hooks
+install-podman-hooks:
+	install -D -m 644 -t $(DESTDIR)/usr/share/containers/oci/hooks.d packaging/hooks.d/*.json
 
 .PHONY: uninstall
 uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use clap::Args;
-use vf::{Audit, Entry, Event, Host, VlanProto};
+use vf::{Audit, Entry, Event, Host, MoreRefused, VlanProto};
 
 use crate::error::Error;
 use crate::table::aligned;
@@ -96,7 +96,8 @@ impl Options {
     /// An active attachment matches every `--since`.
     fn matches(&self, entry: &Entry, is_active: bool) -> bool {
         let recent = |since| humantime::parse_rfc3339(&entry.time).is_ok_and(|time| time >= since);
-        self.vlan.is_none_or(|vlan| entry.vlan == vlan)
+        let has_vlan = |vlan| entry.vlan == vlan || entry.more.iter().any(|more| more.vlan == vlan);
+        self.vlan.is_none_or(has_vlan)
             && self.tenant.as_ref().is_none_or(|tenant| entry.tenant.as_ref() == Some(tenant))
             && self.container.as_ref().is_none_or(|id| entry.container.starts_with(id))
             && (is_active || self.since.is_none_or(recent))
@@ -111,24 +112,35 @@ fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
     let short = |text: &str| text.chars().take(12).collect::<String>();
     let to = match entry.event {
         Event::Attached if entry.boot.as_ref() != Some(&audit.boot) => "reboot".to_owned(),
-        Event::Attached | Event::Refused => "-".to_owned(),
+        Event::Attached | Event::Refused | Event::Suppressed => "-".to_owned(),
         _ => entry.until.as_ref().unwrap_or(&entry.time).clone(),
     };
     [
         entry.since.as_ref().unwrap_or(&entry.time).clone(),
         to,
         format!("{:?}", entry.event).to_lowercase(),
-        match entry.proto {
-            VlanProto::Dot1Q => entry.vlan.to_string(),
-            other => format!("{} {other}", entry.vlan),
-        },
+        with_more(vlan(entry.vlan, entry.proto), entry, |more| vlan(more.vlan, more.proto)),
         or_dash(entry.vf.as_ref()),
         or_dash(entry.pf.as_ref()),
         or_dash(entry.tenant.as_ref()),
         short(&entry.container),
-        entry.interface.clone(),
+        with_more(entry.interface.clone(), entry, |more| more.interface.clone()),
         entry.reason.clone().unwrap_or_default(),
     ]
+}
+
+fn vlan(vlan: u32, proto: VlanProto) -> String {
+    match (vlan, proto) {
+        (0, _) => "-".to_owned(),
+        (_, VlanProto::Dot1Q) => vlan.to_string(),
+        (_, other) => format!("{vlan} {other}"),
+    }
+}
+
+/// The value of the first interface, then the values of a refused request's other interfaces.
+fn with_more(first: String, entry: &Entry, value: impl Fn(&MoreRefused) -> String) -> String {
+    let all: Vec<String> = [first].into_iter().chain(entry.more.iter().map(value)).collect();
+    all.join(",")
 }
 
 #[cfg(test)]

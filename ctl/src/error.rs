@@ -35,6 +35,8 @@ pub(crate) enum Error {
     Command { command: String, reason: String },
     #[error("{engine} {problem}; its configuration is unchanged")]
     NotApplied { engine: &'static str, problem: String, hint: String },
+    #[error("{failed}; its configuration was restored, and {unit} does not start again: {then}")]
+    NotStarted { unit: String, failed: String, then: String },
 }
 
 impl Error {
@@ -52,6 +54,7 @@ impl Error {
             | Self::Conflict { hint, .. }
             | Self::Content { hint, .. }
             | Self::NotApplied { hint, .. } => Some(hint.clone()),
+            Self::NotStarted { unit, .. } => Some(format!("see `journalctl -u {unit}`")),
             Self::NoSriovNic => Some(
                 "enable SR-IOV in the firmware of the machine and of the NIC; see `runvfctl doctor`"
                     .to_owned(),

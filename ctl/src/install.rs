@@ -15,6 +15,7 @@ mod containerd_toml;
 mod crio;
 mod daemon_commands;
 mod daemon_json;
+mod daemon_processes;
 mod docker;
 mod docker_reload;
 mod dockerd;
@@ -26,16 +27,19 @@ mod own_files;
 mod plan;
 mod podman;
 mod podman_hooks;
+mod podman_version;
 mod record;
 mod report;
 mod restart;
 mod root;
 mod state;
 mod steps;
+mod temporary_text;
 #[cfg(test)]
 mod tests;
 mod toml_document;
 mod transaction;
+mod trusted_folder;
 
 use nix::unistd::geteuid;
 
@@ -100,8 +104,7 @@ fn apply(
         && let Err(error) = steps::activate(engine, root, action, options, plan)
     {
         drop(rollback);
-        steps::reload_after_rollback(engine, root);
-        return Err(error);
+        return Err(steps::reactivate(engine, root, options, error));
     }
     rollback.keep();
     transaction::apply(root, &undo_data)?.keep();

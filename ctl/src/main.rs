@@ -184,8 +184,8 @@ fn success(text: String) -> (String, ExitCode) {
 /// run at all.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     let done = |one: &Released| {
-        use Outcome::{Clean, Lost, SetBack, Unrecorded};
-        matches!(one.outcome, Clean | Unrecorded(_) | Lost(_) | SetBack(_))
+        use Outcome::{Clean, Lost, SetBack, Spooled, Unrecorded};
+        matches!(one.outcome, Clean | Spooled(_) | Unrecorded(_) | Lost(_) | SetBack(_))
     };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
     (released::show(all, json), code)

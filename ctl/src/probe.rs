@@ -90,7 +90,9 @@ fn exit_code(probe: &Probe) -> u8 {
 
 /// The VFs that were not released clean.
 fn not_released(probe: &Probe) -> impl Iterator<Item = &vf::Released> {
-    let free = |outcome: &Outcome| matches!(outcome, Outcome::Clean | Outcome::Unrecorded(_));
+    let free = |outcome: &Outcome| {
+        matches!(outcome, Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_))
+    };
     probe.released.iter().filter(move |one| !free(&one.outcome))
 }
 

@@ -112,8 +112,7 @@ const HEADER: [&str; 13] = [
 fn table(snapshot: &Snapshot) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for pf in &snapshot.pfs {
-        let down = if pf.up { "" } else { " (down)" };
-        let name = format!("{}{down}", pf.name);
+        let name = pf_name(pf);
         if pf.vfs.is_empty() {
             let mut cells = ["-"; 13].map(str::to_owned);
             (cells[0], cells[1], cells[2]) =
@@ -129,6 +128,17 @@ fn table(snapshot: &Snapshot) -> String {
         }
     }
     text
+}
+
+/// The PF's name, with what makes it differ from a PF that is up and stands alone.
+fn pf_name(pf: &PfStatus) -> String {
+    let port = pf.master.as_ref().map(|master| format!("port of {master}"));
+    let remarks: Vec<String> =
+        (!pf.up).then(|| "down".to_owned()).into_iter().chain(port).collect();
+    match remarks.is_empty() {
+        true => pf.name.clone(),
+        false => format!("{} ({})", pf.name, remarks.join(", ")),
+    }
 }
 
 fn row(pf: &str, vf: &VfStatus, snapshot: &Snapshot) -> [String; 13] {

@@ -1,5 +1,7 @@
 //! The error type of the hooks. It wraps the errors of the library.
 
+use std::path::PathBuf;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot read the container state from stdin")]
@@ -10,6 +12,10 @@ pub(crate) enum Error {
     TooLarge(u64),
     #[error("the container state on stdin is not valid")]
     Malformed(#[source] serde_json::Error),
+    #[error("cannot read {}", .path.display())]
+    UnreadableBundle { path: PathBuf, source: std::io::Error },
+    #[error("{} is not valid", .path.display())]
+    MalformedBundle { path: PathBuf, source: serde_json::Error },
     #[error("the state of container {0} has no pid")]
     NoProcess(String),
     #[error(transparent)]

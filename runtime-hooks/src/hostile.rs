@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use crate::bundle::net_devices;
 use crate::report;
 use crate::state::State;
 
@@ -22,6 +23,15 @@ proptest! {
             Err(error) => one_line(&error.line()),
             Ok(None) => {}
             Ok(Some(request)) => prop_assert!(!request.interfaces.is_empty()),
+        }
+    }
+
+    #[test]
+    fn mutated_bundle_gives_netdevs_or_one_error_line(text in corpus::mutated("bundle")) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), &text).unwrap();
+        if let Err(error) = net_devices(folder.path()) {
+            one_line(&error.line());
         }
     }
 

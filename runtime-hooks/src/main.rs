@@ -1,6 +1,7 @@
 //! `runvf-hook`: the OCI hooks, for engines that use another runtime than runvf.
 
 mod attach;
+mod bundle;
 mod detach;
 mod error;
 #[cfg(test)]
@@ -33,6 +34,7 @@ enum Hook {
 }
 
 fn main() -> ExitCode {
+    report_panics();
     let arguments = Arguments::parse();
     let state = State::read(std::io::stdin().lock());
     let result = match (&state, arguments.hook) {
@@ -50,4 +52,17 @@ fn main() -> ExitCode {
     };
     report::report(&error);
     ExitCode::FAILURE
+}
+
+/// Reports a panic like another error, in one line. Rust prints three lines to stderr, and ends a program
+/// that is built with `panic = "abort"` by SIGABRT.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let line = info.to_string().replace(char::is_control, " ");
+        report::report(&format!(
+            "internal error: {line}; report this line to the maintainers of runvf"
+        ));
+        #[expect(clippy::exit, reason = "a panic must not continue")]
+        std::process::exit(1);
+    }));
 }

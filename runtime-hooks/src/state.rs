@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -14,6 +15,8 @@ pub(crate) struct State {
     /// The pid of the init process, in the runtime's PID namespace. Missing after the container has
     /// stopped.
     pub(crate) pid: Option<i32>,
+    /// The folder with the container's `config.json`.
+    pub(crate) bundle: Option<PathBuf>,
     #[serde(default)]
     pub(crate) annotations: HashMap<String, String>,
 }

@@ -6,7 +6,6 @@ mod options;
 mod values;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -152,10 +151,10 @@ impl Command {
 
     /// The exit code of a failed command, the same as runc's. For `exec` it is 255, because 1 would
     /// look like the exit code of the container's process.
-    pub(crate) fn failure_code(&self) -> ExitCode {
+    pub(crate) fn failure_code(&self) -> u8 {
         match self {
-            Self::Exec(_) => ExitCode::from(255),
-            _ => ExitCode::FAILURE,
+            Self::Exec(_) => 255,
+            _ => 1,
         }
     }
 }

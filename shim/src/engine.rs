@@ -12,13 +12,16 @@ mod create;
 mod delete;
 #[cfg(test)]
 mod hostile;
+mod presence;
 mod program;
 mod record;
 mod restore;
+mod start;
 
 use std::process::ExitCode;
 
 use create::Creation;
+use presence::Presence;
 use program::Engine;
 use record::Record;
 
@@ -27,7 +30,6 @@ use crate::config::Config;
 use crate::container;
 use crate::error::{self, Error};
 use crate::log::Log;
-use crate::vf::check_vfs;
 
 /// The commands that attach, check or release VFs. runvf refuses them if it cannot parse their
 /// command line.
@@ -48,6 +50,12 @@ pub(crate) fn select(
     if let Some(id) = command.existing_id() {
         match Record::find(global, id) {
             Ok(Some(record)) => {
+                match record.check_version(global, id) {
+                    // Only `start` needs more of the record than the engine's name.
+                    Err(newer) if matches!(command, Command::Start(_)) => return Err(newer),
+                    Err(newer) => log.warn(&error::line(&newer)),
+                    Ok(()) => {}
+                }
                 return Ok(Some(Delegated { engine: record.engine(), record: Some(record) }));
             }
             Ok(None) => {}
@@ -99,14 +107,10 @@ impl Delegated {
             Command::Create(options) => creation(options).create(),
             Command::Run(options) => creation(&options.create).run(options),
             Command::Start(options) => {
-                if let Some(request) = record.map(|record| record.request()).transpose()?.flatten()
-                {
-                    let pid = engine.init_pid(global.root.as_deref(), &options.id)?;
-                    check_vfs(&request, &options.id, pid)?;
-                }
+                start::check(&engine, record.as_ref(), global, &options.id)?;
                 Err(engine.exec(command_line::current()))
             }
-            Command::Restore(options) => restore::restore(&engine, global, options, config),
+            Command::Restore(options) => restore::restore(&engine, global, options, config, log),
             Command::Delete(options) => {
                 delete::delete(&engine, record.as_ref(), global, options, log)
             }
@@ -122,10 +126,15 @@ fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     if container::made_by_libcontainer(global, id)? {
         return exists();
     }
-    match Record::find(global, id) {
-        Ok(None) => Ok(()),
-        Ok(Some(record)) if record.engine_knows(id) => exists(),
+    let Ok(record) = Record::find(global, id) else {
+        // A damaged record names no engine to ask.
+        return Record::remove(global, id);
+    };
+    match record.map(|record| record.engine().presence(record.root.as_deref(), id)) {
+        None => Ok(()),
+        Some(Presence::Exists(_)) => exists(),
         // The record is left over from an interrupted create.
-        _ => Record::remove(global, id),
+        Some(Presence::Missing) => Record::remove(global, id),
+        Some(Presence::Unknown(error)) => Err(error),
     }
 }

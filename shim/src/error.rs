@@ -18,10 +18,18 @@ pub(crate) const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 pub(crate) enum Error {
     #[error("{problem}")]
     Usage { problem: String },
+    #[error("internal error: {problem}; report this line to the maintainers of runvf")]
+    Panic { problem: String },
     #[error("cannot run a sealed copy of this program")]
     Seal { source: io::Error },
     #[error("cannot {action} {}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} was written by a newer runvf: it has version {version}; use that version of runvf, or \
+         `delete` the container",
+        .path.display()
+    )]
+    NewerRecord { path: PathBuf, version: u32 },
     #[error("cannot parse {}", .path.display())]
     Json { path: PathBuf, source: serde_json::Error },
     #[error("cannot write to stdout")]
@@ -80,8 +88,21 @@ pub(crate) enum Error {
     Spec { action: &'static str, path: PathBuf, source: Box<libcontainer::oci_spec::OciSpecError> },
     #[error("{}: {problem}", .path.display())]
     BadSpec { path: PathBuf, problem: String },
+    #[error("cannot mount at {}: {problem}", .destination.display())]
+    Mount { destination: PathBuf, problem: String },
+    #[error("cannot mount at {} with option `{option}`: {problem}", .destination.display())]
+    MountOption { destination: PathBuf, option: String, problem: &'static str },
+    #[error("{problem}")]
+    BadProcess { problem: String },
+    #[error("cannot compile the seccomp profile: {problem}; correct linux.seccomp in config.json")]
+    Seccomp { problem: String },
     #[error("{} {problem}", .path.display())]
     BadRootfs { path: PathBuf, problem: &'static str },
+    #[error(
+        "runvf does not support {field}; remove it, or set `engine = \"runc\"` in {}",
+        RUNTIME_TOML
+    )]
+    UnsupportedField { field: String },
     #[error("{what}")]
     Unsupported { what: &'static str },
     #[error(
@@ -116,9 +137,6 @@ pub(crate) enum Error {
     #[error("cannot restrict the devices of container {id}")]
     Devices { id: String, source: Box<libcgroups::v2::devices::controller::DevicesControllerError> },
 
-    #[error("cannot set the cpuset of container {id}: {problem}")]
-    Cpuset { id: String, problem: String },
-
     #[error("container {id} was not created from bundle {}; create it again", .bundle.display())]
     OtherBundle { id: String, bundle: PathBuf },
 
@@ -135,7 +153,7 @@ pub(crate) enum Error {
     )]
     NoWorkingDir { id: String, cwd: PathBuf },
 
-    #[error("cannot change the limits of container {id}")]
+    #[error("cannot set the limits of container {id}")]
     Limits { id: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     // `vf` formats its own line, because it adds the hint.

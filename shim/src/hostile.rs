@@ -5,16 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser as _;
-use libcontainer::oci_spec::runtime::Spec;
 use proptest::prelude::*;
 
 use crate::cli::Arguments;
-use crate::commands::{exec, update};
+use crate::commands::update;
 use crate::config::Config;
-use crate::container::Container;
+use crate::container::{self, Container};
 use crate::error::{Error, line};
-use crate::libcontainer::symlinks;
-use crate::vf::{Netns, parse_request};
+use crate::libcontainer::{process_check, symlinks};
+use crate::vf::{Netns, net_devices, parse_request};
 
 #[path = "../../tests/corpus/corpus.rs"]
 pub(crate) mod corpus;
@@ -36,10 +35,10 @@ proptest! {
     #[test]
     fn a_mutated_bundle_is_parsed_or_refused(text in corpus::mutated("bundle")) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        fs::write(&path, &text).unwrap();
-        if let Ok(spec) = Spec::load(&path) {
+        fs::write(folder.path().join("config.json"), &text).unwrap();
+        if let Some(spec) = value_or_line(container::load_spec(folder.path())) {
             Netns::of(&spec);
+            net_devices(&spec);
             value_or_line(parse_request(spec.annotations().as_ref()));
             value_or_line(symlinks::check(&spec, folder.path()));
         }
@@ -49,7 +48,9 @@ proptest! {
     fn a_mutated_process_is_parsed_or_refused(text in corpus::mutated("process")) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &text).unwrap();
-        value_or_line(exec::read_process(file.path()));
+        if let Some(process) = value_or_line(container::load_process(file.path())) {
+            value_or_line(process_check::check(&process));
+        }
     }
 
     #[test]

@@ -4,29 +4,41 @@
 //! a process that `exec` adds. [`finish`] does the steps that libcontainer omits, while the init
 //! process waits for `start`.
 
+mod bind_flags;
+mod cgroup_mount;
 pub(crate) mod cgroup_resources;
 pub(crate) mod children;
-mod cpuset;
+mod command;
+mod console_size;
+mod container_mountns;
 mod descriptors;
+mod destinations;
 mod dev_links;
+mod device_nodes;
 mod devices;
 pub(crate) mod errors;
 mod exec_leftovers;
+mod exec_state;
 mod executor;
 mod groups;
 mod identity;
 pub(crate) mod init;
 mod keyring;
-mod mount_options;
+mod long_options;
+pub(crate) mod mount_options;
 mod patched_bundle;
 pub(crate) mod poststop;
 mod private_mountns;
+pub(crate) mod proc_guard;
+pub(crate) mod process_check;
 pub(crate) mod process_defaults;
 mod propagation;
+mod readonly;
 pub(crate) mod rlimits;
 pub(crate) mod rootfs;
 mod seccomp;
 pub(crate) mod spec_check;
+pub(crate) mod spec_fields;
 mod spec_patch;
 mod stdio;
 pub(crate) mod symlinks;
@@ -69,19 +81,22 @@ pub(crate) struct WaitingInit<'a> {
 pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
     let WaitingInit { id, pid, rootfs, systemd, cgroup, memlock } = init;
     memlock.apply(pid)?;
+    cgroup_resources::apply_to_init(spec, id, cgroup, systemd)?;
     if systemd {
         let what = "the container is not in a cgroup of cgroup v2";
-        let cgroup = cgroup.ok_or(Error::Unsupported { what })?;
-        devices::restrict(spec, id, cgroup)?;
-        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-        cpuset::apply(resources, id, cgroup)?;
+        devices::restrict(spec, id, cgroup.ok_or(Error::Unsupported { what })?)?;
     }
+    proc_guard::verify(spec, pid)?;
+    device_nodes::create(spec, pid)?;
     dev_links::fix_core_link(spec, pid);
     propagation::set(spec, pid)?;
     if let Some(process) = spec.process() {
+        console_size::set(process, pid)?;
         stdio::set_owner(pid, identity::host_id(id, pid, "user", process.user().uid())?)?;
     }
     tmpfs::copy_up(spec, rootfs, pid)?;
+    // After all steps that write to a tmpfs or to /dev.
+    readonly::apply(spec, pid)?;
     if matches!(Netns::of(spec), Netns::New) {
         // As in runc. libcontainer does not set it up, and without an engine's network no other
         // program does.

@@ -1,12 +1,13 @@
 //! The log that engines read. containerd's shim reads the file of `--log` and takes the last entry
-//! with the level `error` (go-runc `runc.go`, `getLastRuntimeError`). conmon and Podman read the
-//! same file. A person reads stderr.
+//! with the level `error` (go-runc `runc.go`, `getLastRuntimeError`). Podman parses the whole file as
+//! one JSON value. So a command that fails writes one entry, its error, and warnings wait for a
+//! success. A person reads stderr.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Write as _, stderr};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use clap::ValueEnum as _;
@@ -18,6 +19,8 @@ use crate::error::{Error, line};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     file: Option<(Arc<File>, LogFormat)>,
+    /// The warnings that wait for the end of the command.
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Log {
@@ -27,7 +30,7 @@ impl Log {
         };
         let opened = OpenOptions::new().append(true).create(true).open(path);
         let file = opened.map_err(Error::file("open", path))?;
-        Ok(Self { file: Some((Arc::new(file), global.log_format)) })
+        Ok(Self { file: Some((Arc::new(file), global.log_format)), ..Self::default() })
     }
 
     /// Opens the log that an invalid command line names, because the engine looks for the error
@@ -44,25 +47,47 @@ impl Log {
         let path = value("--log")?;
         let format = value("--log-format").and_then(|name| LogFormat::from_str(&name, false).ok());
         let file = OpenOptions::new().append(true).create(true).open(path).ok()?;
-        Some(Self { file: Some((Arc::new(file), format.unwrap_or(LogFormat::Text))) })
+        let file = Some((Arc::new(file), format.unwrap_or(LogFormat::Text)));
+        Some(Self { file, ..Self::default() })
     }
 
-    /// Writes an error to the log and to stderr.
+    /// Writes an error to the log and to stderr, and the warnings before it only to stderr.
     pub(crate) fn fail(&self, error: &Error) -> ExitCode {
+        self.print_warnings();
         let message = line(error);
         self.append("error", &message);
-        eprintln!("runvf: {message}");
+        print(&message);
         ExitCode::FAILURE
     }
 
-    /// Writes a warning to the log, or to stderr if there is no log. Docker and Podman show a
-    /// runtime's stderr to the user as if it came from the container.
+    /// Keeps a warning for the end of the command, or writes it to stderr if there is no log. Docker
+    /// and Podman show a runtime's stderr to the user as if it came from the container.
     pub(crate) fn warn(&self, message: &str) {
         let message = message.replace(char::is_control, " ");
         match self.file {
-            Some(_) => self.append("warning", &message),
-            None => eprintln!("runvf: warning: {message}"),
+            Some(_) => {
+                self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+            }
+            None => print(&format!("warning: {message}")),
         }
+    }
+
+    /// Writes the warnings of a command that has succeeded.
+    pub(crate) fn succeed(&self) {
+        for warning in self.take_warnings() {
+            self.append("warning", &warning);
+        }
+    }
+
+    /// Writes the warnings of a command that has failed to stderr.
+    pub(crate) fn print_warnings(&self) {
+        for warning in self.take_warnings() {
+            print(&format!("warning: {warning}"));
+        }
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes an entry of the given level to the log, or to stderr if there is no log.
@@ -70,7 +95,7 @@ impl Log {
         let message = message.replace(char::is_control, " ");
         match self.file {
             Some(_) => self.append(level, &message),
-            None => eprintln!("runvf: {level}: {message}"),
+            None => print(&format!("{level}: {message}")),
         }
     }
 
@@ -82,6 +107,11 @@ impl Log {
         // this is the log.
         let _ = (&**file).write_all(entry.as_bytes());
     }
+}
+
+/// Writes a line to stderr. `eprintln!` would panic if stderr is a closed pipe.
+fn print(message: &str) {
+    let _ = writeln!(stderr(), "runvf: {message}");
 }
 
 /// Formats an entry as logrus does, because engines parse that format.
@@ -111,6 +141,29 @@ mod tests {
     fn a_text_entry_has_the_format_of_logrus() {
         let entry = format_entry(LogFormat::Text, "error", "a \"b\"", "T");
         assert_eq!(entry, "time=\"T\" level=error msg=\"a \\\"b\\\"\"\n");
+    }
+
+    #[test]
+    fn a_failed_command_writes_one_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        for (fails, expected) in [(true, ["error"].as_slice()), (false, &["warning", "warning"])] {
+            let path = folder.path().join(fails.to_string());
+            let word = format!("--log={}", path.display());
+            let log = Log::open_from_args([word.into(), "--log-format=json".into()].into_iter());
+            let log = log.unwrap();
+            log.warn("a");
+            log.clone().warn("b");
+            match fails {
+                true => drop(log.fail(&Error::Usage { problem: "c".to_owned() })),
+                false => log.succeed(),
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            let levels = text.lines().map(|line| {
+                let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+                entry["level"].as_str().unwrap().to_owned()
+            });
+            assert_eq!(levels.collect::<Vec<_>>(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! libcontainer creates the container, and the crate `vf` attaches the VFs. This crate connects the
 //! two: it implements runc's command line, which Docker, Podman and containerd expect, it orders
 //! the steps, and it reports errors to the engine. A container without an `io.runvf.*` annotation
-//! is a plain container: no code of `vf` runs for it. With `engine` in `runtime.toml`, a runtime of
+//! is a plain container: no code of `vf` runs for it, unless its spec moves netdevs of the host. With `engine` in `runtime.toml`, a runtime of
 //! the host (runc or crun) replaces libcontainer (`engine.rs`).
 //!
 //! A module imports only from modules to the right of it:
-//! `main` → `commands` → `libcontainer` → `tty` → `container` → `vf` → `config`, `log` →
-//! `cli`, `error`.
+//! `main` → `commands` → `libcontainer` → `tty` → `resources` → `container` → `vf` → `config`,
+//! `log` → `cli`, `error`.
 //! `engine` is beside `commands` and `libcontainer` and imports neither of them. `seal` imports
-//! only `error`.
+//! only `error`, and `panic` only `libcontainer`, `log` and `error`.
 
 mod cli;
 mod commands;
@@ -22,6 +22,8 @@ mod error;
 mod hostile;
 mod libcontainer;
 mod log;
+mod panic;
+mod resources;
 mod seal;
 mod tty;
 mod vf;
@@ -41,6 +43,7 @@ use crate::libcontainer::errors;
 use crate::log::Log;
 
 fn main() -> ExitCode {
+    panic::report_to(&Log::default(), 1);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => return handle_usage(&usage),
@@ -50,10 +53,17 @@ fn main() -> ExitCode {
         Err(error) => return Log::default().fail(&error),
     };
     let failure = arguments.command.failure_code();
-    dispatch(arguments, &log).unwrap_or_else(|error| {
-        log.fail(&error);
-        failure
-    })
+    panic::report_to(&log, failure);
+    match dispatch(arguments, &log) {
+        Ok(code) => {
+            log.succeed();
+            code
+        }
+        Err(error) => {
+            log.fail(&error);
+            ExitCode::from(failure)
+        }
+    }
 }
 
 /// Prints the help or the version to stdout, or reports an invalid command line on stderr and in
@@ -113,7 +123,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     errors::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, &config, log).map(drop),
+        Command::Create(options) => create::create(&global, &options, None, &config, log).map(drop),
         Command::Start(options) => start::start(&global, &options.id),
         Command::Run(options) => return run::run(&global, &options, &config, log),
         Command::Exec(options) => return exec::exec(&global, &options),

@@ -1,9 +1,11 @@
 //! The calls into the crate `vf`: `create` authorizes a request, `start` checks the VFs, `delete`
-//! releases them. None of them runs for a container without a request.
+//! releases them. For a container without a request, only the netdevs that its spec moves are
+//! checked.
 
 use std::collections::HashMap;
 
 use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
+use vf::NetDevice;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -43,14 +45,39 @@ pub(crate) fn parse_request(
     Ok(vf::Request::from_annotations(pairs.map(|(key, value)| (key.as_str(), value.as_str())))?)
 }
 
+/// Returns an entry of `linux.netDevices`: the runtime moves the netdev `host_name` of the host into
+/// the container. `name`: its name there; empty for an unchanged one.
+pub(crate) fn net_device(host_name: &str, name: Option<&str>) -> NetDevice {
+    let name = name.filter(|name| !name.is_empty()).unwrap_or(host_name);
+    NetDevice { host_name: host_name.to_owned(), name: name.to_owned() }
+}
+
+/// The netdevs of the host that the runtime moves into the container.
+pub(crate) fn net_devices(spec: &Spec) -> Vec<NetDevice> {
+    let devices = spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref());
+    let all = devices.into_iter().flatten();
+    let mut found: Vec<NetDevice> =
+        all.map(|(host_name, device)| net_device(host_name, device.name().as_deref())).collect();
+    // The spec has them in a map without an order, and the first one is refused.
+    found.sort_by(|one, other| one.host_name.cmp(&other.host_name));
+    found
+}
+
+/// Refuses netdevs that runvf manages, before the runtime moves them into container `id`.
+pub(crate) fn refuse_managed_netdevs(id: &str, devices: &[NetDevice]) -> Result<(), Error> {
+    Ok(vf::refuse_managed_netdevs(&vf::Host::default(), id, None, devices)?)
+}
+
 /// Authorizes the VF request of container `id` before anything on the host changes. Returns `None`
 /// if the container requests no VF.
 pub(crate) fn authorize_request(
     id: &str,
     annotations: Option<&HashMap<String, String>>,
     netns: &Netns<'_>,
+    devices: &[NetDevice],
     config: &Config,
 ) -> Result<Option<vf::Grant>, Error> {
+    refuse_managed_netdevs(id, devices)?;
     let Some(request) = parse_request(annotations)? else {
         return if config.require_annotation { Err(Error::NoAnnotation) } else { Ok(None) };
     };

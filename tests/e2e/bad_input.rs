@@ -3,9 +3,11 @@
 
 use lab::Lab;
 
+use crate::delegate::{choose_engine, leave_with_default_engine};
 use crate::engine::{Engine, run};
-use crate::hook_calls::functions;
+use crate::hook_calls::{functions, vlans, with};
 use crate::host::{assert_untouched, leave, prepared, state};
+use crate::policy::audit;
 
 /// Runs a container that must be refused: with the engine's exit status for a refusal, with
 /// `expected` in one line of the output, and with the state of the host unchanged.
@@ -157,5 +159,78 @@ fn an_attach_at_the_task_limit_reports_the_error() {
     let refused = lab.sh(include_str!("scripts/task_limit.sh")).unwrap();
     let error = "runvf: cannot enter a network namespace: EAGAIN: ";
     assert!(refused.status == 1 && refused.stderr.starts_with(error), "{refused}");
+    leave(lab, &before);
+}
+
+/// A script that runs a container without annotations. Its spec moves a netdev of the host.
+fn run_with_netdev(netdev: &str) -> String {
+    let filter = format!(
+        ".process.args = [\"ls\", \"/sys/class/net\"] | .linux.netDevices = {{\"{netdev}\": {{\"name\": \"x0\"}}}}"
+    );
+    let bundle = include_str!("scripts/bundle.sh");
+    format!("{bundle}write_config '{filter}'\nrunvf run --bundle /tmp/d c < /dev/null")
+}
+
+fn refusal_of_netdev(netdev: &str, what: &str) -> String {
+    format!(
+        "cannot move `{netdev}` into the container by linux.netDevices: it is {what}, which runvf manages; \
+         remove it from linux.netDevices; a container gets a VF by the annotation `io.runvf.vlan=<1-4094>`"
+    )
+}
+
+/// A VF would be in the container without a claim, an audit entry or a scrub.
+#[test]
+fn a_spec_that_moves_a_netdev_of_runvf_is_refused() {
+    let lab = prepared();
+    functions(&lab);
+    let before = state(&lab);
+    lab.ok("rm -f /var/log/runvf/audit*").unwrap();
+    let cases = [("enp1s0v0", "VF 0000:01:10.0 of PF pf0"), ("pf0", "PF pf0")];
+    for engine in ["builtin", "runc", "crun"] {
+        choose_engine(&lab, engine);
+        for (netdev, what) in cases {
+            let output = lab.sh(&run_with_netdev(netdev)).unwrap();
+            let line = format!("runvf: {}\n", refusal_of_netdev(netdev, what));
+            assert_eq!((output.status, output.stderr.as_str()), (1, line.as_str()), "{engine}");
+            assert_untouched(&lab, &before);
+        }
+    }
+    let entries = audit(&lab, "");
+    assert_eq!(entries.len(), 6, "{entries:?}");
+    for ((event, vlan, _, reason), (netdev, what)) in entries.iter().zip(cases.iter().cycle()) {
+        let expected = refusal_of_netdev(netdev, what);
+        assert_eq!((event.as_str(), *vlan, reason.as_str()), ("refused", 0, expected.as_str()));
+    }
+
+    choose_engine(&lab, "builtin");
+    lab.ok("ip link add spare0 type veth peer name spare1").unwrap();
+    let output = lab.sh(&run_with_netdev("spare0")).unwrap();
+    assert!(output.status == 0 && output.stdout.contains("x0"), "{output}");
+    lab.ok("rm -r /tmp/d").unwrap();
+    leave_with_default_engine(lab, &before);
+}
+
+/// Runtimes move the netdevs before or after they call the hook.
+#[test]
+fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move() {
+    let lab = prepared();
+    functions(&lab);
+    let before = state(&lab);
+    lab.ok(&with(
+        "holder a 100; sed -i 's|\"bundle\":\"/\"|\"bundle\":\"/tmp\"|' /tmp/a.state
+         echo '{\"linux\":{\"netDevices\":{\"enp1s0v0\":{\"name\":\"x0\"}}}}' > /tmp/config.json",
+    ))
+    .unwrap();
+    let line = refusal_of_netdev("enp1s0v0", "VF 0000:01:10.0 of PF pf0");
+    for made in ["true", "ip link set enp1s0v0 netns $(cat /tmp/a.pid) name x0"] {
+        let refused = lab.sh(&with(&format!("{made}; attach a"))).unwrap();
+        assert_eq!((refused.status, refused.stderr), (1, format!("runvf: {line}\n")), "{made}");
+        assert_eq!(vlans(&lab), [], "{made}");
+    }
+    // The kernel returns the netdev under the name that it had in the container.
+    lab.ok(&with(
+        "end a; until [ -e /sys/class/net/enp1s0v0 ]; do ip link set x0 name enp1s0v0 2> /dev/null || sleep 0.05; done",
+    ))
+    .unwrap();
     leave(lab, &before);
 }

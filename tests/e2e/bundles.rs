@@ -142,14 +142,19 @@ fn a_failed_create_does_not_kill_other_containers_of_its_cgroup() {
 }
 
 /// SIGPIPE ends a process that writes to a pipe without a reader, and no signal is blocked or
-/// ignored.
+/// ignored. Empty fields of a config are like absent ones. Neither an environment of the caller that
+/// is not UTF-8, nor inheritable capabilities of the caller, reach the process.
 #[test]
-fn a_process_has_the_signal_masks_that_runc_sets() {
+fn processes_of_bundles_are_as_with_runc() {
     let lab = prepared();
     let before = state(&lab);
     let [runc, runvf] = with_both(&lab, include_str!("scripts/signal_masks.sh"));
     assert_eq!(runc, runvf);
     assert!(runc.starts_with("141\n"), "{runc}");
+    let [runc, runvf] = with_both(&lab, include_str!("scripts/processes.sh"));
+    assert_eq!(runc, runvf);
+    assert!(runc.starts_with("no user: ran = 0\nnull: ran = 0\n"), "{runc}");
+    assert!(runc.contains("\nno variable name: 0 long = 1\n"), "{runc}");
     leave(lab, &before);
 }
 

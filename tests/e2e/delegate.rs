@@ -4,7 +4,7 @@
 use lab::Lab;
 
 use crate::engine::{Engine, IMAGE};
-use crate::host::{assert_clean, assert_untouched, leave, prepared, state, vf};
+use crate::host::{assert_clean, assert_untouched, leave, prepared, settle, state, vf};
 
 pub(crate) const RUNTIME: &str = "/etc/runvf/runtime.toml";
 pub(crate) const ENGINES: [Engine; 2] = [Engine::Docker, Engine::PodmanRuntime];
@@ -24,6 +24,31 @@ pub(crate) fn leave_with_default_engine(lab: Lab, before: &str) {
 pub(crate) fn recorded_engines(lab: &Lab) -> String {
     let records = "(find /run/runvf/delegated -type f 2>/dev/null || true) | xargs -r jq -r .engine | sort -u";
     lab.ok(records).unwrap().text().to_owned()
+}
+
+/// A runtime that cannot run does not mean that the container is missing: the container keeps its
+/// VF, which is checked at the start.
+fn a_broken_runtime_is_not_a_missing_container(lab: &Lab) {
+    let broken = "echo 'libseccomp.so.2: cannot open shared object file: No such file or directory' >&2; exit 127";
+    let flaky = format!("#!/bin/sh\n[ ! -e /tmp/broken ] || {{ {broken}; }}\nexec runc \"$@\"\n");
+    lab.write("/tmp/flaky", flaky).unwrap();
+    lab.ok("chmod 755 /tmp/flaky").unwrap();
+    choose_engine(lab, "/tmp/flaky");
+    lab.ok(&format!(
+        "runvf create --bundle {BUNDLE} c </dev/null >/dev/null 2>&1; touch /tmp/broken"
+    ))
+    .unwrap();
+    for command in [format!("create --bundle {BUNDLE} c"), "delete --force c".to_owned()] {
+        let output = lab.sh(&format!("runvf {command}")).unwrap();
+        assert!(!output.success() && output.stderr.contains("libseccomp.so.2"), "{output}");
+        assert_eq!(vf(lab, "pf0", 0)["vlan_list"][0]["vlan"], 100, "{command}");
+    }
+    lab.ok("rm /tmp/broken; echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind").unwrap();
+    let output = lab.sh("runvf start c").unwrap();
+    assert!(output.stderr.starts_with("runvf: container c has no VF for interface"), "{output}");
+    lab.ok("runvf delete --force c; rm /tmp/flaky").unwrap();
+    settle(lab, 3);
+    assert_clean(lab, 0, "enp1s0v0");
 }
 
 #[test]
@@ -49,7 +74,7 @@ fn a_bundle_runs_under_runc_and_crun() {
         let refused = "runvf: container c has no VF for interface `mon0`; ";
         assert!(output.stderr.starts_with(refused), "{delegate}: {output}");
         lab.ok("runvf delete --force c").unwrap();
-        crate::host::settle(&lab, 3);
+        settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
         assert_eq!(recorded_engines(&lab), "", "{delegate}");
         lab.ok(&format!(
@@ -57,6 +82,7 @@ fn a_bundle_runs_under_runc_and_crun() {
         ))
         .unwrap();
     }
+    a_broken_runtime_is_not_a_missing_container(&lab);
     // runvf must not call itself.
     choose_engine(&lab, "/usr/bin/runvf");
     let output = lab.sh("runvf list").unwrap();

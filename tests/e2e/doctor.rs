@@ -5,10 +5,16 @@ use lab::Lab;
 use serde_json::Value;
 
 use crate::host::{CONFIG, installed};
+use crate::registration::OLD_PODMAN;
 
 /// The exit status and the findings.
 fn diagnosis(lab: &Lab) -> (i32, Vec<Value>) {
-    let output = lab.sh("runvfctl doctor --json").unwrap();
+    diagnosis_after(lab, "")
+}
+
+/// `before`: shell commands in front of the doctor.
+fn diagnosis_after(lab: &Lab, before: &str) -> (i32, Vec<Value>) {
+    let output = lab.sh(&format!("{before} runvfctl doctor --json")).unwrap();
     let all: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output}"));
     (output.status, all.as_array().unwrap().clone())
 }
@@ -48,6 +54,9 @@ fn doctor_finds_each_fault_and_nothing_else() {
     ] {
         assert!(good.iter().any(|one| one == check), "{check} is not among {good:?}");
     }
+
+    let (status, all) = diagnosis_after(&lab, OLD_PODMAN);
+    assert_eq!((status, of_severity(&all, "failure")), (2, vec!["podman".to_owned()]), "{all:#?}");
 
     lab.ok(include_str!("scripts/break_host.sh")).unwrap();
     let (status, all) = diagnosis(&lab);

@@ -23,7 +23,7 @@ mod procedures;
 mod snapshot;
 
 pub(crate) use procedures::{
-    ATTACH, CREATION, DETACH, GC, LOSS, PAIR, Procedure, REPAIR, UNREADABLE,
+    ATTACH, CREATION, DETACH, FLUSH, GC, LOSS, PAIR, Procedure, REFUSAL, REPAIR, SPOOL, UNREADABLE,
 };
 pub(crate) use snapshot::Snapshot;
 

@@ -126,6 +126,54 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
     leave(lab, &untouched);
 }
 
+/// A bridge does not change the PF's own netdev, which sets its VFs.
+#[test]
+fn a_pf_that_is_a_port_of_a_bridge_serves_its_vfs() {
+    let (lab, untouched) = host();
+    lab.ok("ip link add br9 type bridge; ip link set pf0 master br9").unwrap();
+    ok(&lab, "holder a 11; attach a");
+    assert_eq!(vlans(&lab), on_first(11));
+    assert_eq!(lab.json("runvfctl status --json").unwrap()[0]["master"], "br9");
+    let doctor = lab.sh("runvfctl doctor").unwrap();
+    assert!(doctor.stdout.contains("a port of br9"), "{doctor}");
+    ok(&lab, "end a; detach a; ip link set pf0 nomaster; ip link del br9");
+    assert_free(&lab, "after a");
+    leave(lab, &untouched);
+}
+
+/// runvf cannot change the VF without the PF, but the container must not keep it.
+#[test]
+fn a_vf_is_quarantined_while_its_pf_is_in_another_netns() {
+    let (lab, _) = host();
+    ok(&lab, "holder a 11; attach a; holder b 22; ip netns add other; ip link set pf0 netns other");
+    let why = "PF pf0 is not in the host's network namespace; the netdev of 0000:01:00.0 is in \
+               another network namespace; move it back with ";
+    let refused = lab.sh(&with("attach b")).unwrap();
+    assert!(
+        refused.status == 1 && refused.stderr.starts_with(&format!("runvf: {why}")),
+        "{refused}"
+    );
+    let shown = status(&lab, FIRST);
+    assert_eq!(
+        (shown.0.as_str(), shown.1.as_str()),
+        ("attached", "its PF is not in the host's network namespace")
+    );
+    assert_eq!(gc(&lab), [(FIRST.to_owned(), "left".to_owned(), "a".to_owned())]);
+    let doctor = lab.sh("runvfctl doctor --json").unwrap();
+    assert!(doctor.stdout.contains("PF pf0 is not in the host's network namespace"), "{doctor}");
+
+    let released = lab.ok(&with("end a; detach a")).unwrap();
+    assert!(released.stderr.contains(&format!("is quarantined: {why}")), "{released}");
+    let (state, reason) = status(&lab, FIRST);
+    assert!(state == "quarantined" && reason.starts_with(why), "{state} {reason}");
+    lab.ok(&format!("! [ -e /sys/bus/pci/devices/{FIRST}/driver ]")).unwrap();
+
+    lab.ok("ip -n other link set pf0 netns 1; ip netns del other; runvfctl setup").unwrap();
+    let repaired = lab.json(&format!("runvfctl repair {FIRST} --json")).unwrap();
+    assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
+    assert_free(&lab, "after the PF is back");
+}
+
 /// A tool that configures the host's network may put a returned netdev into a bridge, by its name.
 /// The VF still belongs to the dead container, because it still has that container's VLAN.
 #[test]
@@ -258,7 +306,7 @@ pub(crate) fn unreadable_claims_are_kept_until_repair(claims: &[(&str, &str)]) {
 
 /// How something else uses the first VF, and how that use ends. The first ones are tested in `make
 /// test`.
-pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
+pub(crate) const FOREIGN_USES: [(&str, &str, &str); 8] = [
     ("its netdev is up", "ip link set $dev up", "ip link set $dev down"),
     (
         "it is bound to vfio-pci",
@@ -280,6 +328,11 @@ pub(crate) const FOREIGN_USES: [(&str, &str, &str); 7] = [
         "it is kept for vfio-pci",
         "echo $vf > $pci/drivers/igbvf/unbind; echo vfio-pci > $pci/devices/$vf/driver_override",
         "echo > $pci/devices/$vf/driver_override; echo $vf > $pci/drivers_probe",
+    ),
+    (
+        "it is bound, and kept for vfio-pci",
+        "echo vfio-pci > $pci/devices/$vf/driver_override",
+        "echo > $pci/devices/$vf/driver_override",
     ),
     ("it has a VLAN", "ip link set pf0 vf 0 vlan 77", "ip link set pf0 vf 0 vlan 0"),
 ];

@@ -2,7 +2,8 @@
 //! release runs.
 
 use crate::engine::{Engine, run};
-use crate::host::{assert_clean, leave, prepared, settle, state};
+use crate::hook_calls::{assert_free, functions, vlans, with};
+use crate::host::{assert_clean, configure, leave, prepared, settle, state};
 
 #[test]
 fn the_next_attach_reconciles_the_claim_of_a_killed_attach() {
@@ -31,5 +32,74 @@ fn gc_releases_the_vf_of_a_dead_owner() {
     lab.ok(include_str!("scripts/gc_after_death.sh")).unwrap();
     settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave(lab, &before);
+}
+
+/// After a downgrade of runvf. An engine must be able to remove the container.
+#[test]
+fn a_claim_of_a_newer_runvf_is_kept_and_named() {
+    let lab = prepared();
+    let before = state(&lab);
+    functions(&lab);
+    lab.ok(&with("holder a 100; attach a")).unwrap();
+    let claim = "/run/runvf/claims/0000:01:10.0.json";
+    let change = |filter: &str| {
+        lab.ok(&format!("jq '{filter}' {claim} > /tmp/claim; cat /tmp/claim > {claim}")).unwrap();
+    };
+    change(".version = 2 | .state = {parked: {}} | .resets = [1]");
+    let told = "was written by a newer runvf: it has version 2, and this runvf reads claims up to version 1";
+    for command in ["gc", "status", "doctor", "repair 0000:01:10.0"] {
+        let output = lab.sh(&format!("runvfctl {command} 2>&1")).unwrap();
+        assert!(output.stdout.contains(told), "{command}: {output}");
+    }
+    let released = lab.ok(&with("end a; detach a")).unwrap();
+    let complaint = format!(
+        "runvf: VF 0000:01:10.0 (mon0 of a) was not released and keeps its VLAN: {claim} {told}; "
+    );
+    assert!(released.stderr.contains(&complaint), "{released}");
+    lab.ok(&format!(
+        "jq -e '.version == 2 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
+    ))
+    .unwrap();
+
+    // After the next upgrade. The fields that the older runvf does not know are still there.
+    change(".version = 1 | .state = \"attached\"");
+    lab.ok(
+        "echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl gc || [ $? = 3 ]",
+    )
+    .unwrap();
+    lab.ok(&format!("jq -e '.state.quarantined and .resets == [1]' {claim}")).unwrap();
+    lab.ok("echo > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl repair").unwrap();
+    assert_free(&lab, "after the upgrade");
+    leave(lab, &before);
+}
+
+/// A PF that is locked or hangs must not delay a container that cannot get a VF of it.
+#[test]
+fn an_attach_reconciles_only_the_pfs_that_it_may_use() {
+    let lab = prepared();
+    let before = state(&lab);
+    functions(&lab);
+    let pool =
+        |name: &str, pf: &str| format!("[[pool]]\nname = \"{name}\"\npfs = [\"{pf}\"]\nvfs = 3\n");
+    let tenant = |name: &str, vlan: u16, pool: &str| {
+        format!("[[tenant]]\nname = \"{name}\"\nvlans = [{vlan}]\npools = [\"{pool}\"]\n")
+    };
+    let parts = [
+        pool("east", "pf0"),
+        pool("west", "pf1"),
+        tenant("acme", 100, "east"),
+        tenant("bravo", 200, "west"),
+    ];
+    configure(&lab, &parts.concat());
+    lab.ok(&with("holder a 100; attach a; end a; holder b 200; attach b")).unwrap();
+    let on = || vlans(&lab).into_iter().map(|vf| vf.0).collect::<Vec<_>>();
+    assert_eq!(on(), [100, 200], "the claim of a is not of the PF of b");
+    lab.ok(&with("holder c 100; attach c")).unwrap();
+    assert_eq!(on(), [100, 200]);
+    lab.ok("[ $(ls /run/runvf/claims/*.json | wc -l) = 2 ]").unwrap();
+    lab.ok(&with("for name in b c; do end $name; detach $name; done; echo 0 > /sys/class/net/pf1/device/sriov_numvfs"))
+        .unwrap();
+    assert_free(&lab, "after all were released");
     leave(lab, &before);
 }

@@ -1,6 +1,7 @@
 //! Proof of the other annotations, and of VFs without a driver.
 
 use crate::engine::{Engine, IMAGE, run};
+use crate::hook_calls::{assert_free, functions, vlans, with};
 use crate::host::{assert_untouched, leave, prepared, state};
 
 #[test]
@@ -61,4 +62,40 @@ fn a_vf_without_a_driver_is_returned_without_one() {
     );
     assert_eq!(output.text(), "1", "{output}");
     assert_untouched(&lab, &before);
+}
+
+/// Two containers ask for one MAC at the same moment.
+#[test]
+fn a_mac_has_one_container_on_a_pf_and_vlan() {
+    let lab = prepared();
+    functions(&lab);
+    let before = state(&lab);
+    let both = lab
+        .ok(&with(
+            "holder a 100; holder b 100; holder c 200
+             sed -i 's/\"annotations\":{/&\"io.runvf.mac\":\"02:00:00:00:0a:0b\",/' /tmp/[abc].state
+             attach a 2> /tmp/a.err & a=$!; attach b 2> /tmp/b.err & b=$!
+             wait $a || true; wait $b || true; cat /tmp/[ab].err",
+        ))
+        .unwrap();
+    let line = |other: &str| {
+        format!(
+            "runvf: MAC 02:00:00:00:0a:0b is in use on VLAN 100 of PF pf0: container {other} has it (mon0); \
+             give each container another `io.runvf.mac`"
+        )
+    };
+    let refused = both.text().to_owned();
+    assert!(["a", "b"].iter().any(|other| refused == line(other)), "{both}");
+    let on_vlans = |lab| vlans(lab).iter().map(|vf| vf.0).collect::<Vec<_>>();
+    assert_eq!(on_vlans(&lab), [100]);
+    let winner = if refused == line("a") { "a" } else { "b" };
+    lab.ok(&with("attach c")).unwrap();
+    assert_eq!(on_vlans(&lab), [100, 200], "the MAC is free on another VLAN");
+
+    let other = if winner == "a" { "b" } else { "a" };
+    lab.ok(&with(&format!("end {winner}; detach {winner}; attach {other}"))).unwrap();
+    assert_eq!(on_vlans(&lab), [100, 200], "the MAC is free after its container");
+    lab.ok(&with(&format!("end {other}; detach {other}; end c; detach c"))).unwrap();
+    assert_free(&lab, "after all");
+    leave(lab, &before);
 }

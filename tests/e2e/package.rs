@@ -166,7 +166,9 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
 
     // Installed again, it works as before.
     lab.ok(include_str!("scripts/package_reinstall.sh")).unwrap();
-    lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; ! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
+    lab.ok("runvfctl install podman").unwrap();
+    lab.ok("dpkg -r runvf; [ ! -e /usr/bin/runvf ]; [ ! -e /etc/containers/containers.conf.d/50-runvf.conf ]").unwrap();
+    lab.ok("! docker info -f '{{json .Runtimes}}' | grep runvf").unwrap();
     lab.ok("docker rm -f plain-runc; rm /etc/runvf/runtime.toml").unwrap();
     lab.ok("docker run --rm runvf/tcpdump true; podman run --rm runvf/tcpdump true").unwrap();
     lab.ok(include_str!("scripts/purge.sh")).unwrap();

@@ -144,8 +144,8 @@ fn assert_refused(output: &Output, engine: Engine, line: &str) {
     assert_eq!(lines, 1, "{engine:?}: expected one line with {line:?} in {output}");
 }
 
-/// Without an audit entry a container gets no VF; but a release without an audit entry still
-/// releases the VF.
+/// Without an audit entry a container gets no VF; but a release goes on, and its entry waits for
+/// `gc`.
 #[test]
 fn attach_requires_a_writable_audit_log_and_release_does_not() {
     let lab = prepared();
@@ -165,15 +165,22 @@ fn attach_requires_a_writable_audit_log_and_release_does_not() {
     assert_eq!(vlans(&lab).iter().map(|vf| vf.0).collect::<Vec<_>>(), [100]);
 
     let released = lab.ok(&with("end a; detach a")).unwrap();
-    assert!(
-        released.stderr.contains("is clean, but has no audit entry: cannot write the audit log"),
-        "{released}"
-    );
+    let complaint =
+        "is clean, but its audit entry waits for `runvfctl gc`: cannot write the audit log";
+    assert!(released.stderr.contains(complaint), "{released}");
     assert_free(&lab, "released without an audit entry");
+    let doctor = lab.sh("runvfctl doctor").unwrap();
+    assert!(doctor.stdout.contains("1 entry waits in /run/runvf/audit-spool"), "{doctor}");
     lab.ok(&with(
         "[ -z \"$(ls -A /tmp/elsewhere)\" ]; rm /var/log/runvf; mv /tmp/kept /var/log/runvf; rm -d /tmp/elsewhere; end b",
     ))
     .unwrap();
+    let events = || audit(&lab, "").into_iter().map(|entry| (entry.0, entry.1)).collect::<Vec<_>>();
+    let released = [("released".to_owned(), 100)];
+    assert_eq!(events(), released, "a reader sees the entry that waits");
+    lab.ok("runvfctl gc; [ -z \"$(ls -A /run/runvf/audit-spool)\" ]; grep -c released /var/log/runvf/audit.jsonl")
+        .unwrap();
+    assert_eq!(events(), released);
     leave(lab, &untouched);
 }
 

@@ -7,6 +7,10 @@ use lab::{Lab, Output};
 
 use crate::engine::IMAGE;
 
+/// Commands before another one, which then finds the Podman of Debian 12.
+pub(crate) const OLD_PODMAN: &str = "mkdir -p /tmp/old; printf '#!/bin/sh\necho podman version 4.3.1\n' > /tmp/old/podman; \
+                                     chmod 755 /tmp/old/podman; PATH=/tmp/old:$PATH";
+
 /// A host with the programs that `make build` built.
 pub(crate) fn bare() -> Lab {
     let lab = Lab::restore().unwrap();
@@ -45,6 +49,13 @@ fn runvf_is_registered_with_docker_and_unregistered() {
     let lab = bare();
     let (before, known) = (files(&lab), runtimes(&lab));
     lab.ok("docker run -d --name bystander runvf/tcpdump sleep 1000").unwrap();
+    // Any user can start a process with the name and the options of a daemon.
+    let pretend = "exec -a dockerd bash -c \"touch /tmp/started; sleep 1000; true\" x --config-file /tmp/user/daemon.json";
+    lab.ok(&format!(
+        "mkdir -m 777 /tmp/user; setsid setpriv --reuid=65534 --clear-groups bash -c '{pretend}' >/dev/null 2>&1 </dev/null &"
+    ))
+    .unwrap();
+    lab.wait_until(std::time::Duration::from_secs(10), "[ -e /tmp/started ]").unwrap();
 
     let shown = lab.ok("runvfctl install docker --dry-run").unwrap();
     assert!(shown.stdout.starts_with("--- /dev/null\n+++ /etc/docker/daemon.json\n"), "{shown}");
@@ -70,6 +81,7 @@ fn runvf_is_registered_with_docker_and_unregistered() {
         "{output}"
     );
     assert_eq!((files(&lab), runtimes(&lab)), (before, known));
+    lab.ok("[ -z \"$(ls /tmp/user)\" ]").unwrap();
     // Docker was reloaded and not restarted.
     assert_eq!(lab.ok("docker inspect -f '{{.State.Running}}' bystander").unwrap().text(), "true");
 }
@@ -88,6 +100,9 @@ fn runvf_is_registered_with_podman_and_unregistered() {
     lab.ok("runvfctl uninstall podman").unwrap();
     assert_eq!(files(&lab), before);
 
+    let refusal = lab.sh(&format!("{OLD_PODMAN} runvfctl install podman")).unwrap();
+    refused(&refusal, "Podman 4.3.1 copies an image's annotations into the container");
+    assert_eq!(files(&lab), before);
     lab.ok("rm /usr/libexec/runvf/runvf-hook").unwrap();
     let refusal = lab.sh("runvfctl install podman").unwrap();
     refused(&refusal, "/usr/libexec/runvf/runvf-hook is not installed");

@@ -108,7 +108,11 @@ pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
         let status = lab.json("runvfctl status --json").unwrap();
         let shown = &status[0]["vfs"][0];
         assert_eq!(shown["state"], "quarantined", "{engine:?}: {shown}");
-        assert!(shown["reason"].as_str().unwrap().contains("did not create a netdev"), "{shown}");
+        let reason = shown["reason"].as_str().unwrap();
+        assert!(reason.contains("did not create a netdev"), "{shown}");
+        assert!(reason.contains("its driver_override is `none`"), "{shown}");
+        // A release removes no override that an operator has set.
+        lab.ok("grep -qx none /sys/bus/pci/devices/0000:01:10.0/driver_override").unwrap();
         let quarantined = vf(&lab, "pf0", 0);
         assert_eq!(quarantined["vlan_list"][0].get("vlan"), None, "{quarantined}");
         assert_eq!(quarantined["trust"], false, "{quarantined}");

@@ -3,6 +3,8 @@
 //!
 //! Only this wing interprets an errno or a missing file. It imports no other wing.
 
+pub(crate) mod bounded_append;
+mod bounded_child;
 pub(crate) mod bounded_write;
 pub(crate) mod devlink;
 pub(crate) mod error;
@@ -14,6 +16,7 @@ pub mod mountinfo;
 pub(crate) mod netdev_settings;
 pub(crate) mod netlink;
 pub(crate) mod netns;
+pub(crate) mod netns_sysfs;
 pub(crate) mod packet;
 pub(crate) mod pid_stat;
 pub(crate) mod proc_file;

@@ -8,3 +8,4 @@ pub(crate) mod lock;
 #[cfg(test)]
 mod model;
 pub(crate) mod tenancy;
+mod unknown_fields;

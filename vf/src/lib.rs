@@ -7,6 +7,8 @@
 //! 2. [`authorize`] compares the request with `/etc/runvf/config.toml`, which assigns VLANs to
 //!    tenants. It changes nothing on the host. A front door that refuses a container for a reason
 //!    of its own calls [`refuse`], so that the audit log has this refusal too.
+//!    If the container's spec moves netdevs, [`refuse_managed_netdevs`] is called first, also for a
+//!    container that asks for no VF.
 //! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
 //!    every VF is up in the container.
 //! 4. [`check_attached`] runs right before the init process may run the user's program.
@@ -41,12 +43,13 @@ pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vlan::VlanProto;
-pub use ledger::audit::{Audit, Entry, Event, audit, refuse};
+pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
+pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
 pub use lifecycle::outcome::{Outcome, Released};
 pub use lifecycle::reconcile::{gc, reconcile};
 pub use lifecycle::release::{release, release_vf};

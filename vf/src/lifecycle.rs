@@ -7,6 +7,7 @@ pub(crate) mod grant;
 #[cfg(test)]
 mod in_a_netns;
 mod loss;
+pub(crate) mod net_devices;
 pub(crate) mod outcome;
 mod ownership;
 pub(crate) mod reconcile;

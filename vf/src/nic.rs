@@ -8,6 +8,7 @@ pub(crate) mod free_vfs;
 #[cfg(test)]
 mod in_a_netns;
 pub(crate) mod locate;
+pub(crate) mod managed;
 pub(crate) mod netdev;
 pub(crate) mod pf;
 pub(crate) mod promisc;

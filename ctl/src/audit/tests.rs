@@ -18,6 +18,7 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
         boot: (event == Event::Attached).then(|| "this".to_owned()),
         since: claimed.then(|| day("01")),
         until: matches!(event, Event::Released | Event::Quarantined).then(|| day(time)),
+        more: Vec::new(),
         reason: None,
     }
 }
@@ -106,6 +107,17 @@ fn filters_select_the_rows() {
     assert_eq!(shown(Options { vlan: Some(200), ..Options::default() }), ["09 - refused"]);
     let since = Some(since("2026-01-04").unwrap());
     assert_eq!(shown(Options { since, ..Options::default() }), ["01 - attached", "09 - refused"]);
+}
+
+#[test]
+fn a_refusal_of_several_interfaces_is_one_row() {
+    let proto = vf::VlanProto::Dot1Ad;
+    let more = MoreRefused { vlan: 200, proto, interface: "tap1".to_owned() };
+    let refused = Entry { more: vec![more], ..entry(Event::Refused, "05", None) };
+    assert_eq!(row(&refused, &Audit::default())[3], "100,200 802.1ad");
+    assert_eq!(row(&refused, &Audit::default())[8], "mon0,tap1");
+    let shown = |vlan| rows(vec![refused.clone()], &Options { vlan, ..Options::default() }).len();
+    assert_eq!([shown(Some(100)), shown(Some(200)), shown(Some(300))], [1, 1, 0]);
 }
 
 #[test]

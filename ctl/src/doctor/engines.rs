@@ -74,7 +74,7 @@ fn finding(engine: Engine, state: State, docker: bool) -> Option<Finding> {
             "runvf is configured, but dockerd has not read its configuration",
             "run `systemctl reload docker`",
         ),
-        State::HooksDisabled { problem, remedy } => Finding::failure(check, problem, remedy),
+        State::Unsafe { problem, remedy } => Finding::failure(check, problem, remedy),
         State::Blocked(error) => warning(error.line()),
     })
 }
@@ -137,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn engine_that_does_not_run_the_hooks_fails() {
-        let state = State::HooksDisabled { problem: "reads others".to_owned(), remedy: "x" };
+    fn engine_that_is_unsafe_fails() {
+        let state = State::Unsafe { problem: "reads others".to_owned(), remedy: "x" };
         let finding = finding(Engine::Podman, state, true).unwrap();
         assert_eq!(finding.severity, vf::Severity::Failure);
         assert_eq!(

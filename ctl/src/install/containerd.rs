@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::change::Change;
 use super::command::{self, COMMAND_TIMEOUT};
 use super::containerd_dump;
-use super::containerd_toml::{ConfigToml, DROP_IN, Form, KeptRunc, drop_in};
+use super::containerd_toml::{ConfigToml, DROP_IN, Form, KeptRunc, drop_in, is_drop_in};
 use super::daemon_commands;
 use super::engine::{Engine, NAME};
 use super::options::{Action, Options};
-use super::own_files::same_meaning;
+use super::own_files::{self, same_meaning};
 use super::plan::Plan;
 use super::record::UndoData;
 use super::restart;
@@ -32,45 +32,55 @@ pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Pla
         });
     }
     let path = config_path(root);
-    let old = root.read(&path)?;
-    let merges = merges_files(root, program.is_some())?;
-    let empty = if merges { "version = 3\n" } else { "version = 2\n" };
-    let text = old.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(empty);
-    let file = ConfigToml { path: &path, text };
-    let undo = UndoData::load(root, ENGINE, &path)?;
+    let undo = UndoData::load(root, ENGINE)?;
     match action {
         Action::Install => {
-            let version = file.version()?;
-            // A containerd that was upgraded to 2 still reads the tables.
-            let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
-            let form = if tables { Form::Tables } else { Form::DropIn };
-            install(root, file, old.clone(), form, undo)
+            UndoData::check_file(undo.as_ref(), root, &path, |path, text| {
+                let file = ConfigToml { path, text };
+                [Form::Tables, Form::DropIn]
+                    .iter()
+                    .any(|form| file.has_runvf(*form).unwrap_or(false))
+            })?;
+            install(root, &path, merges_files(root, program.is_some())?, undo)
         }
-        Action::Uninstall => uninstall(root, file, old.clone(), undo),
+        Action::Uninstall => {
+            let mut plan = Plan::default();
+            plan_removal_of_drop_in(root, options.force, &mut plan)?;
+            for (path, undo) in UndoData::files(undo, &path) {
+                uninstall(root, &path, undo, &mut plan)?;
+            }
+            Ok(plan)
+        }
     }
 }
 
-fn install(
-    root: &Root,
-    file: ConfigToml<'_>,
-    old: Option<String>,
-    form: Form,
-    undo: Option<UndoData>,
-) -> Result<Plan, Error> {
+/// The text to edit: an empty or missing file is edited as one with only a version.
+fn text_to_edit(text: Option<&str>, merges: bool) -> &str {
+    let empty = if merges { "version = 3\n" } else { "version = 2\n" };
+    text.filter(|text| !text.trim().is_empty()).unwrap_or(empty)
+}
+
+/// `merges` is whether this containerd merges imported files.
+fn install(root: &Root, path: &Path, merges: bool, undo: Option<UndoData>) -> Result<Plan, Error> {
+    let old = root.read(path)?;
+    let file = ConfigToml { path, text: text_to_edit(old.as_deref(), merges) };
+    let version = file.version()?;
+    // A containerd that was upgraded to 2 still reads the tables.
+    let tables = file.has_runvf(Form::Tables)? || !(merges || version >= 3);
+    let form = if tables { Form::Tables } else { Form::DropIn };
+
     let mut plan = Plan::default();
     if form == Form::DropIn {
-        plan_drop_in(root, file.version()?, &mut plan)?;
+        plan_drop_in(root, version, &mut plan)?;
     }
     let new = file.with_runvf(form)?;
-    if let Some(change) = Change::between(file.path, old.clone(), Some(new.clone())) {
-        let path = file.path.display();
+    if let Some(change) = Change::between(path, old.clone(), Some(new.clone())) {
         plan.done.push(match form {
-            Form::Tables => format!("added runtime {NAME} to {path}"),
-            Form::DropIn => format!("added {DROP_IN} to the imports of {path}"),
+            Form::Tables => format!("added runtime {NAME} to {}", path.display()),
+            Form::DropIn => format!("added {DROP_IN} to the imports of {}", path.display()),
         });
-        // If runvf was removed by hand, the record is of an earlier install and no longer valid.
-        let undo = undo.filter(|_| file.has_runvf(form).unwrap_or(false));
-        let mut undo = undo.unwrap_or_else(|| UndoData::new(root, file.path, old.clone()));
+        let has_runvf = file.has_runvf(form).unwrap_or(false);
+        let mut undo = UndoData::for_install(undo, root, path, old.clone(), has_runvf);
         undo.set_written(old.as_deref(), &new);
         plan.changes.extend(undo.save(root, ENGINE)?);
         plan.changes.push(change);
@@ -83,28 +93,42 @@ fn install(
 }
 
 fn plan_drop_in(root: &Root, version: i64, plan: &mut Plan) -> Result<(), Error> {
-    let new = drop_in(version);
     let old = root.read(DROP_IN)?;
-    if old.as_ref().is_some_and(|old| !same_meaning(old, &new)) {
+    if old.as_deref().is_some_and(|old| !is_drop_in(old)) {
         return Err(Error::Conflict {
             problem: format!("{DROP_IN} exists with other content"),
             hint: "remove it first".to_owned(),
         });
     }
-    if let Some(change) = Change::between(DROP_IN, old, Some(new)) {
+    if let Some(change) = Change::between(DROP_IN, old, Some(drop_in(version))) {
         plan.done.push(format!("wrote {DROP_IN}"));
         plan.changes.push(change);
     }
     Ok(())
 }
 
+fn plan_removal_of_drop_in(root: &Root, force: bool, plan: &mut Plan) -> Result<(), Error> {
+    let old = root.read(DROP_IN)?;
+    let Some(text) = old.as_deref() else { return Ok(()) };
+    if force || is_drop_in(text) {
+        plan.done.push(format!("removed {DROP_IN}"));
+        plan.changes.extend(Change::between(DROP_IN, old, None));
+    } else if same_meaning(text, "") {
+        plan.notes.push(format!("kept {DROP_IN}: it was edited"));
+    } else {
+        return Err(own_files::edited(DROP_IN));
+    }
+    Ok(())
+}
+
 fn uninstall(
     root: &Root,
-    file: ConfigToml<'_>,
-    old: Option<String>,
+    path: &Path,
     undo: Option<UndoData>,
-) -> Result<Plan, Error> {
-    let mut plan = Plan::default();
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let old = root.read(path)?;
+    let file = ConfigToml { path, text: text_to_edit(old.as_deref(), false) };
     let restore = undo.as_ref().is_some_and(|undo| is_restorable(file, old.as_deref(), undo));
     let new = match &undo {
         Some(undo) if restore => undo.original.clone(),
@@ -126,8 +150,8 @@ fn uninstall(
             old.clone().map(|old| if new == file.text { old } else { new })
         }
     };
-    let path = file.path.display();
-    if let Some(change) = Change::between(file.path, old, new) {
+    if let Some(change) = Change::between(path, old, new) {
+        let path = path.display();
         plan.done.push(match (&change.new, restore) {
             (None, _) => format!("removed {path}, which install had created"),
             (_, true) => format!("restored {path} from its backup"),
@@ -135,18 +159,10 @@ fn uninstall(
         });
         plan.changes.push(change);
     }
-    let drop_in_text = root.read(DROP_IN)?;
-    let is_ours = |text: &String| [2, 3, 4].iter().any(|v| same_meaning(text, &drop_in(*v)));
-    if drop_in_text.as_ref().is_some_and(is_ours) {
-        plan.done.push(format!("removed {DROP_IN}"));
-        plan.changes.extend(Change::between(DROP_IN, drop_in_text, None));
-    } else if drop_in_text.is_some() {
-        plan.notes.push(format!("kept {DROP_IN}: it was edited"));
-    }
     if let Some(undo) = undo {
         plan.changes.extend(undo.remove(root, ENGINE, restore)?);
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Whether the original can be restored without the loss of an edit.
@@ -154,7 +170,8 @@ fn is_restorable(file: ConfigToml<'_>, old: Option<&str>, undo: &UndoData) -> bo
     let original = undo.original.as_deref().unwrap_or_default();
     let original = ConfigToml { text: original, ..file };
     let had_runvf = |form| original.has_runvf(form).unwrap_or(true);
-    !had_runvf(Form::Tables)
+    !undo.is_backup_lost
+        && !had_runvf(Form::Tables)
         && !had_runvf(Form::DropIn)
         && (undo.is_unedited(old) || (undo.record.written.is_none() && is_install_of(file, undo)))
 }
@@ -220,15 +237,24 @@ pub(super) fn activate(
             Action::Uninstall => file.parsed().is_ok(),
         };
         if is_checked {
-            check_dump(&config, action)?;
+            check_dump(&config, action, plan)?;
         }
     }
-    restart::restart_or_advise("containerd.service", " (containers keep running)", options, plan)
+    restart::restart_or_advise(Engine::Containerd, " (containers keep running)", options, plan)
 }
 
-fn check_dump(config: &Path, action: Action) -> Result<(), Error> {
+fn check_dump(config: &Path, action: Action, plan: &mut Plan) -> Result<(), Error> {
     let path = config.to_string_lossy();
-    let dump = command::stdout(&[ENGINE, "--config", &path, "config", "dump"], COMMAND_TIMEOUT)?;
+    let dump = command::stdout(&[ENGINE, "--config", &path, "config", "dump"], COMMAND_TIMEOUT);
+    let dump = match (dump, action) {
+        (Ok(dump), _) => dump,
+        (Err(error), Action::Install) => return Err(error),
+        // The files no longer have runvf, so a broken containerd is no reason to keep it.
+        (Err(error), Action::Uninstall) => {
+            plan.notes.push(format!("not checked by containerd: {}", error.line()));
+            return Ok(());
+        }
+    };
     containerd_dump::check(&dump, action).map_err(|reason| Error::NotApplied {
         engine: Engine::Containerd.name(),
         problem: format!("does not apply this configuration: {reason}"),

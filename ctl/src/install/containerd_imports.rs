@@ -1,7 +1,7 @@
 //! The `imports` of containerd's configuration, which include runvf's drop-in.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Array, Item, Value};
 
@@ -34,21 +34,43 @@ impl ConfigToml<'_> {
         })
     }
 
-    /// Removes the import of the drop-in. A pattern that matches it stays, because it also matches
-    /// other files.
+    /// Removes every import of the drop-in, because containerd does not start if the file of an
+    /// import is missing. A pattern that matches the drop-in stays, because it also matches other
+    /// files.
     pub(super) fn without_import(self) -> Result<String, Error> {
         let parsed = self.parsed()?;
         let Some(array) = parsed.get(IMPORTS).and_then(Item::as_array) else {
             return Ok(self.text.to_owned());
         };
-        let Some(index) = array.iter().position(|import| import.as_str() == Some(DROP_IN)) else {
+        let is_drop_in = |import: &Value| import.as_str().is_some_and(|it| self.is_drop_in(it));
+        let Some(index) = array.iter().position(is_drop_in) else {
             return Ok(self.text.to_owned());
         };
         let text = match line_of_install(self.text, array) {
             Some(line) => replace(self.text, line, ""),
             None => remove_element(self.text, array, index),
         };
-        self.checked(text)
+        let text = self.checked(text)?;
+        ConfigToml { text: &text, ..self }.without_import()
+    }
+
+    /// Whether an import names the drop-in, absolutely or relative to the file.
+    fn is_drop_in(self, import: &str) -> bool {
+        self.absolute(import) == Path::new(DROP_IN)
+    }
+
+    /// The path of an import. containerd does not resolve symlinks in it either.
+    fn absolute(self, import: &str) -> PathBuf {
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        let mut path = PathBuf::new();
+        for component in dir.join(import).components() {
+            match component {
+                Component::ParentDir => drop(path.pop()),
+                Component::CurDir => {}
+                other => path.push(other),
+            }
+        }
+        path
     }
 
     /// Returns the edited text if it is valid, and no value but the import of the drop-in has
@@ -58,7 +80,7 @@ impl ConfigToml<'_> {
             let mut all = values(text)?;
             let table = all.as_object_mut()?;
             if let Some(imports) = table.get_mut(IMPORTS).and_then(|value| value.as_array_mut()) {
-                imports.retain(|import| import != DROP_IN);
+                imports.retain(|import| import.as_str().is_none_or(|it| !self.is_drop_in(it)));
                 if imports.is_empty() {
                     table.remove(IMPORTS);
                 }
@@ -79,8 +101,8 @@ impl ConfigToml<'_> {
     pub(super) fn has_import(self) -> Result<bool, Error> {
         let parsed = self.parsed()?;
         let imports = parsed.get("imports").and_then(Item::as_array);
-        let dir = self.path.parent().unwrap_or(Path::new("/"));
-        let covers = |pattern: &str| matches_path(&dir.join(pattern).to_string_lossy(), DROP_IN);
+        let covers =
+            |pattern: &str| matches_path(&self.absolute(pattern).to_string_lossy(), DROP_IN);
         Ok(imports.is_some_and(|all| all.iter().filter_map(Value::as_str).any(covers)))
     }
 }
@@ -187,6 +209,22 @@ mod tests {
         for covered in ["/etc/containerd/conf.d/*.toml", "conf.d/*", "/etc/*/conf.d/50-*.toml"] {
             let text = format!("version = 3\nimports = [\"{covered}\"]\n");
             assert_eq!(with(&text), text);
+        }
+    }
+
+    #[test]
+    fn every_import_of_the_drop_in_is_removed() {
+        for (text, expected) in [
+            ("imports = [\"conf.d/50-runvf.toml\"]\n", "imports = []\n"),
+            ("imports = [\"{}\", 'a', \"{}\"]\n", "imports = ['a']\n"),
+            (
+                "imports = [\"/etc/containerd/../containerd/./conf.d/50-runvf.toml\", 'a']\n",
+                "imports = ['a']\n",
+            ),
+            ("imports = [\"/etc/x/50-runvf.toml\"]\n", "imports = [\"/etc/x/50-runvf.toml\"]\n"),
+        ] {
+            let text = text.replace("{}", DROP_IN);
+            assert_eq!(file(&text).without_import().unwrap(), expected, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml_edit::{Document, Item};
 
 use super::engine::{NAME, RUNTIME};
+use super::own_files::same_meaning;
 use super::toml_document;
 use crate::error::Error;
 
@@ -53,6 +54,13 @@ pub(super) fn plugin(version: i64) -> &'static str {
 /// The text of the drop-in. Its version must not be higher than that of the file that imports it.
 pub(super) fn drop_in(version: i64) -> String {
     format!("{}\nversion = {version}\n\n{}", MARKERS[0], runvf_table(version))
+}
+
+/// Whether a text is the drop-in, of any version of the configuration.
+pub(super) fn is_drop_in(text: &str) -> bool {
+    let document = Document::parse(text).ok();
+    let version = document.and_then(|document| document.get("version")?.as_integer());
+    version.is_some_and(|version| same_meaning(text, &drop_in(version)))
 }
 
 fn runvf_table(version: i64) -> String {

@@ -1,6 +1,7 @@
 //! CRI-O: a drop-in file of runvf's own.
 
 use super::daemon_commands;
+use super::engine::Engine;
 use super::options::{Action, Options};
 use super::own_files;
 use super::plan::Plan;
@@ -30,5 +31,5 @@ pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Pla
 /// A restart, because a reload is not enough: `crio status config` then shows the new runtime, but
 /// pods do not get it (github.com/cri-o/cri-o/issues/10202).
 pub(super) fn activate(options: &Options, plan: &mut Plan) -> Result<(), Error> {
-    restart::restart_or_advise("crio.service", "", options, plan)
+    restart::restart_or_advise(Engine::Crio, "", options, plan)
 }

@@ -1,10 +1,10 @@
 //! The command lines of an engine's daemon: of its processes and of its systemd unit, read below a
 //! root.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::command::{self, COMMAND_TIMEOUT};
+use super::daemon_processes::{self, DaemonProcess};
 use super::root::Root;
 
 /// A command line, and its source.
@@ -14,13 +14,7 @@ pub(crate) struct DaemonCommand {
     /// The process or the file, as an error names it.
     pub(crate) source: String,
     /// `None`: the command line is from a file, and the daemon may not be running.
-    pub(crate) process: Option<Process>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Process {
-    pub(crate) pid: i32,
-    pub(crate) uid: u32,
+    pub(crate) pid: Option<i32>,
 }
 
 impl DaemonCommand {
@@ -41,41 +35,26 @@ impl DaemonCommand {
     }
 }
 
-/// All command lines of a daemon; running processes come first.
+/// All command lines of a daemon; running processes come first. An offline system has no processes:
+/// its `/proc` is that of this host, if it is mounted at all.
 pub(crate) fn find(root: &Root, program: &str, unit: &str) -> Vec<DaemonCommand> {
-    let mut all = processes(root, program);
-    all.extend(unit_commands(root, program, unit));
-    all
+    let processes = match root.is_host() {
+        true => daemon_processes::find(Path::new("/proc"), program, main_pid(unit)),
+        false => Vec::new(),
+    };
+    let running = processes.into_iter().map(|DaemonProcess { pid, words }| DaemonCommand {
+        words,
+        source: format!("process {pid}"),
+        pid: Some(pid),
+    });
+    running.chain(unit_commands(root, program, unit)).collect()
 }
 
-/// The processes in this PID namespace. `/proc` also shows daemons in containers (Docker in
-/// Docker), which have a PID namespace of their own.
-fn processes(root: &Root, program: &str) -> Vec<DaemonCommand> {
-    // The link is only read, not followed: its target is not a path.
-    let pid_namespace = |pid: &str| {
-        let dir = root.resolve(format!("/proc/{pid}/ns")).ok()?;
-        fs::read_link(dir.join("pid")).ok()
-    };
-    let own_namespace = pid_namespace("self");
-    let mut found = Vec::new();
-    for entry in root.entries("/proc") {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Ok(pid) = name.parse::<i32>() else { continue };
-        let line = root.resolve(format!("/proc/{name}/cmdline")).ok();
-        let Some(line) = line.and_then(|path| fs::read(path).ok()) else { continue };
-        let words: Vec<String> = line
-            .split(|byte| *byte == 0)
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect();
-        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        if !runs_program(&words, program) || pid_namespace(&name) != own_namespace {
-            continue;
-        }
-        let Ok(owner) = entry.metadata() else { continue };
-        let process = Some(Process { pid, uid: owner.uid() });
-        found.push(DaemonCommand { words, source: format!("process {pid}"), process });
-    }
-    found
+/// The main process of a systemd unit; `None` if the unit does not run.
+fn main_pid(unit: &str) -> Option<i32> {
+    let show = ["systemctl", "show", "--property=MainPID", "--value", unit];
+    let pid = command::stdout(&show, COMMAND_TIMEOUT).ok()?.trim().parse().ok()?;
+    (pid > 0).then_some(pid)
 }
 
 fn runs_program(words: &[String], program: &str) -> bool {
@@ -112,7 +91,7 @@ fn unit_commands(root: &Root, program: &str, unit: &str) -> Vec<DaemonCommand> {
                 Some(command) => {
                     let words = command.trim_start_matches(['@', '-', ':', '+', '!']);
                     let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-                    commands.push(DaemonCommand { words, source: path.clone(), process: None });
+                    commands.push(DaemonCommand { words, source: path.clone(), pid: None });
                 }
                 None => {}
             }
@@ -124,6 +103,8 @@ fn unit_commands(root: &Root, program: &str, unit: &str) -> Vec<DaemonCommand> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(root: &Root, path: &str, text: &str) {
@@ -133,11 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn unit_files_and_processes_are_found() {
+    fn unit_files_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::new(dir.path());
-        write(&root, "/proc/7/cmdline", "/usr/bin/dockerd\0-H\0fd://\0--add-runtime\0a=b\0");
-        write(&root, "/proc/8/cmdline", "vi\0dockerd\0");
         write(
             &root,
             "/usr/lib/systemd/system/docker.service",
@@ -149,11 +128,17 @@ mod tests {
             "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd \\\n  --add-runtime=runvf=/x --config-file /y\n",
         );
         let all = find(&root, "dockerd", "docker.service");
-        assert_eq!(all.len(), 2, "{all:?}");
-        assert_eq!(all[0].values(&["--add-runtime"]), ["a=b"]);
-        assert_eq!(all[0].source, "process 7");
-        assert_eq!(all[1].values(&["--add-runtime"]), ["runvf=/x"]);
-        assert_eq!(all[1].values(&["--config-file"]), ["/y"]);
-        assert_eq!(all[1].source, "/etc/systemd/system/docker.service.d/x.conf");
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0].values(&["--add-runtime"]), ["runvf=/x"]);
+        assert_eq!(all[0].values(&["--config-file"]), ["/y"]);
+        assert_eq!(all[0].source, "/etc/systemd/system/docker.service.d/x.conf");
+    }
+
+    #[test]
+    fn processes_of_this_host_are_not_those_of_an_offline_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        write(&root, "/proc/7/cmdline", "/usr/bin/dockerd\0--config-file\0/x\0");
+        assert_eq!(find(&root, "dockerd", "docker.service"), []);
     }
 }

@@ -15,7 +15,7 @@ use super::engine::{Engine, NAME};
 use super::options::Action;
 use super::plan::Plan;
 use super::root::Root;
-use super::transaction;
+use super::temporary_text::TemporaryText;
 use crate::error::Error;
 
 /// dockerd reloads asynchronously, and runs `features` of every runtime when it does.
@@ -56,20 +56,35 @@ pub(super) fn activate(root: &Root, action: Action, plan: &mut Plan) -> Result<(
     let Some(change) = plan.changes.iter().find(|change| change.path == dockerd.config) else {
         return ensure_active(root, action, plan);
     };
+    TemporaryText::forget(root)?;
     if dockerd.pid.is_none() {
         plan.notes.push("dockerd is not running; it reads the file when it starts".to_owned());
         return Ok(());
     }
+    if action == Action::Install {
+        return load(&dockerd, plan);
+    }
     let old = DaemonJson { path: &dockerd.config, text: change.old.as_deref() };
-    let default = old.default_runtime()?.is_some();
-    reload_and_wait(root, &dockerd, action, default, change.new.as_deref())?;
-    plan.done.push(reloaded(action));
-    Ok(())
+    // dockerd took its default runtime from the old text.
+    let default = old.default_runtime().is_ok_and(|default| default.is_some());
+    let text = change.new.clone();
+    // The file no longer has runvf, so a dockerd that does not answer is no reason to keep it.
+    match knows_runvf() {
+        Ok(_) => unload(root, &dockerd, default, text, plan),
+        Err(error) => {
+            plan.notes.push(format!(
+                "dockerd may know runvf until its next start (`systemctl restart docker`): {}",
+                error.line()
+            ));
+            Ok(())
+        }
+    }
 }
 
 /// The file needs no change: it was edited by hand, or an earlier run was interrupted before the
 /// reload. Reloads dockerd if it does not use the file yet.
 pub(super) fn ensure_active(root: &Root, action: Action, plan: &mut Plan) -> Result<(), Error> {
+    TemporaryText::forget(root)?;
     let dockerd = Dockerd::find(root, true)?;
     let wanted = action == Action::Install;
     // A dockerd that cannot be asked is not reloaded, and runvf in its command line is not ours to
@@ -80,11 +95,11 @@ pub(super) fn ensure_active(root: &Root, action: Action, plan: &mut Plan) -> Res
     {
         return Ok(());
     }
+    if action == Action::Install {
+        return load(&dockerd, plan);
+    }
     let text = root.read(&dockerd.config)?;
-    let default = !wanted && uses_runvf_by_default()?;
-    reload_and_wait(root, &dockerd, action, default, text.as_deref())?;
-    plan.done.push(reloaded(action));
-    Ok(())
+    unload(root, &dockerd, uses_runvf_by_default()?, text, plan)
 }
 
 /// After a rollback: makes dockerd read the old file again.
@@ -106,39 +121,51 @@ fn uses_runvf_by_default() -> Result<bool, Error> {
     Ok(command::stdout(&words, COMMAND_TIMEOUT)?.trim() == NAME)
 }
 
-fn reloaded(action: Action) -> String {
-    match action {
-        Action::Install => format!("reloaded; runtime {NAME} is available"),
-        Action::Uninstall => format!("reloaded; runtime {NAME} is no longer available"),
-    }
+/// Makes dockerd read its file, which has runvf.
+fn load(dockerd: &Dockerd, plan: &mut Plan) -> Result<(), Error> {
+    reload(dockerd)?;
+    wait_until_known(true)?;
+    plan.done.push(format!("reloaded; runtime {NAME} is available"));
+    Ok(())
 }
 
-/// Makes dockerd reload its file, which has this text. `default` is whether dockerd took its
-/// default runtime from the file's old text.
-fn reload_and_wait(
+/// Makes dockerd forget runvf. Its file has this text, without runvf. For the duration of the
+/// reload, the file names the removed keys explicitly. `default` is whether that includes the
+/// default runtime.
+fn unload(
     root: &Root,
     dockerd: &Dockerd,
-    action: Action,
     default: bool,
-    text: Option<&str>,
+    text: Option<String>,
+    plan: &mut Plan,
 ) -> Result<(), Error> {
-    if action == Action::Install {
-        reload(dockerd)?;
-        return wait_until_known(true);
-    }
-    // For the duration of the reload, the file names the removed keys explicitly.
-    let path = root.resolve(&dockerd.config)?;
-    let explicit = DaemonJson { path: &dockerd.config, text }.explicit(default)?;
-    transaction::write(&path, Some(&explicit), &path)?;
+    let path = &dockerd.config;
+    let explicit = DaemonJson { path, text: text.as_deref() }.explicit(default)?;
+    let temporary = TemporaryText::begin(root, path, explicit, text)?;
     let result = reload(dockerd).and_then(|()| wait_until_known(false));
-    transaction::write(&path, text, &path)?;
-    result
+    if !temporary.end(root)? {
+        plan.notes.push(format!(
+            "{} was edited during the reload and keeps the edit; check `runtimes` and \
+             `default-runtime` in it",
+            path.display()
+        ));
+    }
+    result?;
+    plan.done.push(format!("reloaded; runtime {NAME} is no longer available"));
+    Ok(())
 }
 
+/// dockerd does not always answer while it reloads.
 fn wait_until_known(known: bool) -> Result<(), Error> {
-    if command::wait_until(RELOAD_TIMEOUT, || Ok(knows_runvf()? == known))? {
+    let mut answer = Ok(!known);
+    let is_reached = command::wait_until(RELOAD_TIMEOUT, || {
+        answer = knows_runvf();
+        Ok(matches!(answer, Ok(answer) if answer == known))
+    })?;
+    if is_reached {
         return Ok(());
     }
+    answer?;
     let state = if known { "does not know runvf" } else { "still knows runvf" };
     Err(Error::NotApplied {
         engine: Engine::Docker.name(),

@@ -1,8 +1,9 @@
 //! How dockerd is started on this system, and what prevents it from using runvf.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::daemon_commands::{self, DaemonCommand};
+use super::daemon_processes;
 use super::engine::{NAME, RUNTIME};
 use super::root::Root;
 use crate::error::Error;
@@ -33,16 +34,26 @@ impl Dockerd {
     /// # Errors
     /// When dockerd is not installed on the host, unless `force` is set.
     pub(super) fn find(root: &Root, force: bool) -> Result<Self, Error> {
-        let mut commands = daemon_commands::find(root, "dockerd", "docker.service");
+        let commands = daemon_commands::find(root, "dockerd", "docker.service");
+        let rootless = root.is_host()
+            && commands.iter().all(|command| command.pid.is_none())
+            && daemon_processes::is_run_by_other_user(Path::new("/proc"), "dockerd");
+        Self::from_commands(root, commands, rootless, force)
+    }
+
+    fn from_commands(
+        root: &Root,
+        mut commands: Vec<DaemonCommand>,
+        rootless: bool,
+        force: bool,
+    ) -> Result<Self, Error> {
         commands.extend(DEFAULTS.iter().filter_map(|path| default_options(root, path)));
-        let processes: Vec<_> = commands.iter().filter_map(|command| command.process).collect();
-        let pid = processes.iter().find(|process| process.uid == 0).map(|process| process.pid);
+        let pid = commands.iter().find_map(|command| command.pid);
         let program = root.find_program("dockerd").or_else(|| started_program(&commands));
 
         let snap = commands.iter().any(|command| command.words[0].starts_with("/snap/"))
             || (program.is_none()
                 && (root.exists("/snap/bin/docker") || root.exists("/var/snap/docker")));
-        let rootless = pid.is_none() && !processes.is_empty();
         let unsupported = match (snap, rootless) {
             (true, _) => Some(Unsupported::Snap),
             (_, true) => Some(Unsupported::Rootless),
@@ -139,13 +150,12 @@ fn default_options(root: &Root, path: &str) -> Option<DaemonCommand> {
         let value = value.trim().trim_matches(['"', '\'']);
         words.extend(value.split_whitespace().map(str::to_owned));
     }
-    (words.len() > 1).then(|| DaemonCommand { words, source: path.to_owned(), process: None })
+    (words.len() > 1).then(|| DaemonCommand { words, source: path.to_owned(), pid: None })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
 
@@ -160,14 +170,23 @@ mod tests {
         (dir, root)
     }
 
-    fn refusal(files: &[(&str, &str)], default: bool) -> String {
+    fn refusal(dockerd: &Dockerd, default: bool) -> String {
+        let refused = dockerd.check_supported().and_then(|()| dockerd.check_command_line(default));
+        refused.unwrap_err().line()
+    }
+
+    /// dockerd of a system with these files.
+    fn stopped(files: &[(&str, &str)]) -> Dockerd {
         let (_dir, root) = with(files);
-        let dockerd = Dockerd::find(&root, false).unwrap();
-        dockerd
-            .check_supported()
-            .and_then(|()| dockerd.check_command_line(default))
-            .unwrap_err()
-            .line()
+        Dockerd::find(&root, false).unwrap()
+    }
+
+    /// dockerd as process 7 with this command line.
+    fn running(line: &str) -> Dockerd {
+        let (_dir, root) = with(&[]);
+        let words = line.split(' ').map(str::to_owned).collect();
+        let command = DaemonCommand { words, source: "process 7".to_owned(), pid: Some(7) };
+        Dockerd::from_commands(&root, vec![command], false, false).unwrap()
     }
 
     #[test]
@@ -179,40 +198,38 @@ mod tests {
                  runvf=/usr/bin/runvf` to the command line"
             )
         };
-        let process = ("/proc/7/cmdline", "/usr/bin/dockerd\0--add-runtime=kata=/k\0");
-        assert_eq!(refusal(&[process], false), expected("process 7"));
+        let process = running("/usr/bin/dockerd --add-runtime=kata=/k");
+        assert_eq!(refusal(&process, false), expected("process 7"));
         let defaults = (
             "/etc/default/docker",
             "# --add-runtime x=y\nDOCKER_OPTS=\"-D --add-runtime kata=/k\"\n",
         );
-        assert_eq!(refusal(&[defaults], false), expected("/etc/default/docker"));
+        assert_eq!(refusal(&stopped(&[defaults]), false), expected("/etc/default/docker"));
         let unit = (
             "/usr/lib/systemd/system/docker.service",
             "[Service]\nExecStart=/usr/bin/dockerd --add-runtime kata=/k\n",
         );
-        assert_eq!(refusal(&[unit], false), expected("/usr/lib/systemd/system/docker.service"));
+        let source = "/usr/lib/systemd/system/docker.service";
+        assert_eq!(refusal(&stopped(&[unit]), false), expected(source));
     }
 
     #[test]
     fn default_runtime_in_the_command_line_prevents_only_default() {
-        let process = ("/proc/7/cmdline", "/usr/bin/dockerd\0--default-runtime\0crun\0");
-        let (_dir, root) = with(&[process]);
-        let dockerd = Dockerd::find(&root, false).unwrap();
+        let dockerd = running("/usr/bin/dockerd --default-runtime crun");
         assert_eq!(dockerd.config, Path::new(CONFIG));
+        assert_eq!(dockerd.pid, Some(7));
         dockerd.check_command_line(false).unwrap();
-        assert!(refusal(&[process], true).contains("`--default-runtime crun` (process 7)"));
+        assert!(refusal(&dockerd, true).contains("`--default-runtime crun` (process 7)"));
     }
 
     #[test]
-    fn snap_is_refused_and_config_file_option_is_followed() {
-        assert!(
-            refusal(&[("/snap/bin/docker", "")], false)
-                .starts_with("Docker is installed as a snap")
-        );
-        let (_dir, root) = with(&[("/snap/bin/docker", "")]);
-        assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new(CONFIG));
-        let process = ("/proc/7/cmdline", "dockerd\0--config-file\0/srv/d.json\0");
-        let (_dir, root) = with(&[process]);
-        assert_eq!(Dockerd::find(&root, false).unwrap().config, Path::new("/srv/d.json"));
+    fn snap_and_rootless_are_refused_and_config_file_option_is_followed() {
+        let snap = stopped(&[("/snap/bin/docker", "")]);
+        assert!(refusal(&snap, false).starts_with("Docker is installed as a snap"));
+        assert_eq!(snap.config, Path::new(CONFIG));
+        let (_dir, root) = with(&[]);
+        let rootless = Dockerd::from_commands(&root, Vec::new(), true, false).unwrap();
+        assert!(refusal(&rootless, false).starts_with("only a rootless dockerd is running"));
+        assert_eq!(running("dockerd --config-file /srv/d.json").config, Path::new("/srv/d.json"));
     }
 }

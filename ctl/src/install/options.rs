@@ -18,8 +18,8 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the configuration even if the engine is not installed; replace runvf's files even if
-    /// they were edited
+    /// Write the configuration even if the engine is not installed; replace or remove runvf's files
+    /// even if they were edited
     #[arg(long)]
     pub(super) force: bool,
     /// Restart containerd or CRI-O, which read their configuration only when they start

@@ -1,5 +1,5 @@
-//! Podman: files of runvf's own, in directories that Podman reads at every command. `make install`
-//! writes the same files.
+//! Podman: files of runvf's own, in directories that Podman reads at every command. The package has
+//! the same hook files.
 
 use super::command::{self, COMMAND_TIMEOUT};
 use super::engine::{Engine, NAME, RUNTIME};
@@ -7,6 +7,7 @@ use super::options::{Action, Options};
 use super::own_files;
 use super::plan::Plan;
 use super::podman_hooks::{self, HOOKS};
+use super::podman_version;
 use super::root::Root;
 use crate::error::Error;
 
@@ -16,13 +17,20 @@ const CONFIG: (&str, &str) = (
 );
 
 pub(super) fn plan(root: &Root, action: Action, options: &Options) -> Result<Plan, Error> {
-    let must_exist = action == Action::Install && root.is_host() && !options.force;
-    if must_exist && root.find_program("podman").is_none() {
+    let on_host = action == Action::Install && root.is_host();
+    let is_missing = root.find_program("podman").is_none();
+    if on_host && is_missing && !options.force {
         return Err(Error::NotInstalled {
             object: "podman".to_owned(),
             hint: "install Podman first, or use --force to write its configuration anyway"
                 .to_owned(),
         });
+    }
+    if on_host
+        && !is_missing
+        && let Some(unsuitable) = podman_version::check()?
+    {
+        return Err(unsuitable.error());
     }
     own_files::plan(root, action, options.force, &[CONFIG, HOOKS[0], HOOKS[1]])
 }

@@ -33,8 +33,10 @@ pub(crate) struct Record {
 #[derive(Debug, Clone)]
 pub(crate) struct UndoData {
     pub(crate) record: Record,
-    /// `None`: the file did not exist.
+    /// `None`: the file did not exist, or its backup is lost.
     pub(crate) original: Option<String>,
+    /// Whether the backup was removed, so that only runvf's keys can be removed from the file.
+    pub(crate) is_backup_lost: bool,
 }
 
 fn record_path(engine: &str) -> PathBuf {
@@ -42,24 +44,80 @@ fn record_path(engine: &str) -> PathBuf {
 }
 
 impl UndoData {
-    /// Reads the record of this file. Without one (or without its backup) uninstall removes runvf's
-    /// keys.
-    pub(crate) fn load(root: &Root, engine: &str, file: &Path) -> Result<Option<Self>, Error> {
+    /// Reads the record of an engine. Its file may be another one than the engine uses now. Without
+    /// a record, uninstall removes runvf's keys.
+    pub(crate) fn load(root: &Root, engine: &str) -> Result<Option<Self>, Error> {
         let record = root.read(record_path(engine))?;
         let record = record.and_then(|text| serde_json::from_str::<Record>(&text).ok());
-        let Some(record) = record.filter(|record| record.file == file) else { return Ok(None) };
-        let Some(backup) = &record.backup else {
-            return Ok(Some(Self { record, original: None }));
-        };
-        let original = root.read(backup)?;
-        Ok(original.map(|original| Self { record, original: Some(original) }))
+        let Some(record) = record else { return Ok(None) };
+        let backup = record.backup.as_ref();
+        let original = backup.map(|backup| root.read(backup)).transpose()?.flatten();
+        let is_backup_lost = record.backup.is_some() && original.is_none();
+        Ok(Some(Self { record, original, is_backup_lost }))
     }
 
     /// For a file that has this text before its first install.
     pub(crate) fn new(root: &Root, file: &Path, text: Option<String>) -> Self {
         let backup = text.as_ref().map(|_| unused_backup_name(root, file));
         let record = Record { file: file.to_owned(), backup, ..Record::default() };
-        Self { record, original: text }
+        Self { record, original: text, is_backup_lost: false }
+    }
+
+    /// The files to remove runvf from: the file that install changed, and the engine's current file.
+    /// Only the first has undo data.
+    pub(crate) fn files(undo: Option<Self>, current: &Path) -> Vec<(PathBuf, Option<Self>)> {
+        let earlier = undo.as_ref().map(|undo| undo.record.file.clone());
+        let mut files: Vec<_> = earlier.into_iter().map(|file| (file, undo.clone())).collect();
+        if files.iter().all(|(file, _)| file != current) {
+            files.push((current.to_owned(), None));
+        }
+        files
+    }
+
+    /// The undo data for an install that changes this file, which has this text now. A record of
+    /// another file, or of a file from which the user removed runvf, is no longer valid.
+    pub(crate) fn for_install(
+        undo: Option<Self>,
+        root: &Root,
+        file: &Path,
+        text: Option<String>,
+        has_runvf: bool,
+    ) -> Self {
+        match undo.filter(|undo| undo.record.file == file) {
+            Some(undo) if has_runvf => undo,
+            // The backup is the file: an earlier uninstall was interrupted at its end.
+            Some(undo) if undo.is_original(text.as_deref()) => Self {
+                record: Record { default: false, default_before: None, ..undo.record },
+                ..undo
+            },
+            _ => Self::new(root, file, text),
+        }
+    }
+
+    /// # Errors
+    /// When install changed another file than the engine uses now, and `has_runvf` finds runvf in
+    /// that file: the record of one install would be lost.
+    pub(crate) fn check_file(
+        undo: Option<&Self>,
+        root: &Root,
+        current: &Path,
+        has_runvf: impl Fn(&Path, &str) -> bool,
+    ) -> Result<(), Error> {
+        let Some(earlier) = undo.map(|undo| &undo.record.file).filter(|file| *file != current)
+        else {
+            return Ok(());
+        };
+        match root.read(earlier)? {
+            Some(text) if has_runvf(earlier, &text) => Err(Error::Conflict {
+                problem: format!(
+                    "runvf is registered in {}, and the engine now uses {}",
+                    earlier.display(),
+                    current.display()
+                ),
+                hint: "run `runvfctl uninstall` for this engine first".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Records that install changes the file from `old` to `new`. If the user edited the file since
@@ -68,21 +126,28 @@ impl UndoData {
     pub(crate) fn set_written(&mut self, old: Option<&str>, new: &str) {
         if self.is_unedited(old) {
             self.record.written = Some(new.to_owned());
+        } else if self.record.written.as_deref() == Some(new) {
+            // The install undoes the edit. Install never writes an empty text, so no text of the
+            // file counts as unedited from now on.
+            self.record.written = Some(String::new());
         }
     }
 
     /// Whether a file with this text holds no edit of the user: install wrote it, or it is the
     /// original.
     pub(crate) fn is_unedited(&self, text: Option<&str>) -> bool {
-        text == self.original.as_deref()
-            || (text.is_some() && text == self.record.written.as_deref())
+        self.is_original(text) || (text.is_some() && text == self.record.written.as_deref())
+    }
+
+    fn is_original(&self, text: Option<&str>) -> bool {
+        !self.is_backup_lost && text == self.original.as_deref()
     }
 
     /// The changes that write the backup and the record. Both get the mode of the file, because
     /// they hold its text.
     pub(crate) fn save(&self, root: &Root, engine: &str) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
-        if let Some(backup) = &self.record.backup {
+        if let Some(backup) = self.record.backup.as_ref().filter(|_| !self.is_backup_lost) {
             changes.extend(Change::between(backup, root.read(backup)?, self.original.clone()));
         }
         let record = record_path(engine);

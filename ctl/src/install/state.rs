@@ -10,6 +10,7 @@ use super::change::Change;
 use super::command::{self, COMMAND_TIMEOUT};
 use super::engine::{Engine, RUNTIME};
 use super::options::{Action, Options};
+use super::podman_version::{self, Unsuitable};
 use super::root::Root;
 use super::{docker_reload, own_files, podman_hooks, steps};
 use crate::error::Error;
@@ -23,8 +24,8 @@ pub(crate) enum State {
     NotConfigured(Vec<PathBuf>),
     /// The files have it, but the running engine does not know runvf.
     NotReloaded,
-    /// The engine knows runvf, but does not read its hooks.
-    HooksDisabled {
+    /// The engine would start a sensor without its VF, or let an image ask for a VLAN.
+    Unsafe {
         problem: String,
         remedy: &'static str,
     },
@@ -36,6 +37,12 @@ pub(crate) fn state(engine: Engine, root: &Path) -> State {
     let root = Root::new(root);
     if root.find_program(engine.daemon()).is_none() {
         return State::NotInstalled;
+    }
+    if engine == Engine::Podman
+        && root.is_host()
+        && let Ok(Some(Unsuitable::ObeysImages(problem))) = podman_version::check()
+    {
+        return State::Unsafe { problem, remedy: podman_version::REMEDY };
     }
     match steps::plan(engine, &root, Action::Install, &Options::for_check()) {
         Err(error) => State::Blocked(error),
@@ -69,7 +76,7 @@ fn is_missing(change: &Change) -> bool {
 fn hooks(root: &Root) -> State {
     match podman_hooks::problem(root) {
         Ok(None) => State::Ready,
-        Ok(Some(problem)) => State::HooksDisabled { problem, remedy: podman_hooks::REMEDY },
+        Ok(Some(problem)) => State::Unsafe { problem, remedy: podman_hooks::REMEDY },
         Err(error) => State::Blocked(error),
     }
 }

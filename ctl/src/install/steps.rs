@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::options::{Action, Options};
 use super::plan::Plan;
 use super::root::Root;
-use super::{containerd, crio, docker, docker_reload, podman};
+use super::{containerd, crio, docker, docker_reload, podman, restart};
 use crate::error::Error;
 
 pub(super) fn plan(
@@ -62,10 +62,15 @@ pub(super) fn ensure_active(
     }
 }
 
-/// The files were rolled back: makes the engine read them again.
-pub(super) fn reload_after_rollback(engine: Engine, root: &Root) {
+/// The files were rolled back after the error `failed`: makes the engine read them again. Returns
+/// the error to report.
+pub(super) fn reactivate(engine: Engine, root: &Root, options: &Options, failed: Error) -> Error {
     match engine {
-        Engine::Docker => docker_reload::reload_after_rollback(root),
-        Engine::Podman | Engine::Containerd | Engine::Crio => {}
+        Engine::Docker => {
+            docker_reload::reload_after_rollback(root);
+            failed
+        }
+        Engine::Podman => failed,
+        Engine::Containerd | Engine::Crio => restart::start_again(engine, options, failed),
     }
 }

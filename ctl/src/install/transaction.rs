@@ -2,20 +2,29 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::change::Change;
 use super::root::Root;
+use super::trusted_folder;
 use crate::error::Error;
 
 /// The changes made so far. Dropping it restores every file; [`Rollback::keep`] keeps the changes.
 #[derive(Debug, Default)]
 #[must_use = "dropping it restores every file"]
 pub(crate) struct Rollback {
-    /// Path, old text and old owner of each file, in the order of the changes.
-    files: Vec<(PathBuf, Option<String>, Option<Owner>)>,
+    /// In the order of the changes.
+    files: Vec<Replaced>,
     created_dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Replaced {
+    path: PathBuf,
+    old: Option<String>,
+    new: Option<String>,
+    old_owner: Option<Owner>,
 }
 
 impl Rollback {
@@ -27,10 +36,12 @@ impl Rollback {
 
 impl Drop for Rollback {
     /// Continues after an error: `drop` cannot report it, and the other files can still be
-    /// restored.
+    /// restored. A file that was edited in the meantime keeps the edit.
     fn drop(&mut self) {
-        for (path, text, owner) in self.files.iter().rev() {
-            let _ = write_as(path, text.as_deref(), *owner);
+        for file in self.files.iter().rev() {
+            if fs::read_to_string(&file.path).ok() == file.new {
+                let _ = write_as(&file.path, file.old.as_deref(), file.old_owner);
+            }
         }
         for dir in self.created_dirs.iter().rev() {
             let _ = fs::remove_dir(dir);
@@ -38,17 +49,29 @@ impl Drop for Rollback {
     }
 }
 
+/// # Errors
+/// When a file has changed since the plan, when a user other than root could redirect the
+/// write, or when a file cannot be written.
 pub(crate) fn apply(root: &Root, changes: &[Change]) -> Result<Rollback, Error> {
     let mut rollback = Rollback::default();
     for change in changes {
+        if root.read(&change.path)? != change.old {
+            return Err(Error::Conflict {
+                problem: format!("{} changed in the meantime", change.path.display()),
+                hint: "run the command again".to_owned(),
+            });
+        }
         let path = root.resolve(&change.path)?;
-        create_dirs(path.parent().unwrap_or(Path::new("/")), &mut rollback.created_dirs)?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        trusted_folder::check(root, dir)?;
+        create_dirs(dir, &mut rollback.created_dirs)?;
         let mode_from = match &change.mode_from {
             Some(other) => root.resolve(other)?,
             None => path.clone(),
         };
-        rollback.files.push((path.clone(), change.old.clone(), Owner::of(&path)));
-        write(&path, change.new.as_deref(), &mode_from)?;
+        let (old, new) = (change.old.clone(), change.new.clone());
+        rollback.files.push(Replaced { path: path.clone(), old, new, old_owner: Owner::of(&path) });
+        write_as(&path, change.new.as_deref(), Owner::of(&mode_from))?;
     }
     Ok(rollback)
 }
@@ -60,7 +83,7 @@ fn create_dirs(dir: &Path, created: &mut Vec<PathBuf>) -> Result<(), Error> {
     if let Some(parent) = dir.parent() {
         create_dirs(parent, created)?;
     }
-    fs::create_dir(dir).map_err(Error::file("create", dir))?;
+    fs::DirBuilder::new().mode(0o755).create(dir).map_err(Error::file("create", dir))?;
     created.push(dir.to_owned());
     Ok(())
 }
@@ -81,12 +104,7 @@ impl Owner {
     }
 }
 
-/// Replaces a file atomically, with the mode and the owner of the file `mode_from`. `None` removes
-/// it.
-pub(crate) fn write(path: &Path, text: Option<&str>, mode_from: &Path) -> Result<(), Error> {
-    write_as(path, text, Owner::of(mode_from))
-}
-
+/// Replaces a file atomically, with the mode and the owner of `owner`. `None` removes it.
 fn write_as(path: &Path, text: Option<&str>, owner: Option<Owner>) -> Result<(), Error> {
     let Some(text) = text else {
         return match fs::remove_file(path) {
@@ -103,6 +121,7 @@ fn write_as(path: &Path, text: Option<&str>, owner: Option<Owner>) -> Result<(),
 }
 
 /// Writes and syncs a file beside `path`, ready to be renamed to it. It is removed when dropped.
+/// Owner and mode are set by the descriptor, because a name can be replaced.
 fn temp_file(
     path: &Path,
     text: &str,
@@ -113,7 +132,7 @@ fn temp_file(
         let mut file = tempfile::Builder::new().prefix(".runvf-").tempfile_in(dir)?;
         file.write_all(text.as_bytes())?;
         if let Some(Owner { uid, gid, .. }) = owner {
-            chown(file.path(), Some(uid), Some(gid))?;
+            fchown(file.as_file(), Some(uid), Some(gid))?;
         }
         let mode = owner.map_or(0o644, |owner| owner.mode & 0o7777);
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
@@ -128,9 +147,8 @@ mod tests {
     use super::*;
 
     fn changed(root: &Root, name: &str, old: Option<&str>, new: Option<&str>) -> Change {
-        let path = root.resolve(name).unwrap();
         if let Some(old) = old {
-            write(&path, Some(old), &path).unwrap();
+            fs::write(root.resolve(name).unwrap(), old).unwrap();
         }
         let [old, new] = [old, new].map(|text| text.map(str::to_owned));
         Change::between(name, old, new).unwrap()
@@ -188,5 +206,32 @@ mod tests {
         apply(&root, &[change]).unwrap().keep();
         assert_eq!(names(host.path()), [""; 0]);
         assert_eq!(root.read("/etc/docker/daemon.json").unwrap().unwrap(), "new");
+    }
+    #[test]
+    fn edit_of_another_program_is_neither_overwritten_nor_rolled_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let change = [changed(&root, "/a", Some("old"), Some("new"))];
+        let rollback = apply(&root, &change).unwrap();
+        fs::write(dir.path().join("a"), "edited").unwrap();
+        drop(rollback);
+        assert_eq!(root.read("/a").unwrap().unwrap(), "edited");
+        let line = apply(&root, &change).unwrap_err().line();
+        assert_eq!(line, "/a changed in the meantime; run the command again");
+        assert_eq!(root.read("/a").unwrap().unwrap(), "edited");
+    }
+
+    #[test]
+    fn file_in_a_folder_of_another_user_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let folder = dir.path().join("home");
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, Some(1000), None).unwrap();
+        let change = [changed(&root, "/home/daemon.json", Some("old"), Some("new"))];
+        let line = apply(&root, &change).unwrap_err().line();
+        assert!(line.contains("users other than root can replace files in "), "{line}");
+        assert_eq!(names(&folder), ["daemon.json"]);
+        assert_eq!(root.read("/home/daemon.json").unwrap().unwrap(), "old");
     }
 }

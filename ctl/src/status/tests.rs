@@ -31,6 +31,7 @@ fn snapshot() -> Snapshot {
             pf: "0000:01:00.0".into(),
             name: "pf0".into(),
             up: true,
+            master: None,
             total: 7,
             vfs: vec![vf(0, Some(claim)), vf(1, None)],
         }],
@@ -47,6 +48,19 @@ fn row_has_the_name_and_the_counts_or_dashes() {
          pf0  0   0000:01:10.0  attached  0     off    acme    4f1c0f5e9d1b  sensor  mon0  300 (+12/s)  -      1970-01-01T00:00:00.000Z\n\
          pf0  1   0000:01:10.2  free      0     off    -       -             -       -     -            -      -\n"
     );
+}
+
+#[test]
+fn a_pf_that_is_down_or_a_port_is_marked() {
+    let name_of = |up: bool, master: Option<&str>| {
+        let mut pf = snapshot().pfs.remove(0);
+        (pf.up, pf.master) = (up, master.map(str::to_owned));
+        pf_name(&pf)
+    };
+    assert_eq!(name_of(true, None), "pf0");
+    assert_eq!(name_of(false, None), "pf0 (down)");
+    assert_eq!(name_of(true, Some("br0")), "pf0 (port of br0)");
+    assert_eq!(name_of(false, Some("br0")), "pf0 (down, port of br0)");
 }
 
 #[test]

@@ -16,14 +16,18 @@ use crate::config::Config;
 use crate::container::{self, Container, Record};
 use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
-use crate::libcontainer::{WaitingInit, children, errors, init, rootfs, spec_check, symlinks};
+use crate::libcontainer::{
+    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, spec_fields, symlinks,
+};
 use crate::log::Log;
-use crate::vf::{Netns, authorize_request, release_vfs};
+use crate::tty::streams::ProcessEnds;
+use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
 
-/// Creates the container. If a step fails, the container and its VFs are removed again.
+/// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
+    ends: Option<ProcessEnds>,
     config: &Config,
     log: &Log,
 ) -> Result<Container, Error> {
@@ -32,15 +36,19 @@ pub(crate) fn create(
     check_id_unused(global, id)?;
     let bundle = fs::canonicalize(&options.bundle)
         .map_err(Error::file("find the bundle", &options.bundle))?;
+    spec_fields::check(&bundle, log)?;
     let spec = spec_check::load(&bundle, global.systemd_cgroup)?;
-    symlinks::check(&spec, &rootfs::path_of(&spec, &bundle))?;
-    let grant = authorize_request(id, spec.annotations().as_ref(), &Netns::of(&spec), config)?;
+    let rootfs = rootfs::path_of(&spec, &bundle);
+    symlinks::check(&spec, &rootfs)?;
+    proc_guard::check(&spec, &rootfs, log)?;
+    let (netns, devices) = (Netns::of(&spec), net_devices(&spec));
+    let grant = authorize_request(id, spec.annotations().as_ref(), &netns, &devices, config)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(keyring, spec.process().as_ref())?;
-    let library = init::build(global, options, &bundle, &spec, log)?;
+    let library = init::build(global, options, &bundle, &spec, ends, log)?;
     let record = check_bundle(&library, &bundle)
-        .and_then(|()| record_init(&library, rootfs::path_of(&spec, &bundle), options))
+        .and_then(|()| record_init(&library, rootfs, options))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
         .and_then(|record| write_pid_file(&library, options).map(|()| record));
     match record {
@@ -71,8 +79,8 @@ fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
 /// Saves the record of the waiting init process.
 fn record_init(library: &Library, rootfs: PathBuf, options: &cli::Create) -> Result<Record, Error> {
     let pid = init_pid(library);
-    // A strict seccomp profile may end the init process while it waits. Only libcontainer's log has
-    // the cause.
+    // A seccomp profile with a notifier may end the init process while it waits. Only libcontainer's
+    // log has the cause.
     let exited =
         || Error::InitExited { id: library.id().to_owned(), detail: errors::first_error() };
     let record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;

@@ -70,6 +70,7 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
         return Err(Error::NotStopped { id, status: container::status_name(status) });
     }
     cgroup::kill_and_wait(&container)?;
+    cgroup::remove_nested(&container);
     let config = container.library.spec().ok();
     if let Some(mut without_hooks) = config.clone() {
         // runvf runs the hooks itself, see `poststop.rs`.

@@ -2,9 +2,6 @@
 //! process object. This is the file of `--process`, or the process of the container's spec, changed
 //! by the options as in runc (`exec.go`, `getProcess`).
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
 use std::process::ExitCode;
 
 use libcontainer::container::ContainerStatus;
@@ -15,31 +12,36 @@ use crate::container::{self, Container};
 use crate::error::Error;
 use crate::libcontainer::{process_defaults, tenant};
 use crate::tty::foreground;
+use crate::tty::streams::Streams;
 use crate::tty::terminal::Console;
 
 /// Runs the process and returns its exit code, or success at once with `--detach`.
 pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
     check_status(&container, options.ignore_paused)?;
-    let spec = container::load_spec(container.library.bundle())?;
+    let config = container::load_config(container.library.bundle())?;
+    let spec = &config.spec;
     let process = match &options.process {
-        Some(path) => read_process(path)?,
-        None => process_from_options(&spec, options)?,
+        Some(path) => container::load_process(path)?,
+        None => process_from_options(spec, options)?,
     };
     let wants_terminal = process.terminal().unwrap_or(false);
     let console = Console::new(wants_terminal, options.detach, options.console_socket.as_deref())?;
-    let (process, executor) = tenant::adapt(&container, &spec, process)?;
+    let (streams, ends) = Streams::if_wanted(!wants_terminal && !options.detach)?;
+    let (process, executor) = tenant::adapt(&container, spec, process, ends.as_ref())?;
     let keyring = container.record.keyring.then_some(options.id.as_str());
     crate::libcontainer::prepare_fork(keyring, Some(&process))?;
     let socket = console.socket();
-    let pid = tenant::build(global, options, &container, &process, socket.as_deref(), executor)?;
+    let console_socket = socket.as_deref();
+    let parts = tenant::Parts { process: &process, executor, console_socket, ends };
+    let pid = tenant::build(global, options, &container, &config, parts)?;
     if let Some(path) = &options.pid_file {
         container::write_atomically(path, pid.to_string().as_bytes())?;
     }
     if options.detach {
         return Ok(ExitCode::SUCCESS);
     }
-    foreground::wait(pid, console.terminal()?)
+    foreground::wait(pid, console.terminal()?, streams)
 }
 
 fn check_status(container: &Container, ignore_paused: bool) -> Result<(), Error> {
@@ -52,12 +54,6 @@ fn check_status(container: &Container, ignore_paused: bool) -> Result<(), Error>
         ContainerStatus::Created | ContainerStatus::Creating => "the container has not started",
     };
     Err(Error::CannotExec { id: container.id().to_owned(), reason })
-}
-
-pub(crate) fn read_process(path: &Path) -> Result<Process, Error> {
-    let file = File::open(path).map_err(Error::file("open", path))?;
-    serde_json::from_reader(BufReader::new(file))
-        .map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
 fn process_from_options(spec: &Spec, options: &cli::Exec) -> Result<Process, Error> {
@@ -157,7 +153,11 @@ mod tests {
         let added = with_capabilities(&None, &["net_admin".to_owned(), "CAP_KILL".to_owned()]);
         let added = added.unwrap();
         assert_eq!(added.bounding().as_ref().unwrap().len(), 2);
-        assert!(added.inheritable().is_none() && added.ambient().is_none());
+        assert!(
+            [added.inheritable(), added.ambient()]
+                .iter()
+                .all(|set| set.as_ref().unwrap().is_empty())
+        );
         assert!(with_capabilities(&None, &["nonsense".to_owned()]).is_err());
     }
 }

@@ -15,6 +15,7 @@ use crate::container;
 use crate::error::Error;
 use crate::log::Log;
 use crate::tty::foreground;
+use crate::tty::streams::Streams;
 use crate::tty::terminal::Console;
 
 pub(crate) fn run(
@@ -27,8 +28,9 @@ pub(crate) fn run(
     let console = Console::new(terminal, options.detach, options.create.console_socket.as_deref())?;
     let mut create = options.create.clone();
     create.console_socket = console.socket();
-    let container = create::create(global, &create, config, log)?;
-    let result = start_and_wait(global, options, container.init(), console);
+    let (streams, ends) = Streams::if_wanted(!terminal && !options.detach)?;
+    let container = create::create(global, &create, ends, config, log)?;
+    let result = start_and_wait(global, options, container.init(), console, streams);
     if result.is_ok() && (options.detach || options.keep) {
         return result;
     }
@@ -45,6 +47,7 @@ fn start_and_wait(
     options: &cli::Run,
     init: Option<Pid>,
     console: Console,
+    streams: Option<Streams>,
 ) -> Result<ExitCode, Error> {
     let id = &options.create.id;
     let pid = init.ok_or_else(|| Error::NotRunning { id: id.clone() })?;
@@ -53,7 +56,7 @@ fn start_and_wait(
     if options.detach {
         return Ok(ExitCode::SUCCESS);
     }
-    foreground::wait(pid, terminal)
+    foreground::wait(pid, terminal, streams)
 }
 
 fn wants_terminal(bundle: &Path) -> Result<bool, Error> {

@@ -1,9 +1,8 @@
 //! `update`: changes the limits of an existing container. The new limits are merged with the
 //! current ones and applied together, as in runc (`update.go`). Single limits cannot be applied
-//! alone: some depend on each other, and libcgroups treats an absent CPU quota as unlimited.
+//! alone, because some depend on each other.
 //!
-//! The allowed devices cannot be changed. libcgroups reloads the device filter together with the
-//! limits, so it gets the container's current list of devices.
+//! The allowed devices cannot be changed.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -27,15 +26,8 @@ pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error
         Some(path) => read(path)?,
         None => from_options(options),
     };
-    let before = current_resources(&container)?;
-    let after = merge(&before, &changes);
-    validate(&after)?;
-    if let Err(error) = cgroup_resources::apply(&container, &after) {
-        // Some limits may already have changed, so the old ones are restored. If that fails too,
-        // the first error is enough.
-        let _ = cgroup_resources::apply(&container, &before);
-        return Err(error);
-    }
+    let after = merge(&current_resources(&container)?, &changes);
+    cgroup_resources::update(&container, &after)?;
     container.record.resources = Some(after);
     container.record.save(&container.library.root)
 }
@@ -87,12 +79,12 @@ fn from_options(options: &cli::Update) -> LinuxResources {
 }
 
 /// Merges new limits into the old ones. A new value that is absent, zero or empty leaves the old
-/// one unchanged, because engines written in Go write zero for a value that is not set. libcgroups
-/// would also divide by a CPU period of zero.
+/// one unchanged, because engines written in Go write zero for a value that is not set.
 fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
     let mut merged = old.clone();
-    if let Some(new) = new.memory() {
-        merged.set_memory(Some(merge_memory(old.memory().unwrap_or_default(), new)));
+    if old.memory().is_some() || new.memory().is_some() {
+        let (old, new) = (old.memory().unwrap_or_default(), new.memory().unwrap_or_default());
+        merged.set_memory(Some(merge_memory(old, &new)));
     }
     if let Some(new) = new.cpu() {
         merged.set_cpu(Some(merge_cpu(&old.cpu().clone().unwrap_or_default(), new)));
@@ -103,6 +95,17 @@ fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
     if let Some(new) = new.pids().filter(|pids| pids.limit() != 0) {
         merged.set_pids(Some(new));
     }
+    if let Some(new) = new.hugepage_limits() {
+        merged.set_hugepage_limits(Some(new.clone()));
+    }
+    if let Some(new) = new.rdma() {
+        let mut rdma = old.rdma().clone().unwrap_or_default();
+        rdma.extend(new.clone());
+        merged.set_rdma(Some(rdma));
+    }
+    if let Some(new) = new.network() {
+        merged.set_network(Some(new.clone()));
+    }
     if let Some(new) = new.unified() {
         let mut unified = old.unified().clone().unwrap_or_default();
         unified.extend(new.clone());
@@ -112,7 +115,9 @@ fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
 }
 
 fn merge_memory(old: LinuxMemory, new: &LinuxMemory) -> LinuxMemory {
-    let mut memory = old;
+    // Only limits have old values. The check of the usage belongs to one update, and a field that
+    // cgroup v2 does not have is refused later.
+    let mut memory = *new;
     // Unlimited memory also makes swap unlimited, unless a swap limit is given. runc does the same.
     let unlimited = (new.limit() == Some(-1)).then_some(-1);
     memory
@@ -142,6 +147,9 @@ fn merge_cpu(old: &LinuxCpu, new: &LinuxCpu) -> LinuxCpu {
 fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
     let weight = non_default(new.weight()).or(io.weight());
     io.set_weight(weight);
+    if let Some(devices) = new.weight_device() {
+        io.set_weight_device(Some(devices.clone()));
+    }
     if let Some(devices) = new.throttle_read_bps_device() {
         io.set_throttle_read_bps_device(Some(devices.clone()));
     }
@@ -160,23 +168,6 @@ fn merge_block_io(mut io: LinuxBlockIo, new: &LinuxBlockIo) -> LinuxBlockIo {
 /// The value, or `None` if it is zero or empty.
 fn non_default<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
-}
-
-/// Refuses swap limits that libcgroups would silently ignore or reject under systemd, before any
-/// limit changes.
-fn validate(resources: &LinuxResources) -> Result<(), Error> {
-    let problem = |problem: String| Err(Error::Usage { problem });
-    let memory = resources.memory().unwrap_or_default();
-    match (memory.limit(), memory.swap()) {
-        (Some(limit), Some(swap)) if limit > 0 && swap >= 0 && swap < limit => problem(format!(
-            "the limit of memory plus swap ({swap}) is lower than the memory limit ({limit}); \
-             change both together"
-        )),
-        (None | Some(-1), Some(swap)) if swap > 0 => {
-            problem("a limit of memory plus swap requires a memory limit".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -214,7 +205,16 @@ mod tests {
         let merged = merge(&old, &resources(r#"{"memory": {"limit": -1}}"#));
         let memory = merged.memory().unwrap();
         assert_eq!((memory.limit(), memory.swap()), (Some(-1), Some(-1)));
-        let merged = merge(&old, &resources(r#"{"memory": {"limit": 300}}"#));
-        assert!(validate(&merged).is_err() && validate(&old).is_ok());
+    }
+
+    #[test]
+    fn the_check_of_the_usage_is_for_one_update() {
+        let checked = resources(r#"{"memory": {"limit": 100, "checkBeforeUpdate": true}}"#);
+        let check = |old: &LinuxResources, new: &LinuxResources| {
+            merge(old, new).memory().unwrap().check_before_update()
+        };
+        assert_eq!(check(&LinuxResources::default(), &checked), Some(true));
+        assert_eq!(check(&checked, &resources(r#"{"memory": {"limit": 9}}"#)), None);
+        assert_eq!(check(&checked, &resources(r#"{"pids": {"limit": 9}}"#)), None);
     }
 }

@@ -2,7 +2,7 @@
 //! its own pid namespace, processes outlive the init process.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,54 @@ fn pids_below(cgroup: &Path) -> Vec<Pid> {
     pids
 }
 
+/// Removes the cgroups that the container's processes made below its own. With the cgroupfs driver,
+/// libcgroups removes only the container's cgroup, which fails if it has others below it. The
+/// processes must be dead.
+pub(crate) fn remove_nested(container: &Container) {
+    if let Some(cgroup) = unified_cgroup(container) {
+        remove_children(&Path::new(CGROUP_ROOT).join(cgroup));
+    }
+}
+
+/// Removes all folders below a folder. If a folder remains, libcgroups reports that it cannot remove
+/// the container's cgroup.
+fn remove_children(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for child in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_children(&child.path());
+        remove_when_empty(&child.path());
+    }
+}
+
+/// Removes a cgroup. It is busy for a moment after its last process has exited.
+fn remove_when_empty(folder: &Path) {
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
+    const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    while let Err(error) = fs::remove_dir(folder)
+        && error.raw_os_error() == Some(libc::EBUSY)
+        && Instant::now() < deadline
+    {
+        sleep(POLL_INTERVAL);
+    }
+}
+
+/// The cgroup of the init process, if no other process can be added to the container's cgroup: the
+/// init process has moved into a cgroup below it and has enabled controllers there.
+pub(crate) fn divided(container: &Container) -> Option<PathBuf> {
+    let cgroup = container.record.cgroup.as_deref()?;
+    let init = cgroup_path::of_process(container.init()?.as_raw())?;
+    (init != cgroup && is_divided(&Path::new(CGROUP_ROOT).join(cgroup))).then_some(init)
+}
+
+/// Whether the kernel refuses processes in a cgroup: it has controllers for its children, or it is
+/// an invalid domain (cgroups(7), "no internal processes" and "threaded mode").
+fn is_divided(folder: &Path) -> bool {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    !read("cgroup.subtree_control").trim().is_empty()
+        || read("cgroup.type").trim().ends_with("invalid")
+}
+
 /// Kills all processes of a container whose state cannot be read, and removes its cgroup, from
 /// libcontainer's configuration in `folder`. The configuration does not say whether systemd made
 /// the cgroup, and the caller may not know either: containerd cleans up after a killed shim without
@@ -169,5 +217,34 @@ pub(crate) fn thaw_if_needed(manager: &AnyCgroupManager) {
     if !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
         // This fails if there is no freezer, and then no process is frozen.
         let _ = manager.freeze(FreezerState::Thawed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_with_controllers_for_its_children_is_divided() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        assert!(!is_divided(folder.path()));
+        write("cgroup.subtree_control", "\n");
+        write("cgroup.type", "domain\n");
+        assert!(!is_divided(folder.path()));
+        write("cgroup.type", "domain invalid\n");
+        assert!(is_divided(folder.path()));
+        write("cgroup.type", "domain\n");
+        write("cgroup.subtree_control", "pids\n");
+        assert!(is_divided(folder.path()));
+    }
+
+    #[test]
+    fn all_folders_below_a_folder_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b/c")).unwrap();
+        fs::create_dir(folder.path().join("d")).unwrap();
+        remove_children(folder.path());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -3,8 +3,15 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use libcgroups::common::{CgroupSetup, get_cgroup_setup};
+
 /// The mount point of the cgroup file systems.
 pub(crate) const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// Whether all controllers are in cgroup v2.
+pub(crate) fn is_unified() -> bool {
+    matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
+}
 
 /// Checks the cgroup that a spec names for the cgroupfs driver, and returns the problem if there is
 /// one. The root cgroup is refused, because a device filter there would apply to the whole host. A

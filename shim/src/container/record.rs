@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libcontainer::oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::atomic_write::write_atomically;
 use super::cgroup_path;
@@ -12,8 +13,18 @@ use crate::error::Error;
 
 pub(super) const RECORD_FILE: &str = "runvf.json";
 
+/// The version of the records that this runvf writes.
+///
+/// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
+/// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
+/// runvf must not ignore raises this number: an older runvf then does not change the record.
+const RECORD_VERSION: u32 = 1;
+
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// See [`RECORD_VERSION`]. The first records have no version.
+    #[serde(default)]
+    version: u32,
     pub(crate) rootfs: PathBuf,
     /// Start time of the init process in clock ticks since boot, field 22 of `/proc/PID/stat`,
     /// proc(5).
@@ -33,6 +44,9 @@ pub(crate) struct Record {
     /// The limits of the last `update`. `None` means the limits of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<LinuxResources>,
+    /// The fields of a newer runvf.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 fn default_finished() -> bool {
@@ -44,11 +58,21 @@ impl Record {
     pub(crate) fn new(rootfs: PathBuf, pid: i32, keyring: bool) -> Option<Self> {
         let cgroup = cgroup_path::of_process(pid);
         let init_started = start_time(pid)?;
-        Some(Self { rootfs, init_started, cgroup, keyring, finished: false, resources: None })
+        let version = RECORD_VERSION;
+        Some(Self { version, rootfs, init_started, cgroup, keyring, ..Self::default() })
     }
 
+    /// # Errors
+    /// [`Error::NewerRecord`] when the record on disk has a higher version.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(RECORD_FILE);
+        // Only the version is parsed, because this runvf may not understand the rest.
+        let stored = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(Versioned { version }) = stored
+            && version > RECORD_VERSION
+        {
+            return Err(Error::NewerRecord { path, version });
+        }
         let text = serde_json::to_vec(self);
         let text = text.map_err(|source| Error::Json { path: path.clone(), source })?;
         write_atomically(&path, &text)
@@ -58,6 +82,13 @@ impl Record {
     pub(super) fn load(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(RECORD_FILE)).ok()?).ok()
     }
+}
+
+/// The part of a record that every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: u32,
 }
 
 /// The start time of a process in clock ticks since boot. `None` if it has exited or is a zombie.
@@ -75,5 +106,26 @@ mod tests {
         let record = Record { rootfs: "/r".into(), init_started: 7, ..Record::default() };
         record.save(folder.path()).unwrap();
         assert_eq!(Record::load(folder.path()), Some(record));
+    }
+
+    #[test]
+    fn the_fields_of_a_newer_runvf_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(RECORD_FILE);
+        let newer = r#"{"rootfs":"/r","init_started":7,"finished":true,"oom":{"killed":2}}"#;
+        fs::write(&path, newer).unwrap();
+        let mut record = Record::load(folder.path()).unwrap();
+        record.resources = Some(LinuxResources::default());
+        record.save(folder.path()).unwrap();
+        let stored: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(stored["oom"]["killed"], 2);
+        assert_eq!(Record::load(folder.path()), Some(record));
+
+        let unreadable = r#"{"version":2,"rootfs":["/r"]}"#;
+        fs::write(&path, unreadable).unwrap();
+        assert_eq!(Record::load(folder.path()), None);
+        let refused = Record::default().save(folder.path()).unwrap_err();
+        assert!(matches!(refused, Error::NewerRecord { version: 2, .. }), "{refused:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), unreadable);
     }
 }

@@ -1,14 +1,14 @@
 //! The bundle of a container that another runtime creates. runvf parses only the parts of
 //! config.json that it needs, because the engine may implement a newer spec than libcontainer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::vf::Netns;
+use crate::vf::{Netns, net_device};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Bundle {
@@ -20,8 +20,15 @@ pub(super) struct Bundle {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Linux {
     namespaces: Option<Vec<Namespace>>,
+    net_devices: Option<BTreeMap<String, NetDevice>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NetDevice {
+    name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +65,13 @@ impl Bundle {
         }
     }
 
+    /// The netdevs of the host that the runtime moves into the container.
+    pub(super) fn net_devices(&self) -> Vec<vf::NetDevice> {
+        let devices = self.linux.as_ref().and_then(|linux| linux.net_devices.as_ref());
+        let all = devices.into_iter().flatten();
+        all.map(|(host_name, device)| net_device(host_name, device.name.as_deref())).collect()
+    }
+
     pub(super) fn wants_terminal(&self) -> bool {
         self.process.as_ref().and_then(|process| process.terminal).unwrap_or(false)
     }
@@ -91,6 +105,19 @@ mod tests {
         assert!(matches!(bundle.netns(), Netns::Joined(path) if path == Path::new("/n")));
         let expected = HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]);
         assert_eq!(bundle.annotations_of_runvf(), expected);
+    }
+
+    #[test]
+    fn moved_netdevs_are_found() {
+        let devices = |text: &str| {
+            let bundle = load(&format!(r#"{{"linux": {{"netDevices": {text}}}}}"#)).unwrap();
+            let names = bundle.net_devices().into_iter().map(|one| (one.host_name, one.name));
+            names.collect::<Vec<_>>()
+        };
+        let pair = |host: &str, name: &str| (host.to_owned(), name.to_owned());
+        let found = devices(r#"{"v0": {"name": "x0"}, "v1": {}, "v2": {"name": ""}}"#);
+        assert_eq!(found, [pair("v0", "x0"), pair("v1", "v1"), pair("v2", "v2")]);
+        assert_eq!(devices("null"), []);
     }
 
     #[test]

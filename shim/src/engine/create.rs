@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use nix::sys::prctl::set_child_subreaper;
@@ -11,6 +12,7 @@ use nix::unistd::Pid;
 use super::bundle::Bundle;
 use super::command_line;
 use super::delete;
+use super::presence::Presence;
 use super::program::Engine;
 use super::record::Record;
 use crate::cli::{self, Global};
@@ -49,7 +51,8 @@ impl Creation<'_> {
 
     fn authorize(&self, bundle: &Bundle) -> Result<Option<vf::Grant>, Error> {
         let annotations = bundle.annotations.as_ref();
-        authorize_request(&self.options.id, annotations, &bundle.netns(), self.config)
+        let (netns, devices) = (bundle.netns(), bundle.net_devices());
+        authorize_request(&self.options.id, annotations, &netns, &devices, self.config)
     }
 
     /// Without a VF, passes `run` to the engine. With a VF, replaces it by the engine's `create`
@@ -85,7 +88,7 @@ impl Creation<'_> {
     }
 
     /// Writes the record of the container, then runs the engine with `line`. Removes the record if
-    /// the engine fails.
+    /// the engine fails and does not have the container.
     fn run_engine(
         &self,
         bundle: &Bundle,
@@ -94,16 +97,22 @@ impl Creation<'_> {
     ) -> Result<ExitStatus, Error> {
         let id = &self.options.id;
         Record::new(&self.engine, self.global, bundle).save(self.global, id)?;
-        let status = self.engine.run(line);
-        if !matches!(&status, Ok(status) if status.success()) {
+        let status = match self.engine.run(line) {
+            Ok(status) => status,
+            // The engine did not run, so it made nothing.
+            Err(error) => return Record::remove(self.global, id).and(Err(error)),
+        };
+        if !status.success() {
             if granted {
                 // With Podman, the engine may have run runvf's hook, which attaches VFs, before it
                 // failed.
                 release_vfs(id, self.log);
             }
-            Record::remove(self.global, id)?;
+            Record::remove_if_missing(&self.engine, self.global, id, self.log)?;
+            // The engine has written its error to the log, which must stay the only entry.
+            self.log.print_warnings();
         }
-        status
+        Ok(status)
     }
 
     fn attach(&self, grant: &vf::Grant) -> Result<Pid, Error> {
@@ -115,12 +124,18 @@ impl Creation<'_> {
 
     fn init_pid(&self) -> Result<i32, Error> {
         let id = &self.options.id;
-        if let Some(path) = &self.options.pid_file {
-            let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        if let Some(path) = &self.options.pid_file
+            && let Some(text) = read_own(path)?
+        {
+            let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
             let problem = "the engine wrote no valid pid to the pid file";
-            return text.trim().parse().map_err(|_| Error::NoInitPid { id: id.clone(), problem });
+            return pid.ok_or_else(|| Error::NoInitPid { id: id.clone(), problem });
         }
-        self.engine.init_pid(self.global.root.as_deref(), id)
+        match self.engine.presence(self.global.root.as_deref(), id) {
+            Presence::Exists(state) => state.init_pid(id),
+            Presence::Missing => Err(Error::NoContainer { id: id.clone() }),
+            Presence::Unknown(error) => Err(error),
+        }
     }
 
     fn start_and_wait(
@@ -139,7 +154,7 @@ impl Creation<'_> {
         if options.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        foreground::wait(pid, terminal)
+        foreground::wait(pid, terminal, None)
     }
 
     /// Removes the container after the error `first`. Returns that error, with the error of the
@@ -153,5 +168,32 @@ impl Creation<'_> {
             Ok(()) => first,
             Err(then) => first.followed_by(&then),
         }
+    }
+}
+
+/// Reads a pid file. `None` if a user other than root can replace it: the pid could then be that of
+/// a process of this user, who would get the VF.
+fn read_own(path: &Path) -> Result<Option<String>, Error> {
+    if vf::check_folder_owners(path).is_err() {
+        return Ok(None);
+    }
+    fs::read_to_string(path).map(Some).map_err(Error::file("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn pid_file_that_another_user_can_replace_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        fs::write(&path, "7").unwrap();
+        assert_eq!(read_own(&path).unwrap().as_deref(), Some("7"));
+        chown(folder.path(), Some(1000), None).unwrap();
+        assert_eq!(read_own(&path).unwrap(), None);
+        assert_eq!(read_own(&folder.path().join("none")).unwrap(), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::command_line;
+use super::presence::Presence;
 use super::program::Engine;
 use super::record::Record;
 use crate::cli::{self, Global};
@@ -23,6 +24,10 @@ pub(super) fn delete(
     let status = engine.run(command_line::current())?;
     if status.success() || is_missing(engine, global, id) {
         release(record, global, id, log);
+    }
+    if !status.success() {
+        // The engine has written its error to the log, which must stay the only entry.
+        log.print_warnings();
     }
     engine.exit_code(status, "delete")
 }
@@ -47,14 +52,8 @@ fn release(record: Option<&Record>, global: &Global, id: &str, log: &Log) {
     }
 }
 
-/// Whether the engine's `state` reports that the container does not exist, in the words of runc or
-/// crun. If `state` fails for another reason the container may be running, and its VFs must stay
-/// attached.
+/// Whether the engine has no such container. If that is unknown, the container may be running, and
+/// its VFs must stay attached.
 fn is_missing(engine: &Engine, global: &Global, id: &str) -> bool {
-    match engine.query(global.root.as_deref(), &["state"], id) {
-        Err(Error::Engine { problem, .. }) => ["does not exist", "No such file or directory"]
-            .iter()
-            .any(|text| problem.contains(text)),
-        _ => false,
-    }
+    matches!(engine.presence(global.root.as_deref(), id), Presence::Missing)
 }

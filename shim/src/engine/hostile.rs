@@ -21,6 +21,7 @@ proptest! {
             Ok(bundle) => {
                 bundle.netns();
                 bundle.wants_terminal();
+                bundle.net_devices();
                 let annotations = bundle.annotations_of_runvf();
                 prop_assert!(annotations.keys().all(|key| key.starts_with(vf::PREFIX)));
             }

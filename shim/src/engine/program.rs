@@ -80,17 +80,6 @@ impl Engine {
         Err(Error::Engine { program: self.program.clone(), command: command.join(" "), problem })
     }
 
-    /// The pid of a container's init process, from the engine's `state`.
-    pub(super) fn init_pid(&self, root: Option<&Path>, id: &str) -> Result<i32, Error> {
-        let state: serde_json::Value =
-            serde_json::from_slice(&self.query(root, &["state"], id)?).map_err(|source| {
-                Error::Json { path: format!("the state of {id}").into(), source }
-            })?;
-        let pid = state["pid"].as_i64().and_then(|pid| pid.try_into().ok());
-        let problem = "the engine's `state` has no valid pid";
-        pid.ok_or_else(|| Error::NoInitPid { id: id.to_owned(), problem })
-    }
-
     /// Converts the engine's exit status to an exit code of runvf. An engine that a signal ended is
     /// an error.
     pub(super) fn exit_code(&self, status: ExitStatus, command: &str) -> Result<ExitCode, Error> {

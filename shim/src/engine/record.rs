@@ -11,17 +11,28 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Bundle;
+use super::presence::Presence;
 use super::program::Engine;
 use crate::cli::Global;
 use crate::container;
-use crate::error::Error;
+use crate::error::{self, Error};
+use crate::log::Log;
 use crate::vf::parse_request;
 
 /// On a tmpfs, because a reboot ends the containers and must remove their records too.
 const RECORDS_DIR: &str = "/run/runvf/delegated";
 
+/// The version of the records that this runvf writes.
+///
+/// A new field needs `#[serde(default)]`, and an older runvf ignores it. A change that an older
+/// runvf must not ignore raises this number: an older runvf then does not start the container.
+const RECORD_VERSION: u32 = 1;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// See [`RECORD_VERSION`]. The first records have no version.
+    #[serde(default)]
+    version: u32,
     pub(super) engine: PathBuf,
     /// The `--root` of the engine. `None` means the engine's default.
     pub(super) root: Option<PathBuf>,
@@ -33,6 +44,7 @@ pub(crate) struct Record {
 impl Record {
     pub(super) fn new(engine: &Engine, global: &Global, bundle: &Bundle) -> Self {
         Self {
+            version: RECORD_VERSION,
             engine: engine.program.clone(),
             root: global.root.clone(),
             bundle: bundle.folder.clone(),
@@ -42,6 +54,20 @@ impl Record {
 
     pub(super) fn find(global: &Global, id: &str) -> Result<Option<Self>, Error> {
         Self::read(&path(Path::new(RECORDS_DIR), global, id)?)
+    }
+
+    /// Checks that this runvf understands the whole record.
+    ///
+    /// # Errors
+    /// [`Error::NewerRecord`].
+    pub(super) fn check_version(&self, global: &Global, id: &str) -> Result<(), Error> {
+        match self.version {
+            0..=RECORD_VERSION => Ok(()),
+            version => {
+                let path = path(Path::new(RECORDS_DIR), global, id)?;
+                Err(Error::NewerRecord { path, version })
+            }
+        }
     }
 
     pub(super) fn save(&self, global: &Global, id: &str) -> Result<(), Error> {
@@ -85,9 +111,26 @@ impl Record {
         parse_request(Some(&self.annotations))
     }
 
-    /// Whether the engine knows a container with that id.
-    pub(super) fn engine_knows(&self, id: &str) -> bool {
-        self.engine().query(self.root.as_deref(), &["state"], id).is_ok()
+    /// After a failed `create`: removes the record, unless the engine may have the container. `start`
+    /// then still checks its VFs, and `delete` still releases them.
+    pub(super) fn remove_if_missing(
+        engine: &Engine,
+        global: &Global,
+        id: &str,
+        log: &Log,
+    ) -> Result<(), Error> {
+        match engine.presence(global.root.as_deref(), id) {
+            Presence::Missing => Self::remove(global, id),
+            Presence::Exists(_) => Ok(()),
+            Presence::Unknown(error) => {
+                log.warn(&format!(
+                    "cannot find out whether container {id} exists: {}; \
+                     remove it with `runvf delete --force {id}`",
+                    error::line(&error)
+                ));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -125,14 +168,25 @@ mod tests {
         let path = path(folder.path(), &global(&["--root", "/r"]), "a").unwrap();
         assert_eq!(Record::read(&path).unwrap(), None);
         let record = Record {
+            version: RECORD_VERSION,
             engine: "/usr/bin/runc".into(),
             root: Some("/r".into()),
             bundle: "/b".into(),
             annotations: HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]),
         };
         record.write(&path).unwrap();
-        assert_eq!(Record::read(&path).unwrap(), Some(record));
+        assert_eq!(Record::read(&path).unwrap(), Some(record.clone()));
         fs::write(&path, "{").unwrap();
         assert!(Record::read(&path).is_err());
+        let text =
+            r#"{"version":2,"engine":"/e","root":null,"bundle":"/b","annotations":{},"x":1}"#;
+        fs::write(&path, text).unwrap();
+        let newer = Record::read(&path).unwrap().unwrap();
+        assert_eq!(
+            crate::error::line(&newer.check_version(&global(&[]), "a").unwrap_err()),
+            "/run/runvf/delegated/run/runvf/containers/a.json was written by a newer runvf: it has \
+             version 2; use that version of runvf, or `delete` the container"
+        );
+        record.check_version(&global(&[]), "a").unwrap();
     }
 }

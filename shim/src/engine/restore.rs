@@ -10,19 +10,22 @@ use super::record::Record;
 use crate::cli::{self, Global};
 use crate::config::Config;
 use crate::error::Error;
-use crate::vf::parse_request;
+use crate::log::Log;
+use crate::vf::{parse_request, refuse_managed_netdevs};
 
 pub(super) fn restore(
     engine: &Engine,
     global: &Global,
     options: &cli::Restore,
     config: &Config,
+    log: &Log,
 ) -> Result<ExitCode, Error> {
     let id = &options.id;
     let bundle = Bundle::load(&options.bundle)?;
     if parse_request(bundle.annotations.as_ref())?.is_some() {
         return Err(Error::RestoreWithVf { id: id.clone() });
     }
+    refuse_managed_netdevs(id, &bundle.net_devices())?;
     if config.require_annotation {
         return Err(Error::NoAnnotation);
     }
@@ -31,9 +34,12 @@ pub(super) fn restore(
         return Err(engine.exec(command_line::current()));
     }
     Record::new(engine, global, &bundle).save(global, id)?;
-    let status = engine.run(command_line::current());
-    if !matches!(&status, Ok(status) if status.success()) {
-        Record::remove(global, id)?;
+    let status = match engine.run(command_line::current()) {
+        Ok(status) => status,
+        Err(error) => return Record::remove(global, id).and(Err(error)),
+    };
+    if !status.success() {
+        Record::remove_if_missing(engine, global, id, log)?;
     }
-    engine.exit_code(status?, "restore")
+    engine.exit_code(status, "restore")
 }

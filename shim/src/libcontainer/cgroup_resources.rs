@@ -1,34 +1,52 @@
-//! Changes to the limits of an existing cgroup. libcgroups does not pass all of them to systemd.
+//! The limits of a container's cgroup. For cgroup v2, runvf applies them itself (`resources.rs`); for
+//! cgroup v1, libcgroups does.
 
-use libcgroups::common::{CgroupManager as _, ControllerOpt, DEFAULT_CGROUP_ROOT};
-use libcgroups::v2::manager::Manager as Unified;
-use libcontainer::oci_spec::runtime::LinuxResources;
+use std::path::Path;
 
-use super::cpuset;
-use crate::container::{Container, cgroup};
+use libcgroups::common::{CgroupManager as _, ControllerOpt};
+use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
+use nix::unistd::Pid;
+
+use crate::container::{Container, cgroup, cgroup_path};
 use crate::error::Error;
+use crate::resources;
 
-pub(crate) fn apply(container: &Container, resources: &LinuxResources) -> Result<(), Error> {
+/// Applies the limits of the spec while the init process waits. `cgroup`: relative to the root of
+/// cgroup v2.
+pub(super) fn apply_to_init(
+    spec: &Spec,
+    id: &str,
+    cgroup: Option<&Path>,
+    systemd: bool,
+) -> Result<(), Error> {
+    if !cgroup_path::is_unified() {
+        // libcontainer has applied them.
+        return Ok(());
+    }
+    let linux = spec.linux().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    // If libcgroups may not create a cgroup, it can leave the init process in the cgroup of runvf,
+    // which may be the engine's.
+    let current = cgroup_path::of_process(Pid::this().as_raw());
+    let is_own =
+        |cgroup: &&Path| !current.as_ref().is_some_and(|current| current.starts_with(cgroup));
+    resources::apply(id, cgroup.filter(is_own), systemd, &resources)
+}
+
+/// Changes the limits of a running container.
+pub(crate) fn update(container: &Container, resources: &LinuxResources) -> Result<(), Error> {
     let id = container.id();
-    let failed = |source| Error::Limits { id: id.to_owned(), source };
+    if cgroup_path::is_unified() {
+        let init = || container.init().and_then(|pid| cgroup_path::of_process(pid.as_raw()));
+        let cgroup = container.record.cgroup.clone().or_else(init);
+        return resources::apply(id, cgroup.as_deref(), container.library.systemd(), resources);
+    }
     let options = ControllerOpt {
         resources,
         disable_oom_killer: false,
         oom_score_adj: None,
         freezer_state: None,
     };
-    let systemd = container.library.systemd();
-    let rest = if systemd { cpuset::without_cpuset(resources) } else { resources.clone() };
-    let manager = cgroup::manager(container)?;
-    let applied = manager.apply(&ControllerOpt { resources: &rest, ..options.clone() });
-    applied.map_err(|error| failed(Box::new(error)))?;
-    if let (true, Some(cgroup)) = (systemd, &container.record.cgroup) {
-        cpuset::apply(Some(resources), id, cgroup)?;
-        // systemd has no property for some limits, and libcgroups does not set all properties that
-        // exist. So all limits are also written to the cgroup's files, as in runc.
-        let manager = Unified::new(DEFAULT_CGROUP_ROOT.into(), cgroup.clone());
-        let manager = manager.map_err(|error| failed(Box::new(error)))?;
-        manager.apply(&options).map_err(|error| failed(Box::new(error)))?;
-    }
-    Ok(())
+    let applied = cgroup::manager(container)?.apply(&options);
+    applied.map_err(|error| Error::Limits { id: id.to_owned(), source: Box::new(error) })
 }

@@ -10,11 +10,12 @@ use libcgroups::v2::devices::Devices;
 use libcontainer::oci_spec::runtime::Spec;
 
 use crate::error::Error;
+use crate::resources;
 
 /// Loads the device filter of the spec. `cgroup`: relative to the root of cgroup v2.
 pub(crate) fn restrict(spec: &Spec, id: &str, cgroup: &Path) -> Result<(), Error> {
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-    let devices = resources.and_then(|resources| resources.devices().clone());
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let devices = resources.and_then(|rules| resources::for_libcontainer(rules).devices().clone());
     Devices::apply_devices(&Path::new(DEFAULT_CGROUP_ROOT).join(cgroup), &devices)
         .map_err(|source| Error::Devices { id: id.to_owned(), source: Box::new(source) })
 }

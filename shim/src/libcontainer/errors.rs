@@ -8,7 +8,7 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::OnceLock;
 
@@ -45,18 +45,17 @@ pub(crate) fn first_error() -> Option<String> {
     Some(first.strip_prefix("failed to initialize container process: ").unwrap_or(first).to_owned())
 }
 
+/// Keeps an error of this process or of a forked one. If the write fails, only the detail of the error
+/// is lost.
+pub(crate) fn keep(text: &str) {
+    if let Some(mut file) = ERROR_EVENTS.get() {
+        let _ = file.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
 struct Events {
     /// `Some` with `--debug`.
     log: Option<Log>,
-}
-
-impl Events {
-    fn keep(text: &str) -> io::Result<()> {
-        match ERROR_EVENTS.get() {
-            Some(mut file) => file.write_all(format!("{text}\n").as_bytes()),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Subscriber for Events {
@@ -79,8 +78,7 @@ impl Subscriber for Events {
             .take(MAX_EVENT_BYTES / 4)
             .collect();
         if *event.metadata().level() == Level::ERROR {
-            // If this write fails, only the detail of the error is lost.
-            let _ = Self::keep(&text);
+            keep(&text);
         }
         if let Some(log) = &self.log {
             // The level `error` is reserved for the line with the command's own error.

@@ -1,21 +1,25 @@
 //! The last step inside the container: find the program and execute it. libcontainer's own executor
-//! requires PATH even for an absolute path, refuses a program that only root may execute, and runs a
-//! file that is not a program with `/bin/sh` (execvp(3)).
+//! requires PATH even for an absolute path, refuses a program that only root may execute, runs a
+//! file that is not a program with `/bin/sh` (execvp(3)), and panics if runvf's environment is not
+//! UTF-8.
 //!
-//! The texts of errors are an interface, because engines turn them into exit codes: "executable file
-//! not found" and "no such file or directory" into 127, "permission denied" into 126 (moby
-//! `daemon/start.go`, Podman `libpod/oci_util.go`).
+//! All that the process needs is looked up while the container is created. After `start`, it loads
+//! the seccomp filter and executes the program.
 
-use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Write as _;
 
-use libcontainer::oci_spec::runtime::Spec;
-use libcontainer::workload::{Executor as Workload, ExecutorError, ExecutorValidationError};
+use libcontainer::oci_spec::runtime::{LinuxMemoryPolicy, Spec};
+use libcontainer::process::memory_policy::setup_memory_policy;
+use libcontainer::syscall::syscall::create_syscall;
+use libcontainer::workload::{
+    Executor as Workload, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
+};
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::unistd::{AccessFlags, execv, faccessat};
 
+use super::command::{Command, text};
 use super::descriptors::Descriptors;
 use super::identity::Identity;
 use super::seccomp::SeccompFilter;
@@ -23,18 +27,50 @@ use super::seccomp::SeccompFilter;
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
-    /// Filter and identity are only for `exec`. For `create`, libcontainer sets both.
     filter: Option<SeccompFilter>,
+    /// Identity and memory policy are only for `exec`. For `create`, libcontainer sets both.
     identity: Option<Identity>,
+    memory_policy: Option<LinuxMemoryPolicy>,
+    /// Set by `validate`. libcontainer calls all methods in one process, by a shared reference.
+    command: RefCell<Option<Command>>,
 }
 
 impl Executor {
-    pub(crate) fn for_create() -> Self {
-        Self { descriptors: Descriptors::scan(), filter: None, identity: None }
+    pub(crate) fn for_create(filter: Option<SeccompFilter>) -> Self {
+        let descriptors = Descriptors::scan();
+        let command = RefCell::default();
+        Self { descriptors, filter, identity: None, memory_policy: None, command }
     }
 
-    pub(crate) fn for_exec(filter: Option<SeccompFilter>, identity: Option<Identity>) -> Self {
-        Self { descriptors: Descriptors::scan(), filter, identity }
+    pub(crate) fn for_exec(
+        filter: Option<SeccompFilter>,
+        identity: Option<Identity>,
+        memory_policy: Option<LinuxMemoryPolicy>,
+    ) -> Self {
+        Self { identity, memory_policy, ..Self::for_create(filter) }
+    }
+
+    fn prepare(&self, spec: &Spec) -> Result<(), String> {
+        self.descriptors.close_escapes();
+        if let Some(identity) = &self.identity {
+            identity.assume()?;
+        }
+        setup_memory_policy(&self.memory_policy, &*create_syscall())
+            .map_err(|error| crate::error::line(&error))?;
+        let process = spec.process().as_ref().ok_or("the spec has no process")?;
+        self.command.replace(Some(Command::find(process)?));
+        Ok(())
+    }
+
+    /// Returns only if it fails.
+    fn execute(&self) -> String {
+        let command = self.command.borrow();
+        let Some(command) = command.as_ref() else { return "exec: no program".to_owned() };
+        if let Err(errno) = reset_sigpipe() {
+            return text(errno);
+        }
+        let failed = |errno| format!("cannot load the seccomp filter: {}", text(errno));
+        command.execute(|| self.filter.as_ref().map_or(Ok(()), SeccompFilter::load).map_err(failed))
     }
 }
 
@@ -42,29 +78,25 @@ impl Workload for Executor {
     /// libcontainer calls this in the container's process, after it has changed to `process.cwd` and
     /// has checked that this folder is inside the container.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        self.descriptors.close_escapes();
-        if let Some(identity) = &self.identity {
-            identity.assume().map_err(ExecutorValidationError::ArgValidationError)?;
+        self.prepare(spec).map_err(ExecutorValidationError::ArgValidationError)
+    }
+
+    /// `variables`: the environment of the spec, and variables that libcontainer has added
+    /// (`LISTEN_FDS`). The environment of this process does not change.
+    fn setup_envs(&self, variables: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        match self.command.borrow_mut().as_mut() {
+            Some(command) => command.add_variables(variables).map_err(ExecutorSetEnvsError::Other),
+            None => Ok(()),
         }
-        find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
     }
 
     /// Runs after `start`. The engine has already reported the process as started, so an error also
     /// goes to the container's stderr.
-    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let (path, arguments) = find(spec).map_err(ExecutorError::Other)?;
-        let has_nul = |_| ExecutorError::InvalidArg;
-        let program = CString::new(path.to_string_lossy().as_bytes()).map_err(has_nul)?;
-        let arguments = arguments.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
-        let arguments = arguments.map_err(has_nul)?;
-        if let Some(filter) = &self.filter {
-            filter.apply().map_err(ExecutorError::Other)?;
-        }
-        reset_sigpipe().map_err(|errno| ExecutorError::Other(text(errno)))?;
-        let Err(errno) = execv(&program, &arguments);
-        let text = format!("exec {}: {}", path.display(), text(errno));
-        eprintln!("{text}");
-        Err(ExecutorError::Other(text))
+    fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
+        let error = self.execute();
+        // stderr may be closed, and the filter may forbid write(2).
+        let _ = writeln!(std::io::stderr(), "{error}");
+        Err(ExecutorError::Other(error))
     }
 }
 
@@ -73,81 +105,4 @@ impl Workload for Executor {
 fn reset_sigpipe() -> Result<(), Errno> {
     // SAFETY: no handler is installed before or after the call.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
-}
-
-fn find(spec: &Spec) -> Result<(PathBuf, Vec<String>), String> {
-    let process = spec.process().as_ref().ok_or("the spec has no process")?;
-    let arguments = process.args().clone().unwrap_or_default();
-    let name = arguments.first().ok_or("process.args is empty")?;
-    let environment = process.env().as_deref().unwrap_or_default();
-    let path = environment.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
-    Ok((look_up(name, path)?, arguments))
-}
-
-/// Finds a program with the rules and the error texts of Go's `exec.LookPath`, which runc uses.
-fn look_up(name: &str, path: Option<&str>) -> Result<PathBuf, String> {
-    if name.contains('/') {
-        let path = PathBuf::from(name);
-        return match check_executable(&path) {
-            Ok(()) => Ok(path),
-            Err(Errno::ENOENT) => {
-                Err(format!("exec: {name:?}: stat {name}: {}", text(Errno::ENOENT)))
-            }
-            Err(errno) => Err(format!("exec: {name:?}: {}", text(errno))),
-        };
-    }
-    let mut denied = false;
-    for folder in path.unwrap_or_default().split(':') {
-        let path = Path::new(if folder.is_empty() { "." } else { folder }).join(name);
-        match check_executable(&path) {
-            Ok(()) => return Ok(path),
-            Err(errno) => denied |= errno == Errno::EACCES,
-        }
-    }
-    match denied {
-        true => Err(format!("exec: {name:?}: {}", text(Errno::EACCES))),
-        false => Err(format!("exec: {name:?}: executable file not found in $PATH")),
-    }
-}
-
-fn check_executable(path: &Path) -> Result<(), Errno> {
-    match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => return Err(Errno::EISDIR),
-        Ok(_) => {}
-        Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-    }
-    // With the effective user, which is the container's at this point.
-    faccessat(nix::fcntl::AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
-}
-
-/// The error text of Go's syscall package, which is the C library's text in lower case.
-fn text(errno: Errno) -> String {
-    errno.desc().to_ascii_lowercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_texts_are_those_that_engines_turn_into_exit_codes() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("plain");
-        std::fs::write(&file, "").unwrap();
-        let line = look_up("nope", Some("/bin:/usr/bin")).unwrap_err();
-        assert_eq!(line, "exec: \"nope\": executable file not found in $PATH");
-        let line = look_up("/nope", None).unwrap_err();
-        assert_eq!(line, "exec: \"/nope\": stat /nope: no such file or directory");
-        let line = look_up(file.to_str().unwrap(), None).unwrap_err();
-        assert!(line.ends_with(": permission denied"), "{line}");
-        let line = look_up("/tmp", None).unwrap_err();
-        assert_eq!(line, "exec: \"/tmp\": is a directory");
-    }
-
-    #[test]
-    fn an_absolute_path_needs_no_path_variable() {
-        assert_eq!(look_up("/bin/sh", None), Ok(PathBuf::from("/bin/sh")));
-        assert!(look_up("sh", None).is_err());
-        assert!(look_up("sh", Some("/nope:/bin")).is_ok());
-    }
 }

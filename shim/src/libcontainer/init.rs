@@ -10,14 +10,18 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 
 use super::executor::Executor;
+use super::long_options::LongMounts;
 use super::patched_bundle::PatchedBundle;
 use super::private_mountns::PrivateMountNs;
+use super::seccomp::{self, SeccompFilter};
+use super::spec_patch::{self, Cgroups};
 use super::userns_mounts::BindStaging;
-use super::{children, errors, poststop, rootfs, spec_patch};
+use super::{children, errors, poststop, rootfs, stdio};
 use crate::cli::{self, Global};
-use crate::container;
+use crate::container::{self, cgroup_path};
 use crate::error::Error;
 use crate::log::Log;
+use crate::tty::streams::ProcessEnds;
 
 /// Creates a container. On return, its init process waits for `start`.
 pub(crate) fn build(
@@ -25,24 +29,28 @@ pub(crate) fn build(
     options: &cli::Create,
     bundle: &Path,
     spec: &Spec,
+    ends: Option<ProcessEnds>,
     log: &Log,
 ) -> Result<Library, Error> {
     let id = options.id.as_str();
     let rootfs = rootfs::path_of(spec, bundle);
-    let staging = BindStaging::new(spec)?;
-    let staged = staging.as_ref().map(|staging| staging.patch_spec(spec));
-    let patched =
-        spec_patch::patch(staged.as_ref().unwrap_or(spec), id, &rootfs, global.systemd_cgroup);
-    let patched = patched.or(staged).map(|spec| PatchedBundle::new(&spec, bundle)).transpose()?;
-    let bundle_to_read = patched.as_ref().map_or(bundle.to_owned(), PatchedBundle::path);
-    let _mountns = enter_mountns(spec, &rootfs, staging.as_ref())?;
-    ContainerBuilder::new(id.to_owned(), SyscallType::default())
+    let staged = Staged { binds: BindStaging::new(spec)?, long: LongMounts::new(spec)? };
+    let cgroups = Cgroups { systemd: global.systemd_cgroup, unified: cgroup_path::is_unified() };
+    let patched = spec_patch::patch(spec, id, &rootfs, cgroups);
+    let mut patched = staged.patch(spec, patched).unwrap_or_else(|| spec.clone());
+    let filter = SeccompFilter::for_init(spec)?;
+    seccomp::take_from(&mut patched);
+    // Always a copy, because the engine's file may not be normalized (`container/normalize.rs`).
+    let patched = PatchedBundle::new(&patched, bundle)?;
+    let _mountns = enter_mountns(spec, &rootfs, &staged)?;
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default());
+    stdio::connect(builder, ends)
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
-        .with_executor(Executor::for_create())
+        .with_executor(Executor::for_create(filter))
         .with_console_socket(options.console_socket.as_ref())
         .with_preserved_fds(options.preserve_fds.into())
-        .as_init(bundle_to_read)
+        .as_init(patched.path())
         .with_systemd(global.systemd_cgroup)
         .with_detach(true)
         .with_no_pivot(options.no_pivot)
@@ -50,24 +58,56 @@ pub(crate) fn build(
         .map_err(|source| clean_up(global, id, bundle, spec, source, log))
 }
 
+/// The mounts that runvf makes before libcontainer forks, so that libcontainer only binds them.
+struct Staged {
+    binds: Option<BindStaging>,
+    long: Option<LongMounts>,
+}
+
+impl Staged {
+    fn is_empty(&self) -> bool {
+        self.binds.is_none() && self.long.is_none()
+    }
+
+    /// Patches the spec once more, so that it names the staged mounts.
+    fn patch(&self, spec: &Spec, patched: Option<Spec>) -> Option<Spec> {
+        if self.is_empty() {
+            return patched;
+        }
+        let mut patched = patched.unwrap_or_else(|| spec.clone());
+        let mut mounts = patched.mounts().clone().unwrap_or_default();
+        self.binds.iter().for_each(|binds| binds.patch(&mut mounts));
+        self.long.iter().for_each(|long| long.patch(&mut mounts));
+        patched.set_mounts(Some(mounts));
+        Some(patched)
+    }
+
+    fn mount(&self, mountns: &PrivateMountNs) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        mountns.mount_staging_dir()?;
+        self.binds.iter().try_for_each(|binds| binds.mount(mountns))?;
+        self.long.iter().try_for_each(|long| long.mount(mountns))
+    }
+}
+
 /// Enters a private mount namespace and mounts there what libcontainer must find. Returns `None`
 /// if no mounts are necessary.
 fn enter_mountns(
     spec: &Spec,
     rootfs: &Path,
-    staging: Option<&BindStaging>,
+    staged: &Staged,
 ) -> Result<Option<PrivateMountNs>, Error> {
     let noexec = rootfs::noexec_flags(spec, rootfs);
-    if noexec.is_none() && staging.is_none() {
+    if noexec.is_none() && staged.is_empty() {
         return Ok(None);
     }
     let mountns = PrivateMountNs::enter()?;
     if let Some(flags) = noexec {
         rootfs::allow_execution(&mountns, rootfs, flags)?;
     }
-    if let Some(staging) = staging {
-        staging.mount(&mountns)?;
-    }
+    staged.mount(&mountns)?;
     Ok(Some(mountns))
 }
 

@@ -99,7 +99,7 @@ const BUNDLES_DIR: &str = "/run/runvf/stages";
 
 /// Creates a folder in [`BUNDLES_DIR`], or, without root, in the system's folder for temporary
 /// files.
-fn create_folder() -> io::Result<TempDir> {
+pub(super) fn create_folder() -> io::Result<TempDir> {
     let prefix = format!("runvf-{}-", std::process::id());
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(BUNDLES_DIR);
     if created.is_err() {

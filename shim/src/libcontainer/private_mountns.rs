@@ -3,7 +3,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,17 @@ use nix::sched::{CloneFlags, setns, unshare};
 use vf::mountinfo::unescape;
 
 use crate::error::Error;
+
+/// The folder of the mounts that libcontainer must bind. On the host, this is an empty folder of root.
+/// In the private mount namespace, runvf mounts a tmpfs there first, so that no other process can
+/// exchange the files. Containers may share `/dev/shm` and `/tmp` with the host, so these folders are
+/// not suitable.
+pub(super) const STAGING_DIR: &str = "/run/runvf-shelf";
+
+/// The path in [`STAGING_DIR`] of the mount with this index in the spec.
+pub(super) fn staging_path(index: usize) -> PathBuf {
+    Path::new(STAGING_DIR).join(index.to_string())
+}
 
 /// Holds the namespace and the folder to return to. The folder is a path and not a descriptor,
 /// because the container's process would inherit a descriptor (`descriptors.rs`).
@@ -34,12 +45,27 @@ impl PrivateMountNs {
         Ok(entered)
     }
 
-    /// Mounts an empty tmpfs.
-    pub(crate) fn mount_tmpfs(&self, path: &Path, options: &str) -> Result<(), Error> {
+    /// Mounts an empty tmpfs at [`STAGING_DIR`].
+    pub(super) fn mount_staging_dir(&self) -> Result<(), Error> {
+        let path = Path::new(STAGING_DIR);
+        fs::create_dir_all(path).map_err(Error::file("create", path))?;
         let failed = |errno: nix::Error| Error::file("mount a tmpfs at", path)(errno.into());
         change_mount(&mount_of(path)?, None, MsFlags::MS_SLAVE).map_err(failed)?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options)).map_err(failed)
+        let options = Some("mode=0711,size=64k");
+        mount(Some("tmpfs"), path, Some("tmpfs"), flags, options).map_err(failed)
+    }
+
+    /// Mounts a file system at a path in [`STAGING_DIR`].
+    pub(super) fn mount(
+        &self,
+        source: Option<&Path>,
+        path: &Path,
+        kind: Option<&str>,
+        flags: MsFlags,
+        data: &str,
+    ) -> nix::Result<()> {
+        mount(source, path, kind, flags, Some(data))
     }
 
     /// Bind-mounts `source` over a path. `recursive`: `MS_REC` or empty.
@@ -86,15 +112,19 @@ fn change_mount(target: &Path, source: Option<&Path>, flags: MsFlags) -> nix::Re
 /// Returns the innermost mount point that contains a path.
 fn mount_of(path: &Path) -> Result<PathBuf, Error> {
     let table = "/proc/self/mountinfo";
-    let text = std::fs::read_to_string(table).map_err(Error::file("read", table))?;
+    let text = fs::read_to_string(table).map_err(Error::file("read", table))?;
     Ok(innermost(&text, path))
 }
 
 fn innermost(table: &str, path: &Path) -> PathBuf {
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    let points = points.map(|point| OsString::from_vec(unescape(point.as_bytes())));
-    let above = points.map(PathBuf::from).filter(|point| path.starts_with(point));
+    let above = mount_points(table).filter(|point| path.starts_with(point));
     above.max_by_key(|point| point.components().count()).unwrap_or_else(|| "/".into())
+}
+
+/// The mount points of a `mountinfo` (proc_pid_mountinfo(5)).
+pub(super) fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    points.map(|point| OsString::from_vec(unescape(point.as_bytes())).into())
 }
 
 #[cfg(test)]

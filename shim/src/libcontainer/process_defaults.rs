@@ -4,7 +4,8 @@
 //! - `HOME`: libcontainer asks the C library, inside the container. The C library reads the image's
 //!   `nsswitch.conf` and loads the image's libraries, in a process that still has privileges
 //!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`.
-//! - Capabilities: without any in the spec, libcontainer keeps all of them.
+//! - Capabilities: without any in the spec, libcontainer keeps all of them. It does not change a set
+//!   that the spec omits, so that inheritable capabilities of runvf's caller would stay.
 //! - The umask of the init process: libcontainer keeps the engine's.
 
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+use libcontainer::oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
 use super::mount_options::is_bind;
@@ -42,15 +43,16 @@ pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
 
 /// Applies the defaults to a process that joins a container. `root`: the container's root. The
 /// process gets the capabilities, the AppArmor profile and the limits of the init process
-/// (runc: `newInitConfig`).
+/// (runc: `newInitConfig`), and its OOM score (runc: `bootstrapData`).
 pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Process {
     let init = spec.process().as_ref();
     if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
         process.set_apparmor_profile(init.and_then(|init| init.apparmor_profile().clone()));
     }
-    if process.rlimits().is_none() {
+    if process.rlimits().as_ref().is_none_or(Vec::is_empty) {
         process.set_rlimits(init.and_then(|init| init.rlimits().clone()));
     }
+    process.set_oom_score_adj(init.and_then(|init| init.oom_score_adj()));
     let capabilities = init.and_then(|init| init.capabilities().clone());
     apply_defaults(process, capabilities, read_passwd(root))
 }
@@ -60,9 +62,8 @@ fn apply_defaults(
     capabilities: Option<LinuxCapabilities>,
     passwd: Option<String>,
 ) -> Process {
-    if process.capabilities().is_none() {
-        process.set_capabilities(Some(capabilities.unwrap_or_else(no_capabilities)));
-    }
+    let capabilities = process.capabilities().clone().or(capabilities);
+    process.set_capabilities(Some(capabilities.map_or_else(no_capabilities, with_all_sets)));
     let mut env = process.env().clone().unwrap_or_default();
     let is_home = |entry: &&String| entry.starts_with("HOME=");
     if env.iter().rev().find(is_home).is_none_or(|entry| entry == "HOME=") {
@@ -111,7 +112,19 @@ pub(crate) fn no_capabilities() -> LinuxCapabilities {
     let mut none = LinuxCapabilities::default();
     none.set_bounding(None).set_effective(None).set_permitted(None);
     none.set_inheritable(None).set_ambient(None);
-    none
+    with_all_sets(none)
+}
+
+/// Replaces an absent set by an empty one.
+fn with_all_sets(mut capabilities: LinuxCapabilities) -> LinuxCapabilities {
+    let some = |set: &Option<Capabilities>| Some(set.clone().unwrap_or_default());
+    let (bounding, effective) = (some(capabilities.bounding()), some(capabilities.effective()));
+    let (permitted, inheritable) =
+        (some(capabilities.permitted()), some(capabilities.inheritable()));
+    let ambient = some(capabilities.ambient());
+    capabilities.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    capabilities.set_inheritable(inheritable).set_ambient(ambient);
+    capabilities
 }
 
 #[cfg(test)]
@@ -156,7 +169,25 @@ mod tests {
             None,
             None,
         );
-        assert_ne!(some.capabilities(), &Some(no_capabilities()));
+        let some = some.capabilities().clone().unwrap();
+        assert_eq!(some.bounding().as_ref().unwrap().len(), 1);
+        for set in [some.effective(), some.permitted(), some.inheritable(), some.ambient()] {
+            assert_eq!(set, &Some(Capabilities::new()), "an absent set is empty");
+        }
+    }
+
+    #[test]
+    fn an_added_process_has_limits_and_oom_score_of_the_init_process() {
+        let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": 3, "hard": 4 }]);
+        let init = process(json!({ "rlimits": limit, "oomScoreAdj": 500 }));
+        let spec = json!({ "ociVersion": "1.0.2", "process": init });
+        let spec = serde_json::from_value(spec).unwrap();
+        let added = |more: Value| for_exec(process(more), &spec, Path::new("/nonexistent"));
+        for more in [json!({}), json!({ "rlimits": [], "oomScoreAdj": 7 })] {
+            let added = added(more);
+            assert_eq!(added.rlimits().as_ref().unwrap()[0].soft(), 3);
+            assert_eq!(added.oom_score_adj(), Some(500));
+        }
     }
 
     #[test]

@@ -2,17 +2,13 @@
 //! because its `mount_setattr` sets no propagation (`rootfs/mount.rs`). Every volume would be a slave
 //! of the host's mount, and later mounts of the host would appear in it.
 
-use std::fs::{self, File};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
-use std::thread;
 
 use libcontainer::oci_spec::runtime::{Mount, Spec};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, setns, unshare};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
+use super::container_mountns;
 use crate::error::Error;
 
 /// The value of `mount_attr.propagation` (mount_setattr(2)), and whether the option is recursive.
@@ -28,29 +24,8 @@ pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
     if all.is_empty() {
         return Ok(());
     }
-    let path = format!("/proc/{pid}/ns/mnt");
-    let id = |path: &str| fs::read_link(path).map_err(Error::file("read", path));
-    if id(&path)? == id("/proc/self/ns/mnt")? {
-        // The container has no mount namespace of its own, so this would change the host's mounts.
-        return Ok(());
-    }
-    let namespace = File::open(&path).map_err(Error::file("open", &path))?;
-    // In a new thread, because a thread that exits needs no step back to the host's namespace, which
-    // could fail.
-    thread::scope(|scope| {
-        let work = || {
-            let enter = Error::kernel("enter the container's mount namespace");
-            unshare(CloneFlags::CLONE_FS)
-                .and_then(|()| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS))
-                .map_err(enter)?;
-            all.iter().try_for_each(|(destination, option)| set_one(destination, *option))
-        };
-        let failed = Error::kernel("run the thread that sets the propagation of mounts");
-        match thread::Builder::new().spawn_scoped(scope, work) {
-            Ok(worker) => worker.join().unwrap_or_else(|_| Err(failed(Errno::EIO))),
-            // The kernel creates no more threads.
-            Err(_) => Err(failed(Errno::EAGAIN)),
-        }
+    container_mountns::run(pid, || {
+        all.iter().try_for_each(|(destination, option)| set_one(destination, *option))
     })
 }
 
@@ -73,30 +48,10 @@ fn options(mount: &Mount) -> impl Iterator<Item = Propagation> {
 
 fn set_one(destination: &Path, (propagation, recursive): Propagation) -> Result<(), Error> {
     let failed = |errno: Errno| Error::file("set the propagation of", destination)(errno.into());
-    let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_MAGICLINKS);
-    // A symlink in the image resolves to the mount that libcontainer has made, because the root of
-    // this thread is now the container's root.
-    let mount = openat2(CWD, Path::new("/").join(destination), flags, Mode::empty(), resolve);
-    let mount = mount.map_err(|error| failed(Errno::from_raw(error.raw_os_error())))?;
+    let mount = container_mountns::open(destination).map_err(failed)?;
     let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
-    mount_setattr(&mount, flags, propagation).map_err(failed)
-}
-
-fn mount_setattr(mount: &OwnedFd, flags: i32, propagation: u64) -> Result<(), Errno> {
     let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
-    // SAFETY: the descriptor is open, the path is an empty C string, and `attributes` outlives the
-    // call, which reads `size_of_val(&attributes)` bytes of it.
-    let set = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH | flags,
-            &raw const attributes,
-            size_of_val(&attributes),
-        )
-    };
-    Errno::result(set).map(drop)
+    container_mountns::set_attributes(&mount, flags, attributes).map_err(failed)
 }
 
 #[cfg(test)]

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Linux, Mount, Spec};
+use libcontainer::oci_spec::runtime::{Mount, Spec};
 
-use super::mount_options::{is_bind, is_idmapped};
+use super::bind_flags;
+use super::mount_options::{self, is_bind, is_idmapped};
+use super::proc_guard::normalize;
+use super::process_check;
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
+use crate::resources;
 
 /// Loads a bundle's `config.json`.
 ///
@@ -19,60 +23,51 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
         path: bundle.join("config.json"),
         problem: problem.to_owned(),
     };
-    if spec.process().is_none() {
+    let Some(process) = spec.process() else {
         return Err(bad("the spec has no process"));
-    }
+    };
+    process_check::check(process)?;
     let Some(linux) = spec.linux() else {
         return Err(bad("the spec has no linux section"));
     };
-    check_labels(&spec, linux)?;
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
+    bind_flags::check_locked(&spec)?;
     if !systemd_cgroup
         && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
     {
         return Err(bad(&problem));
     }
-    if systemd_cgroup && !is_unified() {
+    let unified = cgroup_path::is_unified();
+    if unified
+        && let Some(problem) = linux
+            .resources()
+            .as_ref()
+            .and_then(|resources| resources::problem_with(resources, systemd_cgroup))
+    {
+        return Err(bad(&problem));
+    }
+    if systemd_cgroup && !unified {
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
     Ok(spec)
 }
 
-fn check_labels(spec: &Spec, linux: &Linux) -> Result<(), Error> {
-    if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
-        return Err(Error::Unsupported {
-            what: "libcontainer does not support SELinux labels; remove linux.mountLabel",
-        });
-    }
-    let process_label =
-        spec.process().as_ref().and_then(|process| process.selinux_label().as_ref());
-    if process_label.is_some_and(|label| !label.is_empty()) {
-        return Err(Error::Unsupported {
-            what: "libcontainer does not support SELinux labels; remove process.selinuxLabel",
-        });
-    }
-    Ok(())
-}
-
 fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
     if mounts.iter().any(is_idmapped) {
         return Err(Error::Unsupported {
-            what: "libcontainer does not support ID-mapped mounts; remove the idmap option and mappings, \
+            what: "libcontainer does not support ID-mapped mounts; remove the idmap option, \
                    or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
-    if mounts.iter().any(|mount| mount.destination() == Path::new("/dev") && is_bind(mount)) {
+    mounts.iter().try_for_each(mount_options::check)?;
+    let mut binds = mounts.iter().filter(|mount| is_bind(mount));
+    if binds.any(|mount| normalize(mount.destination()) == Path::new("/dev")) {
         return Err(Error::Unsupported {
             what: "cannot bind-mount over /dev: libcontainer creates its own /dev; add devices with --device, \
                    or set `engine = \"runc\"` in /etc/runvf/runtime.toml",
         });
     }
     Ok(())
-}
-
-fn is_unified() -> bool {
-    use libcgroups::common::{CgroupSetup, get_cgroup_setup};
-    matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
 }
 
 #[cfg(test)]
@@ -100,22 +95,18 @@ mod tests {
     #[test]
     fn settings_that_libcontainer_ignores_are_refused() {
         assert_eq!(refused(|_| {}), None);
-        assert_eq!(refused(|spec| spec["process"]["selinuxLabel"] = json!("")), None);
         let says = |line: Option<String>, text: &str| {
             let line = line.unwrap();
             assert!(line.contains(text), "{line}");
         };
-        says(refused(|spec| spec["linux"]["mountLabel"] = json!("l")), "linux.mountLabel");
-        says(refused(|spec| spec["process"]["selinuxLabel"] = json!("l")), "process.selinuxLabel");
         says(refused(|spec| spec["mounts"][0]["options"] = json!(["rbind", "ridmap"])), "idmap");
-        let mapping = json!([{ "containerID": 0, "hostID": 7, "size": 1 }]);
-        says(refused(|spec| spec["mounts"][0]["uidMappings"] = mapping), "idmap");
+        says(refused(|spec| spec["mounts"][0]["options"] = json!(["bind", "sync"])), "`sync`");
         says(
             refused(|spec| spec["mounts"][0]["destination"] = json!("/dev")),
             "cannot bind-mount over /dev: ",
         );
         says(refused(|spec| spec["process"] = Value::Null), "the spec has no process");
-        for root in ["", "/", "//a/../"] {
+        for root in ["/", "//a/../"] {
             says(
                 refused(|spec| spec["linux"]["cgroupsPath"] = json!(root)),
                 "linux.cgroupsPath is the root cgroup",

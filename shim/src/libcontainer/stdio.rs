@@ -2,16 +2,22 @@
 //! (`fixStdioPermissions`); libcontainer does not change them. An engine creates the pipes as root,
 //! so without this step a process of another user cannot reopen `/dev/stderr`. Many images write
 //! their log that way.
+//!
+//! A process in the foreground without a terminal gets pipes instead of the operator's streams
+//! (`tty/streams.rs`).
 
 use std::fmt::Display;
 use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 
+use libcontainer::container::builder::ContainerBuilder;
 use nix::errno::Errno;
 use nix::sys::stat::makedev;
 use nix::unistd::{Uid, chown};
 
 use crate::error::Error;
+use crate::tty::streams::ProcessEnds;
 
 /// Makes `owner`, a uid of the host, the owner of the standard streams of `/proc/{process}`. A
 /// stream keeps its owner if the file system does not allow a change, for example on a read-only
@@ -19,7 +25,22 @@ use crate::error::Error;
 ///
 /// The group does not change, because devpts sets the group of a terminal (its option `gid=`).
 pub(crate) fn set_owner(process: impl Display, owner: u32) -> Result<(), Error> {
-    for number in 0..=2 {
+    set_owner_of(&process, [0, 1, 2], owner)
+}
+
+/// Like [`set_owner`], for streams that runvf has created for a process.
+pub(crate) fn set_owner_of_ends(ends: &ProcessEnds, owner: u32) -> Result<(), Error> {
+    set_owner_of("self", ends.0.each_ref().map(AsRawFd::as_raw_fd), owner)
+}
+
+/// Gives streams to a process that libcontainer creates. It keeps runvf's own without `ends`.
+pub(crate) fn connect(builder: ContainerBuilder, ends: Option<ProcessEnds>) -> ContainerBuilder {
+    let Some(ProcessEnds([stdin, stdout, stderr])) = ends else { return builder };
+    builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr)
+}
+
+fn set_owner_of(process: impl Display, numbers: [RawFd; 3], owner: u32) -> Result<(), Error> {
+    for number in numbers {
         let path = format!("/proc/{process}/fd/{number}");
         // The stream may be closed.
         let Ok(found) = fs::metadata(&path) else { continue };

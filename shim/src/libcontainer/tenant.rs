@@ -14,13 +14,15 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 
 use super::exec_leftovers::SocketNames;
+use super::exec_state::ExecState;
 use super::executor::Executor;
 use super::identity::{self, Identity};
 use super::seccomp::SeccompFilter;
-use super::{errors, process_defaults, stdio};
+use super::{errors, process_check, process_defaults, stdio};
 use crate::cli::{self, Global};
-use crate::container::Container;
+use crate::container::{BundleConfig, Container};
 use crate::error::Error;
+use crate::tty::streams::ProcessEnds;
 
 /// Returns the process for libcontainer, and the executor that does the remaining steps inside the
 /// new process.
@@ -28,17 +30,20 @@ pub(crate) fn adapt(
     container: &Container,
     spec: &Spec,
     mut process: Process,
+    ends: Option<&ProcessEnds>,
 ) -> Result<(Process, Executor), Error> {
     if let Some(pid) = container.init() {
         let root = format!("/proc/{pid}/root");
         process = process_defaults::for_exec(process, spec, Path::new(&root));
     }
+    process_check::check(&process)?;
     check_cwd(container, process.cwd())?;
-    let filter = SeccompFilter::prepare(spec, &mut process)?;
-    set_owner_of_stdio(container, &process)?;
+    let filter = SeccompFilter::for_exec(spec, &mut process)?;
+    set_owner_of_stdio(container, &process, ends)?;
     // After the filter, because that adds a capability that the process needs to load it.
     let identity = Identity::take_from(container, &mut process)?;
-    Ok((process, Executor::for_exec(filter, identity)))
+    let memory_policy = spec.linux().as_ref().and_then(|linux| linux.memory_policy().clone());
+    Ok((process, Executor::for_exec(filter, identity, memory_policy)))
 }
 
 /// Checks that the working directory exists. libcontainer's error for a missing one is only
@@ -56,48 +61,63 @@ fn check_cwd(container: &Container, cwd: &Path) -> Result<(), Error> {
     }
 }
 
-/// Gives runvf's standard streams to the user of the process, which inherits them. A process with a
-/// terminal gets the terminal instead.
-fn set_owner_of_stdio(container: &Container, process: &Process) -> Result<(), Error> {
+/// Gives the standard streams to the user of the process: the pipes, or runvf's own streams, which it
+/// inherits. A process with a terminal gets the terminal instead.
+fn set_owner_of_stdio(
+    container: &Container,
+    process: &Process,
+    ends: Option<&ProcessEnds>,
+) -> Result<(), Error> {
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
         (Some(pid), _) => {
             let owner =
                 identity::host_id(container.id(), pid.as_raw(), "user", process.user().uid())?;
-            stdio::set_owner("self", owner)
+            match ends {
+                Some(ends) => stdio::set_owner_of_ends(ends, owner),
+                None => stdio::set_owner("self", owner),
+            }
         }
     }
 }
 
-/// Creates the process and returns its pid.
+/// What the process gets from runvf.
+pub(crate) struct Parts<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) executor: Executor,
+    pub(crate) console_socket: Option<&'a Path>,
+    pub(crate) ends: Option<ProcessEnds>,
+}
+
+/// Creates the process and returns its pid. `config`: the container's config.
 pub(crate) fn build(
     global: &Global,
     options: &cli::Exec,
     container: &Container,
-    process: &Process,
-    socket: Option<&Path>,
-    executor: Executor,
+    config: &BundleConfig,
+    parts: Parts<'_>,
 ) -> Result<Pid, Error> {
+    let state = ExecState::of(container, config)?;
+    let root = state.as_ref().map_or(global.root(), ExecState::root);
     let names = SocketNames::lock(&container.library.root);
-    let pid = run_builder(global, options, process, socket, executor);
+    let pid = run_builder(root, options, parts);
     names.remove();
     pid
 }
 
 fn run_builder(
-    global: &Global,
+    root: &Path,
     options: &cli::Exec,
-    process: &Process,
-    socket: Option<&Path>,
-    executor: Executor,
+    Parts { process, executor, console_socket, ends }: Parts<'_>,
 ) -> Result<Pid, Error> {
     let id = options.id.as_str();
     let file = process_file(process)?;
-    let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(global.root())
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default());
+    let pid = stdio::connect(builder, ends)
+        .with_root_path(root)
         .map_err(Error::library("exec in", id))?
         .with_executor(executor)
-        .with_console_socket(socket)
+        .with_console_socket(console_socket)
         .with_preserved_fds(options.preserve_fds.into())
         .as_tenant()
         // Always detached: libcontainer creates no terminal for a process in the foreground, so

@@ -26,18 +26,18 @@ use crate::error::Error;
 
 const COPY_UP_OPTION: &str = "tmpcopyup";
 
-/// Returns mounts that libcontainer accepts, or `None` if the spec needs no change.
-pub(crate) fn patch_mounts(spec: &Spec, rootfs: &Path) -> Option<Vec<Mount>> {
-    let mut mounts = spec.mounts().clone()?;
+/// Makes the mounts such that libcontainer accepts them.
+pub(super) fn patch(mounts: &mut [Mount], rootfs: &Path) {
     for mount in mounts.iter_mut().filter(|mount| mount.typ().as_deref() == Some("tmpfs")) {
         let mut options = mount.options().clone().unwrap_or_default();
         options.retain(|option| option != COPY_UP_OPTION);
         if !options.iter().any(|option| option.starts_with("mode=")) {
             options.extend(mode_of(rootfs, mount.destination()));
         }
-        mount.set_options(Some(options));
+        if mount.options().is_some() || !options.is_empty() {
+            mount.set_options(Some(options));
+        }
     }
-    (Some(&mounts) != spec.mounts().as_ref()).then_some(mounts)
 }
 
 fn mode_of(rootfs: &Path, destination: &Path) -> Option<String> {
@@ -173,17 +173,15 @@ mod tests {
         let of = |kind: &str, destination: &str, options: &[&str]| {
             let mount =
                 serde_json::json!({ "destination": destination, "type": kind, "options": options });
-            let spec = serde_json::json!({ "ociVersion": "1.0.2", "mounts": [mount] });
-            let mounts = patch_mounts(&serde_json::from_value(spec).unwrap(), root.path())?;
-            Some(mounts[0].options().clone()?.join(","))
+            let mut mounts: Vec<Mount> = vec![serde_json::from_value(mount).unwrap()];
+            patch(&mut mounts, root.path());
+            mounts[0].options().clone().unwrap().join(",")
         };
-        assert_eq!(of("tmpfs", "/t", &["size=1m", "tmpcopyup"]).as_deref(), Some("size=1m"));
-        assert_eq!(of("tmpfs", "/var", &["tmpcopyup"]).as_deref(), Some("mode=1750"));
-        assert_eq!(of("tmpfs", "/var", &["mode=700"]), None);
-        assert_eq!(
-            (of("tmpfs", "/t", &["size=1m"]), of("bind", "/var", &[COPY_UP_OPTION])),
-            (None, None)
-        );
+        assert_eq!(of("tmpfs", "/t", &["size=1m", "tmpcopyup"]), "size=1m");
+        assert_eq!(of("tmpfs", "/t", &["tmpcopyup"]), "");
+        assert_eq!(of("tmpfs", "/var", &["tmpcopyup"]), "mode=1750");
+        assert_eq!(of("tmpfs", "/var", &["mode=700"]), "mode=700");
+        assert_eq!(of("bind", "/var", &[COPY_UP_OPTION]), COPY_UP_OPTION);
     }
 
     fn open(path: &Path) -> OwnedFd {

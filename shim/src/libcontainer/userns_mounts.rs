@@ -12,13 +12,8 @@ use libcontainer::oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Mount,
 use nix::mount::MsFlags;
 
 use super::mount_options::is_bind;
-use super::private_mountns::{self, PrivateMountNs};
+use super::private_mountns::{self, PrivateMountNs, STAGING_DIR, staging_path};
 use crate::error::Error;
-
-/// On the host, this is an empty folder of root. In the private mount namespace, runvf mounts a tmpfs
-/// there first, so that no other process can exchange the files. Containers may share `/dev/shm` and
-/// `/tmp` with the host, so these folders are not suitable.
-const STAGING_DIR: &str = "/run/runvf-shelf";
 
 pub(crate) struct BindStaging {
     binds: Vec<StagedBind>,
@@ -53,7 +48,7 @@ impl BindStaging {
             unreachable.then(|| StagedBind {
                 index,
                 source: real,
-                path: Path::new(STAGING_DIR).join(index.to_string()),
+                path: staging_path(index),
                 recursive: recursive_flag(mount),
             })
         };
@@ -69,9 +64,6 @@ impl BindStaging {
 
     /// Binds the sources to the staging folder.
     pub(crate) fn mount(&self, mountns: &PrivateMountNs) -> Result<(), Error> {
-        let folder = Path::new(STAGING_DIR);
-        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-        mountns.mount_tmpfs(folder, "mode=0711,size=64k")?;
         for bind in &self.binds {
             // The target of a bind mount must be a folder or a file, as its source is.
             let created = match bind.source.is_dir() {
@@ -84,15 +76,11 @@ impl BindStaging {
         Ok(())
     }
 
-    /// Returns the spec with the staged paths as sources.
-    pub(crate) fn patch_spec(&self, spec: &Spec) -> Spec {
-        let mut mounts = spec.mounts().clone().unwrap_or_default();
+    /// Makes the staged paths the sources.
+    pub(crate) fn patch(&self, mounts: &mut [Mount]) {
         for bind in &self.binds {
             mounts[bind.index].set_source(Some(bind.path.clone()));
         }
-        let mut spec = spec.clone();
-        spec.set_mounts(Some(mounts));
-        spec
     }
 }
 
@@ -172,7 +160,8 @@ mod tests {
         });
         let spec: Spec = serde_json::from_value(spec).unwrap();
         let staging = BindStaging::new(&spec).unwrap()?;
-        let mounts = staging.patch_spec(&spec).mounts().clone().unwrap();
+        let mut mounts = spec.mounts().clone().unwrap();
+        staging.patch(&mut mounts);
         assert_eq!(mounts[0].source().as_deref(), Some(folder.join("nothing").as_path()));
         mounts[1].source().clone()
     }

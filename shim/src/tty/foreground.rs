@@ -1,5 +1,5 @@
-//! Waits for a process in the foreground: forwards signals to it, copies its terminal, and returns
-//! its exit code, or 128 plus the signal's number if a signal ended it.
+//! Waits for a process in the foreground: forwards signals to it, copies its terminal or its streams,
+//! and returns its exit code, or 128 plus the signal's number if a signal ended it.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -13,15 +13,21 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::streams::Streams;
 use super::terminal::Terminal;
 use crate::container::signal;
 use crate::error::Error;
 
 /// Waits for the process `pid`. Must be called after the process was created, because a child
 /// inherits the signals that this function blocks.
-pub(crate) fn wait(pid: Pid, mut terminal: Option<Terminal>) -> Result<ExitCode, Error> {
+pub(crate) fn wait(
+    pid: Pid,
+    mut terminal: Option<Terminal>,
+    streams: Option<Streams>,
+) -> Result<ExitCode, Error> {
     let action = "wait for the process";
     let signals = block_signals().map_err(Error::kernel(action))?;
+    let copies = streams.map(Streams::copy);
     let mut stdin_open = terminal.is_some();
     // Whether a process has the container's end of the terminal open. This can change in both
     // directions.
@@ -31,6 +37,9 @@ pub(crate) fn wait(pid: Pid, mut terminal: Option<Terminal>) -> Result<ExitCode,
         // blocked.
         if let Some(code) = reap(pid).map_err(Error::kernel(action))? {
             drain(terminal);
+            if let Some(copies) = copies {
+                copies.finish();
+            }
             return Ok(ExitCode::from(code));
         }
         let ready = poll_once(&signals, terminal.as_ref(), stdin_open, in_use);

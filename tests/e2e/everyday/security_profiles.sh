@@ -4,5 +4,20 @@
 # shellcheck disable=SC2154,SC2086
 echo '{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13 }] }' > profile
 $run --rm --security-opt seccomp=$dir/profile $image sh -c 'exec 2>&1; mkdir /tmp/x; ls -d /tmp/x'
+# The mask of a comparison is its first value.
+echo '{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    { "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+        "args": [{ "index": 1, "value": 511, "valueTwo": 448, "op": "SCMP_CMP_MASKED_EQ" }] },
+    { "names": ["mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+        "args": [{ "index": 2, "value": 511, "valueTwo": 448, "op": "SCMP_CMP_MASKED_EQ" }] }] }' > masked
+$run --rm --security-opt seccomp=$dir/masked $image sh -c 'exec 2>&1; mkdir -m 700 /tmp/a; mkdir -m 755 /tmp/b; ls -d /tmp/a /tmp/b'
+# A profile that is older than some system calls, or forbids them, although the runtime uses them.
+echo '{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["faccessat2", "accept", "accept4"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1 }] }' > old
+for options in '--user 1000' '--user 0 --security-opt no-new-privileges'; do
+    $run -d --name everyday $options --security-opt seccomp=$dir/old $image sleep 1000 > /dev/null
+    try $engine exec everyday sh -c 'echo added; while read -r key value; do case $key in Cap*|NoNewPrivs:|Seccomp*) echo $key $value;; esac; done < /proc/self/status'
+    $engine exec everyday cat /proc/1/status | grep -e ^Cap -e ^NoNewPrivs -e ^Seccomp
+    remove
+done
 $run --rm --security-opt seccomp=unconfined --security-opt apparmor=unconfined $image sh -c '
     cat /proc/self/attr/current; while read -r key value; do case $key in Seccomp*) echo $key $value;; esac; done < /proc/self/status'

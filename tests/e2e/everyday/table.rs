@@ -135,11 +135,28 @@ pub(crate) const TABLE: &[Operation] = &[
         include_str!("limits.sh"),
         &["= 137", "= 153, 1000", "= 2"],
     ),
+    operation(
+        "limits in the files of the cgroup",
+        include_str!("resources.sh"),
+        &["67108864", "33554432", "25000 50000", "0::/i", "66", "= 0"],
+    ),
     operation("volumes", include_str!("volumes.sh"), &["kept", "everyday", "from-inside"]),
+    operation(
+        "mounts that are refused, and flags of mounts",
+        include_str!("mount_flags.sh"),
+        &["/proc/sys refused", "emulated", "executed", "kept"],
+    ),
     operation(
         "seccomp and AppArmor profiles",
         include_str!("security_profiles.sh"),
-        &["mkdir: cannot create directory '/tmp/x': Permission denied", "Seccomp: 0"],
+        &[
+            "mkdir: cannot create directory '/tmp/x': Permission denied",
+            "mkdir: cannot create directory '/tmp/a': Permission denied",
+            "/tmp/b",
+            "added",
+            "NoNewPrivs:\t1",
+            "Seccomp: 0",
+        ],
     ),
     operation(
         "a large environment, and many arguments",

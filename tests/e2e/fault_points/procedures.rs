@@ -75,6 +75,32 @@ pub(crate) const UNREADABLE: Procedure = Procedure {
     only: &[],
     leaves: None,
 };
+/// The audit log cannot be written, because users other than root can write to its folder.
+pub(crate) const SPOOL: Procedure = Procedure {
+    name: "detach while the audit log cannot be written",
+    prepare: "holder a; hook attach a 11 && end a; chmod 777 /var/log/runvf",
+    run: "hook detach a 11",
+    ways: &["kill", "error"],
+    only: &["audit-spool", "audit-spool-rename"],
+    leaves: None,
+};
+pub(crate) const FLUSH: Procedure = Procedure {
+    name: "gc that appends a spooled audit entry",
+    prepare: "holder a; hook attach a 11 && end a; chmod 777 /var/log/runvf; hook detach a 11; chmod 750 /var/log/runvf",
+    run: "timeout 100 runvfctl gc",
+    ways: &["kill", "error"],
+    only: &["audit-spool-remove"],
+    leaves: None,
+};
+/// The only tenant has another name.
+pub(crate) const REFUSAL: Procedure = Procedure {
+    name: "refusal",
+    prepare: "holder a",
+    run: "refused",
+    ways: &["kill", "error"],
+    only: &["refusals", "refusals-rename"],
+    leaves: None,
+};
 pub(crate) const LOSS: Procedure = Procedure {
     name: "gc of a container that lost its VF",
     prepare: "holder a; hook attach a 11 && echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind",

@@ -47,6 +47,15 @@ attach_without_mac() {
         timeout 100 /usr/libexec/runvf/runvf-hook attach
 }
 
+# Succeeds if the hook refuses a tenant that does not exist.
+refused() {
+    local more=',"io.runvf.tenant":"none"' status
+    hook attach a 11
+    status=$?
+    [ $status != 1 ] || return 0
+    return $status
+}
+
 attach_another() {
     holder b
     hook attach b 22
@@ -105,6 +114,7 @@ gc_again() {
 
 # Ends all containers and repairs, as an operator does.
 clean_up() {
+    [ ! -e /var/log/runvf ] || chmod 750 /var/log/runvf
     end a
     end b
     runvfctl gc

@@ -78,6 +78,17 @@ fn unspecified_process_properties_are_as_with_runc() {
     leave(lab, &before);
 }
 
+/// An access is allowed if the rules for its device allow all parts of it together.
+#[test]
+fn device_rules_are_merged_as_with_runc() {
+    let lab = prepared();
+    let before = state(&lab);
+    let printed = with_both(&lab, include_str!("../scripts/device_rules.sh"));
+    let expected = "read\nread\nwrite\nboth";
+    assert_eq!(printed, [expected, expected]);
+    leave(lab, &before);
+}
+
 /// Without a pid namespace, the end of the init process ends no other process, and each of these
 /// processes is gone before it can be found.
 #[test]

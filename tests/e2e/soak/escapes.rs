@@ -1,5 +1,6 @@
 //! More ways out of a container that runc closes, tried under runc and under runvf.
 
+use crate::engine::IMAGE;
 use crate::escapes::{RUNTIMES, attempts};
 use crate::host::{leave, prepared, state};
 
@@ -88,6 +89,52 @@ fn a_created_process_is_closed_to_its_pid_namespace() {
             "process\nkeyring: the same\nkeyring: the same\nkeyring: of the host",
             "{runtime}"
         );
+    }
+    leave(lab, &before);
+}
+
+/// A mount over a file of /proc would hide what masked and read-only paths protect (CVE-2019-16884).
+#[test]
+fn mounts_do_not_cover_proc_and_keep_their_flags() {
+    let lab = prepared();
+    let before = state(&lab);
+    let mounts = include_str!("../scripts/escape_mounts.sh");
+    let [runc, runvf] = RUNTIMES.map(|runtime| attempts(&lab, runtime, mounts));
+    assert_eq!(runvf, runc);
+    for line in ["a volume at /proc/sys: refused", "read-only paths: ran", "executed"] {
+        assert!(runc.lines().any(|printed| printed == line), "no `{line}` in\n{runc}");
+    }
+    leave(lab, &before);
+}
+
+/// CVE-2024-45310 and CVE-2019-19921 are of this kind: the runtime uses a path while another container
+/// changes it.
+#[test]
+fn a_folder_that_is_exchanged_during_create_leads_nowhere() {
+    let lab = prepared();
+    let before = state(&lab);
+    let exchange = include_str!("../scripts/escape_exchange.sh");
+    let printed = attempts(&lab, "runvf", exchange);
+    let expected = "closed\na device in a volume: ran\ncharacter special file 1 3 600 7";
+    assert_eq!(printed, expected);
+    leave(lab, &before);
+}
+
+/// With runc, the options of the host's mount are gone afterwards.
+#[test]
+fn a_container_in_the_hosts_cgroup_namespace_keeps_the_hosts_mount_options() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.ok("mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup").unwrap();
+    let options = "grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts";
+    let as_before = lab.ok(options).unwrap();
+    assert!(as_before.text().contains("nsdelegate"), "{as_before}");
+    for engine in ["docker run --runtime runvf", "podman --runtime /usr/bin/runvf run"] {
+        let look = "test -e /sys/fs/cgroup/init.scope/cgroup.procs && ! touch /sys/fs/cgroup/x";
+        let command =
+            format!("{engine} --rm --network none --cgroupns host {IMAGE} sh -c '{look}'");
+        lab.ok(&command).unwrap();
+        assert_eq!(lab.ok(options).unwrap().text(), as_before.text(), "{engine}");
     }
     leave(lab, &before);
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::fault_points::{
-    ATTACH, CLEAN_UP, CREATION, DETACH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REPAIR, Snapshot,
-    UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points, faulty_host,
-    faulty_host_with_vfs, points_at, trace,
+    ATTACH, CLEAN_UP, CREATION, DETACH, FLUSH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REFUSAL,
+    REPAIR, SPOOL, Snapshot, UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points,
+    faulty_host, faulty_host_with_vfs, points_at, trace,
 };
 use crate::host::{HostKind, leave_host_of_kind, state};
 
@@ -24,7 +24,12 @@ fn creating_vfs_recovers_at_every_fault_point() {
 
 #[test]
 fn release_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(&[(DETACH, Faults::All)]);
+    assert_recovery_with_vfs(&[
+        (DETACH, Faults::All),
+        (SPOOL, Faults::All),
+        (FLUSH, Faults::All),
+        (REFUSAL, Faults::All),
+    ]);
 }
 
 #[test]
@@ -80,7 +85,7 @@ fn every_fault_point_belongs_to_a_procedure() {
     assert!(points.len() > 20, "{points:?}");
     let lab = faulty_host_with_vfs();
     let mut passed = BTreeSet::new();
-    for procedure in [ATTACH, DETACH, GC, LOSS, REPAIR, UNREADABLE] {
+    for procedure in [ATTACH, DETACH, SPOOL, FLUSH, REFUSAL, GC, LOSS, REPAIR, UNREADABLE] {
         passed.extend(trace(&lab, &procedure).into_keys());
     }
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();

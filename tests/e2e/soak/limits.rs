@@ -1,8 +1,11 @@
-//! Limits that change while a container runs.
+//! Limits that change while a container runs, and a container that takes as much as it can.
+
+use std::time::Duration;
 
 use lab::Lab;
 
-use crate::engine::IMAGE;
+use crate::engine::{Engine, IMAGE, start};
+use crate::hook_calls::assert_free;
 use crate::host::{leave, prepared, state};
 
 /// systemd makes the cgroups of the first two, runvf makes the cgroup of the third.
@@ -66,5 +69,46 @@ fn limits_change_while_a_container_runs() {
             assert_eq!(output.text(), "1", "{run}: /dev/zero is readable: {output}");
         });
     }
+    leave(lab, &before);
+}
+
+/// A container with very many links and open files must not delay the release of another one: the
+/// work under the PF's lock does not depend on the links, and has a timeout for the rest.
+#[test]
+fn links_and_open_files_of_a_container_do_not_delay_the_removal_of_another_one() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.write("/tmp/hoard.pl", include_str!("../scripts/hoard.pl")).unwrap();
+    let seconds = |case: &str| {
+        start(&lab, Engine::Docker, "victim", "--annotation io.runvf.vlan=100");
+        let removed = lab
+            .sh_within(
+                Duration::from_secs(200),
+                "SECONDS=0; docker rm -f victim > /dev/null; echo $SECONDS",
+            )
+            .unwrap();
+        eprintln!("{case}: docker rm took {} s", removed.text());
+        // A release that met the timeout is finished by gc.
+        lab.sh("runvfctl gc").unwrap();
+        removed.text().parse::<u32>().unwrap()
+    };
+    let alone = seconds("alone");
+    // The second one doubles the open files. It makes no links, because making them takes minutes.
+    for (name, links) in [("one", 10_000), ("two", 0)] {
+        let hoard = format!(
+            "perl /tmp/hoard.pl {links} 200000 /tmp/{name}.pid < /dev/null > /tmp/{name}.log 2>&1 &
+             for second in $(seq 500); do ! grep -q ready /tmp/{name}.log || exit 0; sleep 1; done
+             cat /tmp/{name}.log; exit 1"
+        );
+        let made = lab.sh_within(Duration::from_secs(600), &hoard).unwrap();
+        assert_eq!(made.status, 0, "{made}");
+        let took = seconds(&format!("beside {name} with {links} links and 200,000 open files"));
+        assert!(took <= alone + 12, "{took} s, and {alone} s alone");
+    }
+    let end = "for name in one two; do pid=$(cat /tmp/$name.pid); kill -9 $pid; while [ -e /proc/$pid ]; do sleep 1; done; done";
+    lab.sh_within(Duration::from_secs(300), end).unwrap();
+    lab.wait_until(Duration::from_secs(120), "runvfctl gc; [ -z \"$(ls -A /run/runvf/claims)\" ]")
+        .unwrap();
+    assert_free(&lab, "after all");
     leave(lab, &before);
 }

@@ -35,8 +35,16 @@ fn a_hand_written_daemon_json_and_its_default_runtime_are_restored() {
     assert_eq!((files(&lab), runtimes(&lab)), (before.clone(), known.clone()));
     lab.ok("runvfctl install docker --default; cat /etc/docker/daemon.json.runvf-backup > /srv/daemon.json; runvfctl uninstall docker")
         .unwrap();
-    assert_eq!((files(&lab), runtimes(&lab)), (before, known));
+    assert_eq!((files(&lab), runtimes(&lab)), (before.clone(), known));
     assert_eq!(lab.pull(DAEMON_JSON).unwrap(), written.as_bytes());
+
+    // A Docker that does not answer does not prevent the uninstall.
+    let silent =
+        "printf '#!/bin/sh\nexit 1\n' > /tmp/docker; chmod 755 /tmp/docker; PATH=/tmp:$PATH";
+    let output = lab.ok(&format!("runvfctl install docker; {silent} runvfctl uninstall docker"));
+    let note = "dockerd may know runvf until its next start";
+    assert!(output.as_ref().unwrap().stdout.contains(note), "{output:?}");
+    assert_eq!(files(&lab), before);
 }
 
 #[test]
@@ -102,6 +110,17 @@ fn containerd_gets_a_second_runtime() {
     lab.write(CONFIG_TOML, text.clone()).unwrap();
     let (before, dump) = (files(&lab), lab.ok("containerd config dump").unwrap().stdout);
 
+    // containerd is not left stopped if it does not start with the new file.
+    let unit = "/etc/systemd/system/containerd.service.d/x.conf";
+    let refuses =
+        "[Service]\nExecStartPre=/bin/sh -c '! grep -q runvf /etc/containerd/config.toml'\n";
+    lab.write(unit, refuses).unwrap();
+    lab.ok("systemctl daemon-reload").unwrap();
+    let refusal = lab.sh("runvfctl install containerd --restart").unwrap();
+    refused(&refusal, "containerd does not restart: ");
+    lab.ok(&format!("ctr version; rm {unit}; systemctl daemon-reload")).unwrap();
+    assert_eq!(files(&lab), before);
+
     lab.ok("runvfctl install containerd --restart").unwrap();
     let now = lab.ok("containerd config dump").unwrap().stdout;
     for line in dump.lines().filter(|line| line.contains("_dir") || line.contains("runtimes.")) {
@@ -114,6 +133,13 @@ fn containerd_gets_a_second_runtime() {
     lab.ok("runvfctl uninstall containerd --restart").unwrap();
     assert_eq!(files(&lab), before);
     assert_eq!(lab.ok("containerd config dump").unwrap().stdout, dump);
+    // A containerd that cannot be asked does not prevent the uninstall.
+    let silent =
+        "mkdir /tmp/silent; ln -s /bin/false /tmp/silent/containerd; PATH=/tmp/silent:$PATH";
+    let uninstall = format!("runvfctl install containerd; {silent} runvfctl uninstall containerd");
+    let output = lab.ok(&uninstall).unwrap();
+    assert!(output.stdout.contains("not checked by containerd"), "{output}");
+    assert_eq!(files(&lab), before);
     lab.write(CONFIG_TOML, "version = 2\n[plugins\n").unwrap();
     let refusal = lab.sh("runvfctl install containerd").unwrap();
     refused(&refusal, "/etc/containerd/config.toml: ");

@@ -5,13 +5,13 @@ use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
 use crate::soak::{crowd, endurance, leaks};
 
 #[test]
-fn four_thousand_attaches_in_crowds_share_the_vfs() {
-    crowd::a_crowd_shares_the_vfs(100);
+fn a_thousand_attaches_in_crowds_share_the_vfs() {
+    crowd::a_crowd_shares_the_vfs(25);
 }
 
 #[test]
-fn sixteen_hundred_killed_attaches_leave_no_vf_claimed() {
-    crowd::killed_attaches_leave_no_vf_claimed(100);
+fn four_hundred_killed_attaches_leave_no_vf_claimed() {
+    crowd::killed_attaches_leave_no_vf_claimed(25);
 }
 
 #[test]
@@ -20,13 +20,13 @@ fn three_thousand_containers_with_random_kills_leave_nothing() {
 }
 
 #[test]
-fn ten_thousand_execs_leave_nothing() {
-    leaks::execs_leave_nothing(400);
+fn two_and_a_half_thousand_execs_leave_nothing() {
+    leaks::execs_leave_nothing(100);
 }
 
 #[test]
-fn two_thousand_containers_leave_nothing() {
-    leaks::containers_leave_nothing(80);
+fn a_thousand_containers_leave_nothing() {
+    leaks::containers_leave_nothing(40);
 }
 
 /// With the other driver, these are more than three thousand different bundles.

@@ -2,21 +2,17 @@
 //! writer unkillable.
 
 use std::ffi::CString;
-use std::fs;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::error::Error;
 use crate::fault;
+use crate::kernel::bounded_child::{self, End, Keep};
 use crate::kernel::error::KernelError;
 
 /// As [`write_bounded`], with up to two retries if the child process was killed (by the OOM killer,
@@ -47,71 +43,45 @@ pub(super) fn write_with_retry(
     }
 }
 
-/// Writes in a child process and waits for it no longer than `timeout`. A driver that hangs makes
-/// the writing process unkillable, and a container engine waits for this process. A thread would
-/// not help, because a process ends only after its last thread.
+/// Writes in a child process and waits for it no longer than `timeout`. The child keeps the PF's
+/// lock, because the driver works on the PF until the write returns.
 fn write_bounded(path: &Path, text: &str, timeout: Duration) -> Result<(), Error> {
     let failed = Error::file("write", path);
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
-    let (reader, writer) = pipe().map_err(|errno| failed(errno.into()))?;
-    // SAFETY: the child calls only async-signal-safe functions (close, open, write, _exit), on
-    // memory allocated before the fork.
-    match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
-        ForkResult::Child => write_and_exit(&name, text.as_bytes(), writer.into_raw_fd()),
-        ForkResult::Parent { child } => {
-            drop(writer);
-            fault::point("sysfs-wait").map_err(|errno| failed(errno.into()))?;
-            let poll_timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-            let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut fds, poll_timeout).map_err(|errno| failed(errno.into()))? == 0 {
-                let what = format!("writing {}", path.display());
-                return Err(Error::Kernel(KernelError::Timeout {
-                    what,
-                    seconds: timeout.as_secs(),
-                }));
-            }
-            let mut errno = [0; 4];
-            let result = fs::File::from(reader).read_exact(&mut errno);
-            // An error is ignored: another thread that waits for all children of this process may
-            // have reaped this child already.
-            let _ = waitpid(child, None);
-            let explain_eof = |error: io::Error| match error.kind() {
-                kind @ io::ErrorKind::UnexpectedEof => {
-                    io::Error::new(kind, "the writing process was killed")
-                }
-                _ => error,
-            };
-            result.map_err(explain_eof).map_err(&failed)?;
-            match i32::from_ne_bytes(errno) {
-                0 => Ok(()),
-                errno => Err(failed(io::Error::from_raw_os_error(errno))),
-            }
+    // SAFETY: `write` makes only system calls, on memory that was allocated before.
+    let end = unsafe {
+        bounded_child::run("sysfs-wait", Keep::All, timeout, || write(&name, text.as_bytes()))
+    };
+    match end.map_err(&failed)? {
+        End::Result(0) => Ok(()),
+        End::Result(errno) => Err(failed(io::Error::from_raw_os_error(errno))),
+        End::Timeout(_) => {
+            let (what, seconds) = (format!("writing {}", path.display()), timeout.as_secs());
+            Err(Error::Kernel(KernelError::Timeout { what, seconds }))
         }
     }
 }
 
-/// Runs in the child: writes `text`, sends the errno (0: success) to the parent and exits.
-fn write_and_exit(path: &CString, text: &[u8], pipe: i32) -> ! {
-    // SAFETY: `path` is zero-terminated, and `text` and `errno` are valid for their lengths. None
-    // of these calls allocates or takes a lock that another thread could have held at the fork.
-    unsafe {
-        // Standard streams are closed, because a program that reads runvf's output to its end would
-        // wait for a child that hangs.
-        for fd in 0..=2 {
-            libc::close(fd);
-        }
+/// Runs in the child: writes `text` to a file. Returns the errno, or 0.
+fn write(path: &CString, text: &[u8]) -> i32 {
+    // SAFETY: `path` is zero-terminated, and `text` is valid for its length. Neither call allocates
+    // or takes a lock that another thread could have held at the fork.
+    let written = unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        let written = if fd < 0 { -1 } else { libc::write(fd, text.as_ptr().cast(), text.len()) };
-        let errno = if written < 0 { Errno::last_raw() } else { 0 };
-        libc::write(pipe, errno.to_ne_bytes().as_ptr().cast(), 4);
-        libc::_exit(0)
-    }
+        if fd < 0 { -1 } else { libc::write(fd, text.as_ptr().cast(), text.len()) }
+    };
+    if written < 0 { Errno::last_raw() } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::fd::AsFd;
     use std::thread;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
 

@@ -31,6 +31,9 @@ pub enum NetlinkError {
     Refused(Errno),
     #[error("the kernel did not answer within {0} s")]
     NoAnswer(u64),
+    /// The list changed while the kernel sent it, in every attempt.
+    #[error("the list changed while the kernel sent it, {0} times in a row")]
+    Interrupted(usize),
     /// The socket failed, or the answer could not be parsed.
     #[error("{0}")]
     Transport(String),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use super::netns_sysfs::NetnsSysfs;
 use super::packet::{ETHERTYPE, Frame, Port};
 
 /// Runs `test` on a thread in a new network namespace that holds a pair of veths, `host0` and
@@ -82,6 +83,36 @@ fn add_flags_keeps_the_other_flags() {
             assert!(shown.contains(flag), "{shown}");
         }
         assert!(!shown.contains("NOARP"), "{shown}");
+    });
+}
+
+/// A PF may be a port of a bridge. The bridge makes its ports promiscuous without the flag, which
+/// alone counts for a PF, because it stays when the bridge is removed.
+#[test]
+fn the_promisc_flag_of_a_bridge_port_is_its_own() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        ip("link add br0 type bridge");
+        ip("link set host0 master br0");
+        let link = || netlink.link(index).unwrap().unwrap();
+        assert!(link().master && !link().flags.promisc && link().promiscuity > 0);
+        netlink.add_flags(index, Flags { promisc: true, ..Flags::default() }).unwrap();
+        assert!(link().flags.promisc);
+        ip("link set host0 nomaster");
+        assert!(!link().master && link().flags.promisc);
+    });
+}
+
+/// So a search for a netdev need not list all links of a namespace.
+#[test]
+fn the_sysfs_of_a_netns_shows_the_netdevs_of_that_netns() {
+    with_veths(|| {
+        let shows_host0 = |mounted: NetnsSysfs| {
+            mounted.sysfs.0.join("class/net/host0").symlink_metadata().is_ok()
+        };
+        assert!(shows_host0(NetnsSysfs::mount().unwrap()));
+        assert!(!shows_host0(other_netns().inside(NetnsSysfs::mount).unwrap()));
     });
 }
 

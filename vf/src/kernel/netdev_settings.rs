@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of a free VF's netdev. The claim records them, and the release restores them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NetdevSettings {
     pub name: String,
     pub altnames: Vec<String>,

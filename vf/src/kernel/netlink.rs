@@ -17,7 +17,7 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 
 pub(crate) use self::link::{Flags, Link};
-use self::socket::{LinkEventSocket, Request, Socket};
+use self::socket::{LinkEventSocket, Request, Socket, until_complete};
 pub(crate) use self::vf::VfCounters;
 use self::vf::{parse_counters, parse_settings, vf_info};
 use crate::error::Error;
@@ -54,11 +54,14 @@ impl Netlink {
         message: LinkMessage,
         kind: Request,
     ) -> Result<Vec<Link>, NetlinkError> {
-        let mut found = Vec::new();
-        self.socket.request(point, RouteNetlinkMessage::GetLink(message), kind, |answer| {
-            found.extend(answer.is(RTM_NEWLINK).then(|| Link::parse(&answer.body)).flatten());
-        })?;
-        Ok(found)
+        until_complete(|| {
+            let mut found = Vec::new();
+            let request = RouteNetlinkMessage::GetLink(message.clone());
+            self.socket.request(point, request, kind, |answer| {
+                found.extend(answer.is(RTM_NEWLINK).then(|| Link::parse(&answer.body)).flatten());
+            })?;
+            Ok(found)
+        })
     }
 
     /// Returns the link with this index, or `None` when it does not exist (any more).
@@ -207,19 +210,18 @@ impl Netlink {
     pub(crate) fn has_address(&self, ifindex: u32) -> Result<bool, Error> {
         let mut message = AddressMessage::default();
         message.header.index = ifindex;
-        let mut found = false;
-        let result = self.socket.request(
-            "read-addresses",
-            RouteNetlinkMessage::GetAddress(message),
-            Request::Dump,
-            |answer| {
+        let result = until_complete(|| {
+            let mut found = false;
+            let request = RouteNetlinkMessage::GetAddress(message.clone());
+            self.socket.request("read-addresses", request, Request::Dump, |answer| {
                 // The last field of `struct ifaddrmsg` is the link's index.
                 let same_link = answer.body.get(4..8) == Some(&ifindex.to_ne_bytes());
                 found |= answer.is(RTM_NEWADDR) && same_link;
-            },
-        );
+            })?;
+            Ok(found)
+        });
         match result {
-            Ok(()) => Ok(found),
+            Ok(found) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(false),
             Err(source) => Err(Error::Kernel(KernelError::Link {
                 action: "list the addresses of",

@@ -1,5 +1,8 @@
 //! `/sys/bus/pci` and `/sys/class/net`: reads PFs and VFs, and changes them.
 
+pub(crate) mod pf_netdev;
+
+use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -71,6 +74,16 @@ impl Sysfs {
         let entries = fs::read_dir(self.pci_device(pci).join("net").join(netdev));
         let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
         names.into_iter().any(|name| name.as_bytes().starts_with(b"upper_"))
+    }
+
+    /// Returns the netdev that has this netdev as a port: a bridge or a bond, for example.
+    pub(crate) fn master(&self, pci: &str, netdev: &str) -> Option<String> {
+        link_name(&self.pci_device(pci).join("net").join(netdev).join("master"))
+    }
+
+    /// Whether a netdev is a bond (`bond_prepare_sysfs_group`, `drivers/net/bonding`).
+    pub(crate) fn is_bond(&self, netdev: &str) -> bool {
+        self.0.join("class/net").join(netdev).join("bonding").is_dir()
     }
 
     /// Makes the kernel send a `change` uevent for a netdev, so that udev applies its rules again
@@ -158,20 +171,6 @@ impl Sysfs {
                 !is_absence(&error) || fs::metadata(self.0.join("bus/pci/devices")).is_err()
             }
         }
-    }
-
-    /// Returns PCI address and netdev name of each PCI function that supports SR-IOV.
-    pub(crate) fn sriov_netdevs(&self) -> Vec<(String, String)> {
-        let Ok(entries) = fs::read_dir(self.0.join("bus/pci/devices")) else { return Vec::new() };
-        let mut found: Vec<(String, String)> = entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|pci| self.totalvfs(pci).is_some_and(|total| total > 0))
-            .filter_map(|pci| Some((self.netdevs_or_empty(&pci).into_iter().next()?.0, pci)))
-            .map(|(name, pci)| (pci, name))
-            .collect();
-        found.sort();
-        found
     }
 
     /// Unbinds a PCI function from its driver.
@@ -266,14 +265,30 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// For the creation of VFs. 64 VFs take 22 s on i40e; i40e has also been observed to hang forever.
 const NUMVFS_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Whether a text has the form `domain:bus:device.function` that sysfs uses.
+/// Whether a text has the form `domain:bus:device.function` that sysfs uses
+/// (`pci_setup_device`, `drivers/pci/probe.c`). A domain has four digits or more: Intel VMD
+/// uses domains from 10000 on (`vmd_find_free_domain`, `drivers/pci/controller/vmd.c`).
 pub fn is_pci_address(text: &str) -> bool {
-    let shape = "xxxx:xx:xx.x";
-    text.len() == shape.len()
-        && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {
+    let Some((domain, rest)) = text.split_once(':') else { return false };
+    let shape = "xx:xx.x";
+    let is_domain = match domain.len() {
+        4 => true,
+        5..=8 => !domain.starts_with('0'),
+        _ => false,
+    };
+    is_domain
+        && domain.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && rest.len() == shape.len()
+        && rest.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {
             b'x' => byte.is_ascii_hexdigit(),
             _ => byte == expected,
         })
+}
+
+/// The order of two PCI addresses: by the number of the domain, then by the rest. The text alone
+/// would put domain 10000 before domain 2000.
+pub(crate) fn compare_pci(one: &str, other: &str) -> Ordering {
+    (one.len(), one).cmp(&(other.len(), other))
 }
 
 fn link_name(path: &Path) -> Option<String> {
@@ -290,11 +305,45 @@ mod tests {
 
     #[test]
     fn only_full_pci_addresses_are_accepted() {
-        assert!(is_pci_address("0000:01:10.0") && is_pci_address("abcd:EF:1f.7"));
-        for wrong in
-            ["", "01:10.0", "0000:01:10.00", "0000-01:10.0", "../../../etc", "0000:01:1g.0"]
-        {
+        for right in ["0000:01:10.0", "abcd:EF:1f.7", "10000:e1:00.0", "7fffffff:00:00.0"] {
+            assert!(is_pci_address(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "01:10.0",
+            "000:01:10.0",
+            "00000:01:10.0",
+            "123456789:01:10.0",
+            "1000g:01:10.0",
+            "0000:01:10.00",
+            "0000-01:10.0",
+            "../../../etc",
+            "0000:01:1g.0",
+        ] {
             assert!(!is_pci_address(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn pci_addresses_are_ordered_by_the_number_of_the_domain() {
+        let mut all = ["10000:e1:00.0", "2000:01:00.0", "0000:41:00.1", "0000:41:00.0"];
+        all.sort_by(|one, other| compare_pci(one, other));
+        assert_eq!(all, ["0000:41:00.0", "0000:41:00.1", "2000:01:00.0", "10000:e1:00.0"]);
+    }
+
+    /// A function behind VMD is below a function in a domain of four digits.
+    #[test]
+    fn a_netdev_behind_vmd_has_the_address_of_its_own_function() {
+        let root = tempfile::tempdir().unwrap();
+        let function = root.path().join(
+            "devices/pci0000:e0/0000:e0:05.5/pci10000:e0/10000:e0:02.0/10000:e1:00.0/net/pf0",
+        );
+        fs::create_dir_all(&function).unwrap();
+        let class = root.path().join("class/net/pf0");
+        fs::create_dir_all(&class).unwrap();
+        let device = function.join("../..");
+        std::os::unix::fs::symlink(device, class.join("device")).unwrap();
+        let sysfs = Sysfs(root.path().to_owned());
+        assert_eq!(sysfs.pci_of_netdev("pf0").as_deref(), Some("10000:e1:00.0"));
     }
 }

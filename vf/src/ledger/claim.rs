@@ -92,12 +92,20 @@ impl State {
     }
 }
 
-/// The record of a claim.
+/// The version of the claims that this runvf writes, and the highest version that it reads.
 ///
-/// A container may outlive an upgrade of runvf, so every new field needs `#[serde(default)]`.
+/// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
+/// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
+/// runvf must not ignore, such as a new state, raises this number: an older runvf then leaves VF
+/// and record alone.
+pub(crate) const CLAIM_VERSION: u32 = 1;
+
+/// The record of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Claim {
+    /// See [`CLAIM_VERSION`]. The first records have no version.
+    #[serde(default = "first_version")]
+    pub version: u32,
     /// PCI address of the VF.
     pub vf: String,
     /// Index of the VF on its PF.
@@ -131,9 +139,12 @@ pub struct Claim {
     pub before: VfSnapshot,
 }
 
+fn first_version() -> u32 {
+    1
+}
+
 /// The VF as it was before the claim. The release restores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct VfSnapshot {
     /// `None`: the VF had no driver. The release leaves it without one, unless the kernel binds new
     /// VFs by itself.
@@ -188,6 +199,7 @@ pub(crate) mod tests {
 
     pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
         Claim {
+            version: CLAIM_VERSION,
             vf: vf.to_owned(),
             index: 0,
             pf: "0000:01:00.0".to_owned(),

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::fault;
-use crate::kernel::sysfs::is_pci_address;
-use crate::ledger::claim::{Claim, State};
+use crate::kernel::sysfs::{compare_pci, is_pci_address};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
+use crate::ledger::unknown_fields::keep_unknown_fields;
 
 /// The folder of all claims.
 #[derive(Debug, Clone)]
@@ -60,7 +63,7 @@ impl Claims {
     /// The caller holds the lock of the PF, as for every change of a record.
     pub(crate) fn create(&self, claim: &Claim) -> Result<bool, Error> {
         let path = self.path(&claim.vf);
-        let temporary = self.write_temporary(claim)?;
+        let temporary = self.write_temporary(claim, None)?;
         fault::point("claim-create").map_err(Error::errno("create", &path))?;
         match renameat2(AT_FDCWD, &temporary, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(true),
@@ -77,7 +80,7 @@ impl Claims {
     /// Writes a record in place of an unreadable one. That may be a file of any type, or a folder.
     pub(crate) fn overwrite(&self, claim: &Claim) -> Result<(), Error> {
         let path = self.path(&claim.vf);
-        let temporary = self.write_temporary(claim)?;
+        let temporary = self.write_temporary(claim, None)?;
         fault::point("claim-overwrite").map_err(Error::errno("replace", &path))?;
         // Exchange, because rename(2) does not replace a folder with a file.
         renameat2(AT_FDCWD, &temporary, AT_FDCWD, &path, RenameFlags::RENAME_EXCHANGE)
@@ -100,20 +103,38 @@ impl Claims {
         }
         claim.state = next;
         let path = self.path(&claim.vf);
-        let temporary = self.write_temporary(claim)?;
+        let temporary = self.write_temporary(claim, self.unknown_fields(claim))?;
         fault::point("claim-replace").map_err(Error::errno("replace", &path))?;
         fs::rename(&temporary, &path).map_err(Error::file("replace", path))
+    }
+
+    /// The record of a claim with the fields of its record on disk that this runvf does not know.
+    /// `None` if there are none.
+    fn unknown_fields(&self, claim: &Claim) -> Option<Value> {
+        // The caller has just read this record. If it cannot be read now, there is nothing to keep.
+        let stored: Value = serde_json::from_slice(&fs::read(self.path(&claim.vf)).ok()?).ok()?;
+        let known = Claim::deserialize(&stored).ok().filter(|known| known.nonce == claim.nonce)?;
+        let plain = serde_json::to_value(claim).ok()?;
+        let mut record = plain.clone();
+        keep_unknown_fields(&stored, &serde_json::to_value(known).ok()?, &mut record);
+        (record != plain).then_some(record)
     }
 
     /// Writes the record to a temporary file, so that the rename that follows publishes a complete
     /// record.
     ///
+    /// `record` is the claim with the fields of a newer runvf, if it has any.
+    ///
     /// Each PF has one temporary file, and the caller holds the PF's lock. The next writer
     /// overwrites a file that a killed writer left.
-    fn write_temporary(&self, claim: &Claim) -> Result<PathBuf, Error> {
+    fn write_temporary(&self, claim: &Claim, record: Option<Value>) -> Result<PathBuf, Error> {
         let path = self.folder.join(format!(".{}", claim.pf));
         let failed = Error::file("write", path.clone());
-        let text = serde_json::to_vec_pretty(claim).map_err(|error| failed(error.into()))?;
+        let text = match record {
+            Some(record) => serde_json::to_vec_pretty(&record),
+            None => serde_json::to_vec_pretty(claim),
+        };
+        let text = text.map_err(|error| failed(error.into()))?;
         fault::point("claim-write").map_err(Error::errno("write", &path))?;
         if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
             // `overwrite` was interrupted after its exchange and left the unreadable record here.
@@ -190,7 +211,7 @@ impl Claims {
             .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
             .filter(|name| is_pci_address(name))
             .collect();
-        addresses.sort();
+        addresses.sort_by(|one, other| compare_pci(one, other));
         Ok(addresses.iter().filter_map(|vf| self.get(vf).transpose()).collect())
     }
 
@@ -231,16 +252,46 @@ fn read_claim(file: File, path: &Path, vf: &str) -> Result<Claim, Error> {
     // The spare byte lets `read_to_end` read the whole file with one read(2).
     let mut text = Vec::with_capacity(metadata.len().min(MAX_CLAIM_BYTES) as usize + 1);
     file.take(MAX_CLAIM_BYTES).read_to_end(&mut text).map_err(Error::file("read", path))?;
-    let claim: Claim =
-        serde_json::from_slice(&text).map_err(|error| bad_claim(&error.to_string()))?;
+    let claim = parse_claim(&text, path)?;
     if claim.vf != vf || !is_pci_address(&claim.pf) {
         return Err(bad_claim("it is a claim on another VF"));
     }
     Ok(claim)
 }
 
+/// The part of a claim that every version has.
+#[derive(Deserialize)]
+struct AnyVersion {
+    #[serde(default)]
+    version: u32,
+    #[serde(default)]
+    container: String,
+    #[serde(default)]
+    interface: String,
+}
+
+/// # Errors
+/// [`LedgerError::NewerClaim`], also if this runvf could parse the claim; [`LedgerError::BadClaim`].
+fn parse_claim(text: &[u8], path: &Path) -> Result<Claim, Error> {
+    let problem = match serde_json::from_slice::<Claim>(text) {
+        Ok(claim) if claim.version <= CLAIM_VERSION => return Ok(claim),
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    let path = path.to_owned();
+    Err(Error::Ledger(match serde_json::from_slice::<AnyVersion>(text) {
+        Ok(AnyVersion { version, container, interface }) if version > CLAIM_VERSION => {
+            let readable = CLAIM_VERSION;
+            LedgerError::NewerClaim { path, version, readable, container, interface }
+        }
+        _ => LedgerError::BadClaim { path, problem },
+    }))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::ledger::claim::tests::claim;
 
@@ -293,6 +344,19 @@ mod tests {
         assert_eq!(claims.get(VF).unwrap().unwrap().state, State::Claiming);
     }
 
+    /// Behind Intel VMD, domains have five digits.
+    #[test]
+    fn claims_are_listed_in_the_order_of_their_pci_addresses() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let addresses = ["0000:41:02.0", "2000:01:02.0", "10000:e1:02.0"];
+        for vf in addresses.iter().rev() {
+            assert!(claims.create(&claim(vf, "n")).unwrap());
+        }
+        let listed = claims.readable().unwrap().into_iter().map(|claim| claim.vf);
+        assert_eq!(listed.collect::<Vec<_>>(), addresses);
+    }
+
     #[test]
     fn an_unreadable_record_keeps_its_vf_claimed() {
         let run = tempfile::tempdir().unwrap();
@@ -327,6 +391,65 @@ mod tests {
         assert_eq!(problem(), "it is a symbolic link");
         assert!(claims.is_claimed(VF));
         assert_eq!(claims.all().unwrap().len(), 1);
+    }
+
+    /// Puts the record of `claim` on disk, changed as a newer runvf would write it.
+    fn write_changed(run: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
+        let mut record = serde_json::to_value(claim(VF, "n")).unwrap();
+        change(&mut record);
+        let path = run.join(format!("claims/{VF}.json"));
+        fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_fields_of_a_newer_runvf_survive_a_change_of_state() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let path = write_changed(run.path(), |record| {
+            record["resets"] = json!([1]);
+            record["want"]["isolated"] = json!(true);
+            record["before"]["rings"] = json!({"rx": 512});
+        });
+        let mut read = claims.get(VF).unwrap().unwrap();
+        assert_eq!(read, claim(VF, "n"));
+        claims.advance(&mut read, State::Releasing).unwrap();
+        claims.advance(&mut read, State::Quarantined { reason: "r".to_owned() }).unwrap();
+        let stored: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(stored["state"]["quarantined"]["reason"], "r");
+        assert_eq!(
+            (&stored["resets"], &stored["want"]["isolated"], &stored["before"]["rings"]["rx"]),
+            (&json!([1]), &json!(true), &json!(512))
+        );
+    }
+
+    #[test]
+    fn a_claim_of_a_higher_version_is_named_and_kept() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let raise = |record: &mut Value| record["version"] = json!(CLAIM_VERSION + 1);
+        let unreadable = |record: &mut Value| {
+            raise(record);
+            record["state"] = json!("parked");
+        };
+        for change in [&raise as &dyn Fn(&mut Value), &unreadable] {
+            let path = write_changed(run.path(), change);
+            let error = claims.get(VF).unwrap_err();
+            assert_eq!(
+                error.line(),
+                format!(
+                    "{} was written by a newer runvf: it has version 2, and this runvf reads \
+                     claims up to version 1; the VF stays claimed; install that version of runvf \
+                     again to release it",
+                    path.display()
+                )
+            );
+            let Error::Ledger(LedgerError::NewerClaim { container, interface, .. }) = error else {
+                panic!("{error:?}")
+            };
+            assert_eq!((container.as_str(), interface.as_str()), ("c", "mon0"));
+            assert!(claims.is_claimed(VF) && !claims.create(&claim(VF, "another")).unwrap());
+        }
     }
 
     #[test]

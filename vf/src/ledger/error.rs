@@ -19,6 +19,12 @@ pub enum LedgerError {
     #[error("{} is not a claim: {problem}", .path.display())]
     BadClaim { path: PathBuf, problem: String },
     #[error(
+        "{} was written by a newer runvf: it has version {version}, and this runvf reads claims up \
+         to version {readable}",
+        .path.display()
+    )]
+    NewerClaim { path: PathBuf, version: u32, readable: u32, container: String, interface: String },
+    #[error(
         "cannot lock {}: held by {} for more than {seconds} s",
         .path.display(),
         holder_or_unknown(.holder)
@@ -49,6 +55,10 @@ impl LedgerError {
                  another pod; `runvfctl status` lists the claims"
                     .to_owned()
             }
+            Self::Audit { source, .. } if source.kind() == io::ErrorKind::TimedOut => {
+                "attaching requires an audit entry; check the file system of the log, see `dmesg`"
+                    .to_owned()
+            }
             Self::Audit { .. } => {
                 "attaching requires an audit entry; free disk space or fix the permissions"
                     .to_owned()
@@ -56,6 +66,9 @@ impl LedgerError {
             Self::BadClaim { path, .. } => {
                 let vf = path.file_stem().unwrap_or_default().to_string_lossy();
                 format!("run `runvfctl repair {vf}` to clean the VF")
+            }
+            Self::NewerClaim { .. } => {
+                "the VF stays claimed; install that version of runvf again to release it".to_owned()
             }
             Self::Locked { .. } => {
                 "try again when that process is done; `dmesg` may say why it hangs".to_owned()

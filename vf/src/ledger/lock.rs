@@ -37,6 +37,11 @@ pub(crate) struct TenantLock {
     _held: File,
 }
 
+/// As [`PfLock`], for the count of refusals.
+pub(crate) struct RefusalsLock {
+    _held: File,
+}
+
 /// The longest wait for a PF's lock. The creation of VFs may hold the lock for two minutes; no
 /// other operation holds it for seconds.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(150);
@@ -71,6 +76,14 @@ pub(crate) fn lock_pf_within(run: &Path, pf: &str, timeout: Duration) -> Result<
 /// As [`lock_pf`].
 pub(crate) fn lock_tenant(run: &Path, tenant: &str) -> Result<TenantLock, Error> {
     Ok(TenantLock { _held: lock_named(run, &format!("tenant-{tenant}"), SHORT_LOCK_TIMEOUT)? })
+}
+
+/// Locks the count of refusals. Callers hold this lock only while they read and write one file.
+///
+/// # Errors
+/// As [`lock_pf`].
+pub(crate) fn lock_refusals(run: &Path) -> Result<RefusalsLock, Error> {
+    Ok(RefusalsLock { _held: lock_named(run, "refusals", Duration::from_secs(1))? })
 }
 
 fn lock_named(run: &Path, name: &str, timeout: Duration) -> Result<File, Error> {

@@ -23,7 +23,8 @@
 //!
 //! - reboots, because claims and VF settings do not outlive one,
 //! - several PFs, and several interfaces of a container,
-//! - unreadable records, and failed writes of records,
+//! - unreadable records and records of a newer runvf, which every process leaves alone, except that
+//!   a repair replaces an unreadable record; failed writes of records,
 //! - VFs that vanish, and VFs in foreign use,
 //! - `runvfctl release --force`,
 //! - the check of an attach for signs of use on a VF without a record: in the model only the record

@@ -6,12 +6,13 @@
 
 mod claim_vf;
 mod configure;
+mod mac_conflict;
 mod netdev_setup;
 mod session;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use configure::{configure, take_snapshot, wanted_settings};
 pub(crate) use netdev_setup::set_up_netdev;
@@ -35,7 +36,7 @@ use crate::ledger::lock::SHORT_LOCK_TIMEOUT;
 use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
-use crate::lifecycle::reconcile::reconcile_claims;
+use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::lifecycle::release::release_claim;
 use crate::nic::vf_config::verify_settings;
 use crate::policy::config::Pool;
@@ -59,7 +60,7 @@ impl Grant {
         self.try_attach(container).inspect_err(|error| {
             let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
             let (tenant, pid) = (self.tenant_name(), Some(container.pid));
-            audit::record_refusals(&self.host, tenant, interfaces, &container.id, pid, error);
+            audit::record_refusal(&self.host, tenant, interfaces, &container.id, pid, error);
         })
     }
 
@@ -67,19 +68,18 @@ impl Grant {
         let session = AttachSession::begin(self, container)?;
         let claims = session.claims.readable()?;
         let missing = session.missing_interfaces(&claims);
-        // Abandoned claims hold VFs that this container could get. They also hold interface names
-        // in a network namespace that outlives their containers (a pod's).
-        reconcile_claims(&self.host, claims, Duration::ZERO);
         if missing.is_empty() {
             return Ok(());
         }
+        let abandoned = session.abandoned_in_the_way(claims, &missing);
+        reconcile_claims(&self.host, abandoned, Duration::ZERO, ATTACH_BUDGET);
         let netns = match session.inspect_netns(&missing) {
             // The interface may belong to an abandoned claim that was not released above because
             // its PF was locked. So wait for the lock now.
             Err(Error::Lifecycle(LifecycleError::NameTaken { .. })) => {
                 let mut claims = session.claims.readable()?;
                 claims.retain(|claim| claim.netns.id == session.netns.id);
-                reconcile_claims(&self.host, claims, SHORT_LOCK_TIMEOUT);
+                reconcile_claims(&self.host, claims, SHORT_LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT);
                 session.inspect_netns(&missing)?
             }
             inspected => inspected?,
@@ -124,10 +124,12 @@ impl Drop for Undo<'_> {
             return;
         }
         let (host, container) = (&session.grant.host, &session.container.id);
+        let deadline = Instant::now() + SHORT_LOCK_TIMEOUT;
         for claim in session.claims.of_container(container).unwrap_or_default() {
             if claim.nonce == session.nonce {
                 // A VF that cannot be released stays claimed: as quarantined, or by a dead worker.
-                let _ = release_claim(host, &claim, SHORT_LOCK_TIMEOUT, Event::Released);
+                let left = deadline.saturating_duration_since(Instant::now());
+                let _ = release_claim(host, &claim, left, Event::Released);
             }
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn disarm(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
     check_pci_address(sysfs, claim).ok()?;
     let may_have = |why: &str| Some(format!("it may still have its VLAN and trust: {why}"));
     let (Ok(netlink), Ok(pf)) = (Netlink::open(), find_pf(sysfs, claim)) else {
-        return may_have("its PF does not exist");
+        return may_have("its PF cannot be reached");
     };
     let remove_vlan = Change::Vlan { vlan: 0, qos: 0, proto: VlanProto::Dot1Q };
     let is_out_of_use = match sysfs.driver(&claim.vf) {

@@ -1,5 +1,7 @@
 //! Errors of attach, release and repair.
 
+use crate::kernel::mac::MacAddress;
+
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
     #[error("the container uses the host's network namespace, and a VF must stay out of it")]
@@ -8,6 +10,16 @@ pub enum LifecycleError {
     ContainerGone { container: String, pid: i32 },
     #[error("the container already has an interface named `{interface}`")]
     NameTaken { interface: String },
+    #[error(
+        "cannot move `{netdev}` into the container by linux.netDevices: it is {}PF {pf}, which \
+         runvf manages",
+        .vf.as_ref().map(|vf| format!("VF {vf} of ")).unwrap_or_default()
+    )]
+    ManagedNetdev { netdev: String, pf: String, vf: Option<String> },
+    #[error(
+        "MAC {mac} is in use on VLAN {vlan} of PF {pf}: container {container} has it ({interface})"
+    )]
+    MacInUse { mac: MacAddress, vlan: u16, pf: String, container: String, interface: String },
     #[error("no free VF in pool `{pool}`: {detail}")]
     NoFreeVf { pool: String, detail: String },
     #[error("VF {vf} was released while container {container} was attaching it")]
@@ -31,6 +43,10 @@ impl LifecycleError {
             Self::NameTaken { .. } => {
                 "choose another name with `io.runvf.vlan.<name>=<vlan>`".to_owned()
             }
+            Self::ManagedNetdev { .. } => "remove it from linux.netDevices; a container gets a VF \
+                 by the annotation `io.runvf.vlan=<1-4094>`"
+                .to_owned(),
+            Self::MacInUse { .. } => "give each container another `io.runvf.mac`".to_owned(),
             Self::NoFreeVf { .. } => {
                 "stop a sensor, or add a PF to the pool; a VF that is up or in another network \
                  namespace counts as in use (keep NetworkManager off VFs); see `runvfctl status`"

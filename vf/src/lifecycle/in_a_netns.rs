@@ -7,8 +7,13 @@ use crate::error::Error;
 use crate::host::{Container, Host};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, is_host_netns};
+use crate::ledger::claim::State;
+use crate::ledger::claim::tests::claim;
+use crate::ledger::claims::Claims;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
+use crate::lifecycle::outcome::Outcome;
+use crate::lifecycle::release::release;
 use crate::policy::request::Request;
 
 fn grant(folder: &std::path::Path) -> Grant {
@@ -26,7 +31,7 @@ fn attach_refuses_the_host_netns() {
     let pid = std::process::id() as i32;
     let error = grant(folder.path()).attach(&Container { id: "c".into(), pid }).unwrap_err();
     assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
-    assert!(!folder.path().join("run").exists(), "the refused attach wrote a file");
+    assert!(!folder.path().join("run/claims").exists(), "the refused attach wrote a claim");
 }
 
 #[test]
@@ -56,4 +61,30 @@ fn attach_refuses_an_interface_name_in_use_before_it_claims_a_vf() {
     );
     let claims = folder.path().join("run/claims");
     assert_eq!(std::fs::read_dir(claims).unwrap().count(), 0);
+}
+
+/// The folder `net` of the PF is empty, as after `ip link set pf0 netns other`.
+#[test]
+fn a_release_without_the_pf_quarantines_the_vf_and_keeps_the_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let devices = host.sysfs.join("bus/pci/devices");
+    let (pf, vf) = (devices.join("0000:01:00.0"), devices.join("0000:01:10.0"));
+    std::fs::create_dir_all(pf.join("net")).unwrap();
+    std::fs::create_dir_all(&vf).unwrap();
+    std::fs::write(pf.join("sriov_totalvfs"), "7\n").unwrap();
+    std::os::unix::fs::symlink("../0000:01:10.0", pf.join("virtfn0")).unwrap();
+    std::os::unix::fs::symlink("../0000:01:00.0", vf.join("physfn")).unwrap();
+    let claims = Claims::open(&host.run).unwrap();
+    assert!(claims.create(&claim("0000:01:10.0", "n")).unwrap());
+
+    let released = release(&host, "c").unwrap();
+    let [one] = &released[..] else { panic!("{released:?}") };
+    let Outcome::Quarantined(reason) = &one.outcome else { panic!("{released:?}") };
+    let expected = "PF pf0 is not in the host's network namespace; the netdev of 0000:01:00.0 is \
+                    in another network namespace; move it back with ";
+    assert!(reason.starts_with(expected), "{reason}");
+    assert!(reason.ends_with("it may still have its VLAN and trust: its PF cannot be reached"));
+    let state = claims.get("0000:01:10.0").unwrap().unwrap().state;
+    assert_eq!(state, State::Quarantined { reason: reason.clone() });
 }

@@ -66,7 +66,7 @@ pub(super) fn handle_loss(
     };
     if claim.state == State::Attached {
         // An audit entry that cannot be written is no error here: the claim has the reason.
-        let _ = audit::append_entry(host, &Entry::lost(&claim, &reason));
+        let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
         claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
     unbind_changed_vf(&sysfs, &claim);
@@ -104,7 +104,7 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
         return Ok(Restored::Unchanged);
     };
     // An audit entry that cannot be written is no error here: the outcome has the difference.
-    let _ = audit::append_entry(host, &Entry::changed(claim, &difference));
+    let _ = audit::append_or_spool(host, &Entry::changed(claim, &difference));
     let Settings { vlan, qos, proto, trust, .. } = claim.want;
     let want = Settings { vlan, qos, proto, trust, ..have };
     let resets_vf = driver(sysfs.driver(&pf.pci).as_deref()).config_resets_vf;
@@ -126,7 +126,7 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
 /// claimed. [`disarm`](crate::lifecycle::disarm::disarm) would not do: it removes the VLAN, and
 /// the container would receive the untagged LAN.
 fn unbind_changed_vf(sysfs: &Sysfs, claim: &Claim) {
-    let location = locate(sysfs, &claim.vf, claim.netns.id);
+    let location = locate(sysfs, claim);
     let (Ok(Location::OtherNetns(other)), Some(driver)) = (location, sysfs.driver(&claim.vf))
     else {
         return;
@@ -149,7 +149,7 @@ fn loss_reason(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
     if !sysfs.exists(&claim.vf) {
         return Ok(Some("the VF vanished".to_owned()));
     }
-    Ok(match locate(sysfs, &claim.vf, claim.netns.id)? {
+    Ok(match locate(sysfs, claim)? {
         // The container may move its VF to another network namespace. But a VF that was destroyed
         // and created again may be in a foreign one.
         Location::OtherNetns(other) => foreign_netns(sysfs, claim, &other)?,

@@ -1,6 +1,10 @@
 //! The result of a release, a repair or a reconcile for one VF.
 
+use std::path::Path;
+
+use crate::error::Error;
 use crate::ledger::claim::Claim;
+use crate::ledger::error::LedgerError;
 
 /// A VF, its last container, and the outcome for the VF.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub struct Released {
 pub enum Outcome {
     /// The VF is free and read back clean, or it no longer exists.
     Clean,
+    /// As [`Outcome::Clean`], but the audit entry waits in the spool, because the audit log could
+    /// not be written, for this reason.
+    Spooled(String),
     /// As [`Outcome::Clean`], but the audit entry could not be written, for this reason.
     Unrecorded(String),
     /// The VF was not changed, for this reason: it is foreign, or its container is still running.
@@ -37,7 +44,7 @@ impl Outcome {
     pub fn parts(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Clean => ("clean", None),
-            Self::Unrecorded(reason) => ("clean", Some(reason)),
+            Self::Spooled(reason) | Self::Unrecorded(reason) => ("clean", Some(reason)),
             Self::Left(reason) => ("left", Some(reason)),
             Self::SetBack(reason) => ("set back", Some(reason)),
             Self::Lost(reason) => ("lost", Some(reason)),
@@ -55,12 +62,13 @@ impl Released {
         let (_, reason) = outcome.parts();
         let status = match outcome {
             Outcome::Clean => return None,
+            Outcome::Spooled(_) => "is clean, but its audit entry waits for `runvfctl gc`",
             Outcome::Unrecorded(_) => "is clean, but has no audit entry",
             Outcome::Left(_) => "was not released",
             Outcome::SetBack(_) => "was set back",
             Outcome::Lost(_) => "is lost",
             Outcome::Quarantined(_) => "is quarantined",
-            Outcome::Unreadable(_) => "has an unreadable claim",
+            Outcome::Unreadable(_) => "was not released and keeps its VLAN",
         };
         let remedy = match outcome {
             Outcome::Quarantined(_) => format!("; run `runvfctl repair {vf}` to clean it"),
@@ -68,6 +76,21 @@ impl Released {
             _ => String::new(),
         };
         Some(format!("VF {vf} ({interface} of {container}) {status}: {}{remedy}", reason?))
+    }
+
+    /// The outcome for a claim that cannot be read: nothing was changed.
+    pub(crate) fn unreadable(error: &Error) -> Self {
+        let (path, container, interface) = match error {
+            Error::Ledger(LedgerError::NewerClaim { path, container, interface, .. }) => {
+                (path.as_path(), container.clone(), interface.clone())
+            }
+            Error::Ledger(LedgerError::BadClaim { path, .. }) => {
+                (path.as_path(), String::new(), String::new())
+            }
+            _ => (Path::new(""), String::new(), String::new()),
+        };
+        let vf = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { vf, interface, container, outcome: Outcome::Unreadable(error.line()) }
     }
 
     pub(crate) fn of(claim: &Claim, outcome: Outcome) -> Self {
@@ -91,6 +114,12 @@ mod tests {
         assert_eq!(
             unrecorded,
             "VF 0000:01:10.0 (mon0 of c) is clean, but has no audit entry: disk full"
+        );
+        let spooled = complaint(Outcome::Spooled("disk full".into())).unwrap();
+        assert_eq!(
+            spooled,
+            "VF 0000:01:10.0 (mon0 of c) is clean, but its audit entry waits for `runvfctl gc`: \
+             disk full"
         );
         let left = complaint(Outcome::Left("process 7 of the container is running".into()));
         assert_eq!(

@@ -37,7 +37,7 @@ pub(crate) fn foreign_owner(
     }
     let deadline = Instant::now() + exit_timeout;
     loop {
-        let Location::OtherNetns(other) = locate(sysfs, &claim.vf, claim.netns.id)? else {
+        let Location::OtherNetns(other) = locate(sysfs, claim)? else {
             return Ok(None);
         };
         match foreign_netns(sysfs, claim, &other)? {

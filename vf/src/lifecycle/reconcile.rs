@@ -1,9 +1,10 @@
 //! Reconcile claims with the host: dead owners, lost VFs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::host::Host;
+use crate::ledger::audit;
 use crate::ledger::audit::Event;
 use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
@@ -23,22 +24,34 @@ use crate::lifecycle::release::{EXIT_TIMEOUT, release_locked};
 /// When the claims cannot be listed.
 pub fn reconcile(host: &Host) -> Result<Vec<Released>, Error> {
     // An unreadable claim is skipped: its VF stays claimed, and `runvfctl status` shows the claim.
-    Ok(reconcile_claims(host, Claims::open(&host.run)?.readable()?, Duration::ZERO))
+    let claims = Claims::open(&host.run)?.readable()?;
+    Ok(reconcile_claims(host, claims, Duration::ZERO, Duration::MAX))
 }
 
-/// As [`reconcile`], for claims that the caller has just read. `timeout` is how long to wait for
-/// the lock of each PF.
+/// How long an attach reconciles before its own work. A scrub takes a second, and a crash may leave
+/// a claim on each VF. `gc` does the rest.
+pub(crate) const ATTACH_BUDGET: Duration = Duration::from_secs(5);
+
+/// As [`reconcile`], for claims that the caller has just read. `lock_timeout` is how long to wait
+/// for the lock of each PF. No release begins after `budget`.
 pub(crate) fn reconcile_claims(
     host: &Host,
     claims: Vec<Claim>,
-    timeout: Duration,
+    lock_timeout: Duration,
+    budget: Duration,
 ) -> Vec<Released> {
+    let began = Instant::now();
     let mut released = Vec::new();
     for seen in claims {
         if !seen.is_abandoned() {
             continue;
         }
-        let Ok(lock) = lock_pf_within(&host.run, &seen.pf, timeout) else { continue };
+        let left = budget.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        let lock = lock_pf_within(&host.run, &seen.pf, lock_timeout.min(left));
+        let Ok(lock) = lock else { continue };
         // An error on one claim is ignored, because the other VFs must still be released; this
         // claim stays. The exit timeout is zero, because the calling command must not wait for
         // processes in the VF's network namespace.
@@ -50,31 +63,38 @@ pub(crate) fn reconcile_claims(
 }
 
 /// Releases abandoned claims of one PF until one VF is free, because the caller needs only one.
-/// Returns whether a VF is free. The caller has the PF's lock.
+/// Returns whether a VF is free. The caller has the PF's lock. No release begins after
+/// [`ATTACH_BUDGET`].
 pub(crate) fn reconcile_pf(host: &Host, pf: &str, lock: &PfLock) -> bool {
     let Ok(claims) = Claims::open(&host.run).and_then(|claims| claims.readable()) else {
         return false;
     };
     let is_freed = |seen: &Claim| {
         let outcome = release_abandoned(host, seen, lock, Duration::ZERO);
-        matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Unrecorded(_))))
+        matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_))))
     };
-    claims.iter().filter(|seen| seen.pf == pf && seen.is_abandoned()).any(is_freed)
+    let deadline = Instant::now() + ATTACH_BUDGET;
+    let abandoned = claims.iter().filter(|seen| seen.pf == pf && seen.is_abandoned());
+    abandoned.take_while(|_| Instant::now() < deadline).any(is_freed)
 }
 
 /// Releases abandoned claims as [`reconcile`] does, but waits for locked PFs and exiting processes.
-/// Also checks the VF of every running container, and reports claims that cannot be read.
+/// Also checks the VF of every running container, reports claims that cannot be read, and appends
+/// spooled audit entries to the log.
 ///
 /// # Errors
 /// When the claims cannot be listed. An error on one claim is the outcome for this claim.
 pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
+    // An error stays in the log's own finding of `runvfctl doctor`, and the next `gc` tries again.
+    let _ = audit::flush_spool(host);
+    audit::report_suppressed(host);
     let mut results = Vec::new();
     let mut locked_pfs: Vec<String> = Vec::new();
     for claim in Claims::open(&host.run)?.all()? {
         let seen = match claim {
             Ok(seen) => seen,
             Err(error) => {
-                results.push(unreadable(error));
+                results.push(Released::unreadable(&error));
                 continue;
             }
         };
@@ -103,18 +123,6 @@ fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outco
     }
 }
 
-fn unreadable(error: Error) -> Released {
-    let vf = match &error {
-        Error::Ledger(LedgerError::BadClaim { path, .. }) => {
-            path.file_stem().unwrap_or_default().to_string_lossy()
-        }
-        _ => "".into(),
-    };
-    let vf = vf.into_owned();
-    let outcome = Outcome::Unreadable(error.line());
-    Released { vf, interface: String::new(), container: String::new(), outcome }
-}
-
 /// Releases the claim if it is still `seen` and abandoned. `None`: it is not abandoned.
 ///
 /// The claim is read twice: between a read and the check whether its worker is alive, this worker
@@ -134,4 +142,76 @@ fn release_abandoned(
         }
     }
     release_locked(host, seen, exit_timeout, Event::Released).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::ledger::audit::{Entry, append_or_spool, spooled};
+    use crate::ledger::claim::tests::claim;
+    use crate::lifecycle::repair::repair;
+
+    const VF: &str = "0000:01:10.0";
+
+    #[test]
+    fn a_reconcile_ends_with_its_budget() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        let pfs = ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"];
+        let _locks = pfs.map(|pf| lock_pf_within(&host.run, pf, Duration::ZERO).unwrap());
+        // These claims are of another boot, so they are abandoned.
+        let claims = pfs.map(|pf| Claim { pf: pf.to_owned(), ..claim(VF, "n") }).to_vec();
+        let budget = Duration::from_millis(300);
+        let began = Instant::now();
+        assert_eq!(reconcile_claims(&host, claims, LOCK_TIMEOUT, budget), []);
+        let took = began.elapsed();
+        assert!(took >= budget && took < Duration::from_secs(10), "{took:?}");
+    }
+
+    #[test]
+    fn gc_appends_spooled_audit_entries() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        // A folder in the log's place.
+        fs::create_dir_all(&host.audit).unwrap();
+        let entry = Entry::end(Event::Released, &claim(VF, "n"));
+        append_or_spool(&host, &entry).unwrap();
+        gc(&host).unwrap();
+        assert_eq!(spooled(&host), 1);
+        fs::remove_dir(&host.audit).unwrap();
+        gc(&host).unwrap();
+        assert_eq!(spooled(&host), 0);
+        assert!(fs::read_to_string(&host.audit).unwrap().contains("\"released\""));
+    }
+
+    #[test]
+    fn gc_and_repair_name_a_claim_of_a_newer_runvf_and_keep_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        let path = host.run.join(format!("claims/{VF}.json"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = r#"{"version":9,"vf":"0000:01:10.0","container":"c","interface":"mon0"}"#;
+        fs::write(&path, text).unwrap();
+        let found = gc(&host).unwrap();
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((one.vf.as_str(), one.container.as_str()), (VF, "c"));
+        assert!(matches!(&one.outcome, Outcome::Unreadable(line) if line.contains("version 9")));
+
+        let is_newer =
+            |error: Error| matches!(error, Error::Ledger(LedgerError::NewerClaim { .. }));
+        assert!(is_newer(repair(&host, VF).unwrap_err()), "of a VF that vanished");
+        let devices = host.sysfs.join("bus/pci/devices");
+        for (pci, link, target) in
+            [(VF, "physfn", "../0000:01:00.0"), ("0000:01:00.0", "virtfn0", "../0000:01:10.0")]
+        {
+            fs::create_dir_all(devices.join(pci)).unwrap();
+            symlink(target, devices.join(pci).join(link)).unwrap();
+        }
+        let error = repair(&host, VF).unwrap_err();
+        assert!(is_newer(error), "of a VF that exists");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
 }

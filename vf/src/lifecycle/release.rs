@@ -10,11 +10,11 @@ use crate::kernel::error::KernelError;
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::audit;
-use crate::ledger::audit::{Entry, Event};
+use crate::ledger::audit::{Entry, Event, Recorded};
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within};
+use crate::ledger::lock::{LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT, lock_pf_within};
 use crate::lifecycle::disarm::disarm;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
@@ -31,27 +31,68 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Releases every VF of a container that has exited. A container without claims is no error, so a
 /// second call changes nothing.
 ///
-/// A failure on one VF is the outcome for this VF; the other VFs are released all the same.
+/// A failure on one VF is the outcome for this VF; the other VFs are released all the same. An
+/// engine waits for this function. All locks together are waited for no longer than
+/// [`SHORT_LOCK_TIMEOUT`], and no release begins after that time; `gc` does the rest.
 ///
 /// # Errors
 /// Only when the claims cannot be listed.
 pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
-    let mut released = Vec::new();
-    let mut locked_pfs: Vec<String> = Vec::new();
-    for claim in Claims::open(&host.run)?.of_container(container)? {
-        // A PF that stayed locked for one VF is not waited for again.
-        let timeout = if locked_pfs.contains(&claim.pf) { Duration::ZERO } else { LOCK_TIMEOUT };
-        let outcome = match wait_for_exit(claim.init) {
-            true => release_claim(host, &claim, timeout, Event::Released),
-            false => Ok(still_running(&claim)),
-        };
-        if matches!(outcome, Err(Error::Ledger(LedgerError::Locked { .. }))) {
-            locked_pfs.push(claim.pf.clone());
+    release_within(host, container, SHORT_LOCK_TIMEOUT)
+}
+
+fn release_within(host: &Host, container: &str, timeout: Duration) -> Result<Vec<Released>, Error> {
+    let deadline = Instant::now() + timeout;
+    let (mut claims, mut released) = (Vec::new(), Vec::new());
+    for claim in Claims::open(&host.run)?.all()? {
+        match claim {
+            Ok(claim) if claim.container == container => claims.push(claim),
+            Err(error) if is_newer_claim_of(container, &error) => {
+                released.push(Released::unreadable(&error));
+            }
+            _ => {}
         }
-        let outcome = outcome.unwrap_or_else(|error| Outcome::Left(error.line()));
-        released.push(Released::of(&claim, outcome));
     }
+    // The VFs of unlocked PFs come first, so that a locked PF delays none of them.
+    let mut locked = Vec::new();
+    for claim in claims {
+        match release_before(host, &claim, deadline, Duration::ZERO) {
+            Err(Error::Ledger(LedgerError::Locked { .. })) => locked.push(claim),
+            outcome => released.push(outcome_of(&claim, outcome)),
+        }
+    }
+    for claim in locked {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let outcome = release_before(host, &claim, deadline, left);
+        released.push(outcome_of(&claim, outcome));
+    }
+    released.sort_by(|one, other| one.vf.cmp(&other.vf));
     Ok(released)
+}
+
+fn is_newer_claim_of(id: &str, error: &Error) -> bool {
+    matches!(error, Error::Ledger(LedgerError::NewerClaim { container, .. }) if container == id)
+}
+
+fn outcome_of(claim: &Claim, outcome: Result<Outcome, Error>) -> Released {
+    Released::of(claim, outcome.unwrap_or_else(|error| Outcome::Left(error.line())))
+}
+
+/// Releases one VF of a container that should have exited, unless the deadline is over.
+fn release_before(
+    host: &Host,
+    claim: &Claim,
+    deadline: Instant,
+    lock_timeout: Duration,
+) -> Result<Outcome, Error> {
+    if !wait_for_exit(claim.init, deadline) {
+        return Ok(still_running(claim));
+    }
+    if Instant::now() >= deadline {
+        let why = "the PF of another VF was locked, or its release took too long";
+        return Ok(Outcome::Left(why.to_owned()));
+    }
+    release_claim(host, claim, lock_timeout, Event::Released)
 }
 
 /// Releases one VF. With `force`, a running container loses it.
@@ -74,8 +115,8 @@ fn still_running(claim: &Claim) -> Outcome {
     Outcome::Left(format!("its container is still running (process {})", claim.init.pid))
 }
 
-fn wait_for_exit(init: ProcessId) -> bool {
-    let deadline = Instant::now() + EXIT_TIMEOUT;
+fn wait_for_exit(init: ProcessId, deadline: Instant) -> bool {
+    let deadline = deadline.min(Instant::now() + EXIT_TIMEOUT);
     while init.is_alive() {
         if Instant::now() >= deadline {
             return false;
@@ -138,9 +179,10 @@ pub(crate) fn scrub_and_free(
     }
     // If this process is killed, the next release must scrub with the same method.
     claim.scrub = method;
+    let from = claim.state.clone();
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    match scrub(&sysfs, &claim, method) {
+    match scrub(&sysfs, &claim, &from, method) {
         Ok(()) => free(host, &claims, &claim, &entry),
         Err(error) => quarantine(host, &sysfs, &claims, claim, entry, error),
     }
@@ -150,12 +192,16 @@ pub(crate) fn scrub_and_free(
 ///
 /// The entry comes first: if this process is killed in between, the next release writes the entry
 /// again. Without any entry the audit log would say that the container still has the VF. An entry
-/// that cannot be written does not keep the VF from becoming free.
+/// that cannot be written does not keep the VF from becoming free; it goes to the spool.
 fn free(host: &Host, claims: &Claims, claim: &Claim, entry: &Entry) -> Result<Outcome, Error> {
-    let unrecorded = audit::append_entry(host, entry).err();
+    let recorded = audit::append_or_spool(host, entry);
     claims.remove(&claim.vf)?;
     fault::point("released").map_err(Error::errno("leave", &claim.vf))?;
-    Ok(unrecorded.map_or(Outcome::Clean, |error| Outcome::Unrecorded(error.line())))
+    Ok(match recorded {
+        Ok(Recorded::InLog) => Outcome::Clean,
+        Ok(Recorded::InSpool(error)) => Outcome::Spooled(error.line()),
+        Err(error) => Outcome::Unrecorded(error.line()),
+    })
 }
 
 fn quarantine(
@@ -178,7 +224,74 @@ fn quarantine(
     }
     (entry.event, entry.reason) = (Event::Quarantined, Some(reason.clone()));
     // An audit entry that cannot be written is no error here: the claim has the reason.
-    let _ = audit::append_entry(host, &entry);
+    let _ = audit::append_or_spool(host, &entry);
     claims.advance(&mut claim, State::Quarantined { reason: reason.clone() })?;
     Ok(Outcome::Quarantined(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ledger::claim::tests::claim;
+
+    /// Claims a VF of another PF for container `c`. Its init process does not exist.
+    fn claim_vf(host: &Host, pf: &str, vf: &str) {
+        let init = ProcessId { pid: i32::MAX, start_time: 1 };
+        let claim = Claim { pf: pf.to_owned(), init, ..claim(vf, "n") };
+        assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+    }
+
+    /// An engine kills a `delete` that takes too long.
+    #[test]
+    fn locked_pfs_are_waited_for_together_and_not_one_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        let timeout = Duration::from_secs(1);
+        let locks: Vec<_> = (1..=4)
+            .map(|n| {
+                let pf = format!("0000:0{n}:00.0");
+                claim_vf(&host, &pf, &format!("0000:0{n}:10.0"));
+                lock_pf_within(&host.run, &pf, Duration::ZERO).unwrap()
+            })
+            .collect();
+        // No program of this test holds the lock of this PF, and its VF does not exist.
+        claim_vf(&host, "0000:05:00.0", "0000:05:10.0");
+        fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
+        let began = Instant::now();
+        let released = release_within(&host, "c", timeout).unwrap();
+        let took = began.elapsed();
+        assert!(took >= timeout && took < 3 * timeout, "{took:?}");
+        let outcomes: Vec<_> = released.iter().map(|one| &one.outcome).collect();
+        assert_eq!(outcomes.len(), 5);
+        assert!(matches!(outcomes[0], Outcome::Left(why) if why.contains("cannot lock")));
+        for left in &outcomes[1..4] {
+            let expected = "the PF of another VF was locked, or its release took too long";
+            assert!(matches!(left, Outcome::Left(why) if why == expected), "{left:?}");
+        }
+        assert_eq!(outcomes[4], &Outcome::Clean);
+        drop(locks);
+        let released = release(&host, "c").unwrap();
+        assert!(released.iter().all(|one| one.outcome == Outcome::Clean), "{released:?}");
+    }
+
+    #[test]
+    fn a_claim_of_a_newer_runvf_is_named_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        claim_vf(&host, "0000:01:00.0", "0000:01:10.0");
+        let path = host.run.join("claims/0000:01:10.0.json");
+        let text = fs::read_to_string(&path).unwrap().replace("\"version\": 1", "\"version\": 9");
+        fs::write(&path, &text).unwrap();
+        let released = release(&host, "c").unwrap();
+        let [one] = &released[..] else { panic!("{released:?}") };
+        assert_eq!((one.vf.as_str(), one.interface.as_str()), ("0000:01:10.0", "mon0"));
+        let complaint = one.complaint().unwrap();
+        let expected = "VF 0000:01:10.0 (mon0 of c) was not released and keeps its VLAN: ";
+        assert!(complaint.starts_with(expected), "{complaint}");
+        assert!(complaint.contains("has version 9"), "{complaint}");
+        assert_eq!(release(&host, "another").unwrap(), []);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
 }

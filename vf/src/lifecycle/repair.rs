@@ -11,7 +11,7 @@ use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::audit::Event;
-use crate::ledger::claim::{Claim, State, VfSnapshot};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::lock_pf;
@@ -22,7 +22,7 @@ use crate::lifecycle::release::{EXIT_TIMEOUT, scrub_and_free};
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::current_use;
-use crate::nic::pf::Pf;
+use crate::nic::pf::{Pf, netdev_error};
 use crate::nic::vf_config::read_settings;
 use crate::policy::config::{OnLoss, Scrub};
 
@@ -46,6 +46,10 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
                 return Ok(still_claimed(&claim));
             }
             claim
+        }
+        // A claim of a newer runvf, for example.
+        Err(error) if !matches!(error, Error::Ledger(LedgerError::BadClaim { .. })) => {
+            return Err(error);
         }
         unreadable_or_none => {
             let claim = Claim::for_repair(&sysfs, vf, &pf, index)?;
@@ -131,9 +135,11 @@ impl Claim {
     fn for_repair(sysfs: &Sysfs, vf: &str, pf: &str, index: u32) -> Result<Self, Error> {
         let pf_gone = || Error::Nic(NicError::PfGone { pf: pf.to_owned(), vf: vf.to_owned() });
         let worker = ProcessId::own().ok_or_else(pf_gone)?;
-        let found_pf = Pf::at(sysfs, pf).ok_or_else(pf_gone)?;
+        let found_pf = Pf::at(sysfs, pf)
+            .map_err(|problem| netdev_error(problem, pf, pf).unwrap_or_else(pf_gone))?;
         let usual_driver = driver(sysfs.driver(pf).as_deref()).vf.map(str::to_owned);
         let mut claim = Self {
+            version: CLAIM_VERSION,
             vf: vf.to_owned(),
             index,
             pf: pf.to_owned(),
@@ -153,7 +159,7 @@ impl Claim {
             want: Settings::default(),
             before: VfSnapshot {
                 driver: sysfs.driver(vf).or(usual_driver.filter(|_| sysfs.autoprobes(vf))),
-                driver_override: None,
+                driver_override: sysfs.driver_override(vf),
                 settings: Settings::default(),
                 netdev: None,
             },

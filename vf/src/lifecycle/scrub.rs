@@ -18,7 +18,7 @@ use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
-use crate::ledger::claim::{Claim, VfSnapshot};
+use crate::ledger::claim::{Claim, State, VfSnapshot};
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
@@ -33,12 +33,18 @@ use crate::policy::config::Scrub;
 /// Between two reads of the VF's MAC.
 const MAC_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Cleans the claim's VF and verifies that it reads back clean.
+/// Cleans the claim's VF and verifies that it reads back clean. `from` is the claim's state before
+/// this release.
 ///
 /// # Errors
 /// The step that failed, or the setting that does not read back clean. The state of the VF is then
 /// unknown.
-pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, method: Scrub) -> Result<(), Error> {
+pub(crate) fn scrub(
+    sysfs: &Sysfs,
+    claim: &Claim,
+    from: &State,
+    method: Scrub,
+) -> Result<(), Error> {
     // A VF that does not exist has no settings: the PF driver discards a VF's settings when it
     // destroys the VF, and creates the next one without them.
     if !sysfs.exists(&claim.vf) {
@@ -53,7 +59,7 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, method: Scrub) -> Result<(), E
         unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
     }
     let current_mac = settings?.mac;
-    remove_stale_override(sysfs, claim)?;
+    remove_stale_override(sysfs, claim, from)?;
     if method == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
         wait_for_reset(sysfs, &claim.pf);
@@ -76,15 +82,23 @@ pub(crate) fn scrub(sysfs: &Sysfs, claim: &Claim, method: Scrub) -> Result<(), E
     verify_mac(&netlink, &pf, claim, netdev)
 }
 
-/// Removes the `driver_override` of an attach that was killed while [`Sysfs::probe`] had it set.
-fn remove_stale_override(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
-    if claim.before.driver_override.is_none()
+/// Removes the `driver_override` of an attach or a release that was killed while [`Sysfs::probe`]
+/// had it set. Every other value is the operator's and stays.
+fn remove_stale_override(sysfs: &Sysfs, claim: &Claim, from: &State) -> Result<(), Error> {
+    if may_have_set_override(from)
+        && claim.before.driver_override.is_none()
+        && !sysfs.autoprobes(&claim.vf)
         && let Some(vf_driver) = driver(sysfs.driver(&claim.pf).as_deref()).vf
         && sysfs.driver_override(&claim.vf).as_deref() == Some(vf_driver)
     {
         sysfs.set_driver_override(&claim.vf, "\n")?;
     }
     Ok(())
+}
+
+/// Whether runvf may have been killed, or have failed, while it was binding the VF driver.
+fn may_have_set_override(state: &State) -> bool {
+    matches!(state, State::Claiming | State::Releasing | State::Quarantined { .. })
 }
 
 /// Removes the container's MAC from the VF. [`verify_mac`] checks the result.
@@ -188,8 +202,35 @@ fn verify_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) ->
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
     use crate::ledger::claim::tests::claim;
+
+    #[test]
+    fn only_an_override_of_an_interrupted_bind_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let claim = claim("0000:01:10.0", "n");
+        let sysfs = Sysfs(root.path().to_owned());
+        let (pf, vf) = (sysfs.pci_device(&claim.pf), sysfs.pci_device(&claim.vf));
+        fs::create_dir_all(&pf).unwrap();
+        fs::create_dir_all(&vf).unwrap();
+        symlink("../../drivers/igb", pf.join("driver")).unwrap();
+        symlink("../0000:01:00.0", vf.join("physfn")).unwrap();
+        let is_kept = |autoprobe: &str, from: &State, driver: &str| {
+            fs::write(pf.join("sriov_drivers_autoprobe"), autoprobe).unwrap();
+            fs::write(vf.join("driver_override"), driver).unwrap();
+            remove_stale_override(&sysfs, &claim, from).unwrap();
+            fs::read_to_string(vf.join("driver_override")).unwrap() == driver
+        };
+        assert!(!is_kept("0", &State::Claiming, "igbvf"));
+        assert!(!is_kept("0", &State::Releasing, "igbvf"));
+        assert!(is_kept("0", &State::Attached, "igbvf"));
+        assert!(is_kept("0", &State::Configured, "igbvf"));
+        assert!(is_kept("1", &State::Claiming, "igbvf"));
+        assert!(is_kept("0", &State::Claiming, "vfio-pci"));
+    }
 
     #[test]
     fn clean_settings_keep_the_operators_settings_and_drop_those_of_a_quarantine() {

@@ -6,6 +6,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::net::if_::if_indextoname;
+
 use crate::error::Error;
 use crate::kernel::error::{KernelError, errno_of};
 use crate::kernel::retry::{is_busy, retry_while_busy};
@@ -77,18 +79,25 @@ pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Er
 
 /// Waits for the netdev of a bound VF. Returns its name and interface index.
 ///
+/// The kernel shows a new netdev in sysfs a moment before it can be found by its index
+/// (`register_netdevice`, `net/core/dev.c`), and newer kernels do not make a reader wait for the
+/// end of the registration. So the index is looked up as well.
+///
 /// # Errors
 /// [`NicError::NoNetdev`] after [`NETDEV_TIMEOUT`].
 pub(crate) fn wait_for_netdev(sysfs: &Sysfs, vf: &str) -> Result<(String, u32), Error> {
     let deadline = Instant::now() + NETDEV_TIMEOUT;
     loop {
-        if let Some(netdev) = sysfs.netdevs_or_empty(vf).into_iter().next() {
-            return Ok(netdev);
+        if let Some((name, ifindex)) = sysfs.netdevs_or_empty(vf).into_iter().next()
+            && if_indextoname(ifindex).is_ok()
+        {
+            return Ok((name, ifindex));
         }
         if Instant::now() >= deadline {
             return Err(Error::Nic(NicError::NoNetdev {
                 vf: vf.to_owned(),
                 seconds: NETDEV_TIMEOUT.as_secs(),
+                driver_override: sysfs.driver_override(vf),
             }));
         }
         thread::sleep(POLL_INTERVAL);

@@ -13,6 +13,12 @@ pub enum NicError {
     NoPf { pf: String, pool: String },
     #[error("PF {pf} does not support SR-IOV")]
     NoSriov { pf: String },
+    #[error("PF {pf} is not in the host's network namespace")]
+    PfInOtherNetns { pf: String, pcis: Vec<String> },
+    #[error("PF {pf} has several netdevs: {}", .netdevs.join(", "))]
+    SeveralNetdevs { pf: String, netdevs: Vec<String> },
+    #[error("{netdev} is not the netdev of a PF: it is a representor or a subfunction of {pf}")]
+    NotPfNetdev { netdev: String, pf: String },
     #[error("PF {pf} has driver {found}, but pool `{pool}` requires {wanted}")]
     WrongDriver { pf: String, pool: String, found: String, wanted: String },
     #[error("PF {pf} is down")]
@@ -26,7 +32,7 @@ pub enum NicError {
     #[error("cannot create VFs on {pf}: asked for {wanted}, the driver created {made}")]
     WrongVfCount { pf: String, wanted: usize, made: usize },
     #[error("VF {vf}: the VF driver did not create a netdev within {seconds} s")]
-    NoNetdev { vf: String, seconds: u64 },
+    NoNetdev { vf: String, seconds: u64, driver_override: Option<String> },
     #[error("VF {vf} of PF {pf}: set {wanted}, but the PF driver reports {found}")]
     ReadbackDiffers { vf: String, pf: String, wanted: String, found: String },
     #[error("VF {vf} of PF {pf}: cannot set {what}")]
@@ -35,6 +41,8 @@ pub enum NicError {
     PfGone { pf: String, vf: String },
     #[error("PF {pf} no longer reports VF {vf}")]
     VfGone { vf: String, pf: String },
+    #[error("VF {vf}: cannot find the network namespace of its netdev within {seconds} s")]
+    NotLocated { vf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
 }
@@ -50,6 +58,15 @@ impl NicError {
                 "enable SR-IOV in the firmware, or name another PF in /etc/runvf/config.toml"
                     .to_owned()
             }
+            Self::PfInOtherNetns { pcis, .. } => format!(
+                "the netdev of {} is in another network namespace; move it back with \
+                 `ip -n <netns> link set <netdev> netns 1` and run `runvfctl setup`",
+                pcis.join(", ")
+            ),
+            Self::SeveralNetdevs { .. } => {
+                "use a NIC with one PCI function for each port".to_owned()
+            }
+            Self::NotPfNetdev { pf, .. } => format!("name {pf} in /etc/runvf/config.toml"),
             Self::WrongDriver { .. } => {
                 "load that driver, or correct `driver` in /etc/runvf/config.toml".to_owned()
             }
@@ -59,6 +76,10 @@ impl NicError {
             }
             Self::ProtoUnsupported { .. } => "remove `io.runvf.proto`".to_owned(),
             Self::WrongVfCount { pf, .. } => format!("see `dmesg`; PF {pf} must be up"),
+            Self::NoNetdev { vf, driver_override: Some(driver), .. } => format!(
+                "its driver_override is `{driver}`: run \
+                 `echo > /sys/bus/pci/devices/{vf}/driver_override`"
+            ),
             Self::NoNetdev { vf, .. } => {
                 format!("see `dmesg` for {vf}; the VF driver must be installed")
             }
@@ -74,6 +95,9 @@ impl NicError {
             Self::PfGone { .. } | Self::VfGone { .. } => {
                 "its driver may be loading or in a reset: see `dmesg`, then `runvfctl status`"
                     .to_owned()
+            }
+            Self::NotLocated { .. } => {
+                "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
             }
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
         })

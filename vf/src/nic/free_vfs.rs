@@ -7,6 +7,7 @@ use crate::kernel::netlink::{Flags, Link, Netlink, VfSettings};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::claims::Claims;
+use crate::nic::driver::driver;
 use crate::nic::pf::Pf;
 
 /// A free VF.
@@ -166,6 +167,10 @@ fn find_use(
     vf: &str,
 ) -> Result<(Option<String>, Option<Link>), Error> {
     let used = |reason: &str| Ok((Some(reason.to_owned()), None));
+    let unused = |link: Option<Link>| match reserved_for(sysfs, vf) {
+        Some(driver) => used(&format!("its driver_override reserves it for the driver {driver}")),
+        None => Ok((None, link)),
+    };
     match (sysfs.netdevs_or_empty(vf).into_iter().next(), sysfs.driver(vf)) {
         (Some((name, _)), _) if sysfs.has_upper(vf, &name) => {
             used("another interface is stacked on its netdev")
@@ -175,16 +180,29 @@ fn find_use(
             Some(link) if link.flags.up => used("its netdev is up"),
             Some(link) if link.master => used("its netdev has a master"),
             Some(_) if netlink.has_address(ifindex)? => used("its netdev has an address"),
-            link => Ok((None, link)),
+            link => unused(link),
         },
-        (None, None) => Ok(match sysfs.driver_override(vf) {
-            Some(driver) => (Some(format!("it is reserved for the driver {driver}")), None),
-            None => (None, None),
-        }),
+        (None, None) => unused(None),
         (None, Some(driver)) => used(&format!(
             "its netdev is in another network namespace, or its driver {driver} creates none"
         )),
     }
+}
+
+/// Returns the driver in the VF's `driver_override`, unless it is the driver that the VF has. For a
+/// VF without a driver it is compared with the driver that runvf would bind.
+///
+/// At the next bind, the kernel would bind only the driver in `driver_override`, or none
+/// (`pci_match_device`, `drivers/pci/pci-driver.c`). So an attach or a release would leave the VF
+/// without its netdev.
+pub(crate) fn reserved_for(sysfs: &Sysfs, vf: &str) -> Option<String> {
+    let reserved = sysfs.driver_override(vf)?;
+    let usual = || {
+        let (pf, _) = sysfs.pf_of(vf)?;
+        driver(sysfs.driver(&pf).as_deref()).vf.map(str::to_owned)
+    };
+    let netdev_driver = sysfs.driver(vf).or_else(usual);
+    (netdev_driver.as_ref() != Some(&reserved)).then_some(reserved)
 }
 
 /// Returns what an earlier user left on the netdev.
@@ -193,5 +211,58 @@ fn leftover(link: &Link) -> Option<&'static str> {
         link if link.flags != Flags::default() => Some("its netdev is promiscuous"),
         link if link.xdp => Some("its netdev carries an XDP program"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+
+    const VF: &str = "10000:e1:02.0";
+
+    /// A folder shaped like /sys with an igb PF and one VF.
+    fn sysfs(root: &Path, vf_driver: Option<&str>, driver_override: &str) -> Sysfs {
+        let devices = root.join("bus/pci/devices");
+        let (pf, vf) = (devices.join("10000:e1:00.0"), devices.join(VF));
+        fs::create_dir_all(&pf).unwrap();
+        fs::create_dir_all(&vf).unwrap();
+        symlink("../10000:e1:02.0", pf.join("virtfn0")).unwrap();
+        symlink("../10000:e1:00.0", vf.join("physfn")).unwrap();
+        symlink("../../drivers/igb", pf.join("driver")).unwrap();
+        if let Some(driver) = vf_driver {
+            symlink(format!("../../drivers/{driver}"), vf.join("driver")).unwrap();
+        }
+        fs::write(vf.join("driver_override"), format!("{driver_override}\n")).unwrap();
+        Sysfs(root.to_owned())
+    }
+
+    #[test]
+    fn an_override_reserves_a_vf_unless_it_names_the_driver_of_its_netdev() {
+        let reserved = |vf_driver, driver_override| {
+            let root = tempfile::tempdir().unwrap();
+            reserved_for(&sysfs(root.path(), vf_driver, driver_override), VF)
+        };
+        for bound in [Some("igbvf"), None] {
+            assert_eq!(reserved(bound, "(null)"), None);
+            assert_eq!(reserved(bound, "igbvf"), None);
+            for other in ["vfio-pci", "none"] {
+                assert_eq!(reserved(bound, other).as_deref(), Some(other), "{bound:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reserved_vf_is_foreign() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = sysfs(root.path(), None, "vfio-pci");
+        let why = foreign_use(&sysfs, &Netlink::open().unwrap(), VF, Some(&Settings::default()));
+        assert_eq!(
+            why.unwrap().as_deref(),
+            Some("its driver_override reserves it for the driver vfio-pci")
+        );
     }
 }

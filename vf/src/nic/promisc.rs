@@ -124,7 +124,7 @@ impl Facts {
 pub(crate) fn read_true_flag(sysfs: &Sysfs, pci: &str) -> Result<Option<TrueFlag>, Error> {
     let mut found = None;
     for function in [pci, &function_0(pci)] {
-        let Some((netdev, _)) = sysfs.netdevs_or_empty(function).into_iter().next() else {
+        let Ok((netdev, _)) = sysfs.pf_netdev(function) else {
             found = None;
             continue;
         };

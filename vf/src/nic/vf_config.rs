@@ -13,7 +13,7 @@ use crate::ledger::claim::Claim;
 use crate::nic::diff::{changes, describe};
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
-use crate::nic::pf::Pf;
+use crate::nic::pf::{Pf, netdev_error};
 
 /// Interval between two reads of a VF's settings.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -107,12 +107,15 @@ pub(crate) fn verify_settings(
 /// Finds the PF of a claim by its PCI address.
 ///
 /// # Errors
-/// [`NicError::PfGone`] when the PF does not exist or has no netdev in the host netns.
+/// [`NicError::PfGone`] when the PF does not exist or has no netdev; [`NicError::PfInOtherNetns`],
+/// [`NicError::SeveralNetdevs`].
 pub(crate) fn find_pf(sysfs: &Sysfs, claim: &Claim) -> Result<Pf, Error> {
-    Pf::at(sysfs, &claim.pf).ok_or_else(|| {
-        Error::Nic(NicError::PfGone {
-            pf: format!("{} ({})", claim.pf_name, claim.pf),
-            vf: claim.vf.clone(),
+    Pf::at(sysfs, &claim.pf).map_err(|problem| {
+        netdev_error(problem, &claim.pf_name, &claim.pf).unwrap_or_else(|| {
+            Error::Nic(NicError::PfGone {
+                pf: format!("{} ({})", claim.pf_name, claim.pf),
+                vf: claim.vf.clone(),
+            })
         })
     })
 }

@@ -10,7 +10,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::{Claim, State, VfSnapshot};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::error::LifecycleError;
@@ -46,6 +46,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
     };
     let this_process = ProcessId::own().ok_or_else(no_own_process)?;
     let claim = Claim {
+        version: CLAIM_VERSION,
         vf: vf.pci.clone(),
         index: vf.index,
         pf: pf.pci.clone(),

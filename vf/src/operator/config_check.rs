@@ -3,7 +3,8 @@
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::sysfs::Sysfs;
-use crate::nic::pf::{Pf, pci_named};
+use crate::nic::managed::find_managed;
+use crate::nic::pf::Pf;
 use crate::policy::config::parse::KeyPath;
 use crate::policy::config::validate::LIST_PF_ONCE;
 use crate::policy::config::{Config, file_ownership};
@@ -42,13 +43,7 @@ pub fn check_config(host: &Host) -> Result<Config, Error> {
 pub fn is_managed(host: &Host, netdev: &str) -> Result<bool, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let config = Config::load(host)?;
-    let Some((pf, _)) = sysfs.pci_of_netdev(netdev).and_then(|vf| sysfs.pf_of(&vf)) else {
-        return Ok(false);
-    };
-    for name in config.pools.iter().flat_map(|pool| &pool.pfs) {
-        if pci_named(&sysfs, name)?.as_ref() == Some(&pf) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let Some(pci) = sysfs.pci_of_netdev(netdev) else { return Ok(false) };
+    let managed = find_managed(&sysfs, &config, &pci)?;
+    Ok(managed.is_some_and(|managed| managed.vf.is_some()))
 }

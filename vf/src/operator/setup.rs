@@ -110,7 +110,7 @@ fn find_until(sysfs: &Sysfs, name: &str, pool: &Pool, deadline: Instant) -> Resu
 /// Whether the error can disappear once a driver has loaded.
 fn may_resolve_after_driver_load(error: &Error) -> bool {
     match error {
-        Error::Nic(NicError::NoPf { .. }) => true,
+        Error::Nic(NicError::NoPf { .. } | NicError::PfInOtherNetns { .. }) => true,
         Error::Nic(NicError::WrongDriver { found, .. }) => found == NO_DRIVER,
         _ => false,
     }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
+use crate::kernel::sysfs::pf_netdev::NoPfNetdev;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
@@ -20,6 +21,8 @@ pub struct PfStatus {
     pub pf: String,
     pub name: String,
     pub up: bool,
+    /// The bridge, bond or other netdev that the PF is a port of.
+    pub master: Option<String>,
     /// The number of VFs that the PF supports.
     pub total: usize,
     pub vfs: Vec<VfStatus>,
@@ -62,22 +65,25 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let mut pfs: Vec<PfStatus> = sysfs
         .sriov_netdevs()
         .iter()
-        .filter_map(|(pci, _)| Pf::at(&sysfs, pci))
+        .filter_map(|(pci, _)| Pf::at(&sysfs, pci).ok())
         .map(|pf| pf_status(&sysfs, &netlink, &claims, pf))
         .collect::<Result<_, _>>()?;
     let listed = |pfs: &[PfStatus], address: &str| {
         pfs.iter().flat_map(|pf| &pf.vfs).any(|vf| vf.vf == address)
     };
-    // Claims of VFs that do not exist, or that belong to a PF without a netdev in this namespace.
+    // Claims of VFs that do not exist, or that belong to a PF that is not listed.
     for claim in claims.all()?.into_iter().filter_map(Result::ok) {
         if listed(&pfs, &claim.vf) {
             continue;
         }
-        let (pci, name) = (claim.pf.clone(), claim.pf_name.clone());
+        let (pf, name) = (claim.pf.clone(), claim.pf_name.clone());
         let unlisted = unlisted_claim(claim, &sysfs);
-        match pfs.iter_mut().find(|pf| pf.pf == pci) {
-            Some(pf) => pf.vfs.push(unlisted),
-            None => pfs.push(PfStatus { pf: pci, name, up: false, total: 0, vfs: vec![unlisted] }),
+        match pfs.iter_mut().find(|listed| listed.pf == pf) {
+            Some(listed) => listed.vfs.push(unlisted),
+            None => {
+                let vfs = vec![unlisted];
+                pfs.push(PfStatus { pf, name, up: false, master: None, total: 0, vfs });
+            }
         }
     }
     Ok(pfs)
@@ -121,7 +127,8 @@ fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Resul
         });
     }
     let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
-    Ok(PfStatus { pf: pf.pci, name: pf.name, up, total: pf.total, vfs })
+    let master = sysfs.master(&pf.pci, &pf.name);
+    Ok(PfStatus { pf: pf.pci, name: pf.name, up, master, total: pf.total, vfs })
 }
 
 /// The problem that the next `runvfctl gc` would find in a claim with a healthy state.
@@ -143,8 +150,12 @@ fn pending_gc(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
 fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
     let (state, reason) = claim.state.parts();
     let exists = sysfs.exists(&claim.vf);
-    let why =
-        if exists { "its PF has no netdev in this network namespace" } else { "the VF vanished" };
+    let why = match sysfs.pf_netdev(&claim.pf) {
+        _ if !exists => "the VF vanished",
+        Err(NoPfNetdev::OtherNetns) => "its PF is not in the host's network namespace",
+        Err(NoPfNetdev::Several(_)) => "its PF has several netdevs",
+        _ => "its PF has no netdev",
+    };
     VfStatus {
         vf: claim.vf.clone(),
         index: claim.index,

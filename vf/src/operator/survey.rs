@@ -30,7 +30,7 @@ pub struct Nic {
 pub fn survey(host: &Host) -> Result<Vec<Nic>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
-    let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(&sysfs, &pci));
+    let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(&sysfs, &pci).ok());
     pfs.map(|pf| {
         let link = netlink.link(pf.ifindex)?.unwrap_or_default();
         let obstacle = match Facts::read(&sysfs, &pf.pci, link.flags.promisc) {

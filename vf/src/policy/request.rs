@@ -22,6 +22,10 @@ pub const DEFAULT_INTERFACE: &str = "mon0";
 /// `IFNAMSIZ` (`include/uapi/linux/if.h`) minus the terminating zero byte.
 const MAX_NAME_LENGTH: usize = 15;
 
+/// The most interfaces of one request. A sensor needs one or two; a request of thousands would take
+/// all VFs of a host, and minutes to release them.
+const MAX_INTERFACES: usize = 16;
+
 /// 68 is the minimum MTU for IPv4 (RFC 791); each driver enforces its own maximum.
 pub(crate) const MTU_RANGE: RangeInclusive<u32> = 68..=65535;
 
@@ -110,6 +114,13 @@ impl<'a> GroupedAnnotations<'a> {
             return Err(unknown_annotation(key, option));
         }
         check_interface_name(key, interface)?;
+        if self.interfaces.len() == MAX_INTERFACES && !self.interfaces.contains_key(interface) {
+            return Err(Error::Policy(PolicyError::Annotation {
+                annotation: printable_key(key),
+                problem: "asks for one interface too many".to_owned(),
+                hint: format!("a container has at most {MAX_INTERFACES} interfaces of runvf"),
+            }));
+        }
         let options = self.interfaces.entry(interface).or_default();
         if let Some(first) = options.insert(option, Annotation { key, value }) {
             return Err(Error::Policy(PolicyError::DuplicateInterface {

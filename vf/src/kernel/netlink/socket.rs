@@ -9,11 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -63,6 +64,11 @@ impl Socket {
     }
 
     /// Sends a request and calls `handle` with each answer.
+    ///
+    /// # Errors
+    /// [`NetlinkError::Interrupted`] when a list changed while the kernel sent it. The answers may
+    /// then lack an object that existed all the time, so the caller must discard them:
+    /// [`until_complete`].
     pub(super) fn request(
         &self,
         point: &'static str,
@@ -87,30 +93,11 @@ impl Socket {
         request.serialize(&mut bytes);
         self.kernel.send(&bytes, 0).map_err(transport)?;
         let mut buffer = self.buffer.borrow_mut();
+        let mut answers = Answers::to(self.sequence.get());
         loop {
             self.receive(&mut buffer)?;
-            let mut rest = buffer.as_slice();
-            while !rest.is_empty() {
-                let answer = NetlinkMessage::<Answer>::deserialize(rest)
-                    .map_err(|error| NetlinkError::Transport(error.to_string()))?;
-                let (header, payload) = answer.into_parts();
-                let length = (header.length as usize).next_multiple_of(4).min(rest.len());
-                rest = &rest[length..];
-                // A late answer to an earlier request that timed out.
-                if header.sequence_number != self.sequence.get() {
-                    continue;
-                }
-                match payload {
-                    NetlinkPayload::Done(done) => return check_code(done.code),
-                    NetlinkPayload::Error(error) => return check_code(error.raw_code()),
-                    NetlinkPayload::InnerMessage(answer) => {
-                        handle(&answer);
-                        if header.flags & NLM_F_MULTIPART == 0 {
-                            return Ok(());
-                        }
-                    }
-                    _ => {}
-                }
+            if let Some(is_complete) = answers.read(&buffer, &mut handle)? {
+                return if is_complete { Ok(()) } else { Err(NetlinkError::Interrupted(1)) };
             }
         }
     }
@@ -134,6 +121,81 @@ impl Socket {
                 Err(error) => return Err(transport(error)),
             }
         }
+    }
+}
+
+/// The attempts to read a list. On a host that creates containers all the time, many lists change.
+const MAX_ATTEMPTS: usize = 50;
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Repeats a request for a list until the kernel has sent it without a change in between.
+///
+/// # Errors
+/// [`NetlinkError::Interrupted`] when it changed in [`MAX_ATTEMPTS`] attempts.
+pub(super) fn until_complete<T>(
+    mut request: impl FnMut() -> Result<T, NetlinkError>,
+) -> Result<T, NetlinkError> {
+    for _ in 1..MAX_ATTEMPTS {
+        match request() {
+            Err(NetlinkError::Interrupted(_)) => thread::sleep(RETRY_INTERVAL),
+            result => return result,
+        }
+    }
+    request().map_err(|error| match error {
+        NetlinkError::Interrupted(_) => NetlinkError::Interrupted(MAX_ATTEMPTS),
+        other => other,
+    })
+}
+
+/// The answers to one request.
+struct Answers {
+    sequence: u32,
+    /// Whether the kernel has set `NLM_F_DUMP_INTR`: the list has changed while the kernel sent it
+    /// (`nl_dump_check_consistent`, `include/net/netlink.h`).
+    interrupted: bool,
+}
+
+impl Answers {
+    fn to(sequence: u32) -> Self {
+        Self { sequence, interrupted: false }
+    }
+
+    /// Calls `handle` with each answer in a datagram. `None`: more datagrams follow. Otherwise
+    /// returns whether the answers are complete.
+    fn read(
+        &mut self,
+        datagram: &[u8],
+        handle: &mut impl FnMut(&Answer),
+    ) -> Result<Option<bool>, NetlinkError> {
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            let answer = NetlinkMessage::<Answer>::deserialize(rest)
+                .map_err(|error| NetlinkError::Transport(error.to_string()))?;
+            let (header, payload) = answer.into_parts();
+            let length = (header.length as usize).next_multiple_of(4).min(rest.len());
+            rest = &rest[length..];
+            // A late answer to an earlier request that timed out.
+            if header.sequence_number != self.sequence {
+                continue;
+            }
+            self.interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+            match payload {
+                NetlinkPayload::Done(done) => {
+                    return check_code(done.code).map(|()| Some(!self.interrupted));
+                }
+                NetlinkPayload::Error(error) => {
+                    return check_code(error.raw_code()).map(|()| Some(true));
+                }
+                NetlinkPayload::InnerMessage(answer) => {
+                    handle(&answer);
+                    if header.flags & NLM_F_MULTIPART == 0 {
+                        return Ok(Some(true));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -209,4 +271,72 @@ fn check_code(code: i32) -> Result<(), NetlinkError> {
 
 fn transport(error: io::Error) -> NetlinkError {
     NetlinkError::Transport(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `NLMSG_DONE`, `include/uapi/linux/netlink.h`
+    const DONE: u16 = 3;
+    const NEWLINK: u16 = 16;
+
+    fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + body.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((flags | NLM_F_MULTIPART).to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(body);
+        bytes
+    }
+
+    /// What [`Answers::read`] returns for the last of the datagrams, and the number of answers.
+    fn read(datagrams: &[Vec<u8>]) -> (Result<Option<bool>, NetlinkError>, usize) {
+        let (mut answers, mut count) = (Answers::to(7), 0);
+        let mut last = Ok(None);
+        for datagram in datagrams {
+            last = answers.read(datagram, &mut |_: &Answer| count += 1);
+        }
+        (last, count)
+    }
+
+    #[test]
+    fn an_interrupted_list_is_not_complete() {
+        let link = |flags| message(NEWLINK, flags, 7, &[0; 16]);
+        let done = |flags| message(DONE, flags, 7, &[0; 4]);
+        let interrupted = NLM_F_DUMP_INTR;
+        for (datagrams, is_complete) in [
+            (vec![[link(0), link(0)].concat(), done(0)], true),
+            (vec![[link(0), link(interrupted)].concat(), link(0), done(0)], false),
+            (vec![link(0), done(interrupted)], false),
+            // The answer to an earlier request.
+            (vec![message(NEWLINK, interrupted, 6, &[0; 16]), link(0), done(0)], true),
+        ] {
+            let (result, count) = read(&datagrams);
+            assert_eq!(result.unwrap(), Some(is_complete), "{datagrams:?}");
+            assert!(count > 0);
+        }
+        assert_eq!(read(&[link(0)]).0.unwrap(), None);
+        let refused = message(DONE, interrupted, 7, &(-5_i32).to_ne_bytes());
+        assert!(matches!(read(&[refused]).0, Err(NetlinkError::Refused(Errno::EIO))));
+    }
+
+    #[test]
+    fn an_interrupted_list_is_read_again_a_limited_number_of_times() {
+        let mut attempts = 0;
+        let result = until_complete(|| {
+            attempts += 1;
+            if attempts < 3 { Err(NetlinkError::Interrupted(1)) } else { Ok(attempts) }
+        });
+        assert!(matches!(result, Ok(3)));
+        let mut attempts = 0;
+        let result: Result<(), _> = until_complete(|| {
+            attempts += 1;
+            Err(NetlinkError::Interrupted(1))
+        });
+        assert!(matches!(result, Err(NetlinkError::Interrupted(MAX_ATTEMPTS))));
+        assert_eq!(attempts, MAX_ATTEMPTS);
+    }
 }

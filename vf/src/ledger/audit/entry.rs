@@ -27,6 +27,8 @@ pub enum Event {
     Repaired,
     /// The container's request was refused, so it got no VF.
     Refused,
+    /// More requests were refused within a minute than get an entry; `reason` has their number.
+    Suppressed,
 }
 
 /// An audit entry. Times are RFC 3339 in UTC with milliseconds, so they sort as text.
@@ -66,15 +68,48 @@ pub struct Entry {
     /// When its release began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// In a refusal: the other interfaces of the request. `vlan`, `proto` and `interface` are those
+    /// of the first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<MoreRefused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
+/// A further interface of a refused request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoreRefused {
+    pub vlan: u32,
+    #[serde(default, skip_serializing_if = "VlanProto::is_default")]
+    pub proto: VlanProto,
+    pub interface: String,
+}
+
 impl Entry {
-    fn from_claim(event: Event, claim: &Claim) -> Self {
+    /// An entry of now that concerns no VF.
+    pub(crate) fn without_vf(event: Event) -> Self {
         Self {
             time: now(),
             event,
+            vlan: 0,
+            proto: VlanProto::default(),
+            vf: None,
+            pf: None,
+            tenant: None,
+            container: String::new(),
+            interface: String::new(),
+            pid: None,
+            claim: None,
+            boot: None,
+            since: None,
+            until: None,
+            more: Vec::new(),
+            reason: None,
+        }
+    }
+
+    fn from_claim(event: Event, claim: &Claim) -> Self {
+        Self {
             vlan: claim.want.vlan,
             proto: claim.want.proto,
             vf: Some(claim.vf.clone()),
@@ -84,10 +119,8 @@ impl Entry {
             interface: claim.interface.clone(),
             pid: Some(claim.init.pid),
             claim: Some(claim.nonce.clone()),
-            boot: None,
             since: claim.claimed_at(),
-            until: None,
-            reason: None,
+            ..Self::without_vf(event)
         }
     }
 

@@ -1,11 +1,13 @@
 //! Reads the audit log and its rotated files.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::Entry;
+use super::spool::spool_files;
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::process::boot_id;
@@ -21,27 +23,31 @@ pub struct Audit {
     pub boot: String,
 }
 
-/// Reads the audit log and the files that logrotate made of it (`audit.jsonl.1` and so on).
-/// Compressed files are skipped. A missing file counts as empty.
+/// Reads the audit log, the files that logrotate made of it (`audit.jsonl.1` and so on), and the
+/// entries that wait in the spool. Compressed files are skipped. A missing file counts as empty.
+///
+/// A claim's entry that is there twice is returned once: see `spool::flush_spool`.
 ///
 /// # Errors
 /// [`KernelError::File`] when a file exists and cannot be read.
 pub fn audit(host: &Host) -> Result<Audit, Error> {
     let mut audit = Audit { boot: boot_id()?, ..Audit::default() };
-    for path in files(&host.audit) {
+    let mut seen = HashSet::new();
+    for path in files(&host.audit).into_iter().chain(spool_files(host)) {
         let failed = Error::file("read", &path);
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
         match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
-            Ok(file) => audit.add(file, &path).map_err(failed)?,
+            Ok(file) => audit.add(file, &path, &mut seen).map_err(failed)?,
         }
     }
     Ok(audit)
 }
 
 impl Audit {
-    fn add(&mut self, file: File, path: &Path) -> std::io::Result<()> {
+    /// Adds the entries of a file. `seen` has the lines of the claims' entries before it.
+    fn add(&mut self, file: File, path: &Path, seen: &mut HashSet<Vec<u8>>) -> std::io::Result<()> {
         let mut lines = BufReader::new(file);
         let mut line = Vec::new();
         for number in 1.. {
@@ -52,7 +58,8 @@ impl Audit {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match serde_json::from_slice(&line) {
+            match serde_json::from_slice::<Entry>(&line) {
+                Ok(entry) if entry.claim.is_some() && !seen.insert(line.trim_ascii().to_vec()) => {}
                 Ok(entry) => self.entries.push(entry),
                 Err(error) => {
                     let problem = format!("{}: line {number} is damaged: {error}", path.display());

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::configure::{configure, take_snapshot, wanted_settings};
+use super::mac_conflict::MacsInUse;
 use super::session::AttachSession;
 use crate::error::Error;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
@@ -106,7 +107,8 @@ impl AttachSession<'_> {
         self.claim_free_vf(&pf, interface, pool, netns, settings)
     }
 
-    /// Claims and configures the first free VF. The caller has the PF's lock.
+    /// Claims and configures the first free VF on which the interface's MAC is its own. The caller
+    /// has the PF's lock.
     fn claim_free_vf(
         &self,
         pf: &Pf,
@@ -115,8 +117,14 @@ impl AttachSession<'_> {
         netns: NetnsRecord,
         settings: VfSettings,
     ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+        let macs_in_use = MacsInUse::new(pf, interface, self.claims.readable()?, &settings);
+        let mut mac_in_use = None;
         let mut free_vfs = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
         while let Some(vf) = free_vfs.next()? {
+            if let Err(error) = macs_in_use.check(&vf) {
+                mac_in_use.get_or_insert(error);
+                continue;
+            }
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
             }
@@ -129,7 +137,10 @@ impl AttachSession<'_> {
                 return Ok(Ok((claim, netdev)));
             }
         }
-        Ok(Err(free_vfs.unavailable()))
+        match mac_in_use {
+            Some(error) => Err(error),
+            None => Ok(Err(free_vfs.unavailable())),
+        }
     }
 
     /// Writes the claim if the tenant's quota allows one more VF. The tenant's lock keeps another
@@ -151,6 +162,7 @@ impl AttachSession<'_> {
         netns: NetnsRecord,
     ) -> Result<Claim, Error> {
         Ok(Claim {
+            version: CLAIM_VERSION,
             vf: vf.pci.clone(),
             index: vf.index,
             pf: pf.pci.clone(),
@@ -175,17 +187,22 @@ impl AttachSession<'_> {
 
 /// Whether the error says that this PF cannot serve the request, so that another PF may.
 fn is_unfit_pf(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Nic(
+    match error {
+        Error::Nic(error) => matches!(
+            error,
             NicError::NoPf { .. }
                 | NicError::NoSriov { .. }
+                | NicError::PfInOtherNetns { .. }
+                | NicError::SeveralNetdevs { .. }
+                | NicError::NotPfNetdev { .. }
                 | NicError::WrongDriver { .. }
                 | NicError::PfDown { .. }
                 | NicError::NotPromiscuous { .. }
                 | NicError::PfBusy { .. }
                 | NicError::WrongVfCount { .. }
                 | NicError::ProtoUnsupported { .. }
-        )
-    )
+        ),
+        Error::Lifecycle(LifecycleError::MacInUse { .. }) => true,
+        _ => false,
+    }
 }

@@ -14,6 +14,7 @@ use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
+use crate::nic::pf::pci_named;
 use crate::policy::config::Pool;
 use crate::policy::request::Interface;
 
@@ -76,6 +77,40 @@ impl<'a> AttachSession<'a> {
             })
         };
         self.grant.interfaces.iter().filter(|(interface, _)| !is_attached(interface)).collect()
+    }
+
+    /// The abandoned claims that may keep this request from its VFs, the most urgent first:
+    ///
+    /// - in the container's network namespace (a pod's), where they hold interface names,
+    /// - of a tenant with a quota, which counts them,
+    /// - on the PFs that the request may use.
+    ///
+    /// Other claims are left to `gc`, because a PF that hangs must not delay this container.
+    pub(super) fn abandoned_in_the_way(
+        &self,
+        claims: Vec<Claim>,
+        missing: &[&(Interface, Pool)],
+    ) -> Vec<Claim> {
+        let mut abandoned: Vec<Claim> = claims.into_iter().filter(Claim::is_abandoned).collect();
+        if abandoned.is_empty() {
+            return abandoned;
+        }
+        let names = missing.iter().flat_map(|(_, pool)| &pool.pfs);
+        let pfs: Vec<String> =
+            names.filter_map(|name| pci_named(&self.sysfs, name).ok().flatten()).collect();
+        let with_quota = self.grant.tenant.as_ref().filter(|grant| grant.tenant.max.is_some());
+        let tenant = with_quota.map(|grant| &grant.tenant.name);
+        let order = |claim: &Claim| {
+            let reasons = [
+                claim.netns.id == self.netns.id,
+                tenant.is_some() && claim.tenant.as_ref() == tenant,
+                pfs.contains(&claim.pf),
+            ];
+            reasons.iter().position(|applies| *applies)
+        };
+        abandoned.retain(|claim| order(claim).is_some());
+        abandoned.sort_by_key(order);
+        abandoned
     }
 
     /// Checks that the interface names are not in use in the container's network namespace. Returns

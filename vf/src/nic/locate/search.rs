@@ -4,16 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::mountinfo::netns_mounts;
 use crate::error::Error;
 use crate::kernel::error::errno_of;
-use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsId, cookie};
+use crate::kernel::netns_sysfs::NetnsSysfs;
+use crate::kernel::sysfs::Sysfs;
+use crate::ledger::claim::Claim;
+
+/// Between two checks during a step whether the netdev has returned to the host netns.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A netdev in a network namespace other than the host netns.
 #[derive(Debug)]
@@ -33,9 +40,15 @@ pub(crate) struct OtherNetns {
 ///
 /// Each of the methods [`by_process`](Self::by_process), `by_mount`, `by_descriptor` and
 /// `by_thread` lists network namespaces; [`find_in`](Self::find_in) searches them.
-pub(super) struct Search {
-    vf: String,
-    likely: NetnsId,
+pub(super) struct Search<'a> {
+    sysfs: &'a Sysfs,
+    claim: &'a Claim,
+    deadline: Instant,
+    next_check: Instant,
+    /// Whether the netdev has returned to the host netns meanwhile.
+    has_returned: bool,
+    /// Whether the search ended at the deadline.
+    timed_out: bool,
     /// The namespaces that do not hold the netdev.
     searched: BTreeSet<NetnsId>,
     /// The first error that kept a file or a namespace from being examined.
@@ -53,26 +66,64 @@ pub(super) struct Keepers {
 
 pub(super) type Namespaces = BTreeMap<NetnsId, Keepers>;
 
-impl Search {
-    pub(super) fn new(vf: &str, likely: NetnsId) -> Result<Self, Error> {
-        let searched = BTreeSet::from([Netns::own()?.id]);
-        Ok(Self { vf: vf.to_owned(), likely, searched, failure: None })
+/// The name of a VF's netdev in the network namespace of the calling thread.
+pub(super) fn netdev_here(vf: &str) -> Result<Option<String>, Error> {
+    let netdevs = NetnsSysfs::mount()?.sysfs.netdevs(vf)?;
+    Ok(netdevs.into_iter().next().map(|(name, _)| name))
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        sysfs: &'a Sysfs,
+        claim: &'a Claim,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            sysfs,
+            claim,
+            deadline,
+            next_check: Instant::now() + CHECK_INTERVAL,
+            has_returned: false,
+            timed_out: false,
+            searched: BTreeSet::from([Netns::own()?.id]),
+            failure: None,
+        })
+    }
+
+    /// Whether the search must end: its time is over, or the netdev is in the host netns again.
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        self.timed_out |= now >= self.deadline;
+        if now >= self.next_check {
+            self.next_check = now + CHECK_INTERVAL;
+            self.has_returned |= !self.sysfs.netdevs_or_empty(&self.claim.vf).is_empty();
+        }
+        self.is_incomplete()
+    }
+
+    /// Whether a step has ended early, so that the netdev may be where the search did not look.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.timed_out || self.has_returned
     }
 
     /// Searches the namespaces that were not searched yet for the netdev.
     pub(super) fn find_in(&mut self, namespaces: Namespaces) -> Option<OtherNetns> {
         let mut candidates: Vec<_> = namespaces.into_iter().collect();
-        candidates.sort_by_key(|(id, _)| *id != self.likely);
+        candidates.sort_by_key(|(id, _)| *id != self.claim.netns.id);
         for (id, keepers) in candidates {
             if self.searched.contains(&id) {
                 continue;
             }
+            if self.is_over() {
+                return None;
+            }
             let Some(netns) = self.open(&keepers, id) else { continue };
             self.searched.insert(id);
-            match netns.inside(|| Ok((Netlink::open()?.link_by_pci(&self.vf)?, cookie()?))) {
-                Ok((Some(link), cookie)) => {
+            let vf = &self.claim.vf;
+            match netns.inside(|| Ok((netdev_here(vf)?, cookie()?))) {
+                Ok((Some(name), cookie)) => {
                     let Keepers { processes, holders, .. } = keepers;
-                    return Some(OtherNetns { cookie, name: link.name, processes, holders });
+                    return Some(OtherNetns { cookie, name, processes, holders });
                 }
                 Ok((None, _)) => {}
                 Err(error) => self.note_failure(error),
@@ -120,18 +171,31 @@ impl Search {
         Some(NetnsId { dev: metadata.dev(), ino: metadata.ino() })
     }
 
-    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
-        self.read_or_note(folder, list()).unwrap_or_default()
+    /// Calls `handle` with each entry of a folder, until the search is over.
+    fn for_each_entry(&mut self, folder: &Path, mut handle: impl FnMut(&mut Self, PathBuf)) {
+        let Some(entries) = self.read_or_note(folder, fs::read_dir(folder)) else { return };
+        for entry in entries {
+            if self.is_over() {
+                return;
+            }
+            if let Some(entry) = self.read_or_note(folder, entry) {
+                handle(self, entry.path());
+            }
+        }
     }
 
     fn processes(&mut self) -> Vec<i32> {
-        self.entries(Path::new("/proc")).iter().filter_map(|path| number(path)).collect()
+        let mut found = Vec::new();
+        self.for_each_entry(Path::new("/proc"), |_, path| found.extend(number(&path)));
+        found
     }
 
     pub(super) fn by_process(&mut self) -> Namespaces {
         let mut found = Namespaces::new();
         for pid in self.processes() {
+            if self.is_over() {
+                break;
+            }
             if let Some(id) = self.id(&proc_path(pid, "ns/net")) {
                 found.entry(id).or_default().processes.push(pid);
             }
@@ -171,10 +235,10 @@ impl Search {
     fn add_descriptors(&mut self, pid: i32, folder: &Path, found: &mut Namespaces) {
         // The link's text tells a namespace from other files. stat(2) on any descriptor could block
         // on a server (FUSE) that does not answer.
-        for path in self.entries(folder) {
-            let target = self.read_or_note(&path, fs::read_link(&path)).unwrap_or_default();
-            if !target.to_string_lossy().starts_with("net:[") {
-                continue;
+        self.for_each_entry(folder, |search, path| {
+            let target = search.read_or_note(&path, fs::read_link(&path)).unwrap_or_default();
+            if !target.as_os_str().as_bytes().starts_with(b"net:[") {
+                return;
             }
             // The descriptor may refer to another file by now. `Netns::open` checks that without
             // blocking.
@@ -185,11 +249,11 @@ impl Search {
                     keepers.paths.push(path);
                 }
                 Err(error) if fs::read_link(&path).is_ok_and(|now| now == target) => {
-                    self.note_failure(error)
+                    search.note_failure(error)
                 }
                 Err(_) => {}
             }
-        }
+        });
     }
 
     /// Lists the namespaces of threads. A single thread may have entered a namespace. If the main
@@ -199,20 +263,20 @@ impl Search {
         let mut found = Namespaces::new();
         for pid in self.processes() {
             let main_thread_exited = self.id(&proc_path(pid, "ns/net")).is_none();
-            for thread in self.entries(&proc_path(pid, "task")) {
+            self.for_each_entry(&proc_path(pid, "task"), |search, thread| {
                 if number(&thread) == Some(pid) {
-                    continue;
+                    return;
                 }
                 let path = thread.join("ns/net");
-                if let Some(id) = self.id(&path) {
+                if let Some(id) = search.id(&path) {
                     let keepers = found.entry(id).or_default();
                     keepers.processes.push(pid);
                     keepers.paths.push(path);
                 }
                 if main_thread_exited {
-                    self.add_descriptors(pid, &thread.join("fd"), &mut found);
+                    search.add_descriptors(pid, &thread.join("fd"), &mut found);
                 }
-            }
+            });
         }
         found
     }
@@ -233,18 +297,25 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::ledger::claim::tests::claim;
 
-    fn search() -> Search {
-        Search::new("0000:01:10.0", NetnsId::own().unwrap()).unwrap()
+    /// Runs a test with a search for a VF that does not exist.
+    fn with_search(test: impl FnOnce(&mut Search<'_>)) {
+        let (sysfs, claim) = (Sysfs(PathBuf::from("/sys")), claim("0000:01:10.0", "n"));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        test(&mut Search::new(&sysfs, &claim, deadline).unwrap());
     }
 
     #[test]
     fn an_unexamined_namespace_does_not_count_as_empty() {
         let is_noted = |errno: i32| {
-            let mut search = search();
-            let failed = Err::<(), _>(io::Error::from_raw_os_error(errno));
-            assert!(search.read_or_note(Path::new("/proc/1/ns/net"), failed).is_none());
-            search.failure.is_some()
+            let mut is_noted = false;
+            with_search(|search| {
+                let failed = Err::<(), _>(io::Error::from_raw_os_error(errno));
+                assert!(search.read_or_note(Path::new("/proc/1/ns/net"), failed).is_none());
+                is_noted = search.failure.is_some();
+            });
+            is_noted
         };
         for errno in [nix::libc::ENOMEM, nix::libc::EMFILE] {
             assert!(is_noted(errno), "{errno}");
@@ -255,11 +326,28 @@ mod tests {
         for errno in [nix::libc::ENOENT, nix::libc::EACCES, nix::libc::ENAMETOOLONG] {
             assert!(!is_noted(errno), "{errno}");
         }
-        let mut search = search();
         let here = NetnsId::own().unwrap();
         let keepers =
             Keepers { paths: vec![PathBuf::from("/proc/self/maps")], ..Keepers::default() };
-        assert!(search.open(&keepers, here).is_none() && search.failure.is_none());
+        with_search(|search| {
+            assert!(search.open(&keepers, here).is_none() && search.failure.is_none());
+        });
+    }
+
+    #[test]
+    fn the_search_ends_when_the_netdev_returns_to_the_host_netns() {
+        let root = tempfile::tempdir().unwrap();
+        let (sysfs, claim) = (Sysfs(root.path().to_owned()), claim("0000:01:10.0", "n"));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut search = Search::new(&sysfs, &claim, deadline).unwrap();
+        search.next_check = Instant::now();
+        assert!(!search.is_over() && !search.is_incomplete());
+        let netdev = sysfs.pci_device("0000:01:10.0").join("net/v0");
+        fs::create_dir_all(&netdev).unwrap();
+        fs::write(netdev.join("ifindex"), "7\n").unwrap();
+        search.next_check = Instant::now();
+        assert!(search.is_over() && search.is_incomplete());
+        assert!(search.by_process().is_empty() && search.by_descriptor().is_empty());
     }
 
     /// These tests need root.
@@ -276,13 +364,14 @@ mod tests {
                 let _ = stopped.recv();
             });
             let netns = receive_id.recv().unwrap();
-            let mut search = search();
-            assert!(!search.by_process().contains_key(&netns));
-            let found = search.by_thread();
-            let own = i32::try_from(std::process::id()).unwrap();
-            assert_eq!(found[&netns].processes, [own]);
-            assert_eq!(search.open(&found[&netns], netns).unwrap().id, netns);
-            assert!(search.failure.is_none(), "{:?}", search.failure);
+            with_search(|search| {
+                assert!(!search.by_process().contains_key(&netns));
+                let found = search.by_thread();
+                let own = i32::try_from(std::process::id()).unwrap();
+                assert_eq!(found[&netns].processes, [own]);
+                assert_eq!(search.open(&found[&netns], netns).unwrap().id, netns);
+                assert!(search.failure.is_none(), "{:?}", search.failure);
+            });
             drop(stop);
             thread.join().unwrap();
         }

@@ -35,7 +35,7 @@ pub(super) struct PfFacts {
 
 pub(super) fn gather(sysfs: &Sysfs) -> Facts {
     let Ok(netlink) = Netlink::open() else { return Facts::new() };
-    let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(sysfs, &pci));
+    let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(sysfs, &pci).ok());
     pfs.filter_map(|pf| Some((pf.name.clone(), facts_of(sysfs, &netlink, &pf)?))).collect()
 }
 

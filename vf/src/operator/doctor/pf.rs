@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::vf_driver::vf_driver;
 use crate::nic::create_vfs::wanted_vfs;
 use crate::nic::driver::{PromiscNeeds, driver};
+use crate::nic::free_vfs::reserved_for;
 use crate::nic::pf::Pf;
 use crate::nic::promisc::{self, find_obstacle};
 use crate::policy::config::{Carrier, Pool, Promisc};
@@ -38,7 +39,8 @@ pub(super) fn checks(machine: &Machine, name: &str, pool: &Pool) -> Vec<Finding>
     let subject = Subject { machine, pool, pf, driver, facts };
     let all: [fn(&Subject<'_>) -> Finding; 8] =
         [pf_driver, link, vfs, driver_of_vfs, trust, promiscuity, eswitch, lro];
-    all.iter().map(|check| check(&subject).of(name)).collect()
+    let findings = all.iter().map(|check| check(&subject)).chain(port(&subject));
+    findings.map(|finding| finding.of(name)).collect()
 }
 
 fn pf_driver(subject: &Subject<'_>) -> Finding {
@@ -83,11 +85,41 @@ fn link(subject: &Subject<'_>) -> Finding {
     }
 }
 
+/// A PF may be a port of a bridge or a bond: the settings of its VFs still go through its own
+/// netdev (`do_setvfinfo`, `net/core/rtnetlink.c`). `None`: it is no port.
+fn port(subject: &Subject<'_>) -> Option<Finding> {
+    const CHECK: &str = "port";
+    let sysfs = &subject.machine.sysfs;
+    let master = sysfs.master(&subject.pf.pci, &subject.pf.name)?;
+    Some(match sysfs.is_bond(&master) {
+        false => Finding::ok(CHECK, format!("a port of {master}")),
+        true => Finding::warning(
+            CHECK,
+            format!(
+                "a port of the bond {master}: a sensor misses the frames that arrive at its other ports"
+            ),
+            format!("give each port of {master} a pool and a sensor of its own"),
+        ),
+    })
+}
+
 fn vfs(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "vfs";
-    let have = subject.machine.sysfs.virtfns(&subject.pf.pci).len();
+    let sysfs = &subject.machine.sysfs;
+    let vfs = sysfs.virtfns(&subject.pf.pci);
+    let have = vfs.len();
     let wanted = wanted_vfs(&subject.pf, subject.pool);
-    let evidence = format!("{have} of {}", subject.pf.total);
+    // A read of driver_override waits for the VF's driver, which may hang while it has no netdev.
+    let may_read = |vf: &str| sysfs.driver(vf).is_none() || !sysfs.netdevs_or_empty(vf).is_empty();
+    let is_reserved = |vf: &str| may_read(vf) && reserved_for(sysfs, vf).is_some();
+    let reserved = vfs.iter().filter(|(_, vf)| is_reserved(vf)).count();
+    let evidence = match reserved {
+        0 => format!("{have} of {}", subject.pf.total),
+        _ => format!(
+            "{have} of {}, {reserved} reserved for another driver by driver_override",
+            subject.pf.total
+        ),
+    };
     match have {
         0 => Finding::warning(
             CHECK,
@@ -101,6 +133,11 @@ fn vfs(subject: &Subject<'_>) -> Finding {
                 "stop its sensors, run `echo 0 > /sys/class/net/{}/device/sriov_numvfs` and `runvfctl setup`",
                 subject.pf.name
             ),
+        ),
+        _ if reserved == have => Finding::warning(
+            CHECK,
+            evidence,
+            "remove the reservation of a VF: run `echo > /sys/bus/pci/devices/VF/driver_override`",
         ),
         _ => Finding::ok(CHECK, evidence),
     }

@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use super::machine::Machine;
 use crate::error::Error;
+use crate::ledger::audit::spooled;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 
@@ -48,6 +49,23 @@ fn enabled(
             format!("run `systemctl enable --now {unit}`"),
         ),
     }
+}
+
+/// Reports audit entries that could not be written to the log.
+pub(super) fn audit_spool(machine: &Machine) -> Option<Finding> {
+    let waiting = spooled(&machine.host);
+    (waiting > 0).then(|| {
+        let entries = if waiting == 1 { "entry waits" } else { "entries wait" };
+        Finding::warning(
+            "audit",
+            format!(
+                "{waiting} {entries} in {}, because {} could not be written",
+                machine.host.run.join("audit-spool").display(),
+                machine.host.audit.display()
+            ),
+            "free disk space or fix the permissions, then run `runvfctl gc`",
+        )
+    })
 }
 
 const CHECK: &str = "claims";

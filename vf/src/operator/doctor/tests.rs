@@ -111,6 +111,16 @@ fn mlx5_in_switchdev_mode_is_a_failure() {
 }
 
 #[test]
+fn a_port_of_a_bond_and_vfs_kept_for_another_driver_are_found() {
+    assert_findings("pf-in-a-bond");
+}
+
+#[test]
+fn a_pf_in_another_netns_and_a_representor_are_failures() {
+    assert_findings("pf-in-another-netns");
+}
+
+#[test]
 fn an_old_kernel_is_a_failure_and_a_missing_iommu_a_warning() {
     assert_findings("old-kernel");
 }

@@ -125,3 +125,21 @@ fn a_hostile_value_is_escaped_and_shortened() {
     let long = "9".repeat(1 << 20);
     assert!(refused(&[("io.runvf.vlan", &long)]).len() < 200);
 }
+
+#[test]
+fn a_request_has_a_bounded_number_of_interfaces() {
+    let annotations = |count: usize| -> Vec<(String, String)> {
+        (0..count).map(|n| (format!("io.runvf.vlan.tap{n:02}"), "7".to_owned())).collect()
+    };
+    let parse = |count: usize| {
+        let annotations = annotations(count);
+        let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Request::from_annotations(pairs).map(|request| request.unwrap().interfaces.len())
+    };
+    assert_eq!(parse(16).unwrap(), 16);
+    assert_eq!(
+        parse(17).unwrap_err().line(),
+        "io.runvf.vlan.tap16 asks for one interface too many; \
+         a container has at most 16 interfaces of runvf"
+    );
+}

@@ -11,7 +11,7 @@ use crate::kernel::vf_settings::Settings;
 use crate::kernel::vlan::VlanProto;
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
-use crate::ledger::claim::{Claim, PROBE_CONTAINER, State};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, PROBE_CONTAINER, State};
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::attach::{configure, take_snapshot, wanted_settings};
 use crate::lifecycle::error::LifecycleError;
@@ -112,6 +112,7 @@ impl Testbed<'_> {
     ) -> Result<Claim, Error> {
         let owner = config.tenants.iter().find(|tenant| tenant.owns(interface.vlan));
         Ok(Claim {
+            version: CLAIM_VERSION,
             vf: vf.pci.clone(),
             index: vf.index,
             pf: self.pf.pci.clone(),

@@ -1,0 +1,154 @@
+//! Reads JSON of the runtime spec as a runtime written in Go reads it. For Go, a member that is
+//! `null` or `""` is the same as an absent one, and an absent struct has default values. oci-spec
+//! refuses some of these, and libcontainer takes `""` for a path or a name.
+
+use libcontainer::oci_spec::runtime::Capability;
+use serde_json::{Map, Value, json};
+
+/// Members with free keys. Their values may be empty.
+const FREE_MEMBERS: [&str; 2] = ["sysctl", "unified"];
+
+/// Normalizes a `config.json`.
+///
+/// # Errors
+///
+/// A string contains a NUL byte, so no system call can take it.
+pub(crate) fn normalize_spec(spec: &mut Value) -> Result<(), String> {
+    clean(spec, "")?;
+    if let Some(process) = spec.get_mut("process") {
+        complete_process(process);
+    }
+    // Go reads an absent source as "". libcontainer refuses a mount without a source.
+    for mount in spec.get_mut("mounts").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(mount) = mount.as_object_mut() {
+            mount.entry("source").or_insert_with(|| json!(""));
+        }
+    }
+    // runc: no filter.
+    let linux = spec.get_mut("linux").and_then(Value::as_object_mut);
+    if let Some(linux) = linux
+        && linux.get("seccomp").is_some_and(is_empty_profile)
+    {
+        linux.remove("seccomp");
+    }
+    Ok(())
+}
+
+/// Normalizes a process object.
+///
+/// # Errors
+///
+/// As for [`normalize_spec`].
+pub(crate) fn normalize_process(process: &mut Value) -> Result<(), String> {
+    clean(process, "")?;
+    complete_process(process);
+    Ok(())
+}
+
+/// Removes the members that are null or an empty string, at any depth. `name`: of the member.
+fn clean(value: &mut Value, name: &str) -> Result<(), String> {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            Err(format!("{name} contains a NUL byte; remove it"))
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| clean(item, name)),
+        // No system call takes an annotation.
+        Value::Object(_) if name == "annotations" => Ok(()),
+        Value::Object(members) => {
+            if !FREE_MEMBERS.contains(&name) {
+                members.retain(|_, member| !member.is_null() && member.as_str() != Some(""));
+            }
+            members.iter_mut().try_for_each(|(name, member)| clean(member, name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn complete_process(process: &mut Value) {
+    let Some(process) = process.as_object_mut() else { return };
+    process.entry("user").or_insert_with(|| json!({}));
+    // An empty folder is refused later, with the other invalid folders.
+    process.entry("cwd").or_insert_with(|| json!(""));
+    if let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) {
+        remove_unknown_capabilities(sets);
+    }
+}
+
+/// runc ignores capabilities that it does not know.
+fn remove_unknown_capabilities(sets: &mut Map<String, Value>) {
+    for set in sets.values_mut().filter_map(Value::as_array_mut) {
+        set.retain(|name| serde_json::from_value::<Capability>(name.clone()).is_ok());
+    }
+}
+
+fn is_empty_profile(profile: &Value) -> bool {
+    let has_calls = profile.get("syscalls").and_then(Value::as_array);
+    profile.get("defaultAction").is_none() && has_calls.is_none_or(Vec::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(mut spec: Value) -> Value {
+        normalize_spec(&mut spec).unwrap();
+        spec
+    }
+
+    #[test]
+    fn null_and_empty_strings_are_absent() {
+        let process = json!({ "cwd": "/", "user": {}, "args": [""], "env": ["A="] });
+        let linux = json!({ "namespaces": [{ "type": "pid" }], "sysctl": { "a": "" } });
+        let plain = json!({ "process": process, "linux": linux, "annotations": { "a": "" } });
+        assert_eq!(spec(plain.clone()), plain);
+        let mut with = plain.clone();
+        with["hostname"] = json!("");
+        with["mounts"] = Value::Null;
+        with["linux"]["cgroupsPath"] = json!("");
+        with["linux"]["rootfsPropagation"] = json!("");
+        with["linux"]["namespaces"][0]["path"] = json!("");
+        with["process"]["terminal"] = Value::Null;
+        with["process"]["apparmorProfile"] = json!("");
+        assert_eq!(spec(with), plain);
+    }
+
+    #[test]
+    fn a_mount_has_a_source() {
+        for mount in [json!({}), json!({ "source": null }), json!({ "source": "" })] {
+            let mounts = spec(json!({ "mounts": [mount] }))["mounts"].clone();
+            assert_eq!(mounts, json!([{ "source": "" }]));
+        }
+    }
+
+    #[test]
+    fn a_process_has_a_user_and_a_folder() {
+        let expected = json!({ "user": {}, "cwd": "" });
+        assert_eq!(spec(json!({ "process": {} }))["process"], expected);
+        let mut process = json!({ "user": null });
+        normalize_process(&mut process).unwrap();
+        assert_eq!(process, expected);
+    }
+
+    #[test]
+    fn unknown_capabilities_are_ignored() {
+        let sets = json!({ "bounding": ["CAP_KILL", "CAP_FOO", "net_raw"], "ambient": [] });
+        let process = spec(json!({ "process": { "capabilities": sets } }))["process"].clone();
+        let expected = json!({ "bounding": ["CAP_KILL", "net_raw"], "ambient": [] });
+        assert_eq!(process["capabilities"], expected);
+    }
+
+    #[test]
+    fn an_empty_profile_is_none() {
+        let linux =
+            |seccomp: Value| spec(json!({ "linux": { "seccomp": seccomp } }))["linux"].clone();
+        assert_eq!(linux(json!({})), json!({}));
+        assert_eq!(linux(json!({ "defaultAction": "", "syscalls": [] })), json!({}));
+        assert_ne!(linux(json!({ "defaultAction": "SCMP_ACT_ALLOW" })), json!({}));
+    }
+
+    #[test]
+    fn a_nul_byte_is_refused() {
+        let mut bad = json!({ "process": { "env": ["A=b\0c"] } });
+        assert_eq!(normalize_spec(&mut bad).unwrap_err(), "env contains a NUL byte; remove it");
+    }
+}
