@@ -131,8 +131,9 @@ pub(crate) const FAULTS: [(&str, &str, &str); 3] = [
 pub(crate) fn assert_faults_are_found(lab: &Lab, options: &str) {
     for (name, filter, key) in FAULTS {
         let path = format!("/usr/local/bin/faulty-{name}");
-        lab.write(&path, script(include_str!("scripts/faulty_runtime.sh"), &[("filter", filter)]))
-            .unwrap();
+        // The kernel reads the interpreter from the first line.
+        let program = script(include_str!("scripts/faulty_runtime.sh"), &[("filter", filter)]);
+        lab.write(&path, format!("#!/bin/bash\n{program}")).unwrap();
         lab.ok(&format!("chmod +x {path}")).unwrap();
         let output = differential(lab, &path, options, GRACE);
         let found = output.stdout.contains(&format!("start: {key}: expected"));
