@@ -11,6 +11,8 @@ mod bundles;
 #[cfg(test)]
 mod delegate;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod engine;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::build::provision;
-use crate::build::stages::{SENSORS, build_guest, build_sensors, unpack_tools};
+use crate::build::stages::{SENSORS, build_guest, build_sensors, fetch_reference, unpack_tools};
 use crate::cache::{Cache, Inputs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guest::lab::Lab;
 use crate::qemu::hardware::{self, Memory, Parts};
 use crate::qemu::image::Image;
@@ -19,6 +19,20 @@ impl Lab {
         let cache = Cache::open()?;
         let image = build(&cache)?;
         Self::restore_from(&cache, &image)
+    }
+}
+
+/// The runc that runvf is compared with, or `None` if apt's mirrors do not have it. It is not a part
+/// of the image, because mirrors lose old packages and the guest has another runc.
+pub fn reference_runc() -> Result<Option<PathBuf>> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/image");
+    match fetch_reference(&Cache::open()?, &scripts) {
+        Ok(folder) => Ok(Some(folder.join("runc"))),
+        Err(error @ (Error::Build { .. } | Error::Timeout { .. })) => {
+            eprintln!("lab: {error}\nlab: runvf is compared with the guest's own runc instead");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -8,5 +8,5 @@ mod progress;
 mod provision;
 mod stages;
 
-pub use image::ensure_image;
+pub use image::{ensure_image, reference_runc};
 pub use stages::SENSORS;

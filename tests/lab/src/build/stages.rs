@@ -18,6 +18,14 @@ pub(crate) fn unpack_tools(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Fetches the runc that runvf is compared with, and returns the folder that contains it.
+pub(crate) fn fetch_reference(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
+    let script = scripts.join("reference.sh");
+    cache.stage("reference", Inputs::default().path(&script)?, |to| {
+        run_logged(cache, "fetching runc", Command::new(&script).arg(to))
+    })
+}
+
 /// Builds the guest's root filesystem, kernel, initrd and ssh key.
 pub(crate) fn build_guest(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
     let script = scripts.join("guest.sh");

@@ -1,0 +1,151 @@
+//! The differences from runc that are right. Each has its reason in docs/engines.md, under a
+//! heading or an item that begins with the same words. No other difference is accepted, anywhere.
+
+use serde_json::Value;
+
+use crate::case::Step;
+use crate::compare::{Difference, ENDED};
+
+/// One kind of difference.
+pub(crate) struct Allowed {
+    /// The first words of the item in docs/engines.md.
+    pub(crate) item: &'static str,
+    /// Whether a difference is of this kind.
+    matches: fn(&Difference, &Context) -> bool,
+}
+
+/// The case that has the difference.
+pub(crate) struct Context<'a> {
+    /// `config.json`.
+    pub(crate) document: &'a Value,
+    pub(crate) steps: &'a [Step],
+}
+
+impl Context<'_> {
+    fn list(&self, path: &str) -> impl Iterator<Item = &Value> {
+        self.document.pointer(path).and_then(Value::as_array).into_iter().flatten()
+    }
+
+    fn names(&self, path: &str, wanted: &[&str]) -> bool {
+        self.list(path).filter_map(Value::as_str).any(|name| wanted.contains(&name))
+    }
+
+    fn has_hook(&self, stages: &[&str]) -> bool {
+        stages.iter().any(|stage| self.list(&format!("/hooks/{stage}")).next().is_some())
+    }
+}
+
+pub(crate) const ALLOWED: &[Allowed] = &[
+    Allowed {
+        item: "State that a createContainer hook receives",
+        matches: |difference, context| {
+            let state = difference.key.starts_with("hook ") && difference.key.ends_with(" state");
+            state && context.has_hook(&["createContainer"])
+        },
+    },
+    Allowed {
+        item: "State that a startContainer hook receives",
+        matches: |difference, context| {
+            let state = difference.key.starts_with("hook ") && difference.key.ends_with(" state");
+            state && context.has_hook(&["startContainer"])
+        },
+    },
+    Allowed {
+        item: "A system call that is newer than every call in the seccomp profile",
+        matches: |difference, context| {
+            let profile = context.document.pointer("/linux/seccomp/defaultAction");
+            difference.key == "call unknown" && profile.is_some()
+        },
+    },
+    Allowed {
+        item: "ID-mapped mounts",
+        matches: |difference, context| {
+            let is_mapped = |mount: &Value| {
+                let mut options = mount["options"].as_array().into_iter().flatten();
+                mount["uidMappings"].is_array() || options.any(|it| it == "idmap" || it == "ridmap")
+            };
+            is_refusal(difference) && context.list("/mounts").any(is_mapped)
+        },
+    },
+    Allowed {
+        item: "A masked path that is a symlink",
+        matches: |difference, context| {
+            is_refusal(difference) && context.names("/linux/maskedPaths", &["/link", "/dangling"])
+        },
+    },
+    Allowed {
+        item: "A mount over a symlink without a target",
+        matches: |difference, context| {
+            let dangling = |mount: &Value| {
+                let path = mount["destination"].as_str();
+                path.is_some_and(|path| path.starts_with("/dangling"))
+            };
+            is_refusal(difference) && context.list("/mounts").any(dangling)
+        },
+    },
+    Allowed {
+        item: "A working directory that does not exist",
+        matches: |difference, context| {
+            let missing = ["/no/such/folder", "/dangling"].map(Value::from);
+            is_refusal(difference)
+                && context.document.pointer("/process/cwd").is_some_and(|it| missing.contains(it))
+        },
+    },
+    Allowed {
+        item: "`exec` in a container that is created and not yet started",
+        matches: |difference, context| {
+            let started = context.steps.contains(&Step::Start);
+            difference.command == "exec" && difference.key == ENDED && !started
+        },
+    },
+    Allowed {
+        item: "Standard streams of `exec` in the foreground",
+        matches: |difference, context| {
+            let stream = ["fd 0", "fd 1", "fd 2"].contains(&difference.key.as_str());
+            let foreground = |step: &Step| matches!(step, Step::Exec { detach: false, .. });
+            difference.command == "exec" && stream && context.steps.iter().any(foreground)
+        },
+    },
+];
+
+/// Whether the tested runtime refuses what the reference does.
+fn is_refusal(difference: &Difference) -> bool {
+    let found = difference.found.as_deref();
+    difference.command == "create" && difference.key == ENDED && found == Some("refused")
+}
+
+/// The item of docs/engines.md that allows the difference.
+pub(crate) fn allowed_by(difference: &Difference, context: &Context) -> Option<&'static str> {
+    let found = ALLOWED.iter().find(|allowed| (allowed.matches)(difference, context));
+    found.map(|allowed| allowed.item)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_allowed_difference_has_its_reason_in_the_documentation() {
+        let page = include_str!("../../docs/engines.md");
+        for allowed in ALLOWED {
+            let item = format!("**{}", allowed.item);
+            assert!(page.contains(&item), "docs/engines.md has no item `{item}`");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_allowed_only_in_its_context() {
+        let difference = Difference {
+            command: "start".into(),
+            key: "call unknown".into(),
+            expected: Some("error 38".into()),
+            found: Some("error 1".into()),
+        };
+        let with_profile = json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}});
+        let context = |document| Context { document, steps: &[] };
+        assert!(allowed_by(&difference, &context(&with_profile)).is_some());
+        assert!(allowed_by(&difference, &context(&json!({"linux": {}}))).is_none());
+    }
+}
