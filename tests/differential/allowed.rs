@@ -99,14 +99,28 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
-        item: "Standard streams of `exec` in the foreground",
-        matches: |difference, context| {
-            let stream = ["fd 0", "fd 1", "fd 2"].contains(&difference.key.as_str());
-            let foreground = |step: &Step| matches!(step, Step::Exec { detach: false, .. });
-            difference.command == "exec" && stream && context.steps.iter().any(foreground)
+        item: "The tmpfs over a masked folder, and the super block of `/sys`",
+        matches: |difference, _| {
+            let read_only = |mount: &Option<String>| {
+                mount.as_deref().and_then(|text| text.split(' ').nth(3)).is_some_and(is_read_only)
+            };
+            let sysfs = difference.key == "mount /sys";
+            let kind = if sysfs { "sysfs sysfs / " } else { "tmpfs tmpfs / " };
+            let sides = [&difference.expected, &difference.found];
+            let limited =
+                difference.expected.as_deref().unwrap_or_default().contains("nr_inodes=1");
+            difference.key.starts_with("mount ")
+                && (sysfs || limited)
+                && sides.iter().all(|side| side.as_deref().is_some_and(|it| it.starts_with(kind)))
+                && sides.into_iter().all(read_only)
         },
     },
 ];
+
+/// Whether the options of a mount begin with `ro`.
+fn is_read_only(options: &str) -> bool {
+    options.split(',').next() == Some("ro")
+}
 
 /// Whether the tested runtime refuses what the reference does.
 fn is_refusal(difference: &Difference) -> bool {
@@ -133,6 +147,31 @@ mod tests {
             let item = format!("**{}", allowed.item);
             assert!(page.contains(&item), "docs/engines.md has no item `{item}`");
         }
+    }
+
+    #[test]
+    fn only_read_only_mounts_may_have_another_super_block() {
+        let context = Context { document: &json!({}), steps: &[] };
+        let is_allowed = |key: &str, expected: &str, found: &str| {
+            let (expected, found) = (Some(expected.into()), Some(found.into()));
+            let difference =
+                Difference { command: "start".into(), key: key.into(), expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        let limited = "tmpfs tmpfs / ro,relatime ro,size=4k,nr_inodes=1";
+        assert!(is_allowed("mount /proc/acpi", limited, "tmpfs tmpfs / ro,relatime ro"));
+        assert!(!is_allowed("mount /proc/acpi", limited, "tmpfs tmpfs / rw,relatime ro"));
+        assert!(!is_allowed("mount /x", "tmpfs tmpfs / ro ro,size=8k", "tmpfs tmpfs / ro ro"));
+        assert!(is_allowed(
+            "mount /sys",
+            "sysfs sysfs / ro,nosuid ro",
+            "sysfs sysfs / ro,nosuid rw"
+        ));
+        assert!(!is_allowed(
+            "mount /sys",
+            "sysfs sysfs / ro,nosuid ro",
+            "sysfs sysfs / rw,nosuid rw"
+        ));
     }
 
     #[test]
