@@ -6,7 +6,7 @@ mod bundle;
 pub(crate) mod cgroup;
 pub(crate) mod cgroup_path;
 pub(crate) mod cgroup_stats;
-mod normalize;
+pub(crate) mod normalize;
 pub(crate) mod oom;
 mod record;
 pub(crate) mod signal;

@@ -13,6 +13,7 @@ use libcontainer::oci_spec::runtime::{
 };
 
 use crate::cli::{self, Global};
+use crate::container::normalize::normalize_resources;
 use crate::container::{self, Container};
 use crate::error::Error;
 use crate::libcontainer::cgroup_resources;
@@ -50,7 +51,16 @@ pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
         let mut file = File::open(path).map_err(Error::file("open", path))?;
         file.read_to_end(&mut text).map_err(Error::file("read", path))?;
     }
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+    parse(path, &text)
+}
+
+/// Parses limits as Go does: null and `""` are absent.
+fn parse(path: &Path, text: &[u8]) -> Result<LinuxResources, Error> {
+    let bad = |source| Error::Json { path: path.to_owned(), source };
+    let mut resources = serde_json::from_slice(text).map_err(bad)?;
+    normalize_resources(&mut resources)
+        .map_err(|problem| Error::BadSpec { path: path.to_owned(), problem })?;
+    serde_json::from_value(resources).map_err(bad)
 }
 
 fn from_options(options: &cli::Update) -> LinuxResources {
@@ -173,6 +183,16 @@ fn non_default<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn null_is_no_limit() {
+        let parse = |text: &str| parse(Path::new("-"), text.as_bytes());
+        let limits = parse(r#"{"pids": {"limit": 7}, "memory": null, "cpu": {"cpus": ""}}"#);
+        let limits = limits.unwrap();
+        assert_eq!(limits.pids().map(|pids| pids.limit()), Some(7));
+        assert_eq!((limits.memory(), limits.cpu().clone().unwrap().cpus()), (&None, &None));
+        assert_eq!(parse("{").unwrap_err().to_string(), "cannot parse -");
+    }
 
     fn resources(text: &str) -> LinuxResources {
         serde_json::from_str(text).unwrap()

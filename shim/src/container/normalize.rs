@@ -45,6 +45,15 @@ pub(crate) fn normalize_process(process: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Normalizes the limits that `update` reads.
+///
+/// # Errors
+///
+/// As for [`normalize_spec`].
+pub(crate) fn normalize_resources(resources: &mut Value) -> Result<(), String> {
+    clean(resources, "")
+}
+
 /// Removes the members that are null or an empty string, at any depth. `name`: of the member.
 fn clean(value: &mut Value, name: &str) -> Result<(), String> {
     match value {

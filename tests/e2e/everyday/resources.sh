@@ -1,8 +1,9 @@
 #!/bin/bash
 # Limits, as the files of the cgroup have them: from options, from names of files, after a change and after a reload of
-# systemd; and an init process that has divided its cgroup. See preamble.sh.
+# systemd; and an init process that has divided its cgroup. See preamble.sh. The table calls the functions, because all
+# of them together take minutes.
 # The shell splits the variables that are command lines:
-# shellcheck disable=SC2154,SC2086
+# shellcheck disable=SC2154,SC2086,SC2329
 files() {  # FILES OPTIONS…
     names=$1
     shift
@@ -14,6 +15,11 @@ options() {
         --memory-reservation 32m --cpuset-cpus 0 --cpuset-mems 0 --cpu-period 50000 --cpu-quota 25000
     files "memory.swap.max pids.max" --memory 64m --memory-swap 128m --pids-limit 0
     files "pids.max io.max" --pids-limit -1 --device-read-bps /dev/vda:1048576 --device-write-iops /dev/vda:100
+}
+
+options_and_weight() {
+    options
+    files io.weight --blkio-weight 500
 }
 
 divided() {  # CONTROL
@@ -42,14 +48,8 @@ by_name() {
     files cpu.max --cgroup-conf=nosuch.max=1
 }
 
-options
-divided $engine
-if [ $engine = docker ]; then
-    files io.weight --blkio-weight 500
-else
-    by_name
+# Podman's other cgroup driver.
+with_cgroupfs() {
     run="podman --cgroup-manager cgroupfs${run#podman}"
-    options
-    by_name
-    divided "podman --cgroup-manager cgroupfs"
-fi
+    "$@"
+}

@@ -136,10 +136,49 @@ pub(crate) const TABLE: &[Operation] = &[
         &["= 137", "= 153, 1000", "= 2"],
     ),
     operation(
-        "limits in the files of the cgroup",
-        include_str!("resources.sh"),
-        &["67108864", "33554432", "25000 50000", "0::/i", "66", "= 0"],
+        "limits from options of Docker",
+        concat!(include_str!("resources.sh"), "options_and_weight"),
+        &["67108864", "33554432", "25000 50000", "= 0"],
+    )
+    .with_only("docker"),
+    operation(
+        "limits from options of Podman",
+        concat!(include_str!("resources.sh"), "options"),
+        &["67108864", "33554432", "25000 50000", "= 0"],
+    )
+    .with_only("podman"),
+    operation(
+        "limits from options of Podman with cgroupfs",
+        concat!(include_str!("resources.sh"), "with_cgroupfs options"),
+        &["67108864", "33554432", "25000 50000", "= 0"],
+    )
+    .with_only("podman"),
+    operation(
+        "limits by the names of files",
+        concat!(include_str!("resources.sh"), "by_name"),
+        &["1", "50000 100000", "max 100000", "= 0"],
+    )
+    .with_only("podman"),
+    operation(
+        "limits by the names of files with cgroupfs",
+        concat!(include_str!("resources.sh"), "with_cgroupfs by_name"),
+        &["1", "50000 100000", "max 100000", "= 0"],
+    )
+    .with_only("podman"),
+    operation(
+        "a container that has divided its cgroup",
+        concat!(include_str!("resources.sh"), "divided $engine"),
+        &["0::/i", "66", "67108864", "= 0"],
     ),
+    operation(
+        "a container that has divided its cgroup with cgroupfs",
+        concat!(
+            include_str!("resources.sh"),
+            "with_cgroupfs divided 'podman --cgroup-manager cgroupfs'"
+        ),
+        &["66", "67108864", "= 0"],
+    )
+    .with_only("podman"),
     operation("volumes", include_str!("volumes.sh"), &["kept", "everyday", "from-inside"]),
     operation(
         "mounts that are refused, and flags of mounts",
