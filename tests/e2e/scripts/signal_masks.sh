@@ -1,6 +1,6 @@
 #!/bin/bash
 # After bundle.sh: prints the exit status of a process that writes to a pipe without a reader, and the signal masks of an
-# init process and of a process that exec adds; the last two of a runtime whose caller ignores signals.
+# init process and of a process that exec adds. The caller of the last two ignores signals.
 : "${runtime:?}"
 masks=(grep -e ^SigBlk -e ^SigIgn /proc/self/status)
 write_config ".process.args = [\"sh\", \"-c\", \"{ { yes 2> /dev/null; echo \$? >&3; } | head -n 1 > /dev/null; } 3>&1; ${masks[*]}\"]"
