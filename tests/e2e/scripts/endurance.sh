@@ -90,15 +90,21 @@ killer() {  # SEED
     # First each name once, because a shim nearly always runs and a hook or a conmon hardly ever does; then by chance,
     # with weights under which most containers of Docker survive.
     local first=(containerd-shim conmon runvf-hook runvf) names=(runvf runvf runvf runvf-hook runvf-hook conmon conmon containerd-shim)
-    local name victims next=0 kills=0
+    local name process running victims next=0 kills=0
     while [ ! -e finished ]; do
         sleep 0.$((RANDOM % 5))
         [ "$(count_ended)" -lt $next ] && continue
         name=${first[kills]:-${names[RANDOM % ${#names[@]}]}}
-        mapfile -t victims < <(pgrep -x "$name")
+        mapfile -t running < <(pgrep -l -x 'runvf|runvf-hook|conmon|containerd-shim')
+        victims=()
+        for process in "${running[@]}"; do [ "${process#* }" != "$name" ] || victims+=("$process"); done
+        # On a slow machine, a process of this name is hardly ever there at this moment.
+        if [ ${#victims[@]} = 0 ] && [ $kills -ge ${#first[@]} ]; then
+            for process in "${running[@]}"; do [[ ${process#* } != runvf* ]] || victims+=("$process"); done
+        fi
         [ ${#victims[@]} = 0 ] && continue
-        kill -9 "${victims[RANDOM % ${#victims[@]}]}" && echo "$name" >> killed &&
-            next=$(($(count_ended) + 5)) kills=$((kills + 1))
+        process=${victims[RANDOM % ${#victims[@]}]}
+        kill -9 "${process% *}" && echo "${process#* }" >> killed && next=$(($(count_ended) + 5)) kills=$((kills + 1))
     done 2> /dev/null
 }
 
