@@ -199,7 +199,14 @@ impl Sysfs {
             driver.filter(|_| !self.autoprobes(pci) && self.driver_override(pci).is_none());
         overridden.map_or(Ok(()), |driver| self.set_driver_override(pci, driver))?;
         let probed = self.probe_until_bound(pci, overridden.is_some());
-        overridden.map_or(Ok(()), |_| self.set_driver_override(pci, "\n"))?;
+        if overridden.is_some() {
+            self.set_driver_override(pci, "\n")?;
+            // Otherwise the VF would be reserved for this driver, as if by the operator.
+            if self.driver_override(pci).is_some() {
+                let what = "still has a driver_override, although the kernel accepted its removal";
+                return Err(Error::Kernel(KernelError::Dirty { vf: pci.to_owned(), what }));
+            }
+        }
         probed
     }
 
