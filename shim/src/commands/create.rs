@@ -23,7 +23,8 @@ use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
 use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
 
-/// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the container and its VFs are removed again.
+/// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the
+/// container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,

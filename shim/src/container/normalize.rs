@@ -8,6 +8,46 @@ use serde_json::{Map, Value, json};
 /// Members with free keys. Their values may be empty.
 const FREE_MEMBERS: [&str; 2] = ["sysctl", "unified"];
 
+/// Members that are strings. An empty string in any other member has the wrong type, and the parser
+/// of the spec refuses it, as Go does: an empty `noNewPrivileges` must not mean `false`.
+const STRINGS: [&str; 35] = [
+    "access",
+    "action",
+    "apparmorProfile",
+    "cgroupsPath",
+    "class",
+    "closID",
+    "commandLine",
+    "cpus",
+    "cwd",
+    "defaultAction",
+    "destination",
+    "domain",
+    "domainname",
+    "final",
+    "hostname",
+    "initial",
+    "l3CacheSchema",
+    "listenerMetadata",
+    "listenerPath",
+    "memBwSchema",
+    "mems",
+    "mode",
+    "mountLabel",
+    "name",
+    "nodes",
+    "ociVersion",
+    "op",
+    "pageSize",
+    "path",
+    "policy",
+    "rootfsPropagation",
+    "selinuxLabel",
+    "source",
+    "type",
+    "username",
+];
+
 /// Normalizes a `config.json`.
 ///
 /// # Errors
@@ -54,7 +94,7 @@ pub(crate) fn normalize_resources(resources: &mut Value) -> Result<(), String> {
     clean(resources, "")
 }
 
-/// Removes the members that are null or an empty string, at any depth. `name`: of the member.
+/// Removes the members that are null, and the strings that are empty, at any depth. `name`: of the member.
 fn clean(value: &mut Value, name: &str) -> Result<(), String> {
     match value {
         Value::String(text) if text.contains('\0') => {
@@ -65,7 +105,10 @@ fn clean(value: &mut Value, name: &str) -> Result<(), String> {
         Value::Object(_) if name == "annotations" => Ok(()),
         Value::Object(members) => {
             if !FREE_MEMBERS.contains(&name) {
-                members.retain(|_, member| !member.is_null() && member.as_str() != Some(""));
+                members.retain(|name, member| {
+                    let is_empty = member.as_str() == Some("") && STRINGS.contains(&name.as_str());
+                    !member.is_null() && !is_empty
+                });
             }
             members.iter_mut().try_for_each(|(name, member)| clean(member, name))
         }
@@ -102,6 +145,17 @@ mod tests {
     fn spec(mut spec: Value) -> Value {
         normalize_spec(&mut spec).unwrap();
         spec
+    }
+
+    #[test]
+    fn an_empty_string_is_no_value_of_another_type() {
+        let document = json!({
+            "process": { "cwd": "/", "user": { "uid": "" }, "noNewPrivileges": "" }, "mounts": "",
+        });
+        let kept = spec(document);
+        assert_eq!(kept["process"]["noNewPrivileges"], json!(""));
+        assert_eq!(kept["process"]["user"]["uid"], json!(""));
+        assert_eq!(kept["mounts"], json!(""));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::thread;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{chroot, fchdir};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::error::Error;
@@ -21,9 +22,17 @@ pub(super) fn run(pid: i32, work: impl FnOnce() -> Result<(), Error> + Send) -> 
         return Ok(());
     }
     let namespace = File::open(&path).map_err(Error::file("open", &path))?;
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&path, flags, Mode::empty())
+        .map_err(|error| Error::file("open", &path)(error.into()))?;
     let enter_and_work = || {
+        // setns(2) makes the topmost mount over `/` the root folder (`maskedPaths: ["/"]`). The
+        // root folder of the init process is below it.
         unshare(CloneFlags::CLONE_FS)
             .and_then(|()| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS))
+            .and_then(|()| fchdir(&root))
+            .and_then(|()| chroot("."))
             .map_err(Error::kernel("enter the container's mount namespace"))?;
         work()
     };

@@ -30,6 +30,10 @@ show 'no variable value' "$echo | .process.env += [\"x\"]"
 show 'no folder' "$echo | .process.cwd = \"\""
 show 'relative folder' "$echo | .process.cwd = \"tmp\""
 show 'no arguments' '.process.args = []'
+# Paths are read-only below a mask over the root folder, too.
+show 'a masked root' '.linux.maskedPaths = ["/"] | .linux.readonlyPaths = ["/proc/sys"]
+    | .process.args = ["sh", "-c", "test ! -w /proc/sys/vm/overcommit_memory"]'
+show 'a wrong type' "$echo | .process.noNewPrivileges = \"\""
 show 'limits' '.process.args = ["sh", "-c", "ulimit -Sn; ulimit -Hn"] | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 3000, hard: 4000}]'
 
 # The owner of a log file does not change, and the process can open its streams by name.
