@@ -73,7 +73,7 @@ soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzi
 
 .PHONY: trial
 trial: FUZZ_SECONDS ?= 1800
-trial: build-and-image ## the tests that depend on chance or time, with large counts; takes more than an hour
+trial: build-and-image ## the tests that depend on chance or time, with large counts; takes hours
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run trial fuzz
 
 .PHONY: differential

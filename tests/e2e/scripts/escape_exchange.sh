@@ -25,14 +25,14 @@ run_delayed() {  # SYSTEM_CALLS MICROSECONDS
 node='{path: "/dev/x/folder/node", type: "c", major: 1, minor: 3, fileMode: 384, uid: 7}'
 write_config "$(bind /dev/x) | .process.args = [\"true\"] | .linux.devices = [$node]"
 exchange_for /var/escape
-for _ in 1 2 3 4; do run_delayed mknod,mknodat 170000; done
+for _ in 1 2 3 4 5 6 7 8; do run_delayed mknod,mknodat 170000; done
 kill $exchanger
 [ -z "$(ls -A /var/escape)" ] && echo closed || echo DONE
 
 write_config "$(bind /v) | .mounts += [{destination: \"/v/folder/sys\", type: \"bind\", source: \"/tmp/e/other\", options: [\"rbind\"]}]
     | .process.args = [\"cat\", \"/proc/sys/hidden\"]"
 exchange_for /proc
-for _ in 1 2 3 4; do
+for _ in 1 2 3 4 5 6 7 8; do
     run_delayed open_tree,fsopen 20000
     ! grep -x hidden /tmp/e/out || echo DONE
 done

@@ -4,13 +4,13 @@
 use crate::soak::{crowd, endurance, leaks};
 
 #[test]
-fn a_thousand_attaches_in_crowds_share_the_vfs() {
-    crowd::a_crowd_shares_the_vfs(25);
+fn four_thousand_attaches_in_crowds_share_the_vfs() {
+    crowd::a_crowd_shares_the_vfs(100);
 }
 
 #[test]
-fn four_hundred_killed_attaches_leave_no_vf_claimed() {
-    crowd::killed_attaches_leave_no_vf_claimed(25);
+fn sixteen_hundred_killed_attaches_leave_no_vf_claimed() {
+    crowd::killed_attaches_leave_no_vf_claimed(100);
 }
 
 #[test]
@@ -19,11 +19,11 @@ fn three_thousand_containers_with_random_kills_leave_nothing() {
 }
 
 #[test]
-fn two_and_a_half_thousand_execs_leave_nothing() {
-    leaks::execs_leave_nothing(100);
+fn ten_thousand_execs_leave_nothing() {
+    leaks::execs_leave_nothing(400);
 }
 
 #[test]
-fn a_thousand_containers_leave_nothing() {
-    leaks::containers_leave_nothing(40);
+fn two_thousand_containers_leave_nothing() {
+    leaks::containers_leave_nothing(80);
 }
