@@ -7,6 +7,12 @@ printf '#!/bin/sh\necho executed\n' > n/program; chmod 755 n/program
 for place in /proc /proc/sys /proc/self/attr; do $run --rm -v $dir/n:$place $image true > /dev/null 2>&1 && echo "$place ran" || echo "$place refused"; done
 echo emulated > uptime; $run --rm -v $dir/uptime:/proc/uptime $image cat /proc/uptime
 for how in '' :ro; do $run --rm -v $dir/n:/n$how $image sh -c 'exec 2>&1; /n/program; grep " /n " /proc/mounts'; done
+# Only Podman has the option for a volume.
+if [ $engine = podman ]; then
+    $run --rm -v $dir/n:/n:exec $image /n/program
+else
+    $run --rm --tmpfs /x:exec -v $dir/n:/n $image sh -c 'cp /n/program /x; /x/program'
+fi
 umount n
 [ $engine = podman ] && only=--read-only-tmpfs=false || only='--tmpfs /t:ro'
 $run --rm --read-only $only $image sh -c 'exec 2>&1

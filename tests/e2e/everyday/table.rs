@@ -183,7 +183,7 @@ pub(crate) const TABLE: &[Operation] = &[
     operation(
         "mounts that are refused, and flags of mounts",
         include_str!("mount_flags.sh"),
-        &["/proc/sys refused", "emulated", "kept"],
+        &["/proc/sys refused", "emulated", "executed", "kept"],
     ),
     operation(
         "seccomp and AppArmor profiles",
