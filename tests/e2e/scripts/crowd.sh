@@ -40,7 +40,7 @@ rush() {  # SEED KILLS
     done
     exec 8>&-
     for _ in $(seq "$2"); do
-        sleep $((RANDOM % 2)).$((RANDOM % 10))
+        sleep 0.$((RANDOM % 10))
         running=()
         for pid in "${pids[@]}"; do kill -0 "$pid" 2> /dev/null && running+=("$pid"); done
         [ ${#running[@]} = 0 ] || kill -9 "${running[RANDOM % ${#running[@]}]}"
@@ -51,14 +51,18 @@ rush() {  # SEED KILLS
     done 2> /dev/null
 }
 
-# Prints the exit status, the output and the links of each container.
+# Prints the exit status, the output and the links of each container. One jq reads all files.
 results() {
-    local i
+    local i pid files=()
     for i in $(seq 40); do
-        jq -n --arg name "c$i" --argjson status "$(cat "/tmp/crowd/$i.status")" --rawfile out "/tmp/crowd/$i.out" \
-            --argjson links "$(nsenter -n -t "$(cat "/tmp/c$i.pid" || echo 0)" ip -j -d link || echo '[]')" \
-            '{$name, $status, $out, $links}' 2> /tmp/crowd/error
+        pid=0
+        [ ! -s "/tmp/c$i.pid" ] || pid=$(< "/tmp/c$i.pid")
+        nsenter -n -t "$pid" ip -j -d link > "/tmp/crowd/$i.links" || echo '[]' > "/tmp/crowd/$i.links"
+        files+=(--rawfile "status$i" "/tmp/crowd/$i.status" --rawfile "out$i" "/tmp/crowd/$i.out" --slurpfile "links$i" "/tmp/crowd/$i.links")
     done 2> /dev/null
+    jq -n "${files[@]}" '$ARGS.named as $read | [range(1; 41) | tostring | {
+        name: "c\(.)", status: $read["status\(.)"] | tonumber, out: $read["out\(.)"], links: $read["links\(.)"][0]
+    }]'
 }
 
 end_crowd() {
