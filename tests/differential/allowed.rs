@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     /// `config.json`.
     pub(crate) document: &'a Value,
     pub(crate) steps: &'a [Step],
+    /// Whether the reference created the container.
+    pub(crate) created: bool,
 }
 
 impl Context<'_> {
@@ -33,6 +35,20 @@ impl Context<'_> {
     fn has_hook(&self, stages: &[&str]) -> bool {
         stages.iter().any(|stage| self.list(&format!("/hooks/{stage}")).next().is_some())
     }
+
+    fn has_namespace(&self, kind: &str) -> bool {
+        self.list("/linux/namespaces").any(|namespace| namespace["type"] == kind)
+    }
+
+    /// Whether the container, or one of the updates, has this resource.
+    fn has_resource(&self, path: &str) -> bool {
+        let updates = self.steps.iter().filter_map(|step| match step {
+            Step::Update { resources } => Some(resources),
+            _ => None,
+        });
+        let all = updates.chain(self.document.pointer("/linux/resources"));
+        all.filter_map(|resources| resources.pointer(path)).any(|value| !value.is_null())
+    }
 }
 
 pub(crate) const ALLOWED: &[Allowed] = &[
@@ -41,6 +57,96 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         matches: |difference, context| {
             let state = difference.key.starts_with("hook ") && difference.key.ends_with(" state");
             state && context.has_hook(&["createContainer"])
+        },
+    },
+    Allowed {
+        item: "Working directory of a createContainer hook",
+        matches: |difference, context| {
+            let cwd = difference.key.starts_with("hook ") && difference.key.ends_with(" cwd");
+            cwd && context.has_hook(&["createContainer"])
+        },
+    },
+    Allowed {
+        item: "When poststart hooks run",
+        matches: |difference, context| {
+            let ended = difference.command == "create" && difference.key == ENDED;
+            let hook = difference.key.starts_with("hook ");
+            (ended || hook) && context.has_hook(&["poststart"])
+        },
+    },
+    Allowed {
+        item: "Environment of a hook without `env`",
+        matches: |difference, _| {
+            let environment = difference.key.starts_with("hook ") && difference.key.ends_with(" env");
+            environment && difference.found.is_none()
+        },
+    },
+    Allowed {
+        item: "What a refused `create` leaves in the root file system",
+        matches: |difference, context| {
+            difference.key.starts_with("left ") && !context.created
+        },
+    },
+    Allowed {
+        item: "A container without a mount at `/proc`",
+        matches: |difference, context| {
+            let mut mounts = context.list("/mounts");
+            let is_accepted = difference.key == ENDED && difference.found.as_deref() == Some("done");
+            is_accepted
+                && difference.command == "create"
+                && !mounts.any(|mount| is_below(mount, "/proc") == Some(""))
+        },
+    },
+    Allowed {
+        item: "`linux.memoryPolicy`",
+        matches: |difference, context| {
+            difference.key == "memory policy"
+                && difference.expected.as_deref() == Some("0 0")
+                && context.document.pointer("/linux/memoryPolicy").is_some()
+        },
+    },
+    Allowed {
+        item: "`--cgroupns host`",
+        matches: |difference, context| {
+            difference.key.starts_with("mount /") && is_cgroup2(difference) && !context.has_namespace("cgroup")
+        },
+    },
+    Allowed {
+        item: "No `process.capabilities` in the config",
+        matches: |difference, context| {
+            let capabilities = context.document.pointer("/process/capabilities");
+            let follows = ["status Cap", "access ", "create in ", "device ", "call "];
+            capabilities.is_none_or(Value::is_null)
+                && follows.iter().any(|start| difference.key.starts_with(start))
+        },
+    },
+    Allowed {
+        item: "`linux.intelRdt` on a host without resctrl",
+        matches: |difference, context| {
+            is_refusal(difference) && context.document.pointer("/linux/intelRdt/closID").is_some()
+        },
+    },
+    Allowed {
+        item: "`--blkio-weight-device` without the IO scheduler BFQ",
+        matches: |difference, context| {
+            difference.key == ENDED
+                && difference.found.as_deref() == Some("refused")
+                && context.has_resource("/blockIO/weightDevice")
+        },
+    },
+    Allowed {
+        item: "Owner of the standard streams in a user namespace",
+        matches: |difference, context| {
+            let is_unmapped = |side: &str| side.contains(" 65534:");
+            difference.key.starts_with("fd ")
+                && difference.expected.as_deref().is_some_and(is_unmapped)
+                && context.has_namespace("user")
+        },
+    },
+    Allowed {
+        item: "Group of `/dev/mqueue` in a user namespace",
+        matches: |difference, context| {
+            difference.key == "file /dev/mqueue" && context.has_namespace("user")
         },
     },
     Allowed {
@@ -107,6 +213,14 @@ pub(crate) const ALLOWED: &[Allowed] = &[
             let sysfs = difference.key == "mount /sys";
             let kind = if sysfs { "sysfs sysfs / " } else { "tmpfs tmpfs / " };
             let sides = [&difference.expected, &difference.found];
+            if difference.key.starts_with("access /sys/") {
+                // The kernel looks at the super block first, then at the permissions, and then at the
+                // mount.
+                let ends = |side: &Option<String>, end: &str| {
+                    side.as_deref().is_some_and(|text| text.ends_with(end))
+                };
+                return ends(sides[0], "write error 30") && ends(sides[1], "write error 13");
+            }
             let limited =
                 difference.expected.as_deref().unwrap_or_default().contains("nr_inodes=1");
             difference.key.starts_with("mount ")
@@ -116,6 +230,17 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
 ];
+
+/// The rest of a mount's destination below a folder.
+fn is_below<'a>(mount: &'a Value, folder: &str) -> Option<&'a str> {
+    mount["destination"].as_str()?.strip_prefix(folder).map(|rest| rest.trim_end_matches('/'))
+}
+
+/// Whether both sides are mounts of cgroup v2.
+fn is_cgroup2(difference: &Difference) -> bool {
+    let sides = [&difference.expected, &difference.found];
+    sides.iter().all(|side| side.as_deref().is_some_and(|text| text.starts_with("cgroup2 ")))
+}
 
 /// Whether the options of a mount begin with `ro`.
 fn is_read_only(options: &str) -> bool {
@@ -151,7 +276,7 @@ mod tests {
 
     #[test]
     fn only_read_only_mounts_may_have_another_super_block() {
-        let context = Context { document: &json!({}), steps: &[] };
+        let context = Context { document: &json!({}), steps: &[], created: true };
         let is_allowed = |key: &str, expected: &str, found: &str| {
             let (expected, found) = (Some(expected.into()), Some(found.into()));
             let difference =
@@ -183,7 +308,7 @@ mod tests {
             found: Some("error 1".into()),
         };
         let with_profile = json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}});
-        let context = |document| Context { document, steps: &[] };
+        let context = |document| Context { document, steps: &[], created: true };
         assert!(allowed_by(&difference, &context(&with_profile)).is_some());
         assert!(allowed_by(&difference, &context(&json!({"linux": {}}))).is_none());
     }

@@ -27,7 +27,7 @@ impl ExecState {
     /// `None` if the container's own state will do. `config`: the container's config.
     pub(super) fn of(container: &Container, config: &BundleConfig) -> Result<Option<Self>, Error> {
         match cgroup::divided(container) {
-            None if config.is_normal => Ok(None),
+            None if config.is_normal() => Ok(None),
             init_cgroup => Self::new(container, &config.spec, init_cgroup.as_deref()).map(Some),
         }
     }

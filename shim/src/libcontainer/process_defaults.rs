@@ -3,7 +3,8 @@
 //!
 //! - `HOME`: libcontainer asks the C library, inside the container. The C library reads the image's
 //!   `nsswitch.conf` and loads the image's libraries, in a process that still has privileges
-//!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`.
+//!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`. Without `env`,
+//!   runc sets no variable at all; `executor.rs` removes this `HOME` again.
 //! - Capabilities: without any in the spec, libcontainer keeps all of them. It does not change a set
 //!   that the spec omits, so that inheritable capabilities of runvf's caller would stay.
 //! - The umask of the init process: libcontainer keeps the engine's.

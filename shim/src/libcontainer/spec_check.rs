@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Mount, Spec};
+use libcontainer::oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount, Spec};
 
 use super::bind_flags;
 use super::mount_options::{self, is_bind, is_idmapped};
 use super::proc_guard::normalize;
-use super::process_check;
-use crate::container::{self, cgroup_path};
+use super::{process_check, spec_fields};
+use crate::container::{self, BundleConfig, cgroup_path};
 use crate::error::Error;
+use crate::log::Log;
 use crate::resources;
 
 /// Loads a bundle's `config.json`.
@@ -17,12 +18,12 @@ use crate::resources;
 /// # Errors
 ///
 /// The file cannot be loaded, or it has a setting that libcontainer does not support.
-pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
-    let spec = container::load_spec(bundle)?;
-    let bad = |problem: &str| Error::BadSpec {
-        path: bundle.join("config.json"),
-        problem: problem.to_owned(),
-    };
+pub(crate) fn load(bundle: &Path, systemd_cgroup: bool, log: &Log) -> Result<Spec, Error> {
+    let BundleConfig { spec, document, .. } = container::load_config(bundle)?;
+    let path = bundle.join("config.json");
+    spec_fields::check(&document, "", &path, log)?;
+    let bad =
+        |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
     let Some(process) = spec.process() else {
         return Err(bad("the spec has no process"));
     };
@@ -30,6 +31,9 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     let Some(linux) = spec.linux() else {
         return Err(bad("the spec has no linux section"));
     };
+    if let Some(kind) = repeated_namespace(linux) {
+        return Err(bad(&format!("linux.namespaces names the {kind} namespace twice")));
+    }
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
     bind_flags::check_locked(&spec)?;
     if !systemd_cgroup
@@ -50,6 +54,16 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
     Ok(spec)
+}
+
+/// The kind of a namespace that the spec names twice. libcontainer takes the last one.
+fn repeated_namespace(linux: &Linux) -> Option<LinuxNamespaceType> {
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    let mut kinds = namespaces.iter().map(LinuxNamespace::typ).enumerate();
+    let is_repeated = |(at, kind): &(usize, LinuxNamespaceType)| {
+        namespaces[..*at].iter().any(|earlier| earlier.typ() == *kind)
+    };
+    kinds.find(is_repeated).map(|(_, kind)| kind)
 }
 
 fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
@@ -89,7 +103,7 @@ mod tests {
         change(&mut spec);
         let bundle = tempfile::tempdir().unwrap();
         fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
-        load(bundle.path(), false).err().map(|error| line(&error))
+        load(bundle.path(), false, &Log::default()).err().map(|error| line(&error))
     }
 
     #[test]
@@ -113,5 +127,7 @@ mod tests {
             );
         }
         assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
+        let repeated = json!([{ "type": "pid" }, { "type": "time" }, { "type": "time" }]);
+        says(refused(|spec| spec["linux"]["namespaces"] = repeated), "names the time namespace twice");
     }
 }

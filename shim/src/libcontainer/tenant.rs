@@ -32,6 +32,7 @@ pub(crate) fn adapt(
     mut process: Process,
     ends: Option<&ProcessEnds>,
 ) -> Result<(Process, Executor), Error> {
+    let has_environment = process.env().is_some();
     if let Some(pid) = container.init() {
         let root = format!("/proc/{pid}/root");
         process = process_defaults::for_exec(process, spec, Path::new(&root));
@@ -43,7 +44,7 @@ pub(crate) fn adapt(
     // After the filter, because that adds a capability that the process needs to load it.
     let identity = Identity::take_from(container, &mut process)?;
     let memory_policy = spec.linux().as_ref().and_then(|linux| linux.memory_policy().clone());
-    Ok((process, Executor::for_exec(filter, identity, memory_policy)))
+    Ok((process, Executor::for_exec(filter, identity, memory_policy, has_environment)))
 }
 
 /// Checks that the working directory exists. libcontainer's error for a missing one is only
