@@ -36,6 +36,11 @@ impl Context<'_> {
         stages.iter().any(|stage| self.list(&format!("/hooks/{stage}")).next().is_some())
     }
 
+    fn has_mount_option(&self, wanted: &[&str]) -> bool {
+        let mut options = self.list("/mounts").filter_map(|mount| mount["options"].as_array()).flatten();
+        options.any(|option| option.as_str().is_some_and(|option| wanted.contains(&option)))
+    }
+
     fn has_namespace(&self, kind: &str) -> bool {
         self.list("/linux/namespaces").any(|namespace| namespace["type"] == kind)
     }
@@ -82,18 +87,17 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
-        item: "What a refused `create` leaves in the root file system",
+        item: "How far a refused `create` gets",
         matches: |difference, context| {
-            difference.key.starts_with("left ") && !context.created
+            let is_left = ["left ", "hook "].iter().any(|start| difference.key.starts_with(start));
+            is_left && difference.command == "after" && !context.created
         },
     },
     Allowed {
         item: "A container without a mount at `/proc`",
         matches: |difference, context| {
             let mut mounts = context.list("/mounts");
-            let is_accepted = difference.key == ENDED && difference.found.as_deref() == Some("done");
-            is_accepted
-                && difference.command == "create"
+            is_acceptance(difference)
                 && !mounts.any(|mount| is_below(mount, "/proc") == Some(""))
         },
     },
@@ -108,7 +112,11 @@ pub(crate) const ALLOWED: &[Allowed] = &[
     Allowed {
         item: "`--cgroupns host`",
         matches: |difference, context| {
-            difference.key.starts_with("mount /") && is_cgroup2(difference) && !context.has_namespace("cgroup")
+            let mut namespaces = context.list("/linux/namespaces");
+            let is_new = |it: &Value| it["type"] == "cgroup" && it["path"].as_str().is_none_or(str::is_empty);
+            difference.key.starts_with("mount /")
+                && is_cgroup2(difference)
+                && !namespaces.any(is_new)
         },
     },
     Allowed {
@@ -171,6 +179,19 @@ pub(crate) const ALLOWED: &[Allowed] = &[
                 mount["uidMappings"].is_array() || options.any(|it| it == "idmap" || it == "ridmap")
             };
             is_refusal(difference) && context.list("/mounts").any(is_mapped)
+        },
+    },
+    Allowed {
+        item: "`sync`, `dirsync`, `mand`, `lazytime` on a bind mount",
+        matches: |difference, context| {
+            let options = ["sync", "dirsync", "mand", "lazytime"];
+            is_refusal(difference) && context.has_mount_option(&options)
+        },
+    },
+    Allowed {
+        item: "`defaults` in the options of a mount",
+        matches: |difference, context| {
+            is_acceptance(difference) && context.has_mount_option(&["defaults"])
         },
     },
     Allowed {
@@ -251,6 +272,12 @@ fn is_read_only(options: &str) -> bool {
 fn is_refusal(difference: &Difference) -> bool {
     let found = difference.found.as_deref();
     difference.command == "create" && difference.key == ENDED && found == Some("refused")
+}
+
+/// Whether the tested runtime does what the reference refuses.
+fn is_acceptance(difference: &Difference) -> bool {
+    let found = difference.found.as_deref();
+    difference.command == "create" && difference.key == ENDED && found == Some("done")
 }
 
 /// The item of docs/engines.md that allows the difference.
