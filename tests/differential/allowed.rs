@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::case::Step;
 use crate::compare::{Difference, ENDED};
+use crate::patch;
 
 /// One kind of difference.
 pub(crate) struct Allowed {
@@ -80,6 +81,18 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "After a failed poststop hook",
+        matches: |difference, context| {
+            difference.command == "delete" && difference.key == ENDED && context.has_hook(&["poststop"])
+        },
+    },
+    Allowed {
+        item: "Session keyring of a process that `exec` adds, in a user namespace",
+        matches: |difference, context| {
+            difference.command == "exec" && difference.key == "keyring" && context.has_namespace("user")
+        },
+    },
+    Allowed {
         item: "Environment of a hook without `env`",
         matches: |difference, _| {
             let environment = difference.key.starts_with("hook ") && difference.key.ends_with(" env");
@@ -143,6 +156,25 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "A limit that cgroup v2 does not have",
+        matches: |difference, context| {
+            let limits = [
+                "/memory/swappiness",
+                "/memory/kernel",
+                "/memory/kernelTCP",
+                "/memory/disableOOMKiller",
+                "/cpu/realtimeRuntime",
+                "/cpu/realtimePeriod",
+                "/blockIO/leafWeight",
+                "/network/classID",
+                "/network/priorities",
+            ];
+            difference.key == ENDED
+                && difference.found.as_deref() == Some("refused")
+                && limits.iter().any(|limit| context.has_resource(limit))
+        },
+    },
+    Allowed {
         item: "Owner of the standard streams in a user namespace",
         matches: |difference, context| {
             let is_unmapped = |side: &str| side.contains(" 65534:");
@@ -195,6 +227,18 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "The same file system twice at one destination",
+        matches: |difference, context| {
+            let all: Vec<(&Value, &Value)> =
+                context.list("/mounts").map(|it| (&it["destination"], &it["type"])).collect();
+            let has_one = |(_, kind): &(&Value, &Value)| {
+                kind.as_str().is_some_and(|kind| ["sysfs", "proc", "mqueue", "cgroup"].contains(&kind))
+            };
+            let mut repeated = (0..all.len()).filter(|at| all[..*at].contains(&all[*at]));
+            is_acceptance(difference) && repeated.any(|at| has_one(&all[at]))
+        },
+    },
+    Allowed {
         item: "A masked path that is a symlink",
         matches: |difference, context| {
             is_refusal(difference) && context.names("/linux/maskedPaths", &["/link", "/dangling"])
@@ -219,6 +263,23 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "`exec` with a terminal, by a caller without one",
+        matches: |difference, context| {
+            let wants_terminal = |step: &Step| match step {
+                Step::Exec { detach: false, patches } => {
+                    let mut process = context.document["process"].clone();
+                    patch::apply(&mut process, patches);
+                    process["terminal"] == true
+                }
+                _ => false,
+            };
+            difference.command == "exec"
+                && difference.key == ENDED
+                && difference.found.as_deref() == Some("done")
+                && context.steps.iter().any(wants_terminal)
+        },
+    },
+    Allowed {
         item: "`exec` in a container that is created and not yet started",
         matches: |difference, context| {
             let started = context.steps.contains(&Step::Start);
@@ -226,28 +287,22 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
-        item: "The tmpfs over a masked folder, and the super block of `/sys`",
+        item: "The tmpfs over a masked folder, and the super block of a read-only mount",
         matches: |difference, _| {
-            let read_only = |mount: &Option<String>| {
-                mount.as_deref().and_then(|text| text.split(' ').nth(3)).is_some_and(is_read_only)
+            let (Some(expected), Some(found)) = (&difference.expected, &difference.found) else {
+                return false;
             };
-            let sysfs = difference.key == "mount /sys";
-            let kind = if sysfs { "sysfs sysfs / " } else { "tmpfs tmpfs / " };
-            let sides = [&difference.expected, &difference.found];
             if difference.key.starts_with("access /sys/") {
                 // The kernel looks at the super block first, then at the permissions, and then at the
                 // mount.
-                let ends = |side: &Option<String>, end: &str| {
-                    side.as_deref().is_some_and(|text| text.ends_with(end))
-                };
-                return ends(sides[0], "write error 30") && ends(sides[1], "write error 13");
+                return expected.ends_with("write error 30") && found.ends_with("write error 13");
             }
-            let limited =
-                difference.expected.as_deref().unwrap_or_default().contains("nr_inodes=1");
+            let limited = expected.starts_with("tmpfs tmpfs / ") && expected.contains("nr_inodes=1");
+            let (expected, found) = (ReadOnlyMount::parse(expected), ReadOnlyMount::parse(found));
             difference.key.starts_with("mount ")
-                && (sysfs || limited)
-                && sides.iter().all(|side| side.as_deref().is_some_and(|it| it.starts_with(kind)))
-                && sides.into_iter().all(read_only)
+                && expected.zip(found).is_some_and(|(expected, found)| {
+                    expected.mount == found.mount && (limited || expected.super_block == found.super_block)
+                })
         },
     },
 ];
@@ -263,9 +318,23 @@ fn is_cgroup2(difference: &Difference) -> bool {
     sides.iter().all(|side| side.as_deref().is_some_and(|text| text.starts_with("cgroup2 ")))
 }
 
-/// Whether the options of a mount begin with `ro`.
-fn is_read_only(options: &str) -> bool {
-    options.split(',').next() == Some("ro")
+/// A line of a read-only mount: `sysfs sysfs / ro,nosuid rw,mode=600 shared`.
+struct ReadOnlyMount<'a> {
+    /// File system, source, root and options.
+    mount: Vec<&'a str>,
+    /// The options of the super block without `ro` and `rw`, and the propagation.
+    super_block: Vec<&'a str>,
+}
+
+impl<'a> ReadOnlyMount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut mount: Vec<&str> = line.split(' ').collect();
+        let rest = mount.split_off(4.min(mount.len()));
+        let is_read_only = mount.get(3)?.split(',').next() == Some("ro");
+        let options = rest.iter().flat_map(|field| field.split(','));
+        let super_block = options.filter(|option| !["ro", "rw"].contains(option)).collect();
+        is_read_only.then_some(Self { mount, super_block })
+    }
 }
 
 /// Whether the tested runtime refuses what the reference does.
@@ -324,6 +393,10 @@ mod tests {
             "sysfs sysfs / ro,nosuid ro",
             "sysfs sysfs / rw,nosuid rw"
         ));
+        let devpts = "devpts devpts / ro ro,mode=600";
+        assert!(is_allowed("mount /dev/pts", devpts, "devpts devpts / ro rw,mode=600"));
+        assert!(!is_allowed("mount /dev/pts", devpts, "devpts devpts / ro rw,mode=620"));
+        assert!(!is_allowed("mount /dev/pts", devpts, "devpts devpts / ro,nosuid rw,mode=600"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use libcontainer::oci_spec::runtime::Spec;
 use super::delete;
 use crate::cli::{self, Global};
 use crate::config::Config;
-use crate::container::{self, Container, Record};
+use crate::container::{self, BundleConfig, Container, Record};
 use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
 use crate::libcontainer::{
@@ -24,11 +24,32 @@ use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
 use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
 
+/// A bundle, and its `config.json`.
+pub(crate) struct Bundle {
+    path: PathBuf,
+    config: BundleConfig,
+}
+
+impl Bundle {
+    pub(crate) fn open(options: &cli::Create) -> Result<Self, Error> {
+        let path = fs::canonicalize(&options.bundle)
+            .map_err(Error::file("find the bundle", &options.bundle))?;
+        let config = container::load_config(&path)?;
+        Ok(Self { path, config })
+    }
+
+    pub(crate) fn wants_terminal(&self) -> bool {
+        let process = self.config.spec.process().as_ref();
+        process.and_then(|process| process.terminal()).unwrap_or(false)
+    }
+}
+
 /// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the
 /// container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
+    bundle: Bundle,
     ends: Option<ProcessEnds>,
     config: &Config,
     log: &Log,
@@ -36,9 +57,9 @@ pub(crate) fn create(
     let id = options.id.as_str();
     children::record_existing();
     check_id_unused(global, id)?;
-    let bundle = fs::canonicalize(&options.bundle)
-        .map_err(Error::file("find the bundle", &options.bundle))?;
-    let spec = spec_check::load(&bundle, global.systemd_cgroup, log)?;
+    let Bundle { path: bundle, config: document } = bundle;
+    spec_check::check(&document, &bundle, global.systemd_cgroup, log)?;
+    let spec = document.spec;
     rootfs::check(&spec, &bundle)?;
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;

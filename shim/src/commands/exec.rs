@@ -20,8 +20,7 @@ use crate::tty::terminal::Console;
 pub(crate) fn exec(global: &Global, options: &cli::Exec, log: &Log) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
     check_status(&container, options.ignore_paused)?;
-    let config = container::load_config(container.library.bundle())?;
-    let spec = &config.spec;
+    let spec = &container::load_spec(container.library.bundle())?;
     let process = match &options.process {
         Some(path) => {
             let (process, document) = container::load_process(path)?;
@@ -39,7 +38,7 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec, log: &Log) -> Result<Ex
     let socket = console.socket();
     let console_socket = socket.as_deref();
     let parts = tenant::Parts { process: &process, executor, console_socket, ends };
-    let pid = tenant::build(global, options, &container, &config, parts)?;
+    let pid = tenant::build(options, &container, spec, parts)?;
     if let Some(path) = &options.pid_file {
         container::write_atomically(path, pid.to_string().as_bytes())?;
     }

@@ -112,7 +112,16 @@ pub(crate) fn normalize_process(process: &mut Value) -> Result<(), String> {
 ///
 /// As for [`normalize_spec`].
 pub(crate) fn normalize_resources(resources: &mut Value) -> Result<(), String> {
-    clean(resources, "")
+    clean(resources, "")?;
+    // An update ignores the device rules, and so also an unknown type.
+    for rule in resources.get_mut("devices").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(rule) = rule.as_object_mut()
+            && rule.get("type").is_some_and(Value::is_string)
+        {
+            rule.remove("type");
+        }
+    }
+    Ok(())
 }
 
 /// Removes the members that are null, and the strings that are empty, at any depth, and replaces null
@@ -267,6 +276,13 @@ mod tests {
         let mut limits = json!({ "devices": [null] });
         normalize_resources(&mut limits).unwrap();
         assert_eq!(limits, json!({ "devices": [{}] }));
+    }
+
+    #[test]
+    fn an_update_takes_device_rules_of_any_type() {
+        let mut limits = json!({ "devices": [{ "type": "x", "allow": true }, { "type": 5 }] });
+        normalize_resources(&mut limits).unwrap();
+        assert_eq!(limits, json!({ "devices": [{ "allow": true }, { "type": 5 }] }));
     }
 
     #[test]

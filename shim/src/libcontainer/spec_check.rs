@@ -2,26 +2,31 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount, Spec};
+use libcontainer::oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount};
 
 use super::bind_flags;
 use super::mount_options::{self, is_bind, is_idmapped};
 use super::proc_guard::normalize;
 use super::{process_check, spec_fields};
-use crate::container::{self, BundleConfig, cgroup_path};
+use crate::container::{BundleConfig, cgroup_path};
 use crate::error::Error;
 use crate::log::Log;
 use crate::resources;
 
-/// Loads a bundle's `config.json`.
+/// Checks a bundle's `config.json`.
 ///
 /// # Errors
 ///
-/// The file cannot be loaded, or it has a setting that libcontainer does not support.
-pub(crate) fn load(bundle: &Path, systemd_cgroup: bool, log: &Log) -> Result<Spec, Error> {
-    let BundleConfig { spec, document, .. } = container::load_config(bundle)?;
+/// It has a setting that libcontainer does not support.
+pub(crate) fn check(
+    config: &BundleConfig,
+    bundle: &Path,
+    systemd_cgroup: bool,
+    log: &Log,
+) -> Result<(), Error> {
     let path = bundle.join("config.json");
-    spec_fields::check(&document, "", &path, log)?;
+    spec_fields::check(&config.document, "", &path, log)?;
+    let spec = &config.spec;
     let bad =
         |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
     let Some(process) = spec.process() else {
@@ -35,7 +40,7 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool, log: &Log) -> Result<Spe
         return Err(bad(&format!("linux.namespaces names the {kind} namespace twice")));
     }
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
-    bind_flags::check_locked(&spec)?;
+    bind_flags::check_locked(spec)?;
     if !systemd_cgroup
         && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
     {
@@ -53,7 +58,7 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool, log: &Log) -> Result<Spe
     if systemd_cgroup && !unified {
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
-    Ok(spec)
+    Ok(())
 }
 
 /// The kind of a namespace that the spec names twice. libcontainer takes the last one.
@@ -91,6 +96,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::container;
     use crate::error::line;
 
     fn refused(change: impl FnOnce(&mut Value)) -> Option<String> {
@@ -103,7 +109,8 @@ mod tests {
         change(&mut spec);
         let bundle = tempfile::tempdir().unwrap();
         fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
-        load(bundle.path(), false, &Log::default()).err().map(|error| line(&error))
+        let config = container::load_config(bundle.path()).unwrap();
+        check(&config, bundle.path(), false, &Log::default()).err().map(|error| line(&error))
     }
 
     #[test]

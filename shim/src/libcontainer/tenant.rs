@@ -19,8 +19,8 @@ use super::executor::Executor;
 use super::identity::{self, Identity};
 use super::seccomp::SeccompFilter;
 use super::{errors, process_check, process_defaults, stdio};
-use crate::cli::{self, Global};
-use crate::container::{BundleConfig, Container};
+use crate::cli;
+use crate::container::Container;
 use crate::error::Error;
 use crate::tty::streams::ProcessEnds;
 
@@ -72,10 +72,13 @@ fn set_owner_of_stdio(
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
         (Some(pid), _) => {
-            let owner =
-                identity::host_id(container.id(), pid.as_raw(), "user", process.user().uid())?;
+            let host_id = |kind, number| identity::host_id(container.id(), pid.as_raw(), kind, number);
+            let owner = host_id("user", process.user().uid())?;
             match ends {
-                Some(ends) => stdio::set_owner_of_ends(ends, owner),
+                // A namespace without a root keeps the host's group.
+                Some(ends) => {
+                    stdio::set_owner_of_ends(ends, owner, host_id("group", 0).unwrap_or(0))
+                }
                 None => stdio::set_owner("self", owner),
             }
         }
@@ -90,18 +93,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) ends: Option<ProcessEnds>,
 }
 
-/// Creates the process and returns its pid. `config`: the container's config.
+/// Creates the process and returns its pid. `spec`: the container's.
 pub(crate) fn build(
-    global: &Global,
     options: &cli::Exec,
     container: &Container,
-    config: &BundleConfig,
+    spec: &Spec,
     parts: Parts<'_>,
 ) -> Result<Pid, Error> {
-    let state = ExecState::of(container, config)?;
-    let root = state.as_ref().map_or(global.root(), ExecState::root);
+    let state = ExecState::new(container, spec)?;
     let names = SocketNames::lock(&container.library.root);
-    let pid = run_builder(root, options, parts);
+    let pid = run_builder(state.root(), options, parts);
     names.remove();
     pid
 }
