@@ -175,6 +175,43 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "A device rule with an unknown access",
+        matches: |difference, context| {
+            let mut rules = context.list("/linux/resources/devices");
+            let is_known = |rule: &Value| {
+                rule["access"].as_str().is_none_or(|access| access.chars().all(|one| "rwm".contains(one)))
+            };
+            is_refusal(difference) && !rules.all(is_known)
+        },
+    },
+    Allowed {
+        item: "`hostname` with an existing UTS namespace",
+        matches: |difference, context| {
+            let mut namespaces = context.list("/linux/namespaces");
+            let is_existing =
+                |it: &Value| it["type"] == "uts" && it["path"].as_str().is_some_and(|path| !path.is_empty());
+            let names = ["hostname", "domainname", "setting kernel/hostname", "setting kernel/domainname"];
+            names.iter().any(|name| difference.key.starts_with(name)) && namespaces.any(is_existing)
+        },
+    },
+    Allowed {
+        item: "The mounts over masked files, with a read-only `/dev`",
+        matches: |difference, context| {
+            let mut mounts = context.list("/mounts");
+            let is_read_only_dev = |mount: &Value| {
+                let mut options = mount["options"].as_array().into_iter().flatten();
+                is_below(mount, "/dev") == Some("") && options.any(|option| option == "ro")
+            };
+            let on_null = |side: &Option<String>| {
+                side.as_deref().is_some_and(|text| text.starts_with("tmpfs tmpfs /null "))
+            };
+            difference.key.starts_with("mount ")
+                && on_null(&difference.expected)
+                && on_null(&difference.found)
+                && mounts.any(is_read_only_dev)
+        },
+    },
+    Allowed {
         item: "Owner of the standard streams in a user namespace",
         matches: |difference, context| {
             let is_unmapped = |side: &str| side.contains(" 65534:");
