@@ -38,7 +38,8 @@ impl Context<'_> {
     }
 
     fn has_mount_option(&self, wanted: &[&str]) -> bool {
-        let mut options = self.list("/mounts").filter_map(|mount| mount["options"].as_array()).flatten();
+        let mut options =
+            self.list("/mounts").filter_map(|mount| mount["options"].as_array()).flatten();
         options.any(|option| option.as_str().is_some_and(|option| wanted.contains(&option)))
     }
 
@@ -83,19 +84,24 @@ pub(crate) const ALLOWED: &[Allowed] = &[
     Allowed {
         item: "After a failed poststop hook",
         matches: |difference, context| {
-            difference.command == "delete" && difference.key == ENDED && context.has_hook(&["poststop"])
+            difference.command == "delete"
+                && difference.key == ENDED
+                && context.has_hook(&["poststop"])
         },
     },
     Allowed {
         item: "Session keyring of a process that `exec` adds, in a user namespace",
         matches: |difference, context| {
-            difference.command == "exec" && difference.key == "keyring" && context.has_namespace("user")
+            difference.command == "exec"
+                && difference.key == "keyring"
+                && context.has_namespace("user")
         },
     },
     Allowed {
         item: "Environment of a hook without `env`",
         matches: |difference, _| {
-            let environment = difference.key.starts_with("hook ") && difference.key.ends_with(" env");
+            let environment =
+                difference.key.starts_with("hook ") && difference.key.ends_with(" env");
             environment && difference.found.is_none()
         },
     },
@@ -103,15 +109,19 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         item: "How far a refused `create` gets",
         matches: |difference, context| {
             let is_left = ["left ", "hook "].iter().any(|start| difference.key.starts_with(start));
-            is_left && difference.command == "after" && !context.created
+            // A root without a path is the bundle itself.
+            let in_bundle =
+                difference.key.starts_with("file ") && difference.key.contains("/bundle/");
+            (is_left || in_bundle) && !context.created
         },
     },
     Allowed {
-        item: "A container without a mount at `/proc`",
+        item: "A container without a mount at `/proc`, or with a mask over it",
         matches: |difference, context| {
             let mut mounts = context.list("/mounts");
+            let is_masked = context.names("/linux/maskedPaths", &["/proc"]);
             is_acceptance(difference)
-                && !mounts.any(|mount| is_below(mount, "/proc") == Some(""))
+                && (is_masked || !mounts.any(|mount| is_below(mount, "/proc") == Some("")))
         },
     },
     Allowed {
@@ -126,7 +136,9 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         item: "`--cgroupns host`",
         matches: |difference, context| {
             let mut namespaces = context.list("/linux/namespaces");
-            let is_new = |it: &Value| it["type"] == "cgroup" && it["path"].as_str().is_none_or(str::is_empty);
+            let is_new = |it: &Value| {
+                it["type"] == "cgroup" && it["path"].as_str().is_none_or(str::is_empty)
+            };
             difference.key.starts_with("mount /")
                 && is_cgroup2(difference)
                 && !namespaces.any(is_new)
@@ -179,7 +191,9 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         matches: |difference, context| {
             let mut rules = context.list("/linux/resources/devices");
             let is_known = |rule: &Value| {
-                rule["access"].as_str().is_none_or(|access| access.chars().all(|one| "rwm".contains(one)))
+                rule["access"]
+                    .as_str()
+                    .is_none_or(|access| access.chars().all(|one| "rwm".contains(one)))
             };
             is_refusal(difference) && !rules.all(is_known)
         },
@@ -188,9 +202,11 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         item: "`hostname` with an existing UTS namespace",
         matches: |difference, context| {
             let mut namespaces = context.list("/linux/namespaces");
-            let is_existing =
-                |it: &Value| it["type"] == "uts" && it["path"].as_str().is_some_and(|path| !path.is_empty());
-            let names = ["hostname", "domainname", "setting kernel/hostname", "setting kernel/domainname"];
+            let is_existing = |it: &Value| {
+                it["type"] == "uts" && it["path"].as_str().is_some_and(|path| !path.is_empty())
+            };
+            let names =
+                ["hostname", "domainname", "setting kernel/hostname", "setting kernel/domainname"];
             names.iter().any(|name| difference.key.starts_with(name)) && namespaces.any(is_existing)
         },
     },
@@ -209,6 +225,14 @@ pub(crate) const ALLOWED: &[Allowed] = &[
                 && on_null(&difference.expected)
                 && on_null(&difference.found)
                 && mounts.any(is_read_only_dev)
+        },
+    },
+    Allowed {
+        item: "No `cgroupsPath` in the config, or a relative one",
+        matches: |difference, context| {
+            let path = context.document.pointer("/linux/cgroupsPath").and_then(Value::as_str);
+            ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str())
+                && !path.is_some_and(|path| path.starts_with('/'))
         },
     },
     Allowed {
@@ -269,7 +293,8 @@ pub(crate) const ALLOWED: &[Allowed] = &[
             let all: Vec<(&Value, &Value)> =
                 context.list("/mounts").map(|it| (&it["destination"], &it["type"])).collect();
             let has_one = |(_, kind): &(&Value, &Value)| {
-                kind.as_str().is_some_and(|kind| ["sysfs", "proc", "mqueue", "cgroup"].contains(&kind))
+                kind.as_str()
+                    .is_some_and(|kind| ["sysfs", "proc", "mqueue", "cgroup"].contains(&kind))
             };
             let mut repeated = (0..all.len()).filter(|at| all[..*at].contains(&all[*at]));
             is_acceptance(difference) && repeated.any(|at| has_one(&all[at]))
@@ -334,11 +359,13 @@ pub(crate) const ALLOWED: &[Allowed] = &[
                 // mount.
                 return expected.ends_with("write error 30") && found.ends_with("write error 13");
             }
-            let limited = expected.starts_with("tmpfs tmpfs / ") && expected.contains("nr_inodes=1");
+            let limited =
+                expected.starts_with("tmpfs tmpfs / ") && expected.contains("nr_inodes=1");
             let (expected, found) = (ReadOnlyMount::parse(expected), ReadOnlyMount::parse(found));
             difference.key.starts_with("mount ")
                 && expected.zip(found).is_some_and(|(expected, found)| {
-                    expected.mount == found.mount && (limited || expected.super_block == found.super_block)
+                    expected.mount == found.mount
+                        && (limited || expected.super_block == found.super_block)
                 })
         },
     },

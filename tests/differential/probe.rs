@@ -302,6 +302,10 @@ const OWN_FOLDERS: [&str; 8] =
 
 /// Lists a folder. Deep folders and the kernel's own file systems have too many files.
 fn list(report: &mut Report, folder: &Path, depth: u32) {
+    // A volume can be the host's procfs, which changes all the time.
+    if fs::symlink_metadata(folder.join("thread-self")).is_ok() {
+        return report.line(format!("list {}", folder.display()), "procfs");
+    }
     let mut entries: Vec<_> = match fs::read_dir(folder) {
         Ok(found) => found.flatten().map(|entry| entry.path()).collect(),
         Err(failed) => return report.line(format!("list {}", folder.display()), error(failed)),

@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn limits_that_runc_does_not_update_stay() {
-        let old = r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "unified": {"a.b": "1"}}"#;
+        let old =
+            r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "unified": {"a.b": "1"}}"#;
         let new = resources(
             r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 5}], "rdma": {"x": {}},
                 "network": {"classID": 1}, "unified": {"c.d": "2"}}"#,

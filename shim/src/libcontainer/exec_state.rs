@@ -37,7 +37,8 @@ impl ExecState {
             root.set_path(library.bundle().join(root.path()));
             spec.set_root(Some(root));
         }
-        if let (Some(cgroup), Some(mut linux)) = (cgroup::divided(container), spec.linux().clone()) {
+        if let (Some(cgroup), Some(mut linux)) = (cgroup::divided(container), spec.linux().clone())
+        {
             // With an absolute path, libcgroups does not ask systemd, which knows only the
             // container's own cgroup.
             linux.set_cgroups_path(Some(Path::new("/").join(cgroup)));

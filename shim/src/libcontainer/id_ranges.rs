@@ -31,7 +31,8 @@ impl MappedUserNs {
         if !several || !namespaces.any(is_new_user_namespace) {
             return Ok(None);
         }
-        let maps = [("uid_map", text(linux.uid_mappings())), ("gid_map", text(linux.gid_mappings()))];
+        let maps =
+            [("uid_map", text(linux.uid_mappings())), ("gid_map", text(linux.gid_mappings()))];
         create(&maps).map(|file| Some(Self(file)))
     }
 
@@ -39,7 +40,8 @@ impl MappedUserNs {
     pub(crate) fn patch(&self, spec: &mut Spec) {
         let Some(mut linux) = spec.linux().clone() else { return };
         let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-        for namespace in namespaces.iter_mut().filter(|namespace| is_new_user_namespace(namespace)) {
+        for namespace in namespaces.iter_mut().filter(|namespace| is_new_user_namespace(namespace))
+        {
             let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
             namespace.set_path(Some(path.into()));
         }
@@ -54,9 +56,8 @@ fn is_new_user_namespace(namespace: &LinuxNamespace) -> bool {
 
 /// The text of `/proc/PID/uid_map` (user_namespaces(7)).
 fn text(mappings: &Option<Vec<LinuxIdMapping>>) -> String {
-    let line = |it: &LinuxIdMapping| {
-        format!("{} {} {}\n", it.container_id(), it.host_id(), it.size())
-    };
+    let line =
+        |it: &LinuxIdMapping| format!("{} {} {}\n", it.container_id(), it.host_id(), it.size());
     mappings.iter().flatten().map(line).collect()
 }
 
@@ -118,9 +119,7 @@ mod tests {
 
     fn spec(ranges: usize) -> Spec {
         let all = [(0, 0), (1, 100_001), (2, 200_000)];
-        let range = |(inside, outside): &(u32, u32)| {
-            json!({ "containerID": inside, "hostID": outside, "size": 1 })
-        };
+        let range = |(inside, outside): &(u32, u32)| json!({ "containerID": inside, "hostID": outside, "size": 1 });
         let ids: Vec<_> = all.iter().take(ranges).map(range).collect();
         let linux = json!({
             "namespaces": [{ "type": "user" }, { "type": "pid" }], "uidMappings": ids, "gidMappings": ids,

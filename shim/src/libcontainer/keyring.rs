@@ -37,9 +37,9 @@ impl<'a> Keyring<'a> {
         let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
         let mut namespaces = namespaces.into_iter().flatten();
         let has_user_namespace = namespaces.any(|it| it.typ() == LinuxNamespaceType::User);
-        let root = linux.filter(|_| has_user_namespace).and_then(|linux| {
-            host_root(linux.uid_mappings()).zip(host_root(linux.gid_mappings()))
-        });
+        let root = linux
+            .filter(|_| has_user_namespace)
+            .and_then(|linux| host_root(linux.uid_mappings()).zip(host_root(linux.gid_mappings())));
         Self { id, has_user_namespace, root }
     }
 
@@ -66,14 +66,12 @@ impl<'a> Keyring<'a> {
         let search = if self.has_user_namespace { SEARCH_BY_OTHERS } else { SEARCH_BY_USER };
         let permissions = PERMISSIONS | search;
         // SAFETY: the arguments are numbers; the call accesses no memory of this process.
-        let set = unsafe {
-            libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, keyring, permissions)
-        };
+        let set =
+            unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, keyring, permissions) };
         Errno::result(set)?;
         let Some((uid, gid)) = self.root else { return Ok(()) };
         // SAFETY: as above.
-        let set =
-            unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_CHOWN, keyring, uid, gid) };
+        let set = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_CHOWN, keyring, uid, gid) };
         Errno::result(set).map(drop)
     }
 }
@@ -98,8 +96,10 @@ mod tests {
             let keyring = Keyring::of("c", &serde_json::from_value(spec).unwrap());
             (keyring.has_user_namespace, keyring.root)
         };
-        let ids = |start: u32| json!([{ "containerID": 1, "hostID": 9, "size": 9 },
-            { "containerID": 0, "hostID": start, "size": 1 }]);
+        let ids = |start: u32| {
+            json!([{ "containerID": 1, "hostID": 9, "size": 9 },
+            { "containerID": 0, "hostID": start, "size": 1 }])
+        };
         let user = json!([{ "type": "user" }]);
         let mapped = json!({ "namespaces": user, "uidMappings": ids(5), "gidMappings": ids(6) });
         assert_eq!(root(mapped), (true, Some((5, 6))));

@@ -64,7 +64,8 @@ impl MemlockLimit {
     }
 
     fn is_limit_of(&self, pid: i32) -> bool {
-        let shown = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
+        let shown =
+            |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"));
         let mut words = line.unwrap_or_default().split_whitespace();

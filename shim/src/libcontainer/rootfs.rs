@@ -10,8 +10,8 @@ use libcontainer::oci_spec::runtime::Spec;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::proc_guard::normalize;
 use super::private_mountns::{self, PrivateMountNs};
+use super::proc_guard::normalize;
 use crate::error::Error;
 
 /// The path of a bundle's root file system.

@@ -27,8 +27,7 @@ pub(crate) fn check(
     let path = bundle.join("config.json");
     spec_fields::check(&config.document, "", &path, log)?;
     let spec = &config.spec;
-    let bad =
-        |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
+    let bad = |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
     let Some(process) = spec.process() else {
         return Err(bad("the spec has no process"));
     };
@@ -135,6 +134,9 @@ mod tests {
         }
         assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
         let repeated = json!([{ "type": "pid" }, { "type": "time" }, { "type": "time" }]);
-        says(refused(|spec| spec["linux"]["namespaces"] = repeated), "names the time namespace twice");
+        says(
+            refused(|spec| spec["linux"]["namespaces"] = repeated),
+            "names the time namespace twice",
+        );
     }
 }

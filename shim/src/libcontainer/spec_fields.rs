@@ -277,7 +277,8 @@ mod tests {
         }
         let process = json!({ "user": [0, 0] });
         assert!(check(process, "process").unwrap_err().contains("process.user is a list"));
-        let lists = json!({ "process": { "args": [], "rlimits": [] }, "mounts": [{ "options": [] }] });
+        let lists =
+            json!({ "process": { "args": [], "rlimits": [] }, "mounts": [{ "options": [] }] });
         assert_eq!(check(lists, ""), Ok(()));
     }
 
@@ -287,8 +288,10 @@ mod tests {
         for object in OBJECTS {
             let parent = object.path.trim_end_matches("[]").trim_end_matches(".*");
             assert!(parent.is_empty() || is_applied(parent), "{}", object.path);
-            let mut names: Vec<_> =
-                [object.applied, object.refused, object.other_platforms].iter().flat_map(|all| all.split(' ')).collect();
+            let mut names: Vec<_> = [object.applied, object.refused, object.other_platforms]
+                .iter()
+                .flat_map(|all| all.split(' '))
+                .collect();
             names.retain(|name| !name.is_empty());
             let count = names.len();
             names.sort_unstable();

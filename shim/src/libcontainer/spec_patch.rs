@@ -198,8 +198,7 @@ mod tests {
     fn mappings_need_a_user_namespace() {
         let ids = json!([{ "containerID": 0, "hostID": 5, "size": 1 }]);
         let mapped = |namespaces: serde_json::Value| {
-            let linux =
-                json!({ "namespaces": namespaces, "uidMappings": ids, "gidMappings": ids });
+            let linux = json!({ "namespaces": namespaces, "uidMappings": ids, "gidMappings": ids });
             let patched = patch(&spec(linux), "id", Path::new("/"), SYSTEMD).unwrap();
             let linux = patched.linux().clone().unwrap();
             (linux.uid_mappings().is_some(), linux.gid_mappings().is_some())

@@ -72,7 +72,8 @@ fn set_owner_of_stdio(
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
         (Some(pid), _) => {
-            let host_id = |kind, number| identity::host_id(container.id(), pid.as_raw(), kind, number);
+            let host_id =
+                |kind, number| identity::host_id(container.id(), pid.as_raw(), kind, number);
             let owner = host_id("user", process.user().uid())?;
             match ends {
                 // A namespace without a root keeps the host's group.
