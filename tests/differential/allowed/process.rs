@@ -1,0 +1,89 @@
+//! The process: its capabilities, streams, keyring and names, and `exec`.
+
+use serde_json::Value;
+
+use super::Allowed;
+use crate::case::Step;
+use crate::compare::ENDED;
+use crate::patch;
+
+pub(super) const ALL: &[Allowed] = &[
+    Allowed {
+        item: "Session keyring of a process that `exec` adds, in a user namespace",
+        matches: |difference, context| {
+            difference.command == "exec"
+                && difference.key == "keyring"
+                && context.has_namespace("user")
+        },
+    },
+    Allowed {
+        item: "`linux.memoryPolicy`",
+        matches: |difference, context| {
+            difference.key == "memory policy"
+                && difference.expected.as_deref() == Some("0 0")
+                && context.document.pointer("/linux/memoryPolicy").is_some()
+        },
+    },
+    Allowed {
+        item: "No `process.capabilities` in the config",
+        matches: |difference, context| {
+            let capabilities = context.document.pointer("/process/capabilities");
+            let follows = ["status Cap", "access ", "create in ", "device "];
+            capabilities.is_none_or(Value::is_null)
+                && follows.iter().any(|start| difference.key.starts_with(start))
+        },
+    },
+    Allowed {
+        item: "`hostname` with an existing UTS namespace",
+        matches: |difference, context| {
+            let mut namespaces = context.list("/linux/namespaces");
+            let is_existing = |it: &Value| {
+                it["type"] == "uts" && it["path"].as_str().is_some_and(|path| !path.is_empty())
+            };
+            let names =
+                ["hostname", "domainname", "setting kernel/hostname", "setting kernel/domainname"];
+            names.iter().any(|name| difference.key.starts_with(name)) && namespaces.any(is_existing)
+        },
+    },
+    Allowed {
+        item: "No `cgroupsPath` in the config, or a relative one",
+        matches: |difference, context| {
+            let path = context.document.pointer("/linux/cgroupsPath").and_then(Value::as_str);
+            ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str())
+                && !path.is_some_and(|path| path.starts_with('/'))
+        },
+    },
+    Allowed {
+        item: "Owner of the standard streams in a user namespace",
+        matches: |difference, context| {
+            let is_unmapped = |side: &str| side.contains(" 65534:");
+            difference.key.starts_with("fd ")
+                && difference.expected.as_deref().is_some_and(is_unmapped)
+                && context.has_namespace("user")
+        },
+    },
+    Allowed {
+        item: "A system call that is newer than every call in the seccomp profile",
+        matches: |difference, context| {
+            let profile = context.document.pointer("/linux/seccomp/defaultAction");
+            difference.key == "call unknown" && profile.is_some()
+        },
+    },
+    Allowed {
+        item: "`exec` with a terminal, by a caller without one",
+        matches: |difference, context| {
+            let wants_terminal = |step: &Step| match step {
+                Step::Exec { detach: false, patches } => {
+                    let mut process = context.document["process"].clone();
+                    patch::apply(&mut process, patches);
+                    process["terminal"] == true
+                }
+                _ => false,
+            };
+            difference.command == "exec"
+                && difference.key == ENDED
+                && difference.found.as_deref() == Some("done")
+                && context.steps.iter().any(wants_terminal)
+        },
+    },
+];
