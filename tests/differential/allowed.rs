@@ -51,14 +51,18 @@ impl Context<'_> {
         self.list("/linux/namespaces").any(|namespace| namespace["type"] == kind)
     }
 
-    /// Whether the container, or one of the updates, has this resource.
-    fn has_resource(&self, path: &str) -> bool {
-        let updates = self.steps.iter().filter_map(|step| match step {
-            Step::Update { resources } => Some(resources),
-            _ => None,
-        });
-        let all = updates.chain(self.document.pointer("/linux/resources"));
-        all.filter_map(|resources| resources.pointer(path)).any(|value| !value.is_null())
+    /// Whether the command, `create` or `update`, gets this resource.
+    fn has_resource(&self, command: &str, path: &str) -> bool {
+        let is_set = |resources: &Value| resources.pointer(path).is_some_and(|it| !it.is_null());
+        let is_updated = |step: &Step| match step {
+            Step::Update { resources } => is_set(resources),
+            _ => false,
+        };
+        match command {
+            "create" => self.document.pointer("/linux/resources").is_some_and(is_set),
+            "update" => self.steps.iter().any(is_updated),
+            _ => false,
+        }
     }
 }
 
@@ -126,6 +130,21 @@ mod tests {
         assert!(is_allowed("mount /dev/pts", devpts, "devpts devpts / ro rw,mode=600"));
         assert!(!is_allowed("mount /dev/pts", devpts, "devpts devpts / ro rw,mode=620"));
         assert!(!is_allowed("mount /dev/pts", devpts, "devpts devpts / ro,nosuid rw,mode=600"));
+    }
+
+    #[test]
+    fn a_refusal_needs_a_limit_of_the_same_command() {
+        let update = json!({"command": "update", "resources": {"memory": {"swappiness": 5}}});
+        let steps = [serde_json::from_value(update).unwrap()];
+        let context = Context { document: &json!({}), steps: &steps, created: true };
+        let allowed = |command: &str| {
+            let (expected, found) = (Some("done".into()), Some("refused".into()));
+            let difference =
+                Difference { command: command.into(), key: ENDED.into(), expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(allowed("update"));
+        assert!(!allowed("create"));
     }
 
     #[test]

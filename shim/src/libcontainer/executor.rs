@@ -23,15 +23,17 @@ use super::command::{Command, text};
 use super::descriptors::Descriptors;
 use super::dev_null;
 use super::identity::Identity;
+use super::rlimits::OpenFilesLimit;
 use super::seccomp::SeccompFilter;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
     filter: Option<SeccompFilter>,
-    /// Identity and memory policy are only for `exec`. For `create`, libcontainer sets both.
+    /// These three are only for `exec`. For `create`, libcontainer sets them.
     identity: Option<Identity>,
     memory_policy: Option<LinuxMemoryPolicy>,
+    open_files: Option<OpenFilesLimit>,
     is_init: bool,
     /// Whether the spec of the process has `env`. Without it, the process has no environment, as in
     /// runc. libcontainer always gets `HOME` (`process_defaults.rs`).
@@ -48,6 +50,7 @@ impl Executor {
             filter,
             identity: None,
             memory_policy: None,
+            open_files: None,
             is_init: true,
             has_environment: process.is_some_and(|process| process.env().is_some()),
             command: RefCell::default(),
@@ -58,11 +61,12 @@ impl Executor {
         filter: Option<SeccompFilter>,
         identity: Option<Identity>,
         memory_policy: Option<LinuxMemoryPolicy>,
+        open_files: Option<OpenFilesLimit>,
         has_environment: bool,
     ) -> Self {
         let is_init = false;
         let created = Self::for_create(filter, None);
-        Self { identity, memory_policy, is_init, has_environment, ..created }
+        Self { identity, memory_policy, open_files, is_init, has_environment, ..created }
     }
 
     fn prepare(&self, spec: &Spec) -> Result<(), String> {
@@ -86,6 +90,9 @@ impl Executor {
         let command = self.command.borrow();
         let Some(command) = command.as_ref() else { return "exec: no program".to_owned() };
         reset_signals();
+        if let Some(Err(errno)) = self.open_files.map(OpenFilesLimit::apply) {
+            return format!("cannot set the limit of open files: {}", text(errno));
+        }
         let failed = |errno| format!("cannot load the seccomp filter: {}", text(errno));
         command.execute(|| self.filter.as_ref().map_or(Ok(()), SeccompFilter::load).map_err(failed))
     }

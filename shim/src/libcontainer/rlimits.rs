@@ -73,6 +73,30 @@ impl MemlockLimit {
     }
 }
 
+/// The limit of open files of a process that `exec` adds. libcontainer would set it before it opens the
+/// namespaces of the container, which a soft limit of a few files does not permit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenFilesLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl OpenFilesLimit {
+    /// Takes the limit out of a process. Of several limits, the last one counts.
+    pub(super) fn take_from(process: &mut Process) -> Option<Self> {
+        let limits = process.rlimits().clone()?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            limits.into_iter().partition(|limit| limit.typ() == Type::RlimitNofile);
+        process.set_rlimits(Some(others));
+        own.last().map(|limit| Self { soft: limit.soft(), hard: limit.hard() })
+    }
+
+    /// Sets the limit of the calling process.
+    pub(super) fn apply(self) -> Result<(), Errno> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
+    }
+}
+
 /// Removes the limit of locked memory from a process. libcontainer would set it inside a user
 /// namespace, where it can be above the limit that libcgroups has set by then.
 pub(crate) fn without_memlock(mut process: Process) -> Process {
@@ -107,6 +131,20 @@ fn resource(kind: Type) -> Resource {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_taken_out() {
+        let limit =
+            |kind: &str, soft: u64| serde_json::json!({ "type": kind, "soft": soft, "hard": 9 });
+        let limits =
+            [limit("RLIMIT_NOFILE", 1), limit("RLIMIT_CORE", 2), limit("RLIMIT_NOFILE", 0)];
+        let process = serde_json::json!({ "cwd": "/", "user": {}, "rlimits": limits });
+        let mut process: Process = serde_json::from_value(process).unwrap();
+        let taken = OpenFilesLimit::take_from(&mut process).unwrap();
+        assert_eq!((taken.soft, taken.hard), (0, 9));
+        assert_eq!(process.rlimits().as_ref().unwrap().len(), 1);
+        assert!(OpenFilesLimit::take_from(&mut process).is_none());
+    }
 
     #[test]
     fn the_limit_in_force_is_known_without_prlimit() {

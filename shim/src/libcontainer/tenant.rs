@@ -17,6 +17,7 @@ use super::exec_leftovers::SocketNames;
 use super::exec_state::ExecState;
 use super::executor::Executor;
 use super::identity::{self, Identity};
+use super::rlimits::{self, OpenFilesLimit};
 use super::seccomp::SeccompFilter;
 use super::{errors, process_check, process_defaults, stdio};
 use crate::cli;
@@ -43,8 +44,11 @@ pub(crate) fn adapt(
     set_owner_of_stdio(container, &process, ends)?;
     // After the filter, because that adds a capability that the process needs to load it.
     let identity = Identity::take_from(container, &mut process)?;
+    // Before one of them is taken out.
+    rlimits::raise_hard_limits(Some(&process))?;
+    let open_files = OpenFilesLimit::take_from(&mut process);
     let memory_policy = spec.linux().as_ref().and_then(|linux| linux.memory_policy().clone());
-    Ok((process, Executor::for_exec(filter, identity, memory_policy, has_environment)))
+    Ok((process, Executor::for_exec(filter, identity, memory_policy, open_files, has_environment)))
 }
 
 /// Checks that the working directory exists. libcontainer's error for a missing one is only

@@ -1,6 +1,6 @@
 //! Hooks: what they receive, and when and where they run.
 
-use super::Allowed;
+use super::{Allowed, is_acceptance};
 use crate::compare::ENDED;
 
 pub(super) const ALL: &[Allowed] = &[
@@ -21,9 +21,8 @@ pub(super) const ALL: &[Allowed] = &[
     Allowed {
         item: "When poststart hooks run",
         matches: |difference, context| {
-            let ended = difference.command == "create" && difference.key == ENDED;
             let hook = difference.key.starts_with("hook ");
-            (ended || hook) && context.has_hook(&["poststart"])
+            (is_acceptance(difference) || hook) && context.has_hook(&["poststart"])
         },
     },
     Allowed {
@@ -31,6 +30,7 @@ pub(super) const ALL: &[Allowed] = &[
         matches: |difference, context| {
             difference.command == "delete"
                 && difference.key == ENDED
+                && difference.found.as_deref() == Some("done")
                 && context.has_hook(&["poststop"])
         },
     },

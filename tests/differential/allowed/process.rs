@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Allowed;
+use super::{Allowed, is_acceptance, is_refusal};
 use crate::case::Step;
 use crate::compare::ENDED;
 use crate::patch;
@@ -19,9 +19,36 @@ pub(super) const ALL: &[Allowed] = &[
     Allowed {
         item: "`linux.memoryPolicy`",
         matches: |difference, context| {
-            difference.key == "memory policy"
-                && difference.expected.as_deref() == Some("0 0")
-                && context.document.pointer("/linux/memoryPolicy").is_some()
+            let policy = context.document.pointer("/linux/memoryPolicy");
+            let is_invalid = policy.is_some_and(|policy| policy["mode"].is_null());
+            let is_set =
+                difference.key == "memory policy" && difference.expected.as_deref() == Some("0 0");
+            (is_set && policy.is_some()) || (is_refusal(difference) && is_invalid)
+        },
+    },
+    Allowed {
+        item: "A seccomp flag that is newer than runc 1.3",
+        matches: |difference, context| {
+            let flags = ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
+            is_acceptance(difference) && context.names("/linux/seccomp/flags", &flags)
+        },
+    },
+    Allowed {
+        item: "Priority of a process that `exec` adds, in a user namespace",
+        matches: |difference, context| {
+            let has_priority = |step: &Step| match step {
+                Step::Exec { patches, .. } => {
+                    let mut process = context.document["process"].clone();
+                    patch::apply(&mut process, patches);
+                    ["scheduler", "ioPriority"].iter().any(|name| process[name].is_object())
+                }
+                _ => false,
+            };
+            difference.command == "exec"
+                && difference.key == ENDED
+                && difference.found.as_deref() == Some("done")
+                && context.has_namespace("user")
+                && context.steps.iter().any(has_priority)
         },
     },
     Allowed {

@@ -28,7 +28,7 @@ pub(super) const ALL: &[Allowed] = &[
         matches: |difference, context| {
             difference.key == ENDED
                 && difference.found.as_deref() == Some("refused")
-                && context.has_resource("/blockIO/weightDevice")
+                && context.has_resource(&difference.command, "/blockIO/weightDevice")
         },
     },
     Allowed {
@@ -47,7 +47,20 @@ pub(super) const ALL: &[Allowed] = &[
             ];
             difference.key == ENDED
                 && difference.found.as_deref() == Some("refused")
-                && limits.iter().any(|limit| context.has_resource(limit))
+                && limits.iter().any(|limit| context.has_resource(&difference.command, limit))
+        },
+    },
+    Allowed {
+        item: "`--device HOST:/disk`, a node outside `/dev`",
+        matches: |difference, context| {
+            let is_outside = |device: &Value| {
+                device["path"]
+                    .as_str()
+                    .is_some_and(|path| !path.starts_with("/dev/") || path.contains(".."))
+            };
+            is_refusal(difference)
+                && (context.document["root"]["readonly"] == true || context.has_namespace("user"))
+                && context.list("/linux/devices").any(is_outside)
         },
     },
     Allowed {
