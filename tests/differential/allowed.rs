@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::case::Step;
 use crate::compare::{Difference, ENDED};
+use crate::patch;
 
 /// One kind of difference.
 pub(crate) struct Allowed {
@@ -49,6 +50,19 @@ impl Context<'_> {
 
     fn has_namespace(&self, kind: &str) -> bool {
         self.list("/linux/namespaces").any(|namespace| namespace["type"] == kind)
+    }
+
+    /// The processes of `exec`. `wanted`: by whether the command is detached.
+    fn added_processes(&self, wanted: impl Fn(bool) -> bool) -> Vec<Value> {
+        let process = |step: &Step| match step {
+            Step::Exec { detach, patches } if wanted(*detach) => {
+                let mut process = self.document["process"].clone();
+                patch::apply(&mut process, patches);
+                Some(process)
+            }
+            _ => None,
+        };
+        self.steps.iter().filter_map(process).collect()
     }
 
     /// Whether the command, `create` or `update`, gets this resource.

@@ -76,7 +76,7 @@ impl MemlockLimit {
 /// The limit of open files of a process that `exec` adds. libcontainer would set it before it opens the
 /// namespaces of the container, which a soft limit of a few files does not permit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OpenFilesLimit {
+pub(crate) struct OpenFilesLimit {
     soft: u64,
     hard: u64,
 }

@@ -3,9 +3,7 @@
 use serde_json::Value;
 
 use super::{Allowed, is_acceptance, is_refusal};
-use crate::case::Step;
 use crate::compare::ENDED;
-use crate::patch;
 
 pub(super) const ALL: &[Allowed] = &[
     Allowed {
@@ -36,19 +34,32 @@ pub(super) const ALL: &[Allowed] = &[
     Allowed {
         item: "Priority of a process that `exec` adds, in a user namespace",
         matches: |difference, context| {
-            let has_priority = |step: &Step| match step {
-                Step::Exec { patches, .. } => {
-                    let mut process = context.document["process"].clone();
-                    patch::apply(&mut process, patches);
-                    ["scheduler", "ioPriority"].iter().any(|name| process[name].is_object())
-                }
-                _ => false,
+            let has_priority = |process: &Value| {
+                ["scheduler", "ioPriority"].iter().any(|name| process[name].is_object())
             };
             difference.command == "exec"
                 && difference.key == ENDED
                 && difference.found.as_deref() == Some("done")
                 && context.has_namespace("user")
-                && context.steps.iter().any(has_priority)
+                && context.added_processes(|_| true).iter().any(has_priority)
+        },
+    },
+    Allowed {
+        item: "Soft limit of no open file, of a process that `exec` adds",
+        matches: |difference, context| {
+            let has_none = |process: &Value| {
+                let mut limits = process["rlimits"].as_array().into_iter().flatten();
+                limits.any(|limit| {
+                    limit["type"] == "RLIMIT_NOFILE" && limit["soft"].as_u64() < Some(3)
+                })
+            };
+            difference.command == "exec" && context.added_processes(|_| true).iter().any(has_none)
+        },
+    },
+    Allowed {
+        item: "`update` with `null` for memory, cpu, blockIO or pids",
+        matches: |difference, _| {
+            difference.command == "update" && difference.expected.as_deref() == Some("crashed")
         },
     },
     Allowed {
@@ -99,18 +110,11 @@ pub(super) const ALL: &[Allowed] = &[
     Allowed {
         item: "`exec` with a terminal, by a caller without one",
         matches: |difference, context| {
-            let wants_terminal = |step: &Step| match step {
-                Step::Exec { detach: false, patches } => {
-                    let mut process = context.document["process"].clone();
-                    patch::apply(&mut process, patches);
-                    process["terminal"] == true
-                }
-                _ => false,
-            };
+            let foreground = context.added_processes(|detach| !detach);
             difference.command == "exec"
                 && difference.key == ENDED
                 && difference.found.as_deref() == Some("done")
-                && context.steps.iter().any(wants_terminal)
+                && foreground.iter().any(|process| process["terminal"] == true)
         },
     },
 ];

@@ -18,6 +18,13 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "`linux.personality.flags`, fields of monitoring in `intelRdt`",
+        matches: |difference, context| {
+            let flags = context.document.pointer("/linux/personality/flags");
+            is_refusal(difference) && flags.is_some_and(|flags| !flags.is_null())
+        },
+    },
+    Allowed {
         item: "`linux.intelRdt` on a host without resctrl",
         matches: |difference, context| {
             is_refusal(difference) && context.document.pointer("/linux/intelRdt/closID").is_some()
