@@ -71,8 +71,8 @@ fn status(text: &str) -> Option<Line> {
     STATUS.contains(&name).then(|| Line::new(format!("status {name}"), value))
 }
 
-/// A mask of signals without the two that belong to the C library. glibc's posix_spawn(3), by which
-/// this program starts a runtime, lets the child ignore them.
+/// A mask of signals without the two that belong to the C library. glibc's posix_spawn(3)
+/// starts the runtimes here, and lets the child ignore them.
 fn own_signals(mask: &str) -> String {
     const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
     match u64::from_str_radix(mask, 16) {

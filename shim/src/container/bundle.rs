@@ -13,7 +13,7 @@ use crate::error::Error;
 /// A bundle's `config.json`.
 pub(crate) struct BundleConfig {
     pub(crate) spec: Spec,
-    /// The document as it is in the file.
+    /// The document before the normalization.
     pub(crate) document: Value,
 }
 
@@ -30,13 +30,13 @@ pub(crate) fn load_spec(bundle: &Path) -> Result<Spec, Error> {
     load_config(bundle).map(|config| config.spec)
 }
 
-/// Loads the file of `exec --process`. Returns the process, and the document as it is in the file.
+/// Loads the file of `exec --process`. Returns the process, and the document before the normalization.
 pub(crate) fn load_process(path: &Path) -> Result<(Process, Value), Error> {
     let text = fs::read(path).map_err(Error::file("read", path))?;
     parse(path, &text, normalize_process)
 }
 
-/// Parses the limits that `update` reads. Returns them, and the document as it is in the file.
+/// Parses the limits that `update` reads. Returns them, and the document before the normalization.
 pub(crate) fn parse_resources(path: &Path, text: &[u8]) -> Result<(LinuxResources, Value), Error> {
     parse(path, text, normalize_resources)
 }

@@ -169,6 +169,10 @@ fn complete_process(process: &mut Value) {
     if let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) {
         remove_unknown_capabilities(sets);
     }
+    // oci-spec has a default class; runc refuses a priority without one.
+    if let Some(priority) = process.get_mut("ioPriority").and_then(Value::as_object_mut) {
+        priority.entry("class").or_insert_with(|| json!(""));
+    }
     let flags = process.get_mut("scheduler").and_then(|scheduler| scheduler.get_mut("flags"));
     for flag in flags.and_then(Value::as_array_mut).into_iter().flatten() {
         // oci-spec's name for this flag lacks `FLAG` (`process.rs`, `LinuxSchedulerFlag`).
@@ -195,7 +199,7 @@ fn is_empty_profile(profile: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use libcontainer::oci_spec::runtime::LinuxSchedulerFlag;
+    use libcontainer::oci_spec::runtime::{IOPriorityClass, LinuxSchedulerFlag};
 
     use super::*;
 
@@ -292,6 +296,18 @@ mod tests {
         let scheduler = process["scheduler"]["flags"][0].clone();
         let flag = serde_json::from_value::<LinuxSchedulerFlag>(scheduler);
         assert_eq!(flag.unwrap(), LinuxSchedulerFlag::SchedResetOnFork);
+    }
+
+    #[test]
+    fn a_priority_without_a_class_is_invalid() {
+        let class = |priority: Value| {
+            let process = spec(json!({ "process": { "ioPriority": priority } }))["process"].clone();
+            process["ioPriority"]["class"].clone()
+        };
+        assert_eq!(class(json!({ "priority": 3 })), json!(""));
+        let with_class = json!({ "class": "IOPRIO_CLASS_BE", "priority": 3 });
+        assert_eq!(class(with_class), json!("IOPRIO_CLASS_BE"));
+        assert!(serde_json::from_value::<IOPriorityClass>(json!("")).is_err());
     }
 
     #[test]

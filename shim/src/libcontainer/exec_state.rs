@@ -65,8 +65,8 @@ impl ExecState {
 }
 
 /// Takes out of a spec what libcontainer would refuse and does not need for `exec`: the process, which
-/// the process of `exec` replaces and whose environment may contain secrets; the mounts; and all but one
-/// range of ids, for which it would look for newuidmap(1).
+/// the process of `exec` replaces, and its environment may contain secrets; the mounts; and all but one
+/// range of ids, because it would look for newuidmap(1).
 fn for_exec(spec: &mut Spec) {
     spec_patch::set_version(spec);
     spec.set_process(None).set_mounts(Some(Vec::new()));

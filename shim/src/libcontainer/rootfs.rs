@@ -20,7 +20,7 @@ pub(crate) fn path_of(spec: &Spec, bundle: &Path) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
 
-/// Refuses a root file system whose path leads through a symlink, as runc does.
+/// Refuses a root file system if its path leads through a symlink, as runc does.
 pub(crate) fn check(spec: &Spec, bundle: &Path) -> Result<(), Error> {
     let Some(root) = spec.root() else { return Ok(()) };
     let path = normalize(&bundle.join(root.path()));

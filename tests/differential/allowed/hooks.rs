@@ -1,6 +1,6 @@
 //! Hooks: what they receive, and when and where they run.
 
-use super::{Allowed, is_acceptance};
+use super::kind::{Allowed, is_acceptance};
 use crate::compare::ENDED;
 
 pub(super) const ALL: &[Allowed] = &[

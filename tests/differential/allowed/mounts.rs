@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Allowed, is_acceptance};
+use super::kind::{Allowed, is_acceptance};
 use crate::compare::Difference;
 
 pub(super) const ALL: &[Allowed] = &[

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Allowed, is_acceptance, is_refusal};
+use super::kind::{Allowed, is_acceptance, is_refusal};
 use crate::compare::ENDED;
 
 pub(super) const ALL: &[Allowed] = &[

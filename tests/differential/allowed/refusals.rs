@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Allowed, is_refusal};
+use super::kind::{Allowed, is_refusal};
 use crate::case::Step;
 use crate::compare::ENDED;
 
@@ -27,7 +27,8 @@ pub(super) const ALL: &[Allowed] = &[
     Allowed {
         item: "`linux.intelRdt` on a host without resctrl",
         matches: |difference, context| {
-            is_refusal(difference) && context.document.pointer("/linux/intelRdt/closID").is_some()
+            is_refusal(difference)
+                && context.document.pointer("/linux/intelRdt").is_some_and(Value::is_object)
         },
     },
     Allowed {
