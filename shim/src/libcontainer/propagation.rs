@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_shared_root_shares_all_mounts_below_it() {
-        let changes = |propagation: &str| {
+        let changes = |propagation: &str| -> Vec<(std::path::PathBuf, Propagation)> {
             let mounts = json!([{ "destination": "/m", "options": ["slave"] }]);
             let linux = json!({ "rootfsPropagation": propagation });
             let spec = json!({ "ociVersion": "1.0.2", "mounts": mounts, "linux": linux });
@@ -78,9 +78,8 @@ mod tests {
             changes(&spec).into_iter().map(|(path, option)| (path.to_owned(), option)).collect()
         };
         let of_mount = ("/m".into(), (libc::MS_SLAVE, false));
-        let expected: Vec<(std::path::PathBuf, Propagation)> =
-            vec![of_mount.clone(), ("/".into(), (libc::MS_SHARED, true))];
-        assert_eq!(changes("rshared"), expected);
+        let of_root = ("/".into(), (libc::MS_SHARED, true));
+        assert_eq!(changes("rshared"), [of_mount.clone(), of_root]);
         assert_eq!(changes("shared"), [of_mount]);
     }
 
