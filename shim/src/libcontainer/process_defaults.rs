@@ -51,7 +51,7 @@ fn with_umask_of(mut process: Process, spec: &Spec) -> Process {
 
 /// Applies the defaults to a process that joins a container. `root`: the container's root. The
 /// process gets the capabilities, the AppArmor profile and the limits of the init process
-/// (runc: `newInitConfig`), its OOM score (runc: `bootstrapData`) and its umask (`setns_init_linux.go`).
+/// (runc 1.1: `newInitConfig`), its OOM score (runc: `bootstrapData`) and its umask (`setns_init_linux.go`).
 pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Process {
     let init = spec.process().as_ref();
     if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {

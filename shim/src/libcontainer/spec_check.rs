@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount};
+use libcontainer::oci_spec::runtime::{Hooks, Linux, LinuxNamespace, LinuxNamespaceType, Mount};
 
 use super::bind_flags;
 use super::mount_options::{self, is_bind, is_idmapped};
@@ -38,6 +38,9 @@ pub(crate) fn check(
     if let Some(kind) = repeated_namespace(linux) {
         return Err(bad(&format!("linux.namespaces names the {kind} namespace twice")));
     }
+    if let Some(path) = spec.hooks().as_ref().and_then(hook_with_negative_timeout) {
+        return Err(bad(&format!("the timeout of the hook {} is negative", path.display())));
+    }
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
     bind_flags::check_locked(spec)?;
     if !systemd_cgroup
@@ -58,6 +61,21 @@ pub(crate) fn check(
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
     Ok(())
+}
+
+/// The program of a hook with a negative timeout. libcontainer would wait for the hook without end.
+fn hook_with_negative_timeout(hooks: &Hooks) -> Option<&Path> {
+    let stages = [
+        hooks.prestart(),
+        hooks.create_runtime(),
+        hooks.create_container(),
+        hooks.start_container(),
+        hooks.poststart(),
+        hooks.poststop(),
+    ];
+    let mut hooks = stages.into_iter().flatten().flatten();
+    let hook = hooks.find(|hook| hook.timeout().is_some_and(|seconds| seconds < 0))?;
+    Some(hook.path())
 }
 
 /// The kind of a namespace that the spec names twice. libcontainer takes the last one.
@@ -133,6 +151,8 @@ mod tests {
             );
         }
         assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
+        let hook = json!([{ "path": "/hook", "timeout": -1 }]);
+        says(refused(|spec| spec["hooks"] = json!({ "poststop": hook })), "hook /hook is negative");
         let repeated = json!([{ "type": "pid" }, { "type": "time" }, { "type": "time" }]);
         says(
             refused(|spec| spec["linux"]["namespaces"] = repeated),

@@ -57,6 +57,16 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "`exec --process` with a process without `rlimits`",
+        matches: |difference, context| {
+            let has_none =
+                |process: &Value| process["rlimits"].as_array().is_none_or(Vec::is_empty);
+            difference.command == "exec"
+                && difference.key.starts_with("limit ")
+                && context.added_processes(|_| true).iter().any(has_none)
+        },
+    },
+    Allowed {
         item: "`update` with `null` for memory, cpu, blockIO or pids",
         matches: |difference, _| {
             difference.command == "update" && difference.expected.as_deref() == Some("crashed")
