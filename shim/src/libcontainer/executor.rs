@@ -73,7 +73,7 @@ impl Executor {
         self.descriptors.close_escapes();
         if self.is_init {
             dev_null::reopen();
-            end_by_signals()?;
+            end_by_signals();
         }
         if let Some(identity) = &self.identity {
             identity.assume()?;
@@ -129,15 +129,14 @@ impl Workload for Executor {
 
 /// Lets an init process that waits for `start` end by the usual signals, as under runc: with status 2
 /// as pid 1, because the kernel ignores the default action for pid 1. [`reset_signals`] undoes this.
-fn end_by_signals() -> Result<(), String> {
+fn end_by_signals() {
     let flags = SaFlags::SA_NODEFER | SaFlags::SA_RESETHAND;
     let action = SigAction::new(SigHandler::Handler(end_process), flags, SigSet::empty());
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+        // A profile with a notifier may forbid the call. SIGKILL always ends the process.
         // SAFETY: the handler calls only functions that are safe in a handler (signal-safety(7)).
-        unsafe { sigaction(signal, &action) }
-            .map_err(|errno| format!("cannot handle signals: {}", text(errno)))?;
+        let _ = unsafe { sigaction(signal, &action) };
     }
-    Ok(())
 }
 
 extern "C" fn end_process(number: libc::c_int) {
