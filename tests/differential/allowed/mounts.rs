@@ -16,6 +16,19 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "The source that a cgroup mount shows",
+        matches: |difference, _| {
+            // `cgroup2 SOURCE / ro rw`
+            let without_source = |side: &Option<String>| {
+                let words: Vec<_> = side.iter().flat_map(|text| text.split(' ')).collect();
+                words.iter().skip(2).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+            };
+            difference.key.starts_with("mount ")
+                && is_cgroup2(difference)
+                && without_source(&difference.expected) == without_source(&difference.found)
+        },
+    },
+    Allowed {
         item: "`--cgroupns host`",
         matches: |difference, context| {
             let mut namespaces = context.list("/linux/namespaces");
