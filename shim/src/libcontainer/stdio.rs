@@ -29,7 +29,7 @@ pub(crate) fn set_owner(process: impl Display, owner: u32) -> Result<(), Error> 
 }
 
 /// Like [`set_owner`], for streams that runvf has created for a process. They also get a group of the
-/// host, so that a user namespace does not show one that is not mapped.
+/// host, so that a user namespace does not show an unmapped group.
 pub(crate) fn set_owner_of_ends(ends: &ProcessEnds, owner: u32, group: u32) -> Result<(), Error> {
     let numbers = ends.0.each_ref().map(AsRawFd::as_raw_fd);
     set_owner_of("self", numbers, owner, Some(Gid::from_raw(group)))
