@@ -23,8 +23,8 @@ ifeq ($(shell tests/workshop needed && echo yes),yes)
 TARGET = target
 PASSED_ON = $(foreach name,FUZZ_SECONDS RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: build test soak trial differential test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
-build test soak trial differential test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
+.PHONY: build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
+build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
 	@tests/workshop run make $@ $(PASSED_ON)
 
 else
@@ -75,10 +75,6 @@ soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzi
 trial: FUZZ_SECONDS ?= 1800
 trial: build-and-image ## the tests that depend on chance or time, with large counts; takes hours
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run trial fuzz
-
-.PHONY: differential
-differential: build-and-image ## generated bundles under runvf and under runc 1.3; takes hours
-	@tests/run differential
 
 .PHONY: test-unit
 test-unit: deps ## ring 1: pure logic

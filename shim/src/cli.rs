@@ -33,7 +33,7 @@ pub(crate) struct Global {
     /// Root directory for container state [default: /run/runvf/containers]
     // This is not clap's default value, because an engine that creates the container has its own
     // default.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::absolute_path())]
     pub(crate) root: Option<PathBuf>,
     /// Log file for errors and warnings
     #[arg(long, value_name = "FILE")]
@@ -194,6 +194,18 @@ mod tests {
         assert!(parse("runvf --root r kill --all abc 9").is_ok());
         assert!(parse("runvf --root r delete --force abc").is_ok());
         assert!(parse("runvf --root r ps --format json abc").is_ok());
+    }
+
+    #[test]
+    fn paths_do_not_depend_on_a_later_working_directory() {
+        let line = "runvf --root r create --pid-file f --console-socket s abc";
+        let Ok(Arguments { global, command: Command::Create(create) }) = parse(line) else {
+            panic!("the line must parse");
+        };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(global.root(), here.join("r"));
+        assert_eq!(create.pid_file, Some(here.join("f")));
+        assert_eq!(create.console_socket, Some(here.join("s")));
     }
 
     #[test]

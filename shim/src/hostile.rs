@@ -12,7 +12,8 @@ use crate::commands::update;
 use crate::config::Config;
 use crate::container::{self, Container};
 use crate::error::{Error, line};
-use crate::libcontainer::{process_check, symlinks};
+use crate::libcontainer::{process_check, spec_fields, symlinks};
+use crate::log::Log;
 use crate::vf::{Netns, net_devices, parse_request};
 
 #[path = "../../tests/corpus/corpus.rs"]
@@ -48,8 +49,9 @@ proptest! {
     fn a_mutated_process_is_parsed_or_refused(text in corpus::mutated("process")) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &text).unwrap();
-        if let Some(process) = value_or_line(container::load_process(file.path())) {
+        if let Some((process, document)) = value_or_line(container::load_process(file.path())) {
             value_or_line(process_check::check(&process));
+            value_or_line(spec_fields::check(&document, "process", file.path(), &Log::default()));
         }
     }
 
@@ -57,7 +59,7 @@ proptest! {
     fn mutated_resources_are_parsed_or_refused(text in corpus::mutated("resources")) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &text).unwrap();
-        value_or_line(update::read(file.path()));
+        value_or_line(update::read(file.path(), &Log::default()));
     }
 
     #[test]

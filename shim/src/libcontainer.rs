@@ -22,13 +22,13 @@ mod exec_leftovers;
 mod exec_state;
 mod executor;
 mod groups;
+mod id_ranges;
 mod identity;
 pub(crate) mod init;
 mod keyring;
 mod long_options;
 pub(crate) mod mount_options;
 mod patched_bundle;
-pub(crate) mod poststop;
 mod private_mountns;
 pub(crate) mod proc_guard;
 pub(crate) mod process_check;
@@ -37,6 +37,7 @@ mod propagation;
 mod readonly;
 pub(crate) mod rlimits;
 pub(crate) mod rootfs;
+pub(crate) mod runtime_hooks;
 mod seccomp;
 pub(crate) mod spec_check;
 pub(crate) mod spec_fields;
@@ -51,16 +52,21 @@ use std::path::Path;
 
 use libcontainer::oci_spec::runtime::{Process, Spec};
 
+use self::keyring::Keyring;
 use self::rlimits::MemlockLimit;
 use crate::error::Error;
 use crate::vf::Netns;
 
 /// Sets the attributes of this process that the process forked by libcontainer inherits: session
-/// keyring, supplementary groups, hard resource limits. `keyring`: the id of the container that owns
-/// the session keyring.
-pub(crate) fn prepare_fork(keyring: Option<&str>, process: Option<&Process>) -> Result<(), Error> {
+/// keyring, supplementary groups, hard resource limits. `spec`: of the container. `keyring`: the
+/// id of the container, if it has a session keyring.
+pub(crate) fn prepare_fork(
+    spec: &Spec,
+    keyring: Option<&str>,
+    process: Option<&Process>,
+) -> Result<(), Error> {
     if let Some(id) = keyring {
-        keyring::join(id)?;
+        Keyring::of(id, spec).join()?;
     }
     groups::clear()?;
     rlimits::raise_hard_limits(process)

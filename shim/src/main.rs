@@ -34,6 +34,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::cli::{Arguments, Command};
+use crate::commands::create::Bundle;
 use crate::commands::{
     create, delete, events, exec, features, kill, list, manual, pause, ps, run, spec, start, update,
 };
@@ -123,10 +124,12 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
     }
     errors::install(log, global.debug)?;
     let done = match command {
-        Command::Create(options) => create::create(&global, &options, None, &config, log).map(drop),
+        Command::Create(options) => Bundle::open(&options)
+            .and_then(|bundle| create::create(&global, &options, bundle, None, &config, log))
+            .map(drop),
         Command::Start(options) => start::start(&global, &options.id),
         Command::Run(options) => return run::run(&global, &options, &config, log),
-        Command::Exec(options) => return exec::exec(&global, &options),
+        Command::Exec(options) => return exec::exec(&global, &options, log),
         Command::State(options) => list::state(&global, &options.id),
         Command::List(options) => list::list(&global, &options),
         Command::Kill(options) => kill::kill(&global, &options),
@@ -134,7 +137,7 @@ fn dispatch(arguments: Arguments, log: &Log) -> Result<ExitCode, Error> {
         Command::Pause(options) => pause::pause(&global, &options.id),
         Command::Resume(options) => pause::resume(&global, &options.id),
         Command::Ps(options) => ps::ps(&global, &options),
-        Command::Update(options) => update::update(&global, &options),
+        Command::Update(options) => update::update(&global, &options, log),
         Command::Events(options) => events::events(&global, &options),
         Command::Checkpoint(_) => Err(Error::NoCheckpoint { command: "checkpoint" }),
         Command::Restore(_) => Err(Error::NoCheckpoint { command: "restore" }),

@@ -84,6 +84,10 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     files(&mut report);
     attempts(&mut report);
     report.0 += "end\n";
+    if is(1, "init") {
+        // Before the report, because its reader then sends a signal.
+        handle_signals();
+    }
     let printed = io::stdout().write_all(report.0.as_bytes());
     if is(1, "init") && printed.is_ok() {
         wait_for_signal();
@@ -96,16 +100,20 @@ extern "C" fn end(number: c_int) {
     unsafe { _exit(128 + number) }
 }
 
-fn wait_for_signal() -> ! {
+fn handle_signals() {
     // SAFETY: the set is as large as the C library's; the handler only calls `_exit`.
     unsafe {
         for number in [1, 2, 10, 12, 15, 35, 64] {
             signal(number, end);
         }
         sigprocmask(2, &[0; 16], std::ptr::null_mut());
-        loop {
-            pause();
-        }
+    }
+}
+
+fn wait_for_signal() -> ! {
+    loop {
+        // SAFETY: it has no arguments.
+        unsafe { pause() };
     }
 }
 
@@ -294,6 +302,10 @@ const OWN_FOLDERS: [&str; 8] =
 
 /// Lists a folder. Deep folders and the kernel's own file systems have too many files.
 fn list(report: &mut Report, folder: &Path, depth: u32) {
+    // A volume can be the host's procfs, which changes all the time.
+    if fs::symlink_metadata(folder.join("thread-self")).is_ok() {
+        return report.line(format!("list {}", folder.display()), "procfs");
+    }
     let mut entries: Vec<_> = match fs::read_dir(folder) {
         Ok(found) => found.flatten().map(|entry| entry.path()).collect(),
         Err(failed) => return report.line(format!("list {}", folder.display()), error(failed)),

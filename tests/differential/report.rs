@@ -64,7 +64,21 @@ pub(crate) fn of_probe(text: &str) -> Vec<Line> {
 
 fn status(text: &str) -> Option<Line> {
     let (name, value) = text.split_once(':')?;
-    STATUS.contains(&name).then(|| Line::new(format!("status {name}"), squeezed(value)))
+    let value = match name {
+        "SigIgn" => own_signals(value.trim()),
+        _ => squeezed(value),
+    };
+    STATUS.contains(&name).then(|| Line::new(format!("status {name}"), value))
+}
+
+/// A mask of signals without the two that belong to the C library. glibc's posix_spawn(3)
+/// starts the runtimes here, and lets the child ignore them.
+fn own_signals(mask: &str) -> String {
+    const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
+    match u64::from_str_radix(mask, 16) {
+        Ok(bits) => format!("{:016x}", bits & !OF_THE_C_LIBRARY),
+        Err(_) => mask.to_owned(),
+    }
 }
 
 /// A line of /proc/PID/limits: the name has at most 26 columns.
@@ -168,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_report_is_masked_and_sorted() {
-        let report = "status: Umask:\t0022\nstatus: Pid:\t7\n\
+        let report = "status: Umask:\t0022\nstatus: Pid:\t7\nstatus: SigIgn:\t0000000180001000\n\
                       limits: Limit                     Soft Limit           Hard Limit           Units     \n\
                       limits: Max open files            1000                 1024                 files     \n\
                       fd 1: pipe:[123] 01 10600 0:0\nfd 0: /dev/null 0100000 20666 0:0\n\
@@ -180,6 +194,7 @@ mod tests {
             .collect();
         let expected = [
             "status Umask: 0022",
+            "status SigIgn: 0000000000001000",
             "limit Max open files: 1000 1024 files",
             "fd 1: pipe 01 10600 0:0",
             "fd 0: /dev/null 0100000 20666 0:0",

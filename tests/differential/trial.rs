@@ -12,7 +12,7 @@ use crate::allowed::{Context, allowed_by};
 use crate::case::{Case, Driver};
 use crate::compare::{Difference, compare};
 use crate::life::Job;
-use crate::outcome::Outcome;
+use crate::outcome::{Class, Outcome};
 use crate::patch;
 use crate::runtime::Runtime;
 use crate::shrink::shrink;
@@ -112,7 +112,8 @@ impl Trial {
         let mut document = self.base.clone();
         patch::apply(&mut document, &case.patches);
         let mut differences = compare(expected, found);
-        let context = Context { document: &document, steps: &case.steps };
+        let created = expected.steps.first().is_some_and(|step| step.class == Class::Done);
+        let context = Context { document: &document, steps: &case.steps, created };
         differences.retain(|difference| allowed_by(difference, &context).is_none());
         differences
     }

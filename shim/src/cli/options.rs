@@ -23,10 +23,10 @@ pub(crate) struct Create {
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) bundle: PathBuf,
     /// File to write the process id to
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::absolute_path())]
     pub(crate) pid_file: Option<PathBuf>,
     /// Unix socket that receives the master end of the terminal
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(long, value_name = "SOCKET", value_parser = values::absolute_path())]
     pub(crate) console_socket: Option<PathBuf>,
     /// Do not use pivot_root (for a root file system on a ramdisk)
     #[arg(long)]

@@ -1,6 +1,14 @@
 //! Parsers of option values.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+/// A path that is made absolute, because `create` changes the working directory.
+pub(super) fn absolute_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
+}
 
 /// Parses a size as Docker does: a number of bytes, or a number with the unit k, m, g, t or p
 /// (powers of 1024), with or without `b` or `ib`. -1 means unlimited.

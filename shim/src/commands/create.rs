@@ -4,6 +4,7 @@
 //! are attached while the init process waits, so that the container's program never runs without
 //! its VF.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,21 +14,42 @@ use libcontainer::oci_spec::runtime::Spec;
 use super::delete;
 use crate::cli::{self, Global};
 use crate::config::Config;
-use crate::container::{self, Container, Record};
+use crate::container::{self, BundleConfig, Container, Record};
 use crate::error::Error;
 use crate::libcontainer::rlimits::MemlockLimit;
 use crate::libcontainer::{
-    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, spec_fields, symlinks,
+    WaitingInit, children, errors, init, proc_guard, rootfs, spec_check, symlinks,
 };
 use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
 use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
+
+/// A bundle, and its `config.json`.
+pub(crate) struct Bundle {
+    path: PathBuf,
+    config: BundleConfig,
+}
+
+impl Bundle {
+    pub(crate) fn open(options: &cli::Create) -> Result<Self, Error> {
+        let path = fs::canonicalize(&options.bundle)
+            .map_err(Error::file("find the bundle", &options.bundle))?;
+        let config = container::load_config(&path)?;
+        Ok(Self { path, config })
+    }
+
+    pub(crate) fn wants_terminal(&self) -> bool {
+        let process = self.config.spec.process().as_ref();
+        process.and_then(|process| process.terminal()).unwrap_or(false)
+    }
+}
 
 /// Creates the container. `ends`: its streams, if they are not runvf's own. If a step fails, the
 /// container and its VFs are removed again.
 pub(crate) fn create(
     global: &Global,
     options: &cli::Create,
+    bundle: Bundle,
     ends: Option<ProcessEnds>,
     config: &Config,
     log: &Log,
@@ -35,10 +57,10 @@ pub(crate) fn create(
     let id = options.id.as_str();
     children::record_existing();
     check_id_unused(global, id)?;
-    let bundle = fs::canonicalize(&options.bundle)
-        .map_err(Error::file("find the bundle", &options.bundle))?;
-    spec_fields::check(&bundle, log)?;
-    let spec = spec_check::load(&bundle, global.systemd_cgroup)?;
+    let Bundle { path: bundle, config: document } = bundle;
+    spec_check::check(&document, &bundle, global.systemd_cgroup, log)?;
+    let spec = document.spec;
+    rootfs::check(&spec, &bundle)?;
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;
     proc_guard::check(&spec, &rootfs, log)?;
@@ -46,10 +68,11 @@ pub(crate) fn create(
     let grant = authorize_request(id, spec.annotations().as_ref(), &netns, &devices, config)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
-    crate::libcontainer::prepare_fork(keyring, spec.process().as_ref())?;
+    crate::libcontainer::prepare_fork(&spec, keyring, spec.process().as_ref())?;
+    enter(&bundle)?;
     let library = init::build(global, options, &bundle, &spec, ends, log)?;
     let record = check_bundle(&library, &bundle)
-        .and_then(|()| record_init(&library, rootfs, options))
+        .and_then(|()| record_init(&library, rootfs, options, &spec))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
         .and_then(|record| write_pid_file(&library, options).map(|()| record));
     match record {
@@ -68,6 +91,12 @@ fn check_id_unused(global: &Global, id: &str) -> Result<(), Error> {
     }
 }
 
+/// Makes the bundle the working directory, which hooks outside the container inherit, as under runc.
+/// `main` has made the paths of the command line absolute.
+fn enter(bundle: &Path) -> Result<(), Error> {
+    env::set_current_dir(bundle).map_err(Error::file("enter the bundle", bundle))
+}
+
 /// Checks that the state names the engine's bundle. libcontainer reads a patched copy of the bundle
 /// (`patched_bundle.rs`), and a state that names the copy would be useless to the engine.
 fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
@@ -78,13 +107,20 @@ fn check_bundle(library: &Library, bundle: &Path) -> Result<(), Error> {
 }
 
 /// Saves the record of the waiting init process.
-fn record_init(library: &Library, rootfs: PathBuf, options: &cli::Create) -> Result<Record, Error> {
+fn record_init(
+    library: &Library,
+    rootfs: PathBuf,
+    options: &cli::Create,
+    spec: &Spec,
+) -> Result<Record, Error> {
     let pid = init_pid(library);
     // A seccomp profile with a notifier may end the init process while it waits. Only libcontainer's
     // log has the cause.
     let exited =
         || Error::InitExited { id: library.id().to_owned(), detail: errors::first_error() };
-    let record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;
+    let mut record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;
+    let poststart = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().clone());
+    record.poststart = poststart.unwrap_or_default();
     record.save(&library.root)?;
     Ok(record)
 }

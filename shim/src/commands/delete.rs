@@ -8,7 +8,7 @@ use crate::cli::{self, Global};
 use crate::container::cgroup;
 use crate::container::{self, Container};
 use crate::error::{Error, line};
-use crate::libcontainer::poststop;
+use crate::libcontainer::runtime_hooks;
 use crate::log::Log;
 use crate::vf::release_vfs;
 
@@ -73,7 +73,7 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
     cgroup::remove_nested(&container);
     let config = container.library.spec().ok();
     if let Some(mut without_hooks) = config.clone() {
-        // runvf runs the hooks itself, see `poststop.rs`.
+        // runvf runs the hooks itself, see `runtime_hooks.rs`.
         without_hooks.hooks = None;
         without_hooks
             .save(&container.library.root)
@@ -88,6 +88,7 @@ pub(crate) fn remove(mut container: Container, force: bool, log: &Log) -> Result
         // The cgroup may remain. It contains no process.
         log.warn(&format!("container {id}: {}", line(&error)));
     }
-    poststop::run(config.as_ref().and_then(|config| config.hooks.as_ref()), &state, log);
+    let hooks = config.as_ref().and_then(|config| config.hooks.as_ref());
+    runtime_hooks::poststop(hooks, &state, log);
     container::remove_folder(&container.library.root)
 }

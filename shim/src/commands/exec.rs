@@ -10,19 +10,23 @@ use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process, Sp
 use crate::cli::{self, Global};
 use crate::container::{self, Container};
 use crate::error::Error;
-use crate::libcontainer::{process_defaults, tenant};
+use crate::libcontainer::{process_defaults, spec_fields, tenant};
+use crate::log::Log;
 use crate::tty::foreground;
 use crate::tty::streams::Streams;
 use crate::tty::terminal::Console;
 
 /// Runs the process and returns its exit code, or success at once with `--detach`.
-pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Error> {
+pub(crate) fn exec(global: &Global, options: &cli::Exec, log: &Log) -> Result<ExitCode, Error> {
     let container = Container::load(global, &options.id)?;
     check_status(&container, options.ignore_paused)?;
-    let config = container::load_config(container.library.bundle())?;
-    let spec = &config.spec;
+    let spec = &container::load_spec(container.library.bundle())?;
     let process = match &options.process {
-        Some(path) => container::load_process(path)?,
+        Some(path) => {
+            let (process, document) = container::load_process(path)?;
+            spec_fields::check(&document, "process", path, log)?;
+            process
+        }
         None => process_from_options(spec, options)?,
     };
     let wants_terminal = process.terminal().unwrap_or(false);
@@ -30,11 +34,11 @@ pub(crate) fn exec(global: &Global, options: &cli::Exec) -> Result<ExitCode, Err
     let (streams, ends) = Streams::if_wanted(!wants_terminal && !options.detach)?;
     let (process, executor) = tenant::adapt(&container, spec, process, ends.as_ref())?;
     let keyring = container.record.keyring.then_some(options.id.as_str());
-    crate::libcontainer::prepare_fork(keyring, Some(&process))?;
+    crate::libcontainer::prepare_fork(spec, keyring, Some(&process))?;
     let socket = console.socket();
     let console_socket = socket.as_deref();
     let parts = tenant::Parts { process: &process, executor, console_socket, ends };
-    let pid = tenant::build(global, options, &container, &config, parts)?;
+    let pid = tenant::build(options, &container, spec, parts)?;
     if let Some(path) = &options.pid_file {
         container::write_atomically(path, pid.to_string().as_bytes())?;
     }
@@ -66,9 +70,11 @@ fn process_from_options(spec: &Spec, options: &cli::Exec) -> Result<Process, Err
     if let Some(cwd) = &options.cwd {
         process.set_cwd(cwd.clone());
     }
-    let mut env = process.env().clone().unwrap_or_default();
-    env.extend(options.env.iter().cloned());
-    process.set_env(Some(env));
+    if !options.env.is_empty() {
+        let mut env = process.env().clone().unwrap_or_default();
+        env.extend(options.env.iter().cloned());
+        process.set_env(Some(env));
+    }
     if let Some(typed) = &options.user {
         process.set_user(with_user(process.user().clone(), typed)?);
     }

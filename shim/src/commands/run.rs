@@ -1,17 +1,15 @@
 //! `run`: create, start, wait, delete. If a step after `create` fails, the container is deleted and
 //! its VFs are released.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use nix::unistd::Pid;
 
-use super::create;
+use super::create::{self, Bundle};
 use super::delete;
 use super::start;
 use crate::cli::{self, Global};
 use crate::config::Config;
-use crate::container;
 use crate::error::Error;
 use crate::log::Log;
 use crate::tty::foreground;
@@ -24,12 +22,13 @@ pub(crate) fn run(
     config: &Config,
     log: &Log,
 ) -> Result<ExitCode, Error> {
-    let terminal = wants_terminal(&options.create.bundle)?;
+    let bundle = Bundle::open(&options.create)?;
+    let terminal = bundle.wants_terminal();
     let console = Console::new(terminal, options.detach, options.create.console_socket.as_deref())?;
     let mut create = options.create.clone();
     create.console_socket = console.socket();
     let (streams, ends) = Streams::if_wanted(!terminal && !options.detach)?;
-    let container = create::create(global, &create, ends, config, log)?;
+    let container = create::create(global, &create, bundle, ends, config, log)?;
     let result = start_and_wait(global, options, container.init(), console, streams);
     if result.is_ok() && (options.detach || options.keep) {
         return result;
@@ -57,9 +56,4 @@ fn start_and_wait(
         return Ok(ExitCode::SUCCESS);
     }
     foreground::wait(pid, terminal, streams)
-}
-
-fn wants_terminal(bundle: &Path) -> Result<bool, Error> {
-    let spec = container::load_spec(bundle)?;
-    Ok(spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false))
 }

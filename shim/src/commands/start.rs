@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::container::Container;
 use crate::container::cgroup;
 use crate::error::Error;
+use crate::libcontainer::runtime_hooks;
 use crate::vf::check_vfs;
 
 pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
@@ -29,7 +30,11 @@ pub(crate) fn start(global: &Global, id: &str) -> Result<(), Error> {
         let pid = container.init().map_or(0, |pid| pid.as_raw());
         check_vfs(&request, id, pid)?;
     }
-    match container.library.start() {
+    let started = container.library.start().and_then(|()| {
+        let run = runtime_hooks::poststart(&container.record.poststart, &container.library.state);
+        run.map_err(LibcontainerError::Hook)
+    });
+    match started {
         Ok(()) => Ok(()),
         Err(source @ LibcontainerError::Hook(_)) => Err(stop_after_hook(&container, source)),
         Err(source) => Err(Error::library("start", id)(source)),

@@ -2,7 +2,8 @@
 //! current ones and applied together, as in runc (`update.go`). Single limits cannot be applied
 //! alone, because some depend on each other.
 //!
-//! The allowed devices cannot be changed.
+//! The allowed devices, `hugepageLimits`, `rdma` and `network` cannot be changed. runc ignores them
+//! in an update.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,18 +14,18 @@ use libcontainer::oci_spec::runtime::{
 };
 
 use crate::cli::{self, Global};
-use crate::container::normalize::normalize_resources;
 use crate::container::{self, Container};
 use crate::error::Error;
-use crate::libcontainer::cgroup_resources;
+use crate::libcontainer::{cgroup_resources, spec_fields};
+use crate::log::Log;
 
-pub(crate) fn update(global: &Global, options: &cli::Update) -> Result<(), Error> {
+pub(crate) fn update(global: &Global, options: &cli::Update, log: &Log) -> Result<(), Error> {
     let mut container = Container::load(global, &options.id)?;
     if container.init().is_none() {
         return Err(Error::NotRunning { id: options.id.clone() });
     }
     let changes = match &options.resources {
-        Some(path) => read(path)?,
+        Some(path) => read(path, log)?,
         None => from_options(options),
     };
     let after = merge(&current_resources(&container)?, &changes);
@@ -43,7 +44,7 @@ fn current_resources(container: &Container) -> Result<LinuxResources, Error> {
     Ok(linux.and_then(|linux| linux.resources().clone()).unwrap_or_default())
 }
 
-pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
+pub(crate) fn read(path: &Path, log: &Log) -> Result<LinuxResources, Error> {
     let mut text = Vec::new();
     if path == Path::new("-") {
         io::stdin().read_to_end(&mut text).map_err(Error::file("read", "stdin"))?;
@@ -51,16 +52,14 @@ pub(crate) fn read(path: &Path) -> Result<LinuxResources, Error> {
         let mut file = File::open(path).map_err(Error::file("open", path))?;
         file.read_to_end(&mut text).map_err(Error::file("read", path))?;
     }
-    parse(path, &text)
+    parse(path, &text, log)
 }
 
 /// Parses limits as Go does: null and `""` are absent.
-fn parse(path: &Path, text: &[u8]) -> Result<LinuxResources, Error> {
-    let bad = |source| Error::Json { path: path.to_owned(), source };
-    let mut resources = serde_json::from_slice(text).map_err(bad)?;
-    normalize_resources(&mut resources)
-        .map_err(|problem| Error::BadSpec { path: path.to_owned(), problem })?;
-    serde_json::from_value(resources).map_err(bad)
+fn parse(path: &Path, text: &[u8], log: &Log) -> Result<LinuxResources, Error> {
+    let (resources, document) = container::parse_resources(path, text)?;
+    spec_fields::check(&document, "linux.resources", path, log)?;
+    Ok(resources)
 }
 
 fn from_options(options: &cli::Update) -> LinuxResources {
@@ -105,22 +104,8 @@ fn merge(old: &LinuxResources, new: &LinuxResources) -> LinuxResources {
     if let Some(new) = new.pids().filter(|pids| pids.limit() != 0) {
         merged.set_pids(Some(new));
     }
-    if let Some(new) = new.hugepage_limits() {
-        merged.set_hugepage_limits(Some(new.clone()));
-    }
-    if let Some(new) = new.rdma() {
-        let mut rdma = old.rdma().clone().unwrap_or_default();
-        rdma.extend(new.clone());
-        merged.set_rdma(Some(rdma));
-    }
-    if let Some(new) = new.network() {
-        merged.set_network(Some(new.clone()));
-    }
-    if let Some(new) = new.unified() {
-        let mut unified = old.unified().clone().unwrap_or_default();
-        unified.extend(new.clone());
-        merged.set_unified(Some(unified));
-    }
+    // The old values stay as the kernel has them, as in runc.
+    merged.set_unified(new.unified().clone());
     merged
 }
 
@@ -142,7 +127,9 @@ fn merge_cpu(old: &LinuxCpu, new: &LinuxCpu) -> LinuxCpu {
     let text = |new: &Option<String>, old: &Option<String>| {
         new.clone().filter(|text| !text.is_empty()).or(old.clone())
     };
-    cpu.set_shares(non_default(new.shares()).or(old.shares()))
+    // The kernel refuses a weight for an idle cgroup (`sched_group_set_shares`, kernel/sched/fair.c).
+    let shares = old.shares().filter(|_| new.idle().is_none());
+    cpu.set_shares(non_default(new.shares()).or(shares))
         .set_quota(non_default(new.quota()).or(old.quota()))
         .set_period(non_default(new.period()).or(old.period()))
         .set_burst(new.burst().or(old.burst()))
@@ -186,7 +173,7 @@ mod tests {
 
     #[test]
     fn null_is_no_limit() {
-        let parse = |text: &str| parse(Path::new("-"), text.as_bytes());
+        let parse = |text: &str| parse(Path::new("-"), text.as_bytes(), &Log::default());
         let limits = parse(r#"{"pids": {"limit": 7}, "memory": null, "cpu": {"cpus": ""}}"#);
         let limits = limits.unwrap();
         assert_eq!(limits.pids().map(|pids| pids.limit()), Some(7));
@@ -217,6 +204,29 @@ mod tests {
             (Some(512), Some(50000), Some(100000))
         );
         assert_eq!(cpu.cpus().as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn limits_that_runc_does_not_update_stay() {
+        let old =
+            r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "unified": {"a.b": "1"}}"#;
+        let new = resources(
+            r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 5}], "rdma": {"x": {}},
+                "network": {"classID": 1}, "unified": {"c.d": "2"}}"#,
+        );
+        let merged = merge(&resources(old), &new);
+        assert_eq!(merged.hugepage_limits(), resources(old).hugepage_limits());
+        assert_eq!((merged.rdma(), merged.network()), (&None, &None));
+        assert_eq!(merged.unified(), new.unified());
+    }
+
+    #[test]
+    fn an_idle_cgroup_gets_no_weight() {
+        let old = resources(r#"{"cpu": {"shares": 512}}"#);
+        let shares = |new: &str| merge(&old, &resources(new)).cpu().as_ref().unwrap().shares();
+        assert_eq!(shares(r#"{"cpu": {"idle": 1}}"#), None);
+        assert_eq!(shares(r#"{"cpu": {"idle": 0, "shares": 2}}"#), Some(2));
+        assert_eq!(shares(r#"{"cpu": {"quota": 5}}"#), Some(512));
     }
 
     #[test]

@@ -1,26 +1,28 @@
-//! The bundle of a container, and the process objects of `exec`.
+//! The bundle of a container, the process objects of `exec`, and the limits of `update`.
 
 use std::fs;
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Process, Spec};
+use libcontainer::oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::normalize::{normalize_process, normalize_spec};
+use super::normalize::{normalize_process, normalize_resources, normalize_spec};
 use crate::error::Error;
 
 /// A bundle's `config.json`.
 pub(crate) struct BundleConfig {
     pub(crate) spec: Spec,
-    /// Whether a program that does not normalize the file reads the same.
-    pub(crate) is_normal: bool,
+    /// The document before the normalization.
+    pub(crate) document: Value,
 }
 
 /// Loads a bundle's `config.json`.
 pub(crate) fn load_config(bundle: &Path) -> Result<BundleConfig, Error> {
-    let (spec, is_normal) = load(&bundle.join("config.json"), normalize_spec)?;
-    Ok(BundleConfig { spec, is_normal })
+    let path = bundle.join("config.json");
+    let text = fs::read(&path).map_err(Error::file("read", &path))?;
+    let (spec, document) = parse(&path, &text, normalize_spec)?;
+    Ok(BundleConfig { spec, document })
 }
 
 /// Loads the spec of a bundle.
@@ -28,24 +30,29 @@ pub(crate) fn load_spec(bundle: &Path) -> Result<Spec, Error> {
     load_config(bundle).map(|config| config.spec)
 }
 
-/// Loads the file of `exec --process`.
-pub(crate) fn load_process(path: &Path) -> Result<Process, Error> {
-    load(path, normalize_process).map(|(process, _)| process)
+/// Loads the file of `exec --process`. Returns the process, and the document before the normalization.
+pub(crate) fn load_process(path: &Path) -> Result<(Process, Value), Error> {
+    let text = fs::read(path).map_err(Error::file("read", path))?;
+    parse(path, &text, normalize_process)
 }
 
-/// Returns the content of a file, and whether the normalization changed nothing.
-fn load<T: DeserializeOwned>(
+/// Parses the limits that `update` reads. Returns them, and the document before the normalization.
+pub(crate) fn parse_resources(path: &Path, text: &[u8]) -> Result<(LinuxResources, Value), Error> {
+    parse(path, text, normalize_resources)
+}
+
+/// Parses a document, and returns its normalized content and the document itself.
+fn parse<T: DeserializeOwned>(
     path: &Path,
+    text: &[u8],
     normalize: impl FnOnce(&mut Value) -> Result<(), String>,
-) -> Result<(T, bool), Error> {
+) -> Result<(T, Value), Error> {
     let bad = |source| Error::Json { path: path.to_owned(), source };
-    let text = fs::read(path).map_err(Error::file("read", path))?;
-    let original: Value = serde_json::from_slice(&text).map_err(bad)?;
-    let mut document = original.clone();
-    normalize(&mut document)
+    let document: Value = serde_json::from_slice(text).map_err(bad)?;
+    let mut normalized = document.clone();
+    normalize(&mut normalized)
         .map_err(|problem| Error::BadSpec { path: path.to_owned(), problem })?;
-    let is_normal = document == original;
-    Ok((serde_json::from_value(document).map_err(bad)?, is_normal))
+    Ok((serde_json::from_value(normalized).map_err(bad)?, document))
 }
 
 #[cfg(test)]
@@ -60,11 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn a_config_without_a_user_is_loaded_and_not_normal() {
+    fn a_config_without_a_user_is_loaded() {
         let loaded = config(r#"{ "ociVersion": "1.0.2", "process": { "cwd": "/" } }"#).unwrap();
         assert_eq!(loaded.spec.process().as_ref().unwrap().user().uid(), 0);
-        assert!(!loaded.is_normal);
-        assert!(config(r#"{ "ociVersion": "1.0.2" }"#).unwrap().is_normal);
+    }
+
+    #[test]
+    fn the_last_of_two_equal_members_counts() {
+        let twice = config(r#"{ "ociVersion": "1.0.2", "hostname": "a", "hostname": "b" }"#);
+        assert_eq!(twice.unwrap().spec.hostname().as_deref(), Some("b"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reads JSON of the runtime spec as a runtime written in Go reads it. For Go, a member that is
-//! `null` or `""` is the same as an absent one, and an absent struct has default values. oci-spec
-//! refuses some of these, and libcontainer takes `""` for a path or a name.
+//! `null` or `""` is the same as an absent one, an absent struct has default values, and `null` in a
+//! list is the default value of the list's type. oci-spec refuses some of these, and libcontainer
+//! takes `""` for a path or a name.
 
 use libcontainer::oci_spec::runtime::Capability;
 use serde_json::{Map, Value, json};
@@ -48,6 +49,26 @@ const STRINGS: [&str; 35] = [
     "username",
 ];
 
+/// Lists of strings. A list that is in neither constant has objects.
+const STRING_LISTS: [&str; 14] = [
+    "ambient",
+    "architectures",
+    "args",
+    "bounding",
+    "effective",
+    "env",
+    "flags",
+    "inheritable",
+    "maskedPaths",
+    "names",
+    "options",
+    "permitted",
+    "readonlyPaths",
+    "schemata",
+];
+
+const NUMBER_LISTS: [&str; 1] = ["additionalGids"];
+
 /// Normalizes a `config.json`.
 ///
 /// # Errors
@@ -91,16 +112,31 @@ pub(crate) fn normalize_process(process: &mut Value) -> Result<(), String> {
 ///
 /// As for [`normalize_spec`].
 pub(crate) fn normalize_resources(resources: &mut Value) -> Result<(), String> {
-    clean(resources, "")
+    clean(resources, "")?;
+    // An update ignores the device rules, and so also an unknown type.
+    for rule in resources.get_mut("devices").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(rule) = rule.as_object_mut()
+            && rule.get("type").is_some_and(Value::is_string)
+        {
+            rule.remove("type");
+        }
+    }
+    Ok(())
 }
 
-/// Removes the members that are null, and the strings that are empty, at any depth. `name`: of the member.
+/// Removes the members that are null, and the strings that are empty, at any depth, and replaces null
+/// in lists. `name`: of the member.
 fn clean(value: &mut Value, name: &str) -> Result<(), String> {
     match value {
         Value::String(text) if text.contains('\0') => {
             Err(format!("{name} contains a NUL byte; remove it"))
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| clean(item, name)),
+        Value::Array(items) => {
+            for item in items.iter_mut().filter(|item| item.is_null()) {
+                *item = default_item(name);
+            }
+            items.iter_mut().try_for_each(|item| clean(item, name))
+        }
         // No system call takes an annotation.
         Value::Object(_) if name == "annotations" => Ok(()),
         Value::Object(members) => {
@@ -116,6 +152,15 @@ fn clean(value: &mut Value, name: &str) -> Result<(), String> {
     }
 }
 
+/// The value that Go has for `null` in the list of this name.
+fn default_item(name: &str) -> Value {
+    match name {
+        name if STRING_LISTS.contains(&name) => json!(""),
+        name if NUMBER_LISTS.contains(&name) => json!(0),
+        _ => json!({}),
+    }
+}
+
 fn complete_process(process: &mut Value) {
     let Some(process) = process.as_object_mut() else { return };
     process.entry("user").or_insert_with(|| json!({}));
@@ -124,12 +169,26 @@ fn complete_process(process: &mut Value) {
     if let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) {
         remove_unknown_capabilities(sets);
     }
+    // oci-spec has a default class; runc refuses a priority without one.
+    if let Some(priority) = process.get_mut("ioPriority").and_then(Value::as_object_mut) {
+        priority.entry("class").or_insert_with(|| json!(""));
+    }
+    let flags = process.get_mut("scheduler").and_then(|scheduler| scheduler.get_mut("flags"));
+    for flag in flags.and_then(Value::as_array_mut).into_iter().flatten() {
+        // oci-spec's name for this flag lacks `FLAG` (`process.rs`, `LinuxSchedulerFlag`).
+        if flag == "SCHED_FLAG_RESET_ON_FORK" {
+            *flag = json!("SCHED_RESET_ON_FORK");
+        }
+    }
 }
 
-/// runc ignores capabilities that it does not know.
+/// runc ignores capabilities that it does not know. A value that is no string stays, so that the
+/// parser refuses it.
 fn remove_unknown_capabilities(sets: &mut Map<String, Value>) {
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
-        set.retain(|name| serde_json::from_value::<Capability>(name.clone()).is_ok());
+        set.retain(|name| {
+            !name.is_string() || serde_json::from_value::<Capability>(name.clone()).is_ok()
+        });
     }
 }
 
@@ -140,6 +199,8 @@ fn is_empty_profile(profile: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use libcontainer::oci_spec::runtime::{IOPriorityClass, LinuxSchedulerFlag};
+
     use super::*;
 
     fn spec(mut spec: Value) -> Value {
@@ -198,6 +259,55 @@ mod tests {
         let process = spec(json!({ "process": { "capabilities": sets } }))["process"].clone();
         let expected = json!({ "bounding": ["CAP_KILL", "net_raw"], "ambient": [] });
         assert_eq!(process["capabilities"], expected);
+    }
+
+    #[test]
+    fn a_capability_is_a_string() {
+        let sets = json!({ "effective": [7] });
+        let process = spec(json!({ "process": { "capabilities": sets } }))["process"].clone();
+        assert_eq!(process["capabilities"], sets);
+    }
+
+    #[test]
+    fn null_in_a_list_is_a_default_value() {
+        let process = json!({
+            "cwd": "/", "user": { "additionalGids": [null, 5] }, "args": ["a", null], "rlimits": [null],
+        });
+        let process = spec(json!({ "process": process }))["process"].clone();
+        assert_eq!(process["args"], json!(["a", ""]));
+        assert_eq!(process["user"]["additionalGids"], json!([0, 5]));
+        assert_eq!(process["rlimits"], json!([{}]));
+        let mut limits = json!({ "devices": [null] });
+        normalize_resources(&mut limits).unwrap();
+        assert_eq!(limits, json!({ "devices": [{}] }));
+    }
+
+    #[test]
+    fn an_update_takes_device_rules_of_any_type() {
+        let mut limits = json!({ "devices": [{ "type": "x", "allow": true }, { "type": 5 }] });
+        normalize_resources(&mut limits).unwrap();
+        assert_eq!(limits, json!({ "devices": [{ "allow": true }, { "type": 5 }] }));
+    }
+
+    #[test]
+    fn the_scheduler_flag_has_the_name_of_the_runtime_spec() {
+        let process = json!({ "scheduler": { "flags": ["SCHED_FLAG_RESET_ON_FORK"] } });
+        let process = spec(json!({ "process": process }))["process"].clone();
+        let scheduler = process["scheduler"]["flags"][0].clone();
+        let flag = serde_json::from_value::<LinuxSchedulerFlag>(scheduler);
+        assert_eq!(flag.unwrap(), LinuxSchedulerFlag::SchedResetOnFork);
+    }
+
+    #[test]
+    fn a_priority_without_a_class_is_invalid() {
+        let class = |priority: Value| {
+            let process = spec(json!({ "process": { "ioPriority": priority } }))["process"].clone();
+            process["ioPriority"]["class"].clone()
+        };
+        assert_eq!(class(json!({ "priority": 3 })), json!(""));
+        let with_class = json!({ "class": "IOPRIO_CLASS_BE", "priority": 3 });
+        assert_eq!(class(with_class), json!("IOPRIO_CLASS_BE"));
+        assert!(serde_json::from_value::<IOPriorityClass>(json!("")).is_err());
     }
 
     #[test]

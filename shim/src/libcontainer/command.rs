@@ -39,6 +39,10 @@ impl Command {
         })
     }
 
+    pub(crate) fn clear_environment(&mut self) {
+        self.environment.clear();
+    }
+
     /// Adds the variables that the environment does not have.
     pub(crate) fn add_variables(
         &mut self,

@@ -10,53 +10,70 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
 
-use libcontainer::oci_spec::runtime::{LinuxMemoryPolicy, Spec};
+use libcontainer::oci_spec::runtime::{LinuxMemoryPolicy, Process, Spec};
 use libcontainer::process::memory_policy::setup_memory_policy;
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{
     Executor as Workload, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::command::{Command, text};
 use super::descriptors::Descriptors;
 use super::dev_null;
 use super::identity::Identity;
+use super::rlimits::OpenFilesLimit;
 use super::seccomp::SeccompFilter;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
     filter: Option<SeccompFilter>,
-    /// Identity and memory policy are only for `exec`. For `create`, libcontainer sets both.
+    /// These three are only for `exec`. For `create`, libcontainer sets them.
     identity: Option<Identity>,
     memory_policy: Option<LinuxMemoryPolicy>,
-    /// For `create` only, as in runc.
-    reopen_dev_null: bool,
+    open_files: Option<OpenFilesLimit>,
+    is_init: bool,
+    /// Whether the spec of the process has `env`. Without it, the process has no environment, as in
+    /// runc. libcontainer always gets `HOME` (`process_defaults.rs`).
+    has_environment: bool,
     /// Set by `validate`. libcontainer calls all methods in one process, by a shared reference.
     command: RefCell<Option<Command>>,
 }
 
 impl Executor {
-    pub(crate) fn for_create(filter: Option<SeccompFilter>) -> Self {
-        let descriptors = Descriptors::scan();
-        let command = RefCell::default();
-        let (identity, memory_policy) = (None, None);
-        Self { descriptors, filter, identity, memory_policy, reopen_dev_null: true, command }
+    /// `process`: before any default was applied.
+    pub(crate) fn for_create(filter: Option<SeccompFilter>, process: Option<&Process>) -> Self {
+        Self {
+            descriptors: Descriptors::scan(),
+            filter,
+            identity: None,
+            memory_policy: None,
+            open_files: None,
+            is_init: true,
+            has_environment: process.is_some_and(|process| process.env().is_some()),
+            command: RefCell::default(),
+        }
     }
 
     pub(crate) fn for_exec(
         filter: Option<SeccompFilter>,
         identity: Option<Identity>,
         memory_policy: Option<LinuxMemoryPolicy>,
+        open_files: Option<OpenFilesLimit>,
+        has_environment: bool,
     ) -> Self {
-        Self { identity, memory_policy, reopen_dev_null: false, ..Self::for_create(filter) }
+        let is_init = false;
+        let created = Self::for_create(filter, None);
+        Self { identity, memory_policy, open_files, is_init, has_environment, ..created }
     }
 
     fn prepare(&self, spec: &Spec) -> Result<(), String> {
         self.descriptors.close_escapes();
-        if self.reopen_dev_null {
+        if self.is_init {
             dev_null::reopen();
+            end_by_signals();
         }
         if let Some(identity) = &self.identity {
             identity.assume()?;
@@ -73,6 +90,9 @@ impl Executor {
         let command = self.command.borrow();
         let Some(command) = command.as_ref() else { return "exec: no program".to_owned() };
         reset_signals();
+        if let Some(Err(errno)) = self.open_files.map(OpenFilesLimit::apply) {
+            return format!("cannot set the limit of open files: {}", text(errno));
+        }
         let failed = |errno| format!("cannot load the seccomp filter: {}", text(errno));
         command.execute(|| self.filter.as_ref().map_or(Ok(()), SeccompFilter::load).map_err(failed))
     }
@@ -88,10 +108,13 @@ impl Workload for Executor {
     /// `variables`: the environment of the spec, and variables that libcontainer has added
     /// (`LISTEN_FDS`). The environment of this process does not change.
     fn setup_envs(&self, variables: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        match self.command.borrow_mut().as_mut() {
-            Some(command) => command.add_variables(variables).map_err(ExecutorSetEnvsError::Other),
-            None => Ok(()),
+        let mut command = self.command.borrow_mut();
+        let Some(command) = command.as_mut() else { return Ok(()) };
+        if !self.has_environment && variables.keys().all(|name| name == "HOME") {
+            command.clear_environment();
+            return Ok(());
         }
+        command.add_variables(variables).map_err(ExecutorSetEnvsError::Other)
     }
 
     /// Runs after `start`. The engine has already reported the process as started, so an error also
@@ -101,6 +124,27 @@ impl Workload for Executor {
         // stderr may be closed, and the filter may forbid write(2).
         let _ = writeln!(std::io::stderr(), "{error}");
         Err(ExecutorError::Other(error))
+    }
+}
+
+/// Lets an init process that waits for `start` end by the usual signals, as under runc: with status 2
+/// as pid 1, because the kernel ignores the default action for pid 1. [`reset_signals`] undoes this.
+fn end_by_signals() {
+    let flags = SaFlags::SA_NODEFER | SaFlags::SA_RESETHAND;
+    let action = SigAction::new(SigHandler::Handler(end_process), flags, SigSet::empty());
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+        // A profile with a notifier may forbid the call. SIGKILL always ends the process.
+        // SAFETY: the handler calls only functions that are safe in a handler (signal-safety(7)).
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+extern "C" fn end_process(number: libc::c_int) {
+    // SAFETY: both calls take a number, and are safe in a signal handler. The signal has its default
+    // action again.
+    unsafe {
+        libc::raise(number);
+        libc::_exit(2);
     }
 }
 

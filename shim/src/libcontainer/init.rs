@@ -10,13 +10,14 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 
 use super::executor::Executor;
+use super::id_ranges::MappedUserNs;
 use super::long_options::LongMounts;
 use super::patched_bundle::PatchedBundle;
 use super::private_mountns::PrivateMountNs;
 use super::seccomp::{self, SeccompFilter};
 use super::spec_patch::{self, Cgroups};
 use super::userns_mounts::BindStaging;
-use super::{children, errors, poststop, rootfs, stdio};
+use super::{children, errors, rootfs, runtime_hooks, stdio};
 use crate::cli::{self, Global};
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
@@ -40,6 +41,9 @@ pub(crate) fn build(
     let mut patched = staged.patch(spec, patched).unwrap_or_else(|| spec.clone());
     let filter = SeccompFilter::for_init(spec)?;
     seccomp::take_from(&mut patched);
+    runtime_hooks::take_poststart(&mut patched);
+    let user_ns = MappedUserNs::new(spec)?;
+    user_ns.iter().for_each(|user_ns| user_ns.patch(&mut patched));
     // Always a copy, because the engine's file may not be normalized (`container/normalize.rs`).
     let patched = PatchedBundle::new(&patched, bundle)?;
     let _mountns = enter_mountns(spec, &rootfs, &staged)?;
@@ -47,7 +51,7 @@ pub(crate) fn build(
     stdio::connect(builder, ends)
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
-        .with_executor(Executor::for_create(filter))
+        .with_executor(Executor::for_create(filter, spec.process().as_ref()))
         .with_console_socket(options.console_socket.as_ref())
         .with_preserved_fds(options.preserve_fds.into())
         .as_init(patched.path())
@@ -130,7 +134,7 @@ fn clean_up(
     if forked {
         let mut state = State::new(id, ContainerStatus::Stopped, None, bundle.to_owned());
         state.annotations.clone_from(spec.annotations());
-        poststop::run(spec.hooks().as_ref(), &state, log);
+        runtime_hooks::poststop(spec.hooks().as_ref(), &state, log);
     }
     match container::folder(global, id).and_then(|folder| container::remove_folder(&folder)) {
         Ok(()) => error,

@@ -130,6 +130,21 @@ pub(super) fn is_read_only(mount: &Mount) -> bool {
     of_this_flag.last() == Some(Set(RDONLY))
 }
 
+/// The options of cgroup v2 (`cgroup2_fs_parameters`, kernel/cgroup/cgroup.c), and no option.
+const CGROUP_OPTIONS: [&str; 7] = [
+    "",
+    "favordynmods",
+    "memory_hugetlb_accounting",
+    "memory_localevents",
+    "memory_recursiveprot",
+    "nsdelegate",
+    "pids_localevents",
+];
+
+fn is_cgroup(mount: &Mount) -> bool {
+    matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
+}
+
 /// Refuses options that have no effect on a mount.
 pub(super) fn check(mount: &Mount) -> Result<(), Error> {
     for option in options(mount) {
@@ -137,6 +152,10 @@ pub(super) fn check(mount: &Mount) -> Result<(), Error> {
             // runc passes it on, and the kernel refuses it, because nothing is mounted there yet.
             None if option == "remount" => "nothing is mounted there yet",
             None if is_bind(mount) => "a bind mount cannot have an option of a file system",
+            // libcontainer would ignore it.
+            None if is_cgroup(mount) && !CGROUP_OPTIONS.contains(&option) => {
+                "cgroup v2 has no such option"
+            }
             Some(SetSuperblock) if is_bind(mount) => {
                 "a bind mount cannot change a flag of the file system; mount the file system with it"
             }
@@ -196,6 +215,14 @@ mod tests {
     fn mount(kind: &str, options: &[&str]) -> Mount {
         serde_json::from_value(json!({ "destination": "/m", "type": kind, "options": options }))
             .unwrap()
+    }
+
+    #[test]
+    fn a_cgroup_mount_has_options_of_cgroup_v2() {
+        assert!(check(&mount("cgroup", &["ro", "nosuid", "nsdelegate"])).is_ok());
+        let refused = check(&mount("cgroup2", &["ro", "x"])).unwrap_err();
+        assert!(line(&refused).contains("option `x`"), "{refused:?}");
+        assert!(check(&mount("tmpfs", &["x"])).is_ok(), "the kernel refuses it");
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl PatchedBundle {
         let no_pipe = |errno| Error::kernel("create a pipe for the spec")(errno);
         let (spec_reader, spec_writer) = pipe2(OFlag::O_CLOEXEC).map_err(no_pipe)?;
         let (exit_receiver, exit_sender) = pipe2(OFlag::O_CLOEXEC).map_err(no_pipe)?;
-        let capacity = fcntl(&spec_writer, FcntlArg::F_GETPIPE_SZ).map_err(no_pipe)?;
+        // The smallest capacity, because libcontainer reads and parses the spaces, too. The kernel
+        // rounds it up to a page.
+        let capacity = fcntl(&spec_writer, FcntlArg::F_SETPIPE_SZ(1)).map_err(no_pipe)?;
         let mut text = vec![b' '; usize::try_from(capacity).unwrap_or_default()];
         text.extend(serialize(spec, bundle, &file)?);
         fs::create_dir(&patched).map_err(failed)?;

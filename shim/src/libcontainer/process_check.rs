@@ -1,10 +1,10 @@
 //! Refuses a process that runc refuses (`libcontainer/env.go`, `utils_linux.go`) and libcontainer
-//! does not: without an absolute working directory or arguments, or with an invalid environment.
+//! does not: without an absolute working directory or arguments, or with an invalid environment or user.
 //! libcontainer panics at a variable without a name.
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::Process;
+use libcontainer::oci_spec::runtime::{Process, User};
 
 use crate::error::Error;
 
@@ -14,6 +14,9 @@ pub(crate) fn check(process: &Process) -> Result<(), Error> {
         return bad("process.args is empty; name a program".to_owned());
     }
     if let Some(problem) = problem_with_cwd(process.cwd()) {
+        return bad(problem);
+    }
+    if let Some(problem) = problem_with_user(process.user()) {
         return bad(problem);
     }
     let variables = process.env().iter().flatten();
@@ -26,6 +29,14 @@ pub(crate) fn check(process: &Process) -> Result<(), Error> {
 fn problem_with_cwd(cwd: &Path) -> Option<String> {
     let name = cwd.display();
     (!cwd.is_absolute()).then(|| format!("process.cwd is `{name}`; use an absolute path"))
+}
+
+/// setresuid(2) and setresgid(2) take this number for "no change", so that the process would keep the
+/// ids of the host's root.
+fn problem_with_user(user: &User) -> Option<String> {
+    let ids = [("uid", user.uid()), ("gid", user.gid())];
+    let (name, id) = ids.into_iter().find(|(_, id)| *id == u32::MAX)?;
+    Some(format!("process.user.{name} is {id}, which is no valid id; use a smaller one"))
 }
 
 fn problem_with_variable(variable: &str) -> Option<String> {
@@ -61,6 +72,15 @@ mod tests {
         let line = "process.cwd is `tmp`; use an absolute path";
         assert_eq!(refused(|process| process["cwd"] = json!("tmp")).as_deref(), Some(line));
         assert!(refused(|process| process["cwd"] = json!("")).is_some());
+    }
+
+    #[test]
+    fn an_id_that_means_no_change_is_refused() {
+        for name in ["uid", "gid"] {
+            let line = refused(|process| process["user"] = json!({ name: u32::MAX })).unwrap();
+            assert!(line.starts_with(&format!("process.user.{name} is 4294967295")), "{line}");
+            assert_eq!(refused(|process| process["user"] = json!({ name: u32::MAX - 1 })), None);
+        }
     }
 
     #[test]

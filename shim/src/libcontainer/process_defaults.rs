@@ -3,10 +3,11 @@
 //!
 //! - `HOME`: libcontainer asks the C library, inside the container. The C library reads the image's
 //!   `nsswitch.conf` and loads the image's libraries, in a process that still has privileges
-//!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`.
+//!   (CVE-2019-14271). So runvf sets `HOME` itself, from the container's `/etc/passwd`. Without `env`,
+//!   runc sets no variable at all; `executor.rs` removes this `HOME` again.
 //! - Capabilities: without any in the spec, libcontainer keeps all of them. It does not change a set
 //!   that the spec omits, so that inheritable capabilities of runvf's caller would stay.
-//! - The umask of the init process: libcontainer keeps the engine's.
+//! - The umask: libcontainer keeps the engine's.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -34,16 +35,23 @@ pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
         Some(source) => open(source, LOOKUP_FLAGS, Mode::empty()).ok().and_then(read_regular_file),
         None => read_passwd(rootfs),
     };
-    let mut process = apply_defaults(process, None, passwd);
+    let process = apply_defaults(process, None, passwd);
+    Some(with_umask_of(process, spec))
+}
+
+/// Sets the umask of the container's init process. libcontainer refuses the bits above the permissions,
+/// which umask(2) ignores.
+fn with_umask_of(mut process: Process, spec: &Spec) -> Process {
+    let umask = spec.process().as_ref().and_then(|init| init.user().umask());
     let mut user = process.user().clone();
-    user.set_umask(user.umask().or(Some(DEFAULT_UMASK)));
+    user.set_umask(Some(umask.unwrap_or(DEFAULT_UMASK) & 0o777));
     process.set_user(user);
-    Some(process)
+    process
 }
 
 /// Applies the defaults to a process that joins a container. `root`: the container's root. The
 /// process gets the capabilities, the AppArmor profile and the limits of the init process
-/// (runc: `newInitConfig`), and its OOM score (runc: `bootstrapData`).
+/// (runc 1.1: `newInitConfig`), its OOM score (runc: `bootstrapData`) and its umask (`setns_init_linux.go`).
 pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Process {
     let init = spec.process().as_ref();
     if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
@@ -54,7 +62,7 @@ pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Proces
     }
     process.set_oom_score_adj(init.and_then(|init| init.oom_score_adj()));
     let capabilities = init.and_then(|init| init.capabilities().clone());
-    apply_defaults(process, capabilities, read_passwd(root))
+    with_umask_of(apply_defaults(process, capabilities, read_passwd(root)), spec)
 }
 
 fn apply_defaults(
@@ -179,7 +187,8 @@ mod tests {
     #[test]
     fn an_added_process_has_limits_and_oom_score_of_the_init_process() {
         let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": 3, "hard": 4 }]);
-        let init = process(json!({ "rlimits": limit, "oomScoreAdj": 500 }));
+        let user = json!({ "umask": 0o77 });
+        let init = process(json!({ "rlimits": limit, "oomScoreAdj": 500, "user": user }));
         let spec = json!({ "ociVersion": "1.0.2", "process": init });
         let spec = serde_json::from_value(spec).unwrap();
         let added = |more: Value| for_exec(process(more), &spec, Path::new("/nonexistent"));
@@ -187,6 +196,7 @@ mod tests {
             let added = added(more);
             assert_eq!(added.rlimits().as_ref().unwrap()[0].soft(), 3);
             assert_eq!(added.oom_score_adj(), Some(500));
+            assert_eq!(added.user().umask(), Some(0o77));
         }
     }
 
@@ -206,6 +216,8 @@ mod tests {
         assert_eq!(none.user().umask(), Some(0o022));
         let with_umask = init(json!({ "user": { "uid": 7, "gid": 0, "umask": 63 } }), json!([]));
         assert_eq!(with_umask.user().umask(), Some(63));
+        let excess = init(json!({ "user": { "umask": u32::MAX } }), json!([]));
+        assert_eq!(excess.user().umask(), Some(0o777));
     }
 
     #[test]

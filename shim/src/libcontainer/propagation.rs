@@ -17,16 +17,24 @@ type Propagation = (u64, bool);
 /// Applies the options to each mount in order, while the init process waits (runc: `mountPropagate`,
 /// `rootfs_linux.go`).
 pub(crate) fn set(spec: &Spec, pid: i32) -> Result<(), Error> {
-    let mounts = spec.mounts().iter().flatten();
-    let all: Vec<(&Path, Propagation)> = mounts
-        .flat_map(|mount| options(mount).map(|option| (mount.destination().as_path(), option)))
-        .collect();
+    let all = changes(spec);
     if all.is_empty() {
         return Ok(());
     }
     container_mountns::run(pid, || {
         all.iter().try_for_each(|(destination, option)| set_one(destination, *option))
     })
+}
+
+/// The mounts with their options, and at last the root, if it is shared with all mounts below it.
+/// libcontainer sets that only for the root's own mount.
+fn changes(spec: &Spec) -> Vec<(&Path, Propagation)> {
+    let mounts = spec.mounts().iter().flatten();
+    let of_mounts = mounts
+        .flat_map(|mount| options(mount).map(|option| (mount.destination().as_path(), option)));
+    let of_root = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    let of_root = of_root.filter(|propagation| *propagation == "rshared");
+    of_mounts.chain(of_root.map(|_| (Path::new("/"), (libc::MS_SHARED, true)))).collect()
 }
 
 fn options(mount: &Mount) -> impl Iterator<Item = Propagation> {
@@ -59,6 +67,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_shared_root_shares_all_mounts_below_it() {
+        let changes = |propagation: &str| -> Vec<(std::path::PathBuf, Propagation)> {
+            let mounts = json!([{ "destination": "/m", "options": ["slave"] }]);
+            let linux = json!({ "rootfsPropagation": propagation });
+            let spec = json!({ "ociVersion": "1.0.2", "mounts": mounts, "linux": linux });
+            let spec: Spec = serde_json::from_value(spec).unwrap();
+            changes(&spec).into_iter().map(|(path, option)| (path.to_owned(), option)).collect()
+        };
+        let of_mount = ("/m".into(), (libc::MS_SLAVE, false));
+        let of_root = ("/".into(), (libc::MS_SHARED, true));
+        assert_eq!(changes("rshared"), [of_mount.clone(), of_root]);
+        assert_eq!(changes("shared"), [of_mount]);
+    }
 
     #[test]
     fn other_options_than_propagation_are_ignored() {

@@ -50,7 +50,9 @@ pub(crate) fn apply(spec: &Spec, pid: i32) -> Result<(), Error> {
     let mounts = spec.mounts().iter().flatten().filter(|mount| is_delayed(mount));
     let mounts: Vec<&Path> = mounts.map(|mount| mount.destination().as_path()).collect();
     let paths = spec.linux().as_ref().and_then(|linux| linux.readonly_paths().as_ref());
-    let paths: Vec<&str> = paths.into_iter().flatten().map(String::as_str).collect();
+    // An empty path leads to no file; joined to the root, it would lead to the root.
+    let paths = paths.into_iter().flatten().map(String::as_str).filter(|path| !path.is_empty());
+    let paths: Vec<&str> = paths.collect();
     if mounts.is_empty() && paths.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,8 @@
 //! - Locked memory. libcgroups sets its limit to 128 MiB before it loads a device filter
 //!   (`v2/devices/controller.rs`), in the process that becomes the container's.
 
+use std::fs;
+
 use libcontainer::oci_spec::runtime::{PosixRlimitType as Type, Process};
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -53,7 +55,45 @@ impl MemlockLimit {
         let failed = |error: rustix::io::Errno| {
             Error::kernel("set the limit of locked memory")(Errno::from_raw(error.raw_os_error()))
         };
-        prlimit(Pid::from_raw(pid), ProcessResource::Memlock, self.0).map(drop).map_err(failed)
+        match prlimit(Pid::from_raw(pid), ProcessResource::Memlock, self.0) {
+            // A caller without CAP_SYS_RESOURCE may not even read the limit of another user's process
+            // by prlimit(2).
+            Err(rustix::io::Errno::PERM) if self.is_limit_of(pid) => Ok(()),
+            other => other.map(drop).map_err(failed),
+        }
+    }
+
+    fn is_limit_of(&self, pid: i32) -> bool {
+        let shown =
+            |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"));
+        let mut words = line.unwrap_or_default().split_whitespace();
+        words.next() == Some(&shown(self.0.current)) && words.next() == Some(&shown(self.0.maximum))
+    }
+}
+
+/// The limit of open files of a process that `exec` adds. libcontainer would set it before it opens the
+/// namespaces of the container, which a soft limit of a few files does not permit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenFilesLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl OpenFilesLimit {
+    /// Takes the limit out of a process. Of several limits, the last one counts.
+    pub(super) fn take_from(process: &mut Process) -> Option<Self> {
+        let limits = process.rlimits().clone()?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            limits.into_iter().partition(|limit| limit.typ() == Type::RlimitNofile);
+        process.set_rlimits(Some(others));
+        own.last().map(|limit| Self { soft: limit.soft(), hard: limit.hard() })
+    }
+
+    /// Sets the limit of the calling process.
+    pub(super) fn apply(self) -> Result<(), Errno> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
     }
 }
 
@@ -85,5 +125,34 @@ fn resource(kind: Type) -> Resource {
         Type::RlimitRttime => Resource::RLIMIT_RTTIME,
         Type::RlimitSigpending => Resource::RLIMIT_SIGPENDING,
         Type::RlimitStack => Resource::RLIMIT_STACK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_taken_out() {
+        let limit =
+            |kind: &str, soft: u64| serde_json::json!({ "type": kind, "soft": soft, "hard": 9 });
+        let limits =
+            [limit("RLIMIT_NOFILE", 1), limit("RLIMIT_CORE", 2), limit("RLIMIT_NOFILE", 0)];
+        let process = serde_json::json!({ "cwd": "/", "user": {}, "rlimits": limits });
+        let mut process: Process = serde_json::from_value(process).unwrap();
+        let taken = OpenFilesLimit::take_from(&mut process).unwrap();
+        assert_eq!((taken.soft, taken.hard), (0, 9));
+        assert_eq!(process.rlimits().as_ref().unwrap().len(), 1);
+        assert!(OpenFilesLimit::take_from(&mut process).is_none());
+    }
+
+    #[test]
+    fn the_limit_in_force_is_known_without_prlimit() {
+        let own = std::process::id().cast_signed();
+        let limit = getrlimit_of_self(ProcessResource::Memlock);
+        assert!(MemlockLimit(limit).is_limit_of(own));
+        let other = Rlimit { current: Some(1), ..limit };
+        assert!(!MemlockLimit(other).is_limit_of(own));
+        assert!(!MemlockLimit(limit).is_limit_of(-1));
     }
 }

@@ -11,12 +11,27 @@ use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::private_mountns::{self, PrivateMountNs};
+use super::proc_guard::normalize;
 use crate::error::Error;
 
 /// The path of a bundle's root file system.
 pub(crate) fn path_of(spec: &Spec, bundle: &Path) -> PathBuf {
     let path = spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default();
     fs::canonicalize(&path).unwrap_or(path)
+}
+
+/// Refuses a root file system if its path leads through a symlink, as runc does.
+pub(crate) fn check(spec: &Spec, bundle: &Path) -> Result<(), Error> {
+    let Some(root) = spec.root() else { return Ok(()) };
+    let path = normalize(&bundle.join(root.path()));
+    match fs::canonicalize(&path) {
+        Ok(real) if real != path => {
+            let problem = "leads through a symlink; name the folder itself in root.path";
+            Err(Error::BadRootfs { path, problem })
+        }
+        // libcontainer reports a missing root.
+        _ => Ok(()),
+    }
 }
 
 /// Returns the flags of the root's mount if they contain `noexec` and the container has a new mount
@@ -51,6 +66,24 @@ fn without_noexec(flags: FsFlags) -> MsFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_is_a_folder_and_no_symlink() {
+        let bundle = tempfile::tempdir().unwrap();
+        let bundle = fs::canonicalize(bundle.path()).unwrap();
+        fs::create_dir_all(bundle.join("rootfs/data")).unwrap();
+        std::os::unix::fs::symlink("rootfs", bundle.join("link")).unwrap();
+        let check = |path: &Path| {
+            let spec = serde_json::json!({ "ociVersion": "1.0.2", "root": { "path": path } });
+            check(&serde_json::from_value(spec).unwrap(), &bundle).is_ok()
+        };
+        for path in ["rootfs", "./rootfs/", "rootfs/../rootfs", "missing"] {
+            assert!(check(Path::new(path)) && check(&bundle.join(path)), "{path}");
+        }
+        for path in ["link", "link/data", "../../proc/self/root"] {
+            assert!(!check(Path::new(path)) || path.starts_with(".."), "{path}");
+        }
+    }
 
     #[test]
     fn only_noexec_is_dropped() {

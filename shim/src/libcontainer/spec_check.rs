@@ -2,27 +2,32 @@
 
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::{Mount, Spec};
+use libcontainer::oci_spec::runtime::{Hooks, Linux, LinuxNamespace, LinuxNamespaceType, Mount};
 
 use super::bind_flags;
 use super::mount_options::{self, is_bind, is_idmapped};
 use super::proc_guard::normalize;
-use super::process_check;
-use crate::container::{self, cgroup_path};
+use super::{process_check, spec_fields};
+use crate::container::{BundleConfig, cgroup_path};
 use crate::error::Error;
+use crate::log::Log;
 use crate::resources;
 
-/// Loads a bundle's `config.json`.
+/// Checks a bundle's `config.json`.
 ///
 /// # Errors
 ///
-/// The file cannot be loaded, or it has a setting that libcontainer does not support.
-pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
-    let spec = container::load_spec(bundle)?;
-    let bad = |problem: &str| Error::BadSpec {
-        path: bundle.join("config.json"),
-        problem: problem.to_owned(),
-    };
+/// It has a setting that libcontainer does not support.
+pub(crate) fn check(
+    config: &BundleConfig,
+    bundle: &Path,
+    systemd_cgroup: bool,
+    log: &Log,
+) -> Result<(), Error> {
+    let path = bundle.join("config.json");
+    spec_fields::check(&config.document, "", &path, log)?;
+    let spec = &config.spec;
+    let bad = |problem: &str| Error::BadSpec { path: path.clone(), problem: problem.to_owned() };
     let Some(process) = spec.process() else {
         return Err(bad("the spec has no process"));
     };
@@ -30,8 +35,14 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     let Some(linux) = spec.linux() else {
         return Err(bad("the spec has no linux section"));
     };
+    if let Some(kind) = repeated_namespace(linux) {
+        return Err(bad(&format!("linux.namespaces names the {kind} namespace twice")));
+    }
+    if let Some(path) = spec.hooks().as_ref().and_then(hook_with_negative_timeout) {
+        return Err(bad(&format!("the timeout of the hook {} is negative", path.display())));
+    }
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
-    bind_flags::check_locked(&spec)?;
+    bind_flags::check_locked(spec)?;
     if !systemd_cgroup
         && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
     {
@@ -49,7 +60,32 @@ pub(crate) fn load(bundle: &Path, systemd_cgroup: bool) -> Result<Spec, Error> {
     if systemd_cgroup && !unified {
         return Err(Error::Unsupported { what: "--systemd-cgroup requires cgroup v2" });
     }
-    Ok(spec)
+    Ok(())
+}
+
+/// The program of a hook with a negative timeout. libcontainer would wait for the hook without end.
+fn hook_with_negative_timeout(hooks: &Hooks) -> Option<&Path> {
+    let stages = [
+        hooks.prestart(),
+        hooks.create_runtime(),
+        hooks.create_container(),
+        hooks.start_container(),
+        hooks.poststart(),
+        hooks.poststop(),
+    ];
+    let mut hooks = stages.into_iter().flatten().flatten();
+    let hook = hooks.find(|hook| hook.timeout().is_some_and(|seconds| seconds < 0))?;
+    Some(hook.path())
+}
+
+/// The kind of a namespace that the spec names twice. libcontainer takes the last one.
+fn repeated_namespace(linux: &Linux) -> Option<LinuxNamespaceType> {
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    let mut kinds = namespaces.iter().map(LinuxNamespace::typ).enumerate();
+    let is_repeated = |(at, kind): &(usize, LinuxNamespaceType)| {
+        namespaces[..*at].iter().any(|earlier| earlier.typ() == *kind)
+    };
+    kinds.find(is_repeated).map(|(_, kind)| kind)
 }
 
 fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
@@ -77,6 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::container;
     use crate::error::line;
 
     fn refused(change: impl FnOnce(&mut Value)) -> Option<String> {
@@ -89,7 +126,8 @@ mod tests {
         change(&mut spec);
         let bundle = tempfile::tempdir().unwrap();
         fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
-        load(bundle.path(), false).err().map(|error| line(&error))
+        let config = container::load_config(bundle.path()).unwrap();
+        check(&config, bundle.path(), false, &Log::default()).err().map(|error| line(&error))
     }
 
     #[test]
@@ -113,5 +151,12 @@ mod tests {
             );
         }
         assert_eq!(refused(|spec| spec["linux"]["cgroupsPath"] = json!("/runvf-none/a")), None);
+        let hook = json!([{ "path": "/hook", "timeout": -1 }]);
+        says(refused(|spec| spec["hooks"] = json!({ "poststop": hook })), "hook /hook is negative");
+        let repeated = json!([{ "type": "pid" }, { "type": "time" }, { "type": "time" }]);
+        says(
+            refused(|spec| spec["linux"]["namespaces"] = repeated),
+            "names the time namespace twice",
+        );
     }
 }

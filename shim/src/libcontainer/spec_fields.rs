@@ -3,7 +3,6 @@
 //! in `config.md`), with a warning. The check reads the raw JSON, because the parser drops unknown
 //! fields.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -16,15 +15,21 @@ struct Object {
     path: &'static str,
     applied: &'static str,
     refused: &'static str,
+    other_platforms: &'static str,
 }
 
 const fn object(path: &'static str, applied: &'static str) -> Object {
-    Object { path, applied, refused: "" }
+    Object { path, applied, refused: "", other_platforms: "" }
 }
 
 impl Object {
     const fn refusing(self, refused: &'static str) -> Self {
         Self { refused, ..self }
+    }
+
+    /// Fields that only other platforms apply. They are ignored without a warning, as in runc.
+    const fn of_other_platforms(self, other_platforms: &'static str) -> Self {
+        Self { other_platforms, ..self }
     }
 }
 
@@ -33,7 +38,7 @@ impl Object {
 /// own.
 const OBJECTS: &[Object] = &[
     object("", "annotations domainname hooks hostname linux mounts ociVersion process root")
-        .refusing("freebsd solaris vm windows zos"),
+        .of_other_platforms("freebsd solaris vm windows zos"),
     object("root", "path readonly"),
     object("mounts[]", "destination options source type").refusing("gidMappings uidMappings"),
     object(
@@ -41,14 +46,15 @@ const OBJECTS: &[Object] = &[
         "apparmorProfile args capabilities consoleSize cwd env execCPUAffinity ioPriority noNewPrivileges \
          oomScoreAdj rlimits scheduler terminal user",
     )
-    .refusing("commandLine selinuxLabel"),
+    .refusing("selinuxLabel")
+    .of_other_platforms("commandLine"),
     object("process.capabilities", "ambient bounding effective inheritable permitted"),
     object("process.consoleSize", "height width"),
     object("process.execCPUAffinity", "final initial"),
     object("process.ioPriority", "class priority"),
     object("process.rlimits[]", "hard soft type"),
     object("process.scheduler", "deadline flags nice period policy priority runtime"),
-    object("process.user", "additionalGids gid umask uid").refusing("username"),
+    object("process.user", "additionalGids gid umask uid").of_other_platforms("username"),
     object("hooks", "createContainer createRuntime poststart poststop prestart startContainer"),
     object("hooks.createContainer[]", HOOK),
     object("hooks.createRuntime[]", HOOK),
@@ -111,14 +117,18 @@ const OBJECTS: &[Object] = &[
 const HOOK: &str = "args env path timeout";
 const THROTTLE: &str = "major minor rate";
 
-/// Checks the fields of a bundle's `config.json`. A file that cannot be read or parsed is reported by
-/// the parser of the spec.
-pub(crate) fn check(bundle: &Path, log: &Log) -> Result<(), Error> {
-    let file = bundle.join("config.json");
-    let spec = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let Some(spec) = spec else { return Ok(()) };
+/// Checks the fields of a document of the runtime spec. `base`: the path of the document's object in
+/// the spec. `file`: for errors and the warning about unknown fields.
+///
+/// # Errors
+/// The document has a field that runvf does not apply, or a list in the place of an object.
+pub(crate) fn check(document: &Value, base: &str, file: &Path, log: &Log) -> Result<(), Error> {
     let mut found = Fields::default();
-    found.search(&spec, "");
+    found.search(document, base);
+    if let Some(field) = found.lists.into_iter().next() {
+        let problem = format!("{field} is a list; it must be an object");
+        return Err(Error::BadSpec { path: file.to_owned(), problem });
+    }
     if let Some(field) = found.refused.into_iter().next() {
         return Err(Error::UnsupportedField { field });
     }
@@ -139,17 +149,22 @@ pub(crate) fn is_applied(field: &str) -> bool {
 struct Fields {
     refused: Vec<String>,
     unknown: Vec<String>,
+    /// The lists in the place of an object.
+    lists: Vec<String>,
 }
 
 impl Fields {
     fn search(&mut self, value: &Value, path: &str) {
         match (value, find(path)) {
             (Value::Object(fields), Some(object)) => {
-                for (name, value) in fields.iter().filter(|(_, value)| is_set(value)) {
+                for (name, value) in fields {
                     let field = format!("{path}{}{name}", if path.is_empty() { "" } else { "." });
                     match () {
+                        () if value.is_array() && find(&field).is_some() => self.lists.push(field),
+                        () if !is_set(value) => {}
                         () if has(object.applied, name) => self.search(value, &field),
                         () if has(object.refused, name) => self.refused.push(field),
+                        () if has(object.other_platforms, name) => {}
                         () => self.unknown.push(field),
                     }
                 }
@@ -158,7 +173,9 @@ impl Fields {
                 let path = format!("{path}.*");
                 values.values().for_each(|value| self.search(value, &path));
             }
-            (Value::Array(elements), _) => {
+            // The parser of the spec would take the elements for the fields. Go refuses it.
+            (Value::Array(_), Some(_)) => self.lists.push(path.to_owned()),
+            (Value::Array(elements), None) => {
                 let path = format!("{path}[]");
                 elements.iter().for_each(|element| self.search(element, &path));
             }
@@ -224,7 +241,6 @@ mod tests {
     #[test]
     fn fields_that_runvf_does_not_apply_are_refused() {
         for (field, spec) in [
-            ("windows", json!({ "windows": { "ignoreFlushesDuringBoot": true } })),
             ("process.selinuxLabel", json!({ "process": { "selinuxLabel": "l" } })),
             ("linux.mountLabel", json!({ "linux": { "mountLabel": "l" } })),
             ("linux.personality.flags", json!({ "linux": { "personality": { "flags": ["x"] } } })),
@@ -232,13 +248,38 @@ mod tests {
         ] {
             assert_eq!(search(spec.clone()), (field.to_owned(), String::new()));
             assert!(!is_applied(field));
-            let bundle = tempfile::tempdir().unwrap();
-            fs::write(bundle.path().join("config.json"), spec.to_string()).unwrap();
-            let line = line(&check(bundle.path(), &Log::default()).unwrap_err());
+            let line = line(&check(&spec, "", Path::new("f"), &Log::default()).unwrap_err());
             assert!(line.starts_with(&format!("runvf does not support {field}; ")), "{line}");
         }
-        let empty = json!({ "windows": {}, "process": { "selinuxLabel": "" }, "linux": { "mountLabel": null } });
+        let empty = json!({ "process": { "selinuxLabel": "" }, "linux": { "mountLabel": null } });
         assert_eq!(search(empty), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn fields_of_other_platforms_are_ignored() {
+        let process = json!({ "commandLine": "x", "user": { "username": "x" } });
+        let spec = json!({ "windows": { "x": 1 }, "vm": { "x": 1 }, "process": process });
+        assert_eq!(search(spec), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let check = |document, base| {
+            check(&document, base, Path::new("f"), &Log::default()).map_err(|error| line(&error))
+        };
+        for (document, field) in [
+            (json!({ "hooks": [] }), "hooks"),
+            (json!([[]]), ""),
+            (json!({ "process": { "rlimits": [[]] } }), "process.rlimits[]"),
+        ] {
+            let expected = format!("f: {field} is a list; it must be an object");
+            assert_eq!(check(document, ""), Err(expected));
+        }
+        let process = json!({ "user": [0, 0] });
+        assert!(check(process, "process").unwrap_err().contains("process.user is a list"));
+        let lists =
+            json!({ "process": { "args": [], "rlimits": [] }, "mounts": [{ "options": [] }] });
+        assert_eq!(check(lists, ""), Ok(()));
     }
 
     /// Every object of the table can be reached, and no field is in it twice.
@@ -247,8 +288,10 @@ mod tests {
         for object in OBJECTS {
             let parent = object.path.trim_end_matches("[]").trim_end_matches(".*");
             assert!(parent.is_empty() || is_applied(parent), "{}", object.path);
-            let mut names: Vec<_> =
-                [object.applied, object.refused].iter().flat_map(|all| all.split(' ')).collect();
+            let mut names: Vec<_> = [object.applied, object.refused, object.other_platforms]
+                .iter()
+                .flat_map(|all| all.split(' '))
+                .collect();
             names.retain(|name| !name.is_empty());
             let count = names.len();
             names.sort_unstable();

@@ -37,6 +37,7 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, cgroups: Cgroups) -> O
         let path = linux.cgroups_path().clone().unwrap_or_else(|| format!(":youki:{id}").into());
         linux.set_cgroups_path(Some(Path::new("/").join(path)));
     }
+    remove_unused_mappings(&mut linux);
     // libcontainer knows only the names without `r`, and applies them all recursively (`rootfs.rs`).
     // Docker writes `rslave` for a volume with slave propagation.
     if let Some(plain) = linux.rootfs_propagation().as_deref().and_then(non_recursive_name) {
@@ -72,8 +73,25 @@ pub(crate) fn patch(spec: &Spec, id: &str, rootfs: &Path, cgroups: Cgroups) -> O
     }
     readonly::patch(spec, &mut linux, mounts.as_deref_mut().unwrap_or_default());
     let mut patched = spec.clone();
+    set_version(&mut patched);
     patched.set_linux(Some(linux)).set_process(process).set_mounts(mounts);
     (patched != *spec).then_some(patched)
+}
+
+/// Gives a spec a version that libcontainer takes: only 1.x (`init_builder.rs`, `validate_spec`). runc
+/// takes any.
+pub(super) fn set_version(spec: &mut Spec) {
+    if !spec.version().starts_with("1.") {
+        spec.set_version("1.0.0".to_owned());
+    }
+}
+
+/// Removes the id mappings of a container without a user namespace. runc ignores them; libcontainer
+/// refuses them.
+pub(super) fn remove_unused_mappings(linux: &mut Linux) {
+    if !has_user_namespace(linux) {
+        linux.set_uid_mappings(None).set_gid_mappings(None);
+    }
 }
 
 fn patch_mounts(spec: &Spec, mounts: &mut [Mount], rootfs: &Path) {
@@ -163,6 +181,30 @@ mod tests {
         assert_eq!(of(json!({ "namespaces": users, "cgroupsPath": "/a" }), CGROUPFS), path("/a"));
         assert_eq!(of(json!({ "namespaces": users }), SYSTEMD), None);
         assert_eq!(of(json!({}), CGROUPFS), None);
+    }
+
+    #[test]
+    fn libcontainer_gets_a_version_that_it_takes() {
+        let version = |written: &str| {
+            let mut spec = spec(json!({}));
+            spec.set_version(written.to_owned());
+            patch(&spec, "id", Path::new("/"), SYSTEMD).unwrap().version().clone()
+        };
+        assert_eq!((version("0.9.0"), version("")), ("1.0.0".to_owned(), "1.0.0".to_owned()));
+        assert_eq!(version("1.2.1"), "1.2.1");
+    }
+
+    #[test]
+    fn mappings_need_a_user_namespace() {
+        let ids = json!([{ "containerID": 0, "hostID": 5, "size": 1 }]);
+        let mapped = |namespaces: serde_json::Value| {
+            let linux = json!({ "namespaces": namespaces, "uidMappings": ids, "gidMappings": ids });
+            let patched = patch(&spec(linux), "id", Path::new("/"), SYSTEMD).unwrap();
+            let linux = patched.linux().clone().unwrap();
+            (linux.uid_mappings().is_some(), linux.gid_mappings().is_some())
+        };
+        assert_eq!(mapped(json!([{ "type": "user" }])), (true, true));
+        assert_eq!(mapped(json!([{ "type": "pid" }])), (false, false));
     }
 
     #[test]

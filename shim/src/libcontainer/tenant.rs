@@ -17,10 +17,11 @@ use super::exec_leftovers::SocketNames;
 use super::exec_state::ExecState;
 use super::executor::Executor;
 use super::identity::{self, Identity};
+use super::rlimits::{self, OpenFilesLimit};
 use super::seccomp::SeccompFilter;
 use super::{errors, process_check, process_defaults, stdio};
-use crate::cli::{self, Global};
-use crate::container::{BundleConfig, Container};
+use crate::cli;
+use crate::container::Container;
 use crate::error::Error;
 use crate::tty::streams::ProcessEnds;
 
@@ -32,6 +33,7 @@ pub(crate) fn adapt(
     mut process: Process,
     ends: Option<&ProcessEnds>,
 ) -> Result<(Process, Executor), Error> {
+    let has_environment = process.env().is_some();
     if let Some(pid) = container.init() {
         let root = format!("/proc/{pid}/root");
         process = process_defaults::for_exec(process, spec, Path::new(&root));
@@ -42,8 +44,11 @@ pub(crate) fn adapt(
     set_owner_of_stdio(container, &process, ends)?;
     // After the filter, because that adds a capability that the process needs to load it.
     let identity = Identity::take_from(container, &mut process)?;
+    // Before one of them is taken out.
+    rlimits::raise_hard_limits(Some(&process))?;
+    let open_files = OpenFilesLimit::take_from(&mut process);
     let memory_policy = spec.linux().as_ref().and_then(|linux| linux.memory_policy().clone());
-    Ok((process, Executor::for_exec(filter, identity, memory_policy)))
+    Ok((process, Executor::for_exec(filter, identity, memory_policy, open_files, has_environment)))
 }
 
 /// Checks that the working directory exists. libcontainer's error for a missing one is only
@@ -71,10 +76,14 @@ fn set_owner_of_stdio(
     match (container.init(), process.terminal()) {
         (None, _) | (_, Some(true)) => Ok(()),
         (Some(pid), _) => {
-            let owner =
-                identity::host_id(container.id(), pid.as_raw(), "user", process.user().uid())?;
+            let host_id =
+                |kind, number| identity::host_id(container.id(), pid.as_raw(), kind, number);
+            let owner = host_id("user", process.user().uid())?;
             match ends {
-                Some(ends) => stdio::set_owner_of_ends(ends, owner),
+                // A namespace without a root keeps the host's group.
+                Some(ends) => {
+                    stdio::set_owner_of_ends(ends, owner, host_id("group", 0).unwrap_or(0))
+                }
                 None => stdio::set_owner("self", owner),
             }
         }
@@ -89,18 +98,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) ends: Option<ProcessEnds>,
 }
 
-/// Creates the process and returns its pid. `config`: the container's config.
+/// Creates the process and returns its pid. `spec`: the container's.
 pub(crate) fn build(
-    global: &Global,
     options: &cli::Exec,
     container: &Container,
-    config: &BundleConfig,
+    spec: &Spec,
     parts: Parts<'_>,
 ) -> Result<Pid, Error> {
-    let state = ExecState::of(container, config)?;
-    let root = state.as_ref().map_or(global.root(), ExecState::root);
+    let state = ExecState::new(container, spec)?;
     let names = SocketNames::lock(&container.library.root);
-    let pid = run_builder(root, options, parts);
+    let pid = run_builder(state.root(), options, parts);
     names.remove();
     pid
 }

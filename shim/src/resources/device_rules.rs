@@ -40,6 +40,9 @@ pub(super) fn normalize(
 
 impl Rules {
     fn add(&mut self, rule: &LinuxDeviceCgroup) -> Result<(), String> {
+        if rule.access().as_ref().is_none_or(String::is_empty) {
+            return Err("a rule has no access; name it by the letters r, w and m".to_owned());
+        }
         let kind = match rule.typ().unwrap_or_default() {
             LinuxDeviceType::A => {
                 *self = Self { allowed_by_default: rule.allow(), ..Self::default() };
@@ -185,8 +188,11 @@ mod tests {
         assert!(line.contains("c 42:1337") && line.contains("c 42:*"), "{line}");
         assert!(normalized(&["allow c 1:3 x"]).unwrap_err().contains("`x`"));
         assert!(normalized(&["allow p 1:3 r"]).unwrap_err().contains("a, b or c"));
-        let without_access = serde_json::json!([{ "allow": true, "type": "c", "major": 1 }]);
-        let rules: Vec<LinuxDeviceCgroup> = serde_json::from_value(without_access).unwrap();
-        assert!(normalize(Some(&rules)).is_err());
+        let of_one_device = serde_json::json!({ "allow": true, "type": "c", "major": 1 });
+        for without_access in [of_one_device, serde_json::json!({ "allow": false })] {
+            let rule: LinuxDeviceCgroup = serde_json::from_value(without_access).unwrap();
+            let line = normalize(Some(&[rule])).unwrap_err().to_string();
+            assert!(line.contains("a rule has no access"), "{line}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod bundles;
 pub(crate) mod crowd;
 mod delegate;
+mod differential;
 pub(crate) mod endurance;
 mod escapes;
 mod everyday;

@@ -1,6 +1,7 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts.
 
+use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
 use crate::soak::{crowd, endurance, leaks};
 
 #[test]
@@ -26,4 +27,15 @@ fn ten_thousand_execs_leave_nothing() {
 #[test]
 fn two_thousand_containers_leave_nothing() {
     leaks::containers_leave_nothing(80);
+}
+
+/// With the other driver, these are more than three thousand different bundles.
+#[test]
+fn sixteen_hundred_bundles_do_the_same_as_with_runc_under_cgroupfs() {
+    assert!(bundles_of_seeds_do_the_same_as_with_runc("cgroupfs", 0..1700) > 1500);
+}
+
+#[test]
+fn sixteen_hundred_bundles_do_the_same_as_with_runc_under_systemd() {
+    assert!(bundles_of_seeds_do_the_same_as_with_runc("systemd", 100_000..101_700) > 1500);
 }

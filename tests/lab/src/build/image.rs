@@ -29,7 +29,7 @@ pub fn reference_runc() -> Result<Option<PathBuf>> {
     match fetch_reference(&Cache::open()?, &scripts) {
         Ok(folder) => Ok(Some(folder.join("runc"))),
         Err(error @ (Error::Build { .. } | Error::Timeout { .. })) => {
-            eprintln!("lab: {error}\nlab: runvf is compared with the guest's own runc instead");
+            eprintln!("lab: {error}\nlab: runvf is not compared with runc 1.3");
             Ok(None)
         }
         Err(error) => Err(error),
