@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::kernel::error::KernelError;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netdev_settings::NetdevSettings;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
 use crate::ledger::claim::{Claim, State, VfSnapshot};
@@ -23,6 +23,7 @@ use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::netdev::{self, UDEV_TIMEOUT};
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{
@@ -124,7 +125,7 @@ fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, current_mac: MacAddress)
 fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
     let Claim { vf, before: VfSnapshot { driver, netdev, .. }, .. } = claim;
     sysfs.probe(vf, driver.as_deref())?;
-    let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
+    let Link { ifindex, .. } = wait_for_netdev(sysfs, netlink, vf)?;
     let (_, fresh) = NetdevSettings::read(netlink, vf, ifindex)?;
     // A claim without a record of the netdev compares the new netdev with itself.
     let before = netdev.clone().unwrap_or(fresh);
@@ -181,7 +182,7 @@ fn verify_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) ->
     loop {
         let pf_mac = read_settings(netlink, pf, claim)?.mac;
         let link = match netdev {
-            Some(ifindex) => netlink.link(ifindex)?,
+            Some(ifindex) => wait_for_link(netlink, ifindex)?,
             None => None,
         };
         let permanent_mac = link.as_ref().map_or(pf_mac, |link| link.permanent_mac);

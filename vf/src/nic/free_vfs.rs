@@ -8,6 +8,8 @@ use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::claims::Claims;
 use crate::nic::driver::driver;
+use crate::nic::error::NicError;
+use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
 
 /// A free VF.
@@ -171,17 +173,19 @@ fn find_use(
         Some(driver) => used(&format!("its driver_override reserves it for the driver {driver}")),
         None => Ok((None, link)),
     };
-    match (sysfs.netdevs_or_empty(vf).into_iter().next(), sysfs.driver(vf)) {
-        (Some((name, _)), _) if sysfs.has_upper(vf, &name) => {
-            used("another interface is stacked on its netdev")
+    let link = match find_link(sysfs, netlink, vf) {
+        // The other VFs can still be used.
+        Err(Error::Nic(error @ NicError::NetdevUnsettled { .. })) => {
+            return used(&error.to_string());
         }
-        (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
-            None => used("its netdev is moving to another network namespace"),
-            Some(link) if link.flags.up => used("its netdev is up"),
-            Some(link) if link.master => used("its netdev has a master"),
-            Some(_) if netlink.has_address(ifindex)? => used("its netdev has an address"),
-            link => unused(link),
-        },
+        found => found?,
+    };
+    match (link, sysfs.driver(vf)) {
+        (Some(_), _) if sysfs.has_upper(vf) => used("another interface is stacked on its netdev"),
+        (Some(link), _) if link.flags.up => used("its netdev is up"),
+        (Some(link), _) if link.master => used("its netdev has a master"),
+        (Some(link), _) if netlink.has_address(link.ifindex)? => used("its netdev has an address"),
+        (Some(link), _) => unused(Some(link)),
         (None, None) => unused(None),
         (None, Some(driver)) => used(&format!(
             "its netdev is in another network namespace, or its driver {driver} creates none"

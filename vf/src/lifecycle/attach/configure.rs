@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netdev_settings::NetdevSettings;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{LinkState, Settings};
 use crate::ledger::claim::{Claim, State, VfSnapshot};
@@ -63,9 +63,9 @@ pub(crate) fn configure(
     if sysfs.driver(&vf.pci).is_none() {
         sysfs.probe(&vf.pci, vf.driver.as_deref().or(pf_driver.vf))?;
     }
-    let netdev = wait_for_netdev(sysfs, &vf.pci)?;
+    let Link { name, ifindex, .. } = wait_for_netdev(sysfs, netlink, &vf.pci)?;
     claims.advance(claim, State::Configured)?;
-    Ok(netdev)
+    Ok((name, ifindex))
 }
 
 /// The settings on the PF's side for this interface. `have` are the settings of the free VF.

@@ -34,6 +34,7 @@ use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::release::release_claim;
 use crate::nic::error::NicError;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{read_settings, verify_settings};
 use crate::policy::config::{Config, Pool, Profile};
@@ -65,7 +66,7 @@ pub(super) struct Testbed<'a> {
 impl<'a> Testbed<'a> {
     pub(super) fn new(host: &'a Host, pf: Pf, pool: &Pool) -> Result<Self, Error> {
         let netlink = Netlink::open()?;
-        let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
+        let up = wait_for_link(&netlink, pf.ifindex)?.is_some_and(|link| link.flags.up);
         if !up {
             return Err(Error::Nic(NicError::PfDown { pf: pf.name }));
         }

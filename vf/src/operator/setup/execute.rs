@@ -15,6 +15,7 @@ use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::nic::create_vfs::create_vfs;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::netdev::UDEV_TIMEOUT;
 use crate::nic::pf::Pf;
 use crate::nic::promisc::{Facts, same_card};
@@ -79,7 +80,7 @@ impl Machine {
     }
 
     pub(super) fn pf_state(&self, pf: &Pf) -> Result<PfState, Error> {
-        let link = self.netlink.link(pf.ifindex)?.unwrap_or_default();
+        let link = wait_for_link(&self.netlink, pf.ifindex)?.unwrap_or_default();
         let vfs = self.pfs_of_card(pf).into_iter().flat_map(|pci| self.sysfs.virtfns(&pci));
         Ok(PfState {
             up: link.flags.up,
@@ -145,6 +146,6 @@ impl Machine {
                 source,
             })
         })?;
-        Ok(self.netlink.link(pf.ifindex)?.unwrap_or_default().flags)
+        Ok(wait_for_link(&self.netlink, pf.ifindex)?.unwrap_or_default().flags)
     }
 }
