@@ -44,7 +44,7 @@ pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
-pub use ledger::claim::{Claim, State};
+pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
 pub use lifecycle::error::LifecycleError;

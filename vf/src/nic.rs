@@ -13,5 +13,6 @@ pub(crate) mod managed;
 pub(crate) mod netdev;
 pub(crate) mod pf;
 pub(crate) mod promisc;
+pub(crate) mod rearm;
 pub(crate) mod udev;
 pub(crate) mod vf_config;

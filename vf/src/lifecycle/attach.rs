@@ -28,6 +28,7 @@ use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
+use crate::kernel::time::now;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
 use crate::ledger::claim::{Claim, State};
@@ -38,6 +39,7 @@ use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::lifecycle::release::release_claim;
+use crate::nic::driver::driver;
 use crate::nic::vf_config::verify_settings;
 use crate::policy::config::Pool;
 use crate::policy::request::{Interface, Request};
@@ -159,7 +161,9 @@ impl AttachSession<'_> {
             })
         })?;
         drop(lock);
-        self.netns.inside(|| set_up_netdev(&claim, interface, pool))?;
+        let pf_driver = driver(self.sysfs.driver(&claim.pf).as_deref());
+        let set_up = || set_up_netdev(&claim, interface, pool, pf_driver);
+        let carrier = self.netns.inside(set_up)?;
         // The PF's side is verified again, because on some drivers a change to the netdev resets
         // the VF.
         verify_settings(&self.netlink, &self.sysfs, &claim)?;
@@ -167,6 +171,7 @@ impl AttachSession<'_> {
         // The audit entry comes before the claim's new state. If this process is killed in between,
         // the log has one entry too many, and the release adds the entry of its end.
         audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
+        (claim.carrier, claim.checked) = (Some(carrier), Some(now()));
         self.claims.advance(&mut claim, State::Attached)
     }
 }

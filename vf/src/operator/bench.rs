@@ -70,6 +70,9 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
             settings: vf.settings,
             netdev,
         },
+        carrier: None,
+        checked: None,
+        gap: None,
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

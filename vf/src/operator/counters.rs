@@ -53,19 +53,17 @@ impl<'a> Counters<'a> {
         Self { sysfs, netlink, by_pf, drops }
     }
 
-    /// Returns the frames received and the frames lost.
+    /// Returns the frames received and the frames lost. `netdev`: the VF's.
     pub(crate) fn of_vf(
         &self,
         index: u32,
-        vf: &str,
-        claim: Option<&Claim>,
+        netdev: Option<&Link>,
     ) -> (Option<Counted>, Option<Counted>) {
-        let netdev = self.netdev(vf, claim);
-        choose_sources(netdev.as_ref(), self.by_pf.get(&index), self.drops)
+        choose_sources(netdev, self.by_pf.get(&index), self.drops)
     }
 
     /// The VF's netdev, in the host netns or in the netns of the claim.
-    fn netdev(&self, vf: &str, claim: Option<&Claim>) -> Option<Link> {
+    pub(crate) fn netdev(&self, vf: &str, claim: Option<&Claim>) -> Option<Link> {
         if let Some(link) = find_link(self.sysfs, self.netlink, vf).ok()? {
             return Some(link);
         }

@@ -181,6 +181,9 @@ impl AttachSession<'_> {
             on_loss: pool.on_loss,
             want: wanted_settings(&vf.settings, interface),
             before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
+            carrier: None,
+            checked: None,
+            gap: None,
         })
     }
 }

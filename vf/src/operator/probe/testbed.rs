@@ -33,6 +33,7 @@ use crate::lifecycle::attach::{nonce, set_up_netdev};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::release::release_claim;
+use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::find_link::wait_for_link;
 use crate::nic::pf::Pf;
@@ -131,6 +132,7 @@ impl<'a> Testbed<'a> {
     /// if a VF gets no carrier.
     fn bring_up(&self) -> Result<Option<String>, Error> {
         let (netns, pool) = (&self.netns, &self.pool);
+        let pf_driver = driver(self.sysfs.driver(&self.pf.pci).as_deref());
         let results: Vec<Result<(), Error>> = thread::scope(|scope| {
             let thread_failed =
                 |source| Error::Kernel(KernelError::Call { action: "bring VFs up", source });
@@ -138,7 +140,8 @@ impl<'a> Testbed<'a> {
                 .test_vfs
                 .iter()
                 .map(|TestVf { claim, interface, .. }| {
-                    let work = move || netns.inside(|| set_up_netdev(claim, interface, pool));
+                    let set_up = move || set_up_netdev(claim, interface, pool, pf_driver);
+                    let work = move || netns.inside(set_up).map(drop);
                     thread::Builder::new().spawn_scoped(scope, work)
                 })
                 .collect();

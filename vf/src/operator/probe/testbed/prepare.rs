@@ -131,6 +131,9 @@ impl Testbed<'_> {
             on_loss: OnLoss::Keep,
             want: Settings { trust: role.trusted(), ..wanted_settings(&vf.settings, interface) },
             before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
+            carrier: None,
+            checked: None,
+            gap: None,
         })
     }
 }
