@@ -232,6 +232,19 @@ impl Sysfs {
         read_number(&self.pci_device(vf).join("physfn/sriov_drivers_autoprobe")) != Some(0)
     }
 
+    /// As [`Sysfs::autoprobes`], for the VFs of a PF, which need not exist.
+    pub(crate) fn pf_autoprobes(&self, pf: &str) -> bool {
+        read_number(&self.pci_device(pf).join("sriov_drivers_autoprobe")) != Some(0)
+    }
+
+    /// Lets the kernel bind drivers to the VFs of a PF by itself, or not. VFs that have a driver
+    /// keep it. The setting lasts until the next boot.
+    pub(crate) fn set_autoprobe(&self, pf: &str, on: bool) -> Result<(), Error> {
+        let path = self.pci_device(pf).join("sriov_drivers_autoprobe");
+        let text = if on { "1" } else { "0" };
+        write_with_retry("autoprobe", &path, text, DRIVER_TIMEOUT, || false)
+    }
+
     /// Whether the VF supports FLR (PCI Express base specification 6.6.2), which resets this
     /// function alone. A bus reset would reset its neighbours too.
     pub(crate) fn has_flr(&self, pci: &str) -> bool {

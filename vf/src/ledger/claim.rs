@@ -140,6 +140,10 @@ pub struct Claim {
     /// changed.
     pub want: Settings,
     pub before: VfSnapshot,
+    /// Whether the release leaves the VF without its driver, as long as the kernel does not bind
+    /// drivers to VFs by itself.
+    #[serde(default)]
+    pub park: bool,
     /// The carrier counters of the netdev when its PF was last told about promiscuity. Other
     /// counters mean that the VF may have been reset since. `None`: not attached, or by an older
     /// runvf.
@@ -253,6 +257,7 @@ pub(crate) mod tests {
                 settings: Settings::default(),
                 netdev: None,
             },
+            park: false,
             carrier: None,
             checked: None,
             gap: None,

@@ -163,6 +163,7 @@ impl Claim {
                 settings: Settings::default(),
                 netdev: None,
             },
+            park: false,
             carrier: None,
             checked: None,
             gap: None,

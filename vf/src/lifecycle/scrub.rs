@@ -3,7 +3,8 @@
 //! The VF driver is unbound first, because this unregisters the netdev in any network namespace,
 //! under any name and with any program attached (`unregister_netdevice`, `net/core/dev.c`). So
 //! scrub need not find the namespace, and no bound VF driver answers the changes on the PF's side
-//! with a reset. Binding the driver creates a new netdev in the host netns, which is down.
+//! with a reset. Binding the driver creates a new netdev in the host netns, which is down. A VF
+//! that rests parked is not bound.
 //!
 //! The alternative is to find the netdev, move it to the host netns and revert each change. It
 //! would have to know every change that a container can make to a netdev.
@@ -69,6 +70,8 @@ pub(crate) fn scrub(
     reset_mac(&netlink, &pf, claim, current_mac);
     converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
+        // The next attach binds it. Without `setup`, or after `setup --undo`, VFs are bound.
+        _ if claim.park && !sysfs.autoprobes(&claim.vf) => None,
         Some(_) => Some(bind(sysfs, &netlink, claim)?),
         // The kernel binds VFs of this PF by itself. So if the VF had no driver when it was
         // claimed, the driver was still loading, or it is not installed.

@@ -27,14 +27,13 @@ pub(crate) fn wanted_vfs(pf: &Pf, pool: &Pool) -> usize {
     pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total))
 }
 
-/// Creates the VFs of a PF and waits for their netdevs. Returns `false` if the PF has VFs already.
+/// Creates VFs of a PF and waits for their netdevs. Returns `false` if the PF has VFs already.
 /// The caller holds the PF's lock.
 ///
 /// # Errors
 /// [`NicError::PfBusy`]; [`NicError::WrongVfCount`] when the driver created another number of VFs;
 /// errors of the write to sysfs.
-pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Error> {
-    let wanted = wanted_vfs(pf, pool);
+pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, wanted: usize) -> Result<bool, Error> {
     // Each attempt checks for VFs, because EBUSY has two causes: a busy driver, and VFs that
     // another process has just created.
     let created = retry_while_busy(Error::file_errno, || match sysfs.virtfn(&pf.pci, 0) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kernel::vlan::VlanProto;
+use crate::policy::config::{Pool, Rest};
 
 /// The private flag of i40e and ice
 /// (`Documentation/networking/device_drivers/ethernet/intel/{i40e,ice}.rst`).
@@ -20,6 +21,9 @@ pub(crate) struct Driver {
     /// the PF must be told again: see [`crate::nic::rearm`]. ixgbevf and igbvf tell their PF after
     /// each reset; mlx5_core and bnxt_en have no such resets.
     pub(crate) forgets_promisc: bool,
+    /// How free VFs rest unless the pool says otherwise. Unbound where it was measured to be
+    /// faster.
+    rest: Rest,
     pub(crate) promisc: PromiscNeeds,
     /// Whether a promiscuous VF receives only frames from the wire, and none that other VFs of the
     /// card send.
@@ -78,6 +82,7 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
         vf: Some(vf),
         config_resets_vf,
         forgets_promisc: vf == "iavf",
+        rest: if vf == "iavf" { Rest::Unbound } else { Rest::Bound },
         promisc,
         wire_only: false,
         dot1ad,
@@ -103,6 +108,7 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
             vf: None,
             config_resets_vf: true,
             forgets_promisc: true,
+            rest: Rest::Bound,
             promisc: PromiscNeeds::Unknown,
             wire_only: false,
             dot1ad: Possible,
@@ -125,6 +131,11 @@ impl Driver {
     /// PF.
     pub(crate) fn reset_time(&self) -> Duration {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
+    }
+
+    /// How free VFs of a pool rest on a PF with this driver.
+    pub(crate) fn rest(&self, pool: &Pool) -> Rest {
+        pool.rest.unwrap_or(self.rest)
     }
 
     /// Whether an attached VF can be promiscuous again after a change of its VLAN or trust: the

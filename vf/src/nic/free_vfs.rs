@@ -11,6 +11,7 @@ use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
+use crate::policy::config::Rest;
 
 /// A free VF.
 #[derive(Debug, Clone)]
@@ -43,8 +44,9 @@ pub(crate) struct FreeVfs<'a> {
     settings: VfSettings,
     /// Indices of the VFs that were not inspected yet.
     remaining: VecDeque<u32>,
-    /// Free VFs without a driver. [`FreeVfs::next`] returns them last.
-    unbound: VecDeque<FreeVf>,
+    rest: Rest,
+    /// Free VFs that do not rest as they should. [`FreeVfs::next`] returns them last.
+    others: VecDeque<FreeVf>,
     unavailable: UnavailableVfs,
 }
 
@@ -52,20 +54,21 @@ impl<'a> FreeVfs<'a> {
     /// `settings` are the settings that the PF reports for its VFs.
     ///
     /// Trusted VFs come first: they need one change less, and on i40e and ice every change resets
-    /// the VF. VFs without a driver come last, because binding a driver is the slowest step of an
-    /// attach.
+    /// the VF. VFs that do not rest as they should come last: binding a driver is the slowest step
+    /// of an attach, or, where VFs rest unbound, unbinding it.
     pub(crate) fn new(
         sysfs: &'a Sysfs,
         netlink: &'a Netlink,
         claims: &'a Claims,
         pf: &'a Pf,
         settings: VfSettings,
+        rest: Rest,
     ) -> Self {
         let mut remaining: Vec<u32> = settings.keys().copied().collect();
         remaining.sort_by_key(|index| (!settings[index].trust, *index));
-        let (remaining, unbound) = (remaining.into(), VecDeque::new());
+        let (remaining, others) = (remaining.into(), VecDeque::new());
         let unavailable = UnavailableVfs::default();
-        Self { sysfs, netlink, claims, pf, settings, remaining, unbound, unavailable }
+        Self { sysfs, netlink, claims, pf, settings, remaining, rest, others, unavailable }
     }
 
     /// Returns the next free VF.
@@ -84,12 +87,12 @@ impl<'a> FreeVfs<'a> {
             }
             let driver = self.sysfs.driver(&pci);
             let vf = FreeVf { pci, index, link, driver, settings };
-            if vf.driver.is_some() {
+            if vf.driver.is_some() == (self.rest == Rest::Bound) {
                 return Ok(Some(vf));
             }
-            self.unbound.push_back(vf);
+            self.others.push_back(vf);
         }
-        Ok(self.unbound.pop_front())
+        Ok(self.others.pop_front())
     }
 
     /// Counts the VFs that are not free. Call it after [`FreeVfs::next`] has returned `None`.
@@ -112,9 +115,10 @@ pub(crate) fn free_vfs(
     netlink: &Netlink,
     claims: &Claims,
     pf: &Pf,
+    rest: Rest,
 ) -> Result<(Vec<FreeVf>, UnavailableVfs), Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let mut search = FreeVfs::new(sysfs, netlink, claims, pf, settings);
+    let mut search = FreeVfs::new(sysfs, netlink, claims, pf, settings, rest);
     let mut free = Vec::new();
     while let Some(vf) = search.next()? {
         free.push(vf);

@@ -20,6 +20,7 @@ impl Step {
             self,
             Self::SetVlan
                 | Self::SetTrust
+                | Self::BindToMove
                 | Self::Move
                 | Self::SetUpInside
                 | Self::Rearm
@@ -63,9 +64,10 @@ impl Step {
             Self::Claim => Self::SetVlan,
             Self::SetVlan => Self::SetTrust,
             Self::SetTrust => Self::ReadBack,
-            Self::ReadBack => Self::Configured,
-            Self::Configured => Self::LockToMove,
-            Self::LockToMove => Self::Move,
+            Self::ReadBack => Self::BindToMove,
+            Self::BindToMove => Self::LockToMove,
+            Self::LockToMove => Self::Configured,
+            Self::Configured => Self::Move,
             Self::Move => Self::SetUpInside,
             Self::SetUpInside => Self::TellPf,
             Self::TellPf => Self::ReadBackInside,
@@ -177,8 +179,11 @@ impl World {
         let moves_without_check = self.has(Flaw::MovedWithoutCheck);
         let attaches_without_check = self.has(Flaw::AttachedWithoutCheck);
         let rearms_before_gap = self.has(Flaw::RearmedBeforeGap);
+        let parked = self.parked;
         let vf = &mut self.vfs[run.vf];
-        let has_claim = vf.record == record(State::Configured);
+        let has_claim_as = |state| vf.record == record(state);
+        let (is_claiming, is_configured) =
+            (has_claim_as(State::Claiming), has_claim_as(State::Configured));
         match run.step {
             Step::LockToClaim => {
                 let ignores_record = self.has(Flaw::IgnoredRecord);
@@ -192,7 +197,9 @@ impl World {
             Step::ReadBack | Step::ReadBackInside => {
                 return next_if(vf.is_set_for(owner), Then::Undo);
             }
-            Step::LockToMove => return next_if(has_claim || moves_without_check, Then::Undo),
+            Step::BindToMove => vf.bind(),
+            Step::LockToMove if moves_without_check => return Then::To(Step::Move),
+            Step::LockToMove => return next_if(is_claiming, Then::Undo),
             Step::Move if vf.netdev == Netdev::HostNetns => vf.netdev = Netdev::Container(owner),
             Step::SetUpInside if vf.netdev == Netdev::Container(owner) => {
                 (vf.dirty, vf.flag) = (true, true);
@@ -200,7 +207,9 @@ impl World {
             }
             Step::TellPf if vf.netdev == Netdev::Container(owner) => vf.promisc = vf.flag,
             Step::Move | Step::SetUpInside | Step::TellPf => return Then::Undo,
-            Step::LockToAttach => return next_if(has_claim || attaches_without_check, Then::Undo),
+            Step::LockToAttach => {
+                return next_if(is_configured || attaches_without_check, Then::Undo);
+            }
             Step::Attached if attaches_without_check => vf.record = record(State::Attached),
             Step::CheckAbandoned | Step::CheckAbandonedUnderLock => {
                 return self.check_abandoned(run);
@@ -233,9 +242,9 @@ impl World {
                 vf.vlan = None;
                 vf.trust = false;
             }
-            Step::Bind if vf.netdev == Netdev::Missing => vf.netdev = Netdev::HostNetns,
-            Step::Bind => {}
-            Step::Verify => return next_if(vf.is_clean(), Then::To(Step::Disarm)),
+            Step::Bind if parked => {}
+            Step::Bind => vf.bind(),
+            Step::Verify => return next_if(vf.is_clean(parked), Then::To(Step::Disarm)),
             Step::Remove => vf.record = None,
         }
         Then::Next

@@ -44,20 +44,23 @@ pub(super) struct Vf {
 }
 
 impl Vf {
-    pub(super) const CLEAN: Self = Self {
-        vlan: None,
-        trust: false,
-        netdev: Netdev::HostNetns,
-        dirty: false,
-        promisc: false,
-        flag: false,
-        resets: 0,
-        unrecorded: false,
-        record: None,
-    };
+    /// A free VF. `parked`: VFs rest without a driver.
+    pub(super) const fn clean(parked: bool) -> Self {
+        Self {
+            vlan: None,
+            trust: false,
+            netdev: if parked { Netdev::Missing } else { Netdev::HostNetns },
+            dirty: false,
+            promisc: false,
+            flag: false,
+            resets: 0,
+            unrecorded: false,
+            record: None,
+        }
+    }
 
-    pub(super) fn is_clean(&self) -> bool {
-        Self { record: None, ..self.clone() } == Self::CLEAN
+    pub(super) fn is_clean(&self, parked: bool) -> bool {
+        Self { record: None, ..self.clone() } == Self::clean(parked)
     }
 
     pub(super) fn is_set_for(&self, owner: Owner) -> bool {
@@ -76,6 +79,12 @@ impl Vf {
         self.netdev = Netdev::Missing;
         self.dirty = false;
         self.forget();
+    }
+
+    pub(super) fn bind(&mut self) {
+        if self.netdev == Netdev::Missing {
+            self.netdev = Netdev::HostNetns;
+        }
     }
 
     /// Binding the driver creates a new netdev.
@@ -188,8 +197,9 @@ pub(super) enum Step {
     SetVlan,
     SetTrust,
     ReadBack,
-    Configured,
+    BindToMove,
     LockToMove,
+    Configured,
     Move,
     /// Sets the flags, and reads the counters.
     SetUpInside,
@@ -250,21 +260,28 @@ pub(super) struct World {
     pub(super) faults: u8,
     /// How often a VF may still become blind.
     pub(super) blinds: u8,
-    /// Does not change during a run.
+    /// VFs rest without a driver. Does not change during a run, nor does the flaw.
+    pub(super) parked: bool,
     pub(super) flaw: Option<Flaw>,
 }
 
 impl World {
     pub(super) fn new(kills: u8, faults: u8, blinds: u8, flaw: Option<Flaw>) -> Self {
         Self {
-            vfs: [const { Vf::CLEAN }; 2],
+            vfs: [const { Vf::clean(false) }; 2],
             containers: [Life::Absent; 2],
             processes: [const { Process::Idle }; 6],
             kills,
             faults,
             blinds,
+            parked: false,
             flaw,
         }
+    }
+
+    /// The same world with VFs that rest without a driver.
+    pub(super) fn with_parked_vfs(self) -> Self {
+        Self { vfs: [const { Vf::clean(true) }; 2], parked: true, ..self }
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
