@@ -60,14 +60,17 @@ pub(crate) fn scrub(
     if let Some(driver) = sysfs.driver(&claim.vf) {
         unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
     }
-    let current_mac = settings?.mac;
+    let bound_mac = settings?.mac;
     remove_stale_override(sysfs, claim, from)?;
     if method == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
         wait_for_reset(sysfs, &claim.pf);
     }
     let pf = find_pf(sysfs, claim)?;
-    reset_mac(&netlink, &pf, claim, current_mac);
+    // udev or the container may have changed the netdev's MAC right before the unbind, and iavf
+    // tells its PF later.
+    let current_mac = read_settings(&netlink, &pf, claim)?.mac;
+    reset_mac(&netlink, &pf, claim, [bound_mac, current_mac]);
     converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
         // The next attach binds it. Without `setup`, or after `setup --undo`, VFs are bound.
@@ -113,15 +116,24 @@ fn may_have_set_override(state: &State) -> bool {
 /// igb removes only a MAC that was assigned; it passes a MAC that the VF set by itself on to the
 /// next VF driver. So a MAC is assigned first. It differs from the current MAC, because assigning
 /// the current MAC changes nothing.
-fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, current_mac: MacAddress) {
+///
+/// `macs`: what the PF reported before and after the unbind.
+fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, macs: [MacAddress; 2]) {
     let mac_before = claim.before.settings.mac;
-    if claim.want.mac == MacAddress::default() && current_mac == mac_before {
+    if !needs_mac_reset(claim, macs) {
         return;
     }
+    let [_, current_mac] = macs;
     let _ = apply_changes(netlink, pf, claim, &[Change::Mac(current_mac.different_local())]);
     if apply_changes(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
         let _ = apply_changes(netlink, pf, claim, &[Change::Mac(mac_before)]);
     }
+}
+
+/// Whether the VF may have another MAC than before the claim.
+fn needs_mac_reset(claim: &Claim, macs: [MacAddress; 2]) -> bool {
+    let is_assigned = claim.want.mac != MacAddress::default();
+    is_assigned || macs.iter().any(|mac| *mac != claim.before.settings.mac)
 }
 
 /// Binds the VF driver, and restores and verifies the new netdev. Returns its interface index.
@@ -234,6 +246,18 @@ mod tests {
         assert!(is_kept("0", &State::Configured, "igbvf"));
         assert!(is_kept("1", &State::Claiming, "igbvf"));
         assert!(is_kept("0", &State::Claiming, "vfio-pci"));
+    }
+
+    /// iavf told its PF about udev's MAC after the PF was read.
+    #[test]
+    fn a_mac_that_shows_after_the_unbind_is_removed_too() {
+        let (none, other) = (MacAddress::default(), MacAddress([2, 0, 0, 0, 0, 9]));
+        let claim = claim("0000:01:10.0", "n");
+        assert!(!needs_mac_reset(&claim, [none, none]));
+        assert!(needs_mac_reset(&claim, [none, other]) && needs_mac_reset(&claim, [other, none]));
+        let mut assigned = claim;
+        assigned.want.mac = other;
+        assert!(needs_mac_reset(&assigned, [none, none]));
     }
 
     #[test]
