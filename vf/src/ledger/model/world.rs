@@ -337,11 +337,11 @@ impl World {
     }
 
     /// A VF in a container becomes blind: the PF resets it, or a process in the container turns
-    /// promiscuity off.
+    /// promiscuity off. During an attach that is no gap, because the container does not run yet.
     pub(super) fn make_blind(&mut self, vf: usize, by_reset: bool) {
         let vf = &mut self.vfs[vf];
         vf.promisc = false;
-        vf.unrecorded = true;
+        vf.unrecorded |= vf.is_in_use();
         match by_reset {
             true => vf.resets += 1,
             false => vf.flag = false,
