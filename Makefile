@@ -156,6 +156,7 @@ install-podman-hooks:
 
 .PHONY: uninstall
 uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
+	-[ -n "$(DESTDIR)" ] || ! [ -x /usr/bin/runvfctl ] || /usr/bin/runvfctl setup --undo
 	rm -f $(DESTDIR)/usr/bin/runvf $(DESTDIR)/usr/bin/runvfctl
 	rm -f $(DESTDIR)/usr/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf

@@ -66,7 +66,12 @@ fn table(audit: &Audit, options: &Options) -> String {
         // An attachment and its end share a row, that of the last entry: an end has all fields of
         // its attachment. An end that was written twice is also shown once.
         let shares_row = matches!(entry.event, Event::Attached | Event::Released | Event::Forced);
-        if (is_last || !shares_row) && options.matches(entry, is_active(entry, audit)) {
+        let is_shown = match entry.event {
+            // A `gc` that was killed after the entry leaves an earlier one of the same gap.
+            Event::Blind => !has_later_end(entry, &audit.entries[index + 1..]),
+            _ => is_last || !shares_row,
+        };
+        if is_shown && options.matches(entry, is_active(entry, audit)) {
             rows.push(row(entry, audit));
         }
     }
@@ -84,11 +89,19 @@ fn key(entry: &Entry) -> (Option<&str>, Option<&str>) {
     (entry.claim.as_deref(), entry.vf.as_deref())
 }
 
-/// The index of the last entry of each claim. A change of a VF's settings is not an end.
+/// Whether a gap has another entry.
+fn has_later_end(gap: &Entry, later: &[Entry]) -> bool {
+    let is_same = |entry: &Entry| {
+        entry.event == Event::Blind && key(entry) == key(gap) && entry.since == gap.since
+    };
+    later.iter().any(is_same)
+}
+
+/// The index of the last entry of each claim. A change of a VF's settings, or a gap, is not an end.
 fn last_entries(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
     let claimed = entries.iter().enumerate();
-    let claimed =
-        claimed.filter(|(_, entry)| entry.claim.is_some() && entry.event != Event::Changed);
+    let is_no_end = |event| matches!(event, Event::Changed | Event::Blind);
+    let claimed = claimed.filter(|(_, entry)| entry.claim.is_some() && !is_no_end(entry.event));
     claimed.map(|(index, entry)| (key(entry), index)).collect()
 }
 

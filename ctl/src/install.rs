@@ -41,13 +41,17 @@ mod toml_document;
 mod transaction;
 mod trusted_folder;
 
+use std::path::Path;
+
 use nix::unistd::geteuid;
+use vf::Host;
 
 pub(crate) use engine::Engine;
 pub(crate) use options::{Action, Options};
 pub(crate) use state::{State, docker_api, missing_programs, runtime_config_problem, state};
 
 use crate::error::Error;
+use crate::setup;
 use change::Change;
 use plan::Plan;
 use root::Root;
@@ -79,6 +83,9 @@ pub(crate) fn run(action: Action, engine: Engine, options: &Options) -> Result<S
     } else {
         apply(&root, action, engine, options, &mut plan)?;
     }
+    if action == Action::Uninstall && root.is_host() {
+        unpark_vfs(&mut plan);
+    }
     Ok(report::done(engine, &plan, options.json))
 }
 
@@ -109,6 +116,29 @@ fn apply(
     rollback.keep();
     transaction::apply(root, &undo_data)?.keep();
     Ok(())
+}
+
+/// Gives parked VFs their driver back once no engine knows runvf, because other programs expect the
+/// netdevs of VFs. A failure does not keep the engine registered; `runvfctl setup --undo` repeats it.
+fn unpark_vfs(plan: &mut Plan) {
+    let host = Host::default();
+    // Most hosts have no such PF, and asking an engine takes time.
+    if !vf::has_parked_pfs(&host) || Engine::ALL.into_iter().any(is_registered) {
+        return;
+    }
+    match vf::undo_setup(&host) {
+        Ok(all) => {
+            let (done, failed): (Vec<_>, Vec<_>) = all.iter().partition(|pf| pf.result.is_ok());
+            plan.done.extend(done.into_iter().map(setup::line));
+            plan.notes.extend(failed.into_iter().map(setup::line));
+        }
+        Err(error) => plan.notes.push(format!("VFs stay without driver: {}", error.line())),
+    }
+}
+
+fn is_registered(engine: Engine) -> bool {
+    let state = state(engine, Path::new("/"));
+    matches!(state, State::Ready | State::NotReloaded | State::Unsafe { .. })
 }
 
 /// A missing program is an error, because Podman then fails every container with a hook, and Docker

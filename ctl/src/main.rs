@@ -180,12 +180,15 @@ fn success(text: String) -> (String, ExitCode) {
     (text, ExitCode::SUCCESS)
 }
 
-/// Exits with 3 if a VF stays quarantined or was not released. 1 means that the command could not
+/// Exits with 3 if a VF stays quarantined or blind, or was not released. 1 means that the command could not
 /// run at all.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     let done = |one: &Released| {
-        use Outcome::{Clean, Lost, SetBack, Spooled, Unrecorded};
-        matches!(one.outcome, Clean | Spooled(_) | Unrecorded(_) | Lost(_) | SetBack(_))
+        use Outcome::{Clean, Lost, Rearmed, SetBack, Spooled, Unrecorded};
+        matches!(
+            one.outcome,
+            Clean | Spooled(_) | Unrecorded(_) | Lost(_) | SetBack(_) | Rearmed(_)
+        )
     };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };
     (released::show(all, json), code)

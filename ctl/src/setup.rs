@@ -1,6 +1,5 @@
 //! `runvfctl setup`: prints the steps for each PF that were done, or that a dry run would do.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +12,10 @@ pub(crate) struct Options {
     /// Show the steps without doing them
     #[arg(long)]
     dry_run: bool,
+    /// Give parked VFs their driver back, and let the kernel bind drivers to new VFs again. All
+    /// other steps of the setup stay
+    #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
+    undo: bool,
     /// Wait this long for PFs that do not exist yet, as at boot
     #[arg(long, value_name = "SECONDS", default_value_t = 0, conflicts_with = "dry_run")]
     wait: u64,
@@ -23,9 +26,10 @@ pub(crate) struct Options {
 
 /// Exits with 3 if a PF is not ready. 1 means that setup could not run at all.
 pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), Error> {
-    let all = match options.dry_run {
-        true => vf::plan_setup(host)?,
-        false => vf::setup(host, Duration::from_secs(options.wait))?,
+    let all = match options {
+        Options { dry_run: true, .. } => vf::plan_setup(host)?,
+        Options { undo: true, .. } => vf::undo_setup(host)?,
+        Options { wait, .. } => vf::setup(host, Duration::from_secs(*wait))?,
     };
     let code = if all.iter().all(|pf| pf.result.is_ok()) { 0 } else { 3 };
     Ok((show(&all, options.json), ExitCode::from(code)))
@@ -36,16 +40,17 @@ fn show(all: &[PfSetup], json: bool) -> String {
         let all: Vec<_> = all.iter().map(as_json).collect();
         return format!("{:#}\n", json!(all));
     }
-    let mut text = String::new();
-    for pf in all {
-        let state = match &pf.result {
-            Err(error) => format!("not ready: {}", error.line()),
-            Ok(steps) if steps.is_empty() => "ready: nothing to do".to_owned(),
-            Ok(steps) => steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", "),
-        };
-        let _ = writeln!(text, "{}: {state}", pf.pf);
-    }
-    text
+    all.iter().map(|pf| line(pf) + "\n").collect()
+}
+
+/// The line of one PF.
+pub(crate) fn line(pf: &PfSetup) -> String {
+    let state = match &pf.result {
+        Err(error) => format!("not ready: {}", error.line()),
+        Ok(steps) if steps.is_empty() => "ready: nothing to do".to_owned(),
+        Ok(steps) => steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", "),
+    };
+    format!("{}: {state}", pf.pf)
 }
 
 fn as_json(pf: &PfSetup) -> serde_json::Value {

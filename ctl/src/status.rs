@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use vf::{Claim, Counted, Error, Host, PfStatus, VfStatus};
+use vf::{Claim, Counted, Error, Gap, Host, PfStatus, VfStatus};
 
 use self::rates::Rates;
 use crate::table::aligned;
@@ -125,6 +125,12 @@ fn table(snapshot: &Snapshot) -> String {
     for vf in vfs(&snapshot.pfs) {
         if let Some(reason) = &vf.reason {
             let _ = writeln!(text, "\n{} is {}: {reason}", vf.vf, vf.state);
+        }
+        if let Some(gap) = vf.claim.as_ref().and_then(|claim| claim.gap.as_ref()) {
+            let Gap { since, until, reason } = gap;
+            let end = until.as_ref().map_or_else(|| "now".to_owned(), Clone::clone);
+            let _ =
+                writeln!(text, "\n{} may have been blind from {since} to {end}: {reason}", vf.vf);
         }
     }
     text

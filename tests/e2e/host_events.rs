@@ -7,7 +7,7 @@ use lab::Lab;
 use lab::traffic::Traffic;
 
 use crate::engine::{Engine, IMAGE, start};
-use crate::hook_calls::{assert_free, functions, gc, vlans};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans};
 use crate::host::{
     HostKind, configure, host_of_kind, installed, leave, leave_host_of_kind, prepared, settle,
     state,
@@ -123,6 +123,49 @@ fn a_netns_outlives_its_containers() {
     .unwrap();
     assert_free(&lab, "after all were deleted");
     leave(lab, &untouched);
+}
+
+/// The sensor would see only its own frames and broadcast, or nothing.
+#[test]
+fn promiscuity_that_is_turned_off_inside_is_turned_on_again() {
+    let (lab, untouched) = host();
+    start_sensor_and_sleeper(&lab);
+    assert_eq!(gc(&lab), []);
+    // The sensor's own socket holds the mode, the sleeper's interface does not.
+    let inside = |name: &str, change: &str| {
+        lab.ok(&format!(
+            "nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' {name}) ip link {change}"
+        ))
+        .unwrap()
+    };
+    inside("sensor", "set mon0 promisc off");
+    assert_eq!(gc(&lab), []);
+    for (change, why) in [
+        ("set mon0 promisc off allmulticast off", "its interface was not promiscuous"),
+        ("set mon0 down", "its interface was down"),
+    ] {
+        inside("sleeper", change);
+        let (_, reason) = status(&lab, SLEEPER_VF);
+        assert_eq!(
+            reason,
+            format!("it may not be promiscuous: {why}; run `runvfctl gc` to re-arm it")
+        );
+        let done = gc(&lab);
+        let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
+        assert_eq!((vf.as_str(), outcome.as_str()), (SLEEPER_VF, "re-armed"));
+        let shown = inside("sleeper", "show mon0");
+        for flag in ["PROMISC", "ALLMULTI", "UP"] {
+            assert!(shown.stdout.contains(flag), "{shown}");
+        }
+        assert_eq!(gc(&lab), []);
+        let shown = lab.ok("runvfctl status").unwrap();
+        let gap = format!("{SLEEPER_VF} may have been blind from ");
+        assert!(shown.stdout.contains(&gap) && shown.stdout.contains(why), "{shown}");
+    }
+    let blind = "runvfctl audit --json | jq -c '[.[] | select(.event == \"blind\") | [.vlan, .interface, .since < .until]]'";
+    assert_eq!(lab.ok(blind).unwrap().text(), "[[200,\"mon0\",true],[200,\"mon0\",true]]");
+    remove_all(&lab);
+    leave_host(lab, &untouched);
 }
 
 /// An operator changes the wrong VF, for example. The sensor would see the frames of another

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use lab::{Lab, Output};
 
-use crate::engine::{Engine, run};
-use crate::host::{configure, installed, state};
+use crate::engine::{Engine, run, start};
+use crate::host::{assert_untouched, configure, installed, state};
 
 pub(crate) fn pool(pfs: &str, vfs: usize) -> String {
     format!("[[pool]]\nname = \"sensors\"\npfs = [{pfs}]\nvfs = {vfs}\n")
@@ -80,6 +80,71 @@ fn a_pf_is_set_up_once() {
         assert_said(&lab.sh("runvfctl setup").unwrap(), 3, &problem);
     }
     assert_eq!(pf0(&lab), (true, true, "3".to_owned()));
+}
+
+/// The VFs of pf0 with a driver, and whether the kernel binds drivers to new VFs.
+fn bound(lab: &Lab) -> (usize, String) {
+    let script = "ls -d /sys/class/net/pf0/device/virtfn*/driver 2> /dev/null | wc -l
+        cat /sys/class/net/pf0/device/sriov_drivers_autoprobe";
+    let shown = lab.ok(script).unwrap();
+    let (count, autoprobe) = shown.text().split_once('\n').unwrap();
+    (count.parse().unwrap(), autoprobe.to_owned())
+}
+
+/// igb needs no parked VFs, but can have them.
+#[test]
+fn free_vfs_rest_without_a_driver_and_get_it_back() {
+    let lab = installed();
+    configure(&lab, &pool("\"pf0\"", 3));
+    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: 3 VFs\n");
+    assert_eq!(bound(&lab), (3, "1".to_owned()));
+
+    configure(&lab, &(pool("\"pf0\"", 3) + "rest = \"unbound\"\n"));
+    let steps = "pf0: new VFs get no driver, 3 free VFs without driver\n";
+    assert_said(&lab.sh("runvfctl setup --dry-run").unwrap(), 0, steps);
+    assert_eq!(bound(&lab), (3, "1".to_owned()));
+    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, steps);
+    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: ready: nothing to do\n");
+    assert_eq!(bound(&lab), (0, "0".to_owned()));
+    let free = "runvfctl status --json | jq '[.[].vfs[] | select(.state == \"free\" and .netdev == null)] | length'";
+    assert_eq!(lab.ok(free).unwrap().text(), "3");
+    let doctor = lab.sh("runvfctl doctor").unwrap();
+    assert!(doctor.stdout.contains("3 of 7, 3 parked without driver"), "{doctor}");
+
+    let untouched = state(&lab);
+    let output = run(&lab, Engine::Docker, "--annotation io.runvf.vlan=100", "ip link show mon0");
+    assert!(output.status == 0 && output.stdout.contains("PROMISC"), "{output}");
+    assert_untouched(&lab, &untouched);
+    assert_eq!(bound(&lab), (0, "0".to_owned()), "a release leaves the VF parked");
+    // On igb, three properties are refuted.
+    assert_said(&lab.sh("timeout 300 runvfctl probe pf0").unwrap(), 2, "vlan-set");
+    assert_eq!(bound(&lab), (0, "0".to_owned()));
+
+    start(&lab, Engine::Docker, "user", "--annotation io.runvf.vlan=100");
+    let undone = "pf0: new VFs get a driver, 2 free VFs with driver\n";
+    assert_said(&lab.sh("runvfctl setup --undo").unwrap(), 0, undone);
+    lab.ok("docker rm -f user").unwrap();
+    assert_eq!(bound(&lab), (3, "1".to_owned()), "a release after the undo binds the VF");
+    assert_said(&lab.sh("runvfctl setup --undo").unwrap(), 0, "");
+
+    // An operator's own setting stays.
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    assert_said(&lab.sh("runvfctl setup").unwrap(), 0, "pf0: 3 free VFs without driver\n");
+    assert_said(&lab.sh("runvfctl setup --undo").unwrap(), 0, "");
+    assert_eq!(bound(&lab), (0, "0".to_owned()));
+}
+
+#[test]
+fn the_uninstall_of_the_last_engine_undoes_the_parking() {
+    let lab = installed();
+    configure(&lab, &(pool("\"pf0\"", 3) + "rest = \"unbound\"\n"));
+    lab.ok("runvfctl setup").unwrap();
+    assert_eq!(bound(&lab), (0, "0".to_owned()));
+    lab.ok("runvfctl uninstall podman").unwrap();
+    assert_eq!(bound(&lab), (0, "0".to_owned()), "Docker still knows runvf");
+    let done = lab.ok("runvfctl uninstall docker").unwrap();
+    assert!(done.stdout.contains("pf0: new VFs get a driver, 3 free VFs with driver"), "{done}");
+    assert_eq!(bound(&lab), (3, "1".to_owned()));
 }
 
 /// The emulated card has no `vf-true-promisc-support`, but another private flag, which is set in

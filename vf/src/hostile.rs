@@ -33,7 +33,7 @@ fn config_line() -> impl Strategy<Value = String> {
         6 => "vlans = \\[(\"?[0-9-]{1,9}\"?(, )?){0,4}\\]",
         2 => "pools = \\[\"(a|b|c)\"\\]",
         2 => "(max|vfs) = -?[0-9]{1,19}",
-        1 => "(carrier|scrub|on_loss) = \"[a-z]{0,6}\"",
+        1 => "(carrier|scrub|on_loss|rest) = \"[a-z]{0,7}\"",
         1 => "\\PC{0,20}",
     ]
 }

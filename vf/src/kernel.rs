@@ -6,11 +6,13 @@
 pub(crate) mod bounded_append;
 mod bounded_child;
 pub(crate) mod bounded_write;
+pub(crate) mod carrier;
 pub(crate) mod devlink;
 pub(crate) mod error;
 pub(crate) mod ethtool;
 #[cfg(test)]
 pub(crate) mod in_a_netns;
+pub(crate) mod kernel_log;
 pub(crate) mod mac;
 pub mod mountinfo;
 pub(crate) mod netdev_settings;

@@ -7,5 +7,6 @@ pub(crate) mod error;
 pub(crate) mod lock;
 #[cfg(test)]
 mod model;
+pub(crate) mod parked_pfs;
 pub(crate) mod tenancy;
 mod unknown_fields;

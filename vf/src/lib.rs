@@ -44,7 +44,7 @@ pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
-pub use ledger::claim::{Claim, State};
+pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
 pub use lifecycle::error::LifecycleError;
@@ -64,11 +64,13 @@ pub use operator::error::OperatorError;
 pub use operator::probe::{
     Finding as ProbeFinding, Probe, ProbeOptions, ProbeVf, Verdict, Watch, probe,
 };
-pub use operator::setup::{PfSetup, Step, plan_setup, set_private_flag, setup};
+pub use operator::setup::{
+    PfSetup, Step, has_parked_pfs, plan_setup, set_private_flag, setup, undo_setup,
+};
 pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
 pub use policy::config::{
-    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Scrub, Tenant, VlanRange,
+    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant, VlanRange,
     check_folder_owners,
 };
 pub use policy::error::PolicyError;

@@ -1,6 +1,7 @@
 //! The procedures on one VF: attach, release, scrub, quarantine, repair, reconcile.
 
 pub(crate) mod attach;
+pub(crate) mod blindness;
 mod disarm;
 pub(crate) mod error;
 pub(crate) mod grant;

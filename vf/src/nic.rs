@@ -4,6 +4,7 @@ pub(crate) mod create_vfs;
 pub(crate) mod diff;
 pub(crate) mod driver;
 pub(crate) mod error;
+pub(crate) mod find_link;
 pub(crate) mod free_vfs;
 #[cfg(test)]
 mod in_a_netns;
@@ -12,5 +13,6 @@ pub(crate) mod managed;
 pub(crate) mod netdev;
 pub(crate) mod pf;
 pub(crate) mod promisc;
+pub(crate) mod rearm;
 pub(crate) mod udev;
 pub(crate) mod vf_config;

@@ -63,6 +63,24 @@ fn duplicate_end_is_shown_once() {
     assert_eq!(rows(entries, &Options::default()), ["01 04 released"]);
 }
 
+/// A gap does not end the attachment, and has a row of its own, also if a `gc` was killed between
+/// its entry and its end on disk.
+#[test]
+fn a_gap_is_one_row_beside_its_attachment() {
+    let gap = |since: &str, until: &str| Entry {
+        since: entry(Event::Blind, since, None).time.into(),
+        until: entry(Event::Blind, until, None).time.into(),
+        ..entry(Event::Blind, until, Some("one"))
+    };
+    let attached = || entry(Event::Attached, "02", Some("one"));
+    let entries = vec![attached(), gap("03", "04"), gap("03", "05"), gap("06", "07")];
+    let expected = ["01 - attached", "03 05 blind", "06 07 blind"];
+    assert_eq!(rows(entries, &Options::default()), expected);
+    let ended = entry(Event::Released, "08", Some("one"));
+    let entries = vec![attached(), gap("03", "04"), ended];
+    assert_eq!(rows(entries, &Options::default()), ["03 04 blind", "01 08 released"]);
+}
+
 #[test]
 fn quarantine_and_repair_are_two_rows() {
     let entries = vec![

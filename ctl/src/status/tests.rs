@@ -79,3 +79,22 @@ fn watched_json_is_one_line() {
     let options = Options { json: true, watch: Some(1) };
     assert_eq!(show(&snapshot(), &options).lines().count(), 1);
 }
+
+#[test]
+fn the_last_gap_is_shown_with_its_end_or_without() {
+    let gap = |until: Option<&str>| {
+        let mut snapshot = snapshot();
+        let claim = snapshot.pfs[0].vfs[0].claim.as_mut().unwrap();
+        let (since, until) = ("1970-01-01T00:01:00.000Z".to_owned(), until.map(str::to_owned));
+        claim.gap = Some(Gap { since, until, reason: "its carrier was lost".to_owned() });
+        (table(&snapshot), as_json(&snapshot)[0]["vfs"][0]["claim"]["gap"].clone())
+    };
+    let (text, json) = gap(Some("1970-01-01T00:02:00.000Z"));
+    let line = "\n0000:01:10.0 may have been blind from 1970-01-01T00:01:00.000Z to \
+                1970-01-01T00:02:00.000Z: its carrier was lost\n";
+    assert!(text.ends_with(line), "{text}");
+    assert_eq!(json["until"], "1970-01-01T00:02:00.000Z");
+    let (text, json) = gap(None);
+    assert!(text.ends_with("Z to now: its carrier was lost\n"), "{text}");
+    assert_eq!(json["until"], json!(null));
+}

@@ -148,6 +148,29 @@ broken_setup() {  # FAULT
     [ "$(cat /sys/class/net/pf0/device/sriov_numvfs)" = 2 ] && ip link show pf0 | grep -q 'PROMISC.*,UP'
 }
 
+# Makes the VF of a container blind.
+turn_promiscuity_off() {  # NAME
+    nsenter -n -t "$(< "/tmp/$1.pid")" ip link set mon0 promisc off allmulticast off
+}
+
+# Succeeds if the VF is promiscuous again, and the log has its gap once.
+rearmed() {  # NAME
+    timeout 100 runvfctl gc
+    link_of "$1" mon0 | grep -q '[,<]PROMISC' || return
+    [ "$(runvfctl audit --container "$1" | grep -c ' blind ')" = 1 ]
+}
+
+# Breaks the parking of two VFs, or its undo. Another run of both must succeed.
+broken_parking() {  # FAULT
+    broken "$1" timeout 100 runvfctl setup
+    timeout 100 runvfctl setup || return
+    ! ls /sys/class/net/pf0/device/virtfn*/driver 2> /dev/null || return
+    broken "$1" timeout 100 runvfctl setup --undo
+    timeout 100 runvfctl setup --undo || return
+    [ "$(ls -d /sys/class/net/pf0/device/virtfn*/driver | wc -l)" = 2 ] || return
+    [ "$(cat /sys/class/net/pf0/device/sriov_drivers_autoprobe)" = 1 ] && [ -z "$(ls /run/runvf/parked)" ]
+}
+
 # The settings of the first VF that an operator has changed.
 settings() {
     ip link show enp1s0v0 2> /dev/null | grep -oE 'mtu [0-9]+|qlen [0-9]+|alias .*'

@@ -1,14 +1,14 @@
 //! Every procedure is broken at every fault point, and every fault point of the code belongs to a
 //! procedure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault_points::{
     ATTACH, CLEAN_UP, CREATION, DETACH, FLUSH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REFUSAL,
     REPAIR, SPOOL, Snapshot, UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points,
     faulty_host, faulty_host_with_vfs, points_at, trace,
 };
-use crate::host::{HostKind, leave_host_of_kind, state};
+use crate::host::{HostKind, configure, leave_host_of_kind, state};
 
 #[test]
 fn attach_recovers_at_every_fault_point() {
@@ -67,6 +67,71 @@ fn setup_recovers_at_every_fault_point() {
     }
 }
 
+/// The next gc finishes a broken re-arm, and the audit log has the gap.
+#[test]
+fn a_re_arm_recovers_at_every_fault_point() {
+    let lab = faulty_host_with_vfs();
+    let before = state(&lab);
+    let attached = "holder a; hook attach a 11 && turn_promiscuity_off a";
+    let gc = "timeout 100 runvfctl gc";
+    let traced = format!("{attached}; traced {gc}");
+    Snapshot::after(&lab, &[&traced, CLEAN_UP], "re-arm")[1].assert_all_clean();
+    let points = count_points(&lab.ok("cat /tmp/trace").unwrap().stdout);
+    assert!(
+        ["add-flags", "enter-netns", "claim-replace"].iter().all(|it| points.contains_key(*it)),
+        "{points:?}"
+    );
+    for (point, count) in points.iter().filter(|(point, _)| !point.starts_with("read-")) {
+        for fault in
+            (1..=*count).flat_map(|nth| ["kill", "error"].map(|way| format!("{point}:{nth}:{way}")))
+        {
+            // The log of the case before would count.
+            let broken = format!("rm -f /var/log/runvf/audit*; {attached}; broken {fault} {gc}");
+            let again = "rearmed a && echo re-armed";
+            let snapshots = Snapshot::after(&lab, &[&broken, again, CLEAN_UP], &fault);
+            let case = &snapshots[0].case;
+            if fault.ends_with("kill") {
+                assert!(snapshots[0].text.contains("ended with 137"), "{case}");
+            }
+            // The kernel refuses the flags, so the VF is lost and its container stopped.
+            let is_lost = fault.starts_with("add-flags") && fault.ends_with("error");
+            assert_eq!(snapshots[1].text.contains("re-armed\n"), !is_lost, "{case}");
+            snapshots[2].assert_all_clean();
+        }
+    }
+    leave_host_of_kind(HostKind::Faulty, lab, &before);
+}
+
+/// The next setup or undo finishes a broken one.
+#[test]
+fn parking_recovers_at_every_fault_point() {
+    let lab = faulty_host_with_vfs();
+    let parked = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nrest = \"unbound\"\n";
+    configure(&lab, parked);
+    let mut points = BTreeMap::new();
+    for command in ["runvfctl setup", "runvfctl setup --undo"] {
+        let passed = count_points(&lab.sh(&traced(command)).unwrap().stdout);
+        passed.into_iter().for_each(|(point, count)| {
+            let most: &mut usize = points.entry(point).or_default();
+            *most = count.max(*most);
+        });
+    }
+    assert!(
+        ["autoprobe", "parked-add", "parked-remove", "unbind", "probe"]
+            .iter()
+            .all(|step| points.contains_key(*step)),
+        "{points:?}"
+    );
+    for (point, count) in points.iter().filter(|(point, _)| !point.starts_with("read-")) {
+        for fault in
+            (1..=*count).flat_map(|nth| ["kill", "error"].map(|way| format!("{point}:{nth}:{way}")))
+        {
+            let output = lab.sh(&sourced(&format!("broken_parking {fault}"))).unwrap();
+            assert_eq!(output.status, 0, "{fault}: {output}");
+        }
+    }
+}
+
 fn sourced(script: &str) -> String {
     format!("source /tmp/functions; {script}")
 }
@@ -100,9 +165,14 @@ fn every_fault_point_belongs_to_a_procedure() {
     add("runvfctl probe pf0 --vlan 4001 --other 4002", &|_| true);
     // The doctor changes nothing; only its reads of the card are its own.
     add("runvfctl doctor", &|point| point.starts_with("read-"));
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nrest = \"unbound\"\n");
+    add("runvfctl setup", &|_| true);
+    add("runvfctl setup --undo", &|_| true);
     // This host has no driver with a flag that matters, and no udev rules; the tests of `setup`
-    // have both.
-    passed.extend(["read-private-flags", "uevent"].map(str::to_owned));
+    // have both. Only iavf needs a change of flags and a wake-up to be re-armed.
+    passed.extend(
+        ["read-private-flags", "uevent", "clear-flags", "read-statistics"].map(str::to_owned),
+    );
     let missed: Vec<_> = points.difference(&passed).collect();
     assert!(missed.is_empty(), "passed by no test: {missed:?}");
 }

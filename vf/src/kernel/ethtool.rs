@@ -1,4 +1,4 @@
-//! Offloads, private flags and driver information, by the `SIOCETHTOOL` ioctl.
+//! Offloads, private flags, counters and driver information, by the `SIOCETHTOOL` ioctl.
 //!
 //! LRO and GRO merge frames before a sensor sees them, which breaks the stream reassembly of every
 //! IDS. The manuals of Zeek and Suricata both tell users to turn them off.
@@ -6,12 +6,14 @@
 mod driver;
 mod ioctl;
 mod private_flags;
+mod statistics;
 
 use nix::errno::Errno;
 
 pub(crate) use self::driver::driver_info;
 use self::ioctl::{call, ethtool};
 pub(crate) use self::private_flags::{private_flags, set_private_flag};
+pub(crate) use self::statistics::read_statistics;
 use crate::error::Error;
 use crate::kernel::error::KernelError;
 

@@ -86,6 +86,20 @@ fn add_flags_keeps_the_other_flags() {
     });
 }
 
+#[test]
+fn clear_flags_keeps_the_other_flags() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        netlink.set_flags(index, SENSOR).unwrap();
+        netlink.clear_flags(index, Flags { allmulti: true, ..Flags::default() }).unwrap();
+        let shown = ip("link show host0")[0]["flags"].to_string();
+        assert!(!shown.contains("ALLMULTI"), "{shown}");
+        let rest = Flags { allmulti: false, ..SENSOR };
+        assert_eq!(netlink.link(index).unwrap().unwrap().flags, rest);
+    });
+}
+
 /// A PF may be a port of a bridge. The bridge makes its ports promiscuous without the flag, which
 /// alone counts for a PF, because it stays when the bridge is removed.
 #[test]
@@ -135,6 +149,40 @@ fn a_veth_has_carrier_once_both_ends_are_up() {
         assert!(!netlink.link(index).unwrap().unwrap().carrier);
         ip("link set host1 up");
         assert!(netlink.link(index).unwrap().unwrap().carrier);
+    });
+}
+
+#[test]
+fn a_lost_carrier_is_counted() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        let index = index_of("host0");
+        ip("link set host0 up");
+        ip("link set host1 up");
+        let counts = || netlink.link(index).unwrap().unwrap().carrier_counts;
+        let before = counts();
+        ip("link set host1 down");
+        ip("link set host1 up");
+        let after = counts();
+        assert_eq!(after.changes, before.changes + 2);
+        assert_eq!(after.downs, before.downs + 1);
+        let mounted = NetnsSysfs::mount().unwrap();
+        let shown = |file: &str| {
+            let path = mounted.sysfs.0.join("class/net/host0").join(file);
+            std::fs::read_to_string(path).unwrap().trim().parse::<u32>().unwrap()
+        };
+        assert_eq!(after.changes, shown("carrier_changes"));
+        assert_eq!(after.downs, shown("carrier_down_count"));
+    });
+}
+
+/// veth has counters; the loopback device has none.
+#[test]
+fn the_counters_of_a_driver_can_be_read() {
+    with_veths(|| {
+        assert_eq!(ethtool::read_statistics("host0"), Ok(()));
+        assert_eq!(ethtool::read_statistics("lo"), Err(Errno::EOPNOTSUPP));
+        assert_eq!(ethtool::read_statistics("none"), Err(Errno::ENODEV));
     });
 }
 

@@ -234,16 +234,16 @@ impl Netlink {
     /// Turns on the flags that are `true` in `flags`, and changes no other flag.
     pub(crate) fn add_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
         let mut message = link_message(ifindex);
-        for (wanted, flag) in [
-            (flags.up, LinkFlags::Up),
-            (flags.promisc, LinkFlags::Promisc),
-            (flags.allmulti, LinkFlags::Allmulti),
-            (flags.noarp, LinkFlags::Noarp),
-        ] {
-            message.header.change_mask.set(flag, wanted);
-            message.header.flags.set(flag, wanted);
-        }
+        message.header.change_mask = link_flags(flags);
+        message.header.flags = link_flags(flags);
         self.set_link("add-flags", message)
+    }
+
+    /// Turns off the flags that are `true` in `flags`, and changes no other flag.
+    pub(crate) fn clear_flags(&self, ifindex: u32, flags: Flags) -> Result<(), NetlinkError> {
+        let mut message = link_message(ifindex);
+        message.header.change_mask = link_flags(flags);
+        self.set_link("clear-flags", message)
     }
 
     /// Turns each of the four flags on or off, in one message, and changes no other flag.
@@ -251,10 +251,7 @@ impl Netlink {
         let mut message = link_message(ifindex);
         message.header.change_mask =
             LinkFlags::Up | LinkFlags::Promisc | LinkFlags::Allmulti | LinkFlags::Noarp;
-        message.header.flags.set(LinkFlags::Up, flags.up);
-        message.header.flags.set(LinkFlags::Promisc, flags.promisc);
-        message.header.flags.set(LinkFlags::Allmulti, flags.allmulti);
-        message.header.flags.set(LinkFlags::Noarp, flags.noarp);
+        message.header.flags = link_flags(flags);
         self.set_link("flags", message)
     }
 }
@@ -287,6 +284,15 @@ fn socket_error(error: io::Error) -> Error {
         object: "a netlink socket".to_owned(),
         source,
     })
+}
+
+fn link_flags(flags: Flags) -> LinkFlags {
+    let mut bits = LinkFlags::empty();
+    bits.set(LinkFlags::Up, flags.up);
+    bits.set(LinkFlags::Promisc, flags.promisc);
+    bits.set(LinkFlags::Allmulti, flags.allmulti);
+    bits.set(LinkFlags::Noarp, flags.noarp);
+    bits
 }
 
 fn link_message(ifindex: u32) -> LinkMessage {

@@ -42,38 +42,32 @@ impl Sysfs {
     /// Returns name and ifindex of the netdevs of a PCI function. Netdevs in other network
     /// namespaces than that of the sysfs mount are not visible here.
     ///
+    /// A netdev that has no ifindex at this moment is being registered, renamed or moved. So the
+    /// folder is listed again, for up to [`RELIST_TIMEOUT`]; after that the netdev counts as gone.
+    ///
     /// # Errors
     /// [`KernelError::File`] when sysfs cannot be read. A missing device is not an error.
     pub(crate) fn netdevs(&self, pci: &str) -> Result<Vec<(String, u32)>, Error> {
         let folder = self.pci_device(pci).join("net");
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if is_absence(&error) => return Ok(Vec::new()),
-            entries => entries.map_err(Error::file("list", &folder))?,
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::file("list", &folder))?;
-            // The name need not be UTF-8, because a container may have renamed the netdev.
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = entry.path().join("ifindex");
-            match proc_file::read(&path) {
-                // The netdev was moved or renamed after the folder was listed.
-                Err(error) if is_absence(&error) => {}
-                text => {
-                    let text = text.map_err(Error::file("read", path))?;
-                    found.extend(text.trim().parse().ok().map(|ifindex| (name, ifindex)));
-                }
+        let deadline = Instant::now() + RELIST_TIMEOUT;
+        loop {
+            let (found, is_complete) = list_netdevs(&folder)?;
+            if is_complete || Instant::now() >= deadline {
+                return Ok(found);
             }
+            thread::sleep(RELIST_INTERVAL);
         }
-        Ok(found)
     }
 
-    /// Whether a netdev has an upper netdev (macvlan, ipvlan, VLAN; `netdev_adjacent_sysfs_add`,
-    /// `net/core/dev.c`). Sysfs does not show an upper netdev in another network namespace.
-    pub(crate) fn has_upper(&self, pci: &str, netdev: &str) -> bool {
-        let entries = fs::read_dir(self.pci_device(pci).join("net").join(netdev));
-        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
-        names.into_iter().any(|name| name.as_bytes().starts_with(b"upper_"))
+    /// Whether a netdev of a PCI function has an upper netdev (macvlan, ipvlan, VLAN;
+    /// `netdev_adjacent_sysfs_add`, `net/core/dev.c`). Sysfs does not show an upper netdev in
+    /// another network namespace.
+    pub(crate) fn has_upper(&self, pci: &str) -> bool {
+        let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut netdevs = list(&self.pci_device(pci).join("net"));
+        let is_upper = |name: &[u8]| name.starts_with(b"upper_");
+        netdevs
+            .any(|netdev| list(&netdev.path()).any(|entry| is_upper(entry.file_name().as_bytes())))
     }
 
     /// Returns the netdev that has this netdev as a port: a bridge or a bond, for example.
@@ -238,6 +232,19 @@ impl Sysfs {
         read_number(&self.pci_device(vf).join("physfn/sriov_drivers_autoprobe")) != Some(0)
     }
 
+    /// As [`Sysfs::autoprobes`], for the VFs of a PF, which need not exist.
+    pub(crate) fn pf_autoprobes(&self, pf: &str) -> bool {
+        read_number(&self.pci_device(pf).join("sriov_drivers_autoprobe")) != Some(0)
+    }
+
+    /// Lets the kernel bind drivers to the VFs of a PF by itself, or not. VFs that have a driver
+    /// keep it. The setting lasts until the next boot.
+    pub(crate) fn set_autoprobe(&self, pf: &str, on: bool) -> Result<(), Error> {
+        let path = self.pci_device(pf).join("sriov_drivers_autoprobe");
+        let text = if on { "1" } else { "0" };
+        write_with_retry("autoprobe", &path, text, DRIVER_TIMEOUT, || false)
+    }
+
     /// Whether the VF supports FLR (PCI Express base specification 6.6.2), which resets this
     /// function alone. A bus reset would reset its neighbours too.
     pub(crate) fn has_flr(&self, pci: &str) -> bool {
@@ -261,6 +268,36 @@ impl Sysfs {
         write_with_retry("numvfs", &path, &count.to_string(), NUMVFS_TIMEOUT, || false)
     }
 }
+
+/// Returns the netdevs in a folder `net` of sysfs, and whether all of them have an ifindex.
+fn list_netdevs(folder: &Path) -> Result<(Vec<(String, u32)>, bool), Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absence(&error) => return Ok((Vec::new(), true)),
+        entries => entries.map_err(Error::file("list", folder))?,
+    };
+    let (mut found, mut is_complete) = (Vec::new(), true);
+    for entry in entries {
+        let entry = entry.map_err(Error::file("list", folder))?;
+        // The name need not be UTF-8, because a container may have renamed the netdev.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path().join("ifindex");
+        match proc_file::read(&path) {
+            // `device_add` creates the folder before its files (`drivers/base/core.c`). Or the
+            // netdev was moved or renamed after the folder was listed.
+            Err(error) if is_absence(&error) => is_complete = false,
+            text => {
+                let text = text.map_err(Error::file("read", path))?;
+                found.extend(text.trim().parse().ok().map(|ifindex| (name, ifindex)));
+            }
+        }
+    }
+    Ok((found, is_complete))
+}
+
+/// How long the files of a netdev may be missing in sysfs while its folder exists. The kernel needs
+/// microseconds.
+const RELIST_TIMEOUT: Duration = Duration::from_secs(1);
+const RELIST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// For writes that call a driver (bind, unbind, reset) and other short writes. Binding takes 0.1 s
 /// on igb; iavf waits seconds for a busy PF. Docker gives a `delete` 30 s (moby
@@ -336,6 +373,26 @@ mod tests {
         let mut all = ["10000:e1:00.0", "2000:01:00.0", "0000:41:00.1", "0000:41:00.0"];
         all.sort_by(|one, other| compare_pci(one, other));
         assert_eq!(all, ["0000:41:00.0", "0000:41:00.1", "2000:01:00.0", "10000:e1:00.0"]);
+    }
+
+    /// `device_add` creates the folder of a netdev before its files.
+    #[test]
+    fn a_netdev_without_an_index_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = Sysfs(root.path().to_owned());
+        let netdev = sysfs.pci_device("0000:01:10.0").join("net/v0");
+        fs::create_dir_all(&netdev).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(100));
+                let text = root.path().join("text");
+                fs::write(&text, "7\n").unwrap();
+                fs::rename(text, netdev.join("ifindex")).unwrap();
+            });
+            assert_eq!(sysfs.netdevs("0000:01:10.0").unwrap(), [("v0".to_owned(), 7)]);
+        });
+        fs::remove_file(netdev.join("ifindex")).unwrap();
+        assert_eq!(sysfs.netdevs("0000:01:10.0").unwrap(), [], "after the timeout");
     }
 
     /// A function behind VMD is below a function in a domain of four digits.

@@ -29,6 +29,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::{ProcessId, boot_id_with_root};
@@ -73,6 +74,8 @@ impl State {
         use State::{Attached, Claiming, Configured, Lost, Quarantined, Releasing};
         match (self, next) {
             (Claiming, Configured) | (Configured, Attached) | (Attached, Lost { .. }) => true,
+            // `gc` records a check, the begin of a gap, or its end.
+            (Attached, Attached) => true,
             // Every state may become `releasing`: an interrupted release starts again, and a repair
             // releases a quarantined VF.
             (_, Releasing) | (Releasing, Quarantined { .. }) => true,
@@ -137,6 +140,32 @@ pub struct Claim {
     /// changed.
     pub want: Settings,
     pub before: VfSnapshot,
+    /// Whether the release leaves the VF without its driver, as long as the kernel does not bind
+    /// drivers to VFs by itself.
+    #[serde(default)]
+    pub park: bool,
+    /// The carrier counters of the netdev when its PF was last told about promiscuity. Other
+    /// counters mean that the VF may have been reset since. `None`: not attached, or by an older
+    /// runvf.
+    #[serde(default)]
+    pub carrier: Option<CarrierCounts>,
+    /// When the VF was last found promiscuous, RFC 3339 in UTC.
+    #[serde(default)]
+    pub checked: Option<String>,
+    /// The last gap.
+    #[serde(default)]
+    pub gap: Option<Gap>,
+}
+
+/// A time when an attached VF may not have been promiscuous, so that its container may have
+/// seen only a part of its VLAN. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The last time before the gap when the VF was found promiscuous.
+    pub since: String,
+    /// When the VF was re-armed. `None`: it was not yet, or a `gc` that re-armed it was killed.
+    pub until: Option<String>,
+    pub reason: String,
 }
 
 fn first_version() -> u32 {
@@ -170,6 +199,11 @@ impl Claim {
     /// no such record.
     pub fn claimed_at(&self) -> Option<String> {
         UNIX_EPOCH.checked_add(Duration::from_secs(self.since)).and_then(rfc3339)
+    }
+
+    /// The gap that has not ended.
+    pub fn open_gap(&self) -> Option<&Gap> {
+        self.gap.as_ref().filter(|gap| gap.until.is_none())
     }
 
     /// Whether any process may release this claim: see [`State::is_abandoned`].
@@ -223,6 +257,10 @@ pub(crate) mod tests {
                 settings: Settings::default(),
                 netdev: None,
             },
+            park: false,
+            carrier: None,
+            checked: None,
+            gap: None,
         }
     }
 
@@ -237,7 +275,15 @@ pub(crate) mod tests {
             include_str!("../../../tests/corpus/seeds/claim/attached.json"),
             include_str!("../../../tests/corpus/seeds/claim/quarantined.json"),
         ] {
-            serde_json::from_str::<Claim>(text).unwrap();
+            let claim = serde_json::from_str::<Claim>(text).unwrap();
+            assert_eq!(
+                (claim.carrier, claim.checked.clone(), claim.open_gap()),
+                (None, None, None)
+            );
         }
+        let text = include_str!("../../../tests/corpus/seeds/claim/with-a-gap.json");
+        let with_gap = serde_json::from_str::<Claim>(text).unwrap();
+        assert_eq!(with_gap.carrier, Some(CarrierCounts { changes: 3, downs: 1 }));
+        assert_eq!(with_gap.open_gap().unwrap().reason, "its interface was down");
     }
 }

@@ -2,8 +2,8 @@
 //! that attach, release, reconcile and repair, in every order of their steps and with a crash
 //! between any two steps.
 //!
-//! - `world` models the state: each VF's VLAN, trust, netdev and record, each container's life, and
-//!   each process that changes VFs.
+//! - `world` models the state: each VF's VLAN, trust, promiscuity, netdev and record, each
+//!   container's life, and each process that changes VFs.
 //! - `program` models the steps of these processes, in the order of `attach`, `release`,
 //!   `reconcile` and `repair`. Taking a lock, a kernel call and a change of a record are one step
 //!   each.
@@ -16,8 +16,8 @@
 //! - A container may exit at any moment. Its network namespace ends at any later time.
 //! - At a time there is at most one release of each exited container, one reconcile (or `gc`) of
 //!   one record, and one repair. Each may run any number of times.
-//! - The tests set how many processes are killed, and how many kernel calls fail or report success
-//!   without effect.
+//! - The tests set how many processes are killed, how many kernel calls fail or report success
+//!   without effect, and how often a VF becomes blind in its container.
 //!
 //! Not modelled:
 //!
@@ -63,6 +63,12 @@ enum Flaw {
     RemovedBeforeBind,
     /// A release removes the record before the VF has read back clean.
     RemovedBeforeVerify,
+    /// A re-arm begins before the gap is on disk.
+    RearmedBeforeGap,
+    /// A re-arm records the counters from after it told the PF.
+    CountedAfterRearm,
+    /// The end of a gap is on disk before its audit entry is written.
+    ClosedBeforeAudit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +80,10 @@ enum Action {
     MoveNetdevToHost(Owner),
     InitExits(Owner),
     NetnsEnds(Owner),
+    /// The PF resets the VF.
+    Reset(usize),
+    /// A process in the container turns promiscuity off.
+    TurnOff(usize),
     BeginRelease(Owner),
     BeginReconcile(usize),
     BeginRepair(usize),
@@ -149,6 +159,10 @@ impl Model for Claims {
         for owner in Owner::ALL {
             Self::add_events(world, owner, actions);
         }
+        // The other VF would be the same with the numbers exchanged.
+        if world.blinds > 0 && matches!(world.vfs[0].netdev, Netdev::Container(_)) {
+            actions.extend([Action::Reset(0), Action::TurnOff(0)]);
+        }
         for (vf, Vf { record, .. }) in world.vfs.iter().enumerate() {
             let idle = |worker| world.run(worker).is_none();
             if record.is_some() && idle(Worker::Reconcile) {
@@ -172,6 +186,10 @@ impl Model for Claims {
             }
             Action::InitExits(owner) => *next.life_mut(owner) = Life::Dead,
             Action::NetnsEnds(owner) => next.end_netns(owner),
+            Action::Reset(vf) | Action::TurnOff(vf) => {
+                next.blinds -= 1;
+                next.make_blind(vf, matches!(action, Action::Reset(_)));
+            }
             Action::BeginRelease(owner) => next.begin_release(owner, world.vf_of(owner)?),
             Action::BeginReconcile(vf) => next.begin_reconcile(vf),
             Action::BeginRepair(vf) => next.begin_repair(vf),
@@ -199,8 +217,9 @@ impl Model for Claims {
                 let is_dirty = |vf: &Vf| vf.vlan.is_some() || vf.trust || vf.dirty;
                 world.vfs.iter().all(|vf| vf.record.is_some() || !is_dirty(vf))
             }),
-            Property::always(FREE_IS_IN_HOST_NETNS, |_, world: &World| {
-                world.vfs.iter().all(|vf| vf.record.is_some() || vf.netdev == Netdev::HostNetns)
+            Property::always(FREE_IS_AT_REST, |_, world: &World| {
+                let rest = Vf::clean(world.parked).netdev;
+                world.vfs.iter().all(|vf| vf.record.is_some() || vf.netdev == rest)
             }),
             Property::always(ONE_OWNER, |_, world: &World| {
                 world.vfs.iter().all(|vf| count_owners(world, vf) <= 1)
@@ -212,6 +231,9 @@ impl Model for Claims {
                 })
             }),
             Property::always(CLEANABLE, |_, world| can_be_cleaned(world)),
+            Property::always(BLINDNESS_SHOWS, |_, world: &World| {
+                world.vfs.iter().all(blindness_shows)
+            }),
             Property::sometimes("both containers run at once", |_, world: &World| {
                 world.containers == [Life::Started; 2]
             }),
@@ -247,10 +269,18 @@ const LOST: State = State::Lost { reason: String::new() };
 // From "What must never happen" in the design.
 const STARTS_WITH_ITS_VF: &str = "a container runs with its own VF, on its own VLAN";
 const FREE_IS_CLEAN: &str = "a free VF has no settings of a tenant";
-const FREE_IS_IN_HOST_NETNS: &str = "the netdev of a free VF is in the host netns";
+const FREE_IS_AT_REST: &str =
+    "a free VF is in the host netns or, if VFs rest parked, has no driver";
 const ONE_OWNER: &str = "no two living containers have the same VF";
 const OWN_VLAN: &str = "no VLAN reaches the netns of another container";
+const BLINDNESS_SHOWS: &str = "a VF that is blind, or was blind without an entry, is found";
 const CLEANABLE: &str = "after all processes are dead, every VF can be cleaned";
+
+/// Whether the next check finds a VF that is blind, or was blind without an audit entry.
+fn blindness_shows(vf: &Vf) -> bool {
+    let is_unseen = vf.is_in_use() && (!vf.promisc || vf.unrecorded);
+    !is_unseen || vf.record.as_ref().is_some_and(|record| vf.seems_blind(record))
+}
 
 fn has_its_vf(world: &World, owner: Owner) -> bool {
     let life = world.life(owner);
@@ -300,7 +330,7 @@ fn can_be_cleaned(world: &World) -> bool {
                 world.step(worker, Outcome::Done);
             }
         }
-        world.vfs == [Vf::CLEAN, Vf::CLEAN]
+        world.vfs.iter().all(|vf| *vf == Vf::clean(world.parked))
     })
 }
 
@@ -312,17 +342,17 @@ mod tests {
 
     use super::*;
 
-    fn explore(kills: u8, faults: u8) -> impl Checker<Claims> {
-        let checker = Claims(World::new(kills, faults, None)).checker().spawn_bfs().join();
+    fn explore(kills: u8, faults: u8, blinds: u8) -> impl Checker<Claims> {
+        let checker = Claims(World::new(kills, faults, blinds, None)).checker().spawn_bfs().join();
         let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-        eprintln!("{states} states, {depth} deep, with {kills} kills and {faults} faults");
+        eprintln!("{states} states, {depth} deep: {kills} kills, {faults} faults, {blinds} blind");
         checker
     }
 
     #[test]
     #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
     fn all_properties_hold_with_one_crash_and_one_fault() {
-        let checker = explore(1, 1);
+        let checker = explore(1, 1, 0);
         checker.assert_properties();
         assert!(checker.unique_state_count() > 3_000_000);
     }
@@ -330,13 +360,42 @@ mod tests {
     #[test]
     #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
     fn all_properties_hold_with_two_crashes() {
-        let checker = explore(2, 0);
+        let checker = explore(2, 0, 0);
         for property in checker.model().properties() {
             if property.expectation == Expectation::Always {
                 checker.assert_no_discovery(property.name);
             }
         }
         assert!(checker.unique_state_count() > 1_500_000);
+    }
+
+    /// Once with a crash; once with a VF that becomes blind again while it is re-armed.
+    #[test]
+    #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
+    fn all_properties_hold_with_a_blind_vf() {
+        for (kills, blinds) in [(1, 1), (0, 2)] {
+            let checker = explore(kills, 0, blinds);
+            for property in checker.model().properties() {
+                if property.expectation == Expectation::Always {
+                    checker.assert_no_discovery(property.name);
+                }
+            }
+            assert!(checker.unique_state_count() > 100_000);
+        }
+    }
+
+    /// VFs rest without a driver.
+    #[test]
+    #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
+    fn all_properties_hold_for_parked_vfs_with_one_crash() {
+        let world = World::new(1, 0, 0, None).with_parked_vfs();
+        let checker = Claims(world).checker().spawn_bfs().join();
+        for property in checker.model().properties() {
+            if property.expectation == Expectation::Always {
+                checker.assert_no_discovery(property.name);
+            }
+        }
+        assert!(checker.unique_state_count() > 100_000);
     }
 
     #[test]
@@ -350,13 +409,22 @@ mod tests {
             (Flaw::NotRereadUnderLock, STARTS_WITH_ITS_VF),
             (Flaw::NonceNotCompared, STARTS_WITH_ITS_VF),
             (Flaw::WithoutStartTime, CLEANABLE),
-            (Flaw::RemovedBeforeBind, FREE_IS_IN_HOST_NETNS),
+            (Flaw::RemovedBeforeBind, FREE_IS_AT_REST),
             (Flaw::RemovedBeforeVerify, FREE_IS_CLEAN),
+            (Flaw::RearmedBeforeGap, BLINDNESS_SHOWS),
+            (Flaw::CountedAfterRearm, BLINDNESS_SHOWS),
+            (Flaw::ClosedBeforeAudit, BLINDNESS_SHOWS),
         ] {
             let found = HasDiscoveries::AllOf(BTreeSet::from([property]));
             // Only the last flaw needs a failed kernel call to matter.
             let faults = u8::from(flaw == Flaw::RemovedBeforeVerify);
-            let model = Claims(World::new(0, faults, Some(flaw)));
+            // A flaw of the re-arm needs a second reset or a crash during it.
+            let (kills, blinds) = match flaw {
+                Flaw::CountedAfterRearm => (0, 2),
+                Flaw::RearmedBeforeGap | Flaw::ClosedBeforeAudit => (1, 1),
+                _ => (0, 0),
+            };
+            let model = Claims(World::new(kills, faults, blinds, Some(flaw)));
             let checker = model.checker().finish_when(found).spawn_bfs().join();
             let path = checker.discovery(property);
             let steps = path.map(|path| path.into_actions());

@@ -24,10 +24,11 @@ use crate::error::Error;
 use crate::fault;
 use crate::host::{Container, Host};
 use crate::kernel::error::KernelError;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
+use crate::kernel::time::now;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
 use crate::ledger::claim::{Claim, State};
@@ -38,6 +39,8 @@ use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::lifecycle::release::release_claim;
+use crate::nic::create_vfs::wait_for_netdev;
+use crate::nic::driver::driver;
 use crate::nic::vf_config::verify_settings;
 use crate::policy::config::Pool;
 use crate::policy::request::{Interface, Request};
@@ -95,8 +98,8 @@ impl Grant {
         audit::check_writable(&self.host)?;
         let undo = Undo { session: &session, is_committed: false };
         for (interface, pool) in missing {
-            let (claim, netdev) = session.claim_vf(interface, pool, netns)?;
-            session.attach_vf(claim, netdev, interface, pool)?;
+            let claim = session.claim_vf(interface, pool, netns)?;
+            session.attach_vf(claim, interface, pool)?;
         }
         fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
         undo.commit();
@@ -136,21 +139,20 @@ impl Drop for Undo<'_> {
 }
 
 impl AttachSession<'_> {
-    /// Moves the claimed VF's netdev into the container, sets it up, verifies it on the PF's side
-    /// and in the container, writes the audit entry, and records the claim as attached.
-    fn attach_vf(
-        &self,
-        mut claim: Claim,
-        (name, ifindex): (String, u32),
-        interface: &Interface,
-        pool: &Pool,
-    ) -> Result<(), Error> {
+    /// Waits for the netdev of the claimed VF, moves it into the container, sets it up, verifies it
+    /// on the PF's side and in the container, writes the audit entry, and records the claim as
+    /// attached.
+    fn attach_vf(&self, mut claim: Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
         // Two tenants may attach to one network namespace at the same time. Each of them has its
         // claim on disk before it looks for the other's, so at least one finds the other.
         if let Some(tenant) = &self.grant.tenant {
             check_netns_tenancy(tenant, claim.netns, &self.claims.readable()?)?;
         }
+        // Without the PF's lock, because iavf creates the netdev some tenths of a second after the
+        // bind.
+        let Link { name, ifindex, .. } = wait_for_netdev(&self.sysfs, &self.netlink, &claim.vf)?;
         let lock = self.lock_own_claim(&claim)?;
+        self.claims.advance(&mut claim, State::Configured)?;
         self.netlink.move_to(ifindex, self.netns.as_fd(), &interface.name).map_err(|source| {
             Error::Kernel(KernelError::Link {
                 action: "move into the container",
@@ -159,7 +161,9 @@ impl AttachSession<'_> {
             })
         })?;
         drop(lock);
-        self.netns.inside(|| set_up_netdev(&claim, interface, pool))?;
+        let pf_driver = driver(self.sysfs.driver(&claim.pf).as_deref());
+        let set_up = || set_up_netdev(&claim, interface, pool, pf_driver);
+        let carrier = self.netns.inside(set_up)?;
         // The PF's side is verified again, because on some drivers a change to the netdev resets
         // the VF.
         verify_settings(&self.netlink, &self.sysfs, &claim)?;
@@ -167,6 +171,7 @@ impl AttachSession<'_> {
         // The audit entry comes before the claim's new state. If this process is killed in between,
         // the log has one entry too many, and the release adds the entry of its end.
         audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
+        (claim.carrier, claim.checked) = (Some(carrier), Some(now()));
         self.claims.advance(&mut claim, State::Attached)
     }
 }

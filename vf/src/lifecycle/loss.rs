@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::Netns;
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
@@ -13,6 +14,7 @@ use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::PfLock;
+use crate::lifecycle::blindness::{Sight, check_sight};
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
 use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
@@ -25,8 +27,9 @@ use crate::policy::config::OnLoss;
 
 /// Checks the VF of a claim that is not abandoned.
 ///
-/// - Attached: VLAN and trust that another tool has changed are set back. If the container no
-///   longer has the VF, or the settings cannot be set back, the VF becomes lost.
+/// - Attached: VLAN and trust that another tool has changed are set back, and a VF that may not be
+///   promiscuous any more is re-armed. If the container no longer has the VF, or one of both cannot
+///   be done, the VF becomes lost.
 /// - Lost: the VF is unbound if the container still has it with changed settings, and the
 ///   container is stopped unless the pool has `on_loss = "keep"`.
 /// - Quarantined: the VF is disarmed again if it has a VLAN or trust.
@@ -50,18 +53,10 @@ pub(super) fn handle_loss(
             }
             return Ok(None);
         }
-        State::Attached => {
-            // Checked twice, because the container may move the netdev from one network namespace
-            // to another during a search, so that the search finds it in neither.
-            match (loss_reason(&sysfs, &claim)?, loss_reason(&sysfs, &claim)?) {
-                (Some(_), Some(reason)) => reason,
-                _ => match restore_settings(host, &sysfs, &claim)? {
-                    Restored::Unchanged => return Ok(None),
-                    Restored::SetBack(difference) => return Ok(Some(Outcome::SetBack(difference))),
-                    Restored::Failed(reason) => reason,
-                },
-            }
-        }
+        State::Attached => match check_attached_vf(host, &sysfs, &claims, &mut claim)? {
+            Ok(outcome) => return Ok(outcome),
+            Err(reason) => reason,
+        },
         _ => return Ok(None),
     };
     if claim.state == State::Attached {
@@ -78,6 +73,40 @@ pub(super) fn handle_loss(
         }
     };
     Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
+}
+
+/// Checks place, settings and promiscuity of an attached VF. `Err`: why the VF is lost.
+fn check_attached_vf(
+    host: &Host,
+    sysfs: &Sysfs,
+    claims: &Claims,
+    claim: &mut Claim,
+) -> Result<Result<Option<Outcome>, String>, Error> {
+    // Searched twice, because the container may move the netdev from one network namespace to
+    // another during a search, so that the search finds it in neither.
+    let found = match find_netns(sysfs, claim)? {
+        Err(_) => find_netns(sysfs, claim)?,
+        found => found,
+    };
+    let netns = match found {
+        Ok(netns) => netns,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let set_back = match restore_settings(host, sysfs, claim)? {
+        Restored::Unchanged => None,
+        Restored::SetBack(difference) => Some(difference),
+        Restored::Failed(reason) => return Ok(Err(reason)),
+    };
+    let resets_vf = driver(sysfs.driver(&claim.pf).as_deref()).config_resets_vf;
+    let reset_by = set_back.as_deref().filter(|_| resets_vf);
+    let sight = check_sight(host, sysfs, claims, claim, (&netns, reset_by))?;
+    Ok(match (sight, set_back) {
+        (Sight::Lost(reason), _) => Err(reason),
+        (Sight::Blind(reason), _) => Ok(Some(Outcome::Blind(reason))),
+        (_, Some(difference)) => Ok(Some(Outcome::SetBack(difference))),
+        (Sight::Rearmed(reason), None) => Ok(Some(Outcome::Rearmed(reason))),
+        (Sight::Promiscuous, None) => Ok(None),
+    })
 }
 
 /// The result of [`restore_settings`].
@@ -107,11 +136,11 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
     let _ = audit::append_or_spool(host, &Entry::changed(claim, &difference));
     let Settings { vlan, qos, proto, trust, .. } = claim.want;
     let want = Settings { vlan, qos, proto, trust, ..have };
-    let resets_vf = driver(sysfs.driver(&pf.pci).as_deref()).config_resets_vf;
+    let pf_driver = driver(sysfs.driver(&pf.pci).as_deref());
     match converge_from(&netlink, &pf, claim, &have, &want) {
-        Ok(()) if !resets_vf => Ok(Restored::SetBack(difference)),
+        Ok(()) if pf_driver.is_promiscuous_after_change() => Ok(Restored::SetBack(difference)),
         // Both changes have reset the VF. Its driver may still report a promiscuity that the PF no
-        // longer has.
+        // longer has, and runvf does not know how to re-arm it.
         Ok(()) => Ok(Restored::Failed(format!(
             "{difference}: set back, but the VF may no longer be promiscuous"
         ))),
@@ -144,18 +173,22 @@ fn unbind_changed_vf(sysfs: &Sysfs, claim: &Claim) {
     }
 }
 
-/// Returns why the container no longer has its VF, or `None` if it has it.
-fn loss_reason(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>, Error> {
+/// Finds the network namespace where the container has its VF. `Err`: why the container no longer
+/// has the VF.
+fn find_netns(sysfs: &Sysfs, claim: &Claim) -> Result<Result<Netns, String>, Error> {
     if !sysfs.exists(&claim.vf) {
-        return Ok(Some("the VF vanished".to_owned()));
+        return Ok(Err("the VF vanished".to_owned()));
     }
     Ok(match locate(sysfs, claim)? {
         // The container may move its VF to another network namespace. But a VF that was destroyed
         // and created again may be in a foreign one.
-        Location::OtherNetns(other) => foreign_netns(sysfs, claim, &other)?,
+        Location::OtherNetns(other) => match foreign_netns(sysfs, claim, &other)? {
+            Some(reason) => Err(reason),
+            None => Ok(other.netns),
+        },
         Location::HostNetns => {
-            Some("its interface returned to the host network namespace".to_owned())
+            Err("its interface returned to the host network namespace".to_owned())
         }
-        Location::Missing => Some("its interface no longer exists".to_owned()),
+        Location::Missing => Err("its interface no longer exists".to_owned()),
     })
 }

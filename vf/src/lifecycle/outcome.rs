@@ -31,6 +31,11 @@ pub enum Outcome {
     Left(String),
     /// Another tool had changed these settings of an attached VF. They were set back.
     SetBack(String),
+    /// The VF of a running container may not have been promiscuous, for this reason. It was re-armed.
+    Rearmed(String),
+    /// The VF of a running container may not be promiscuous, for this reason, and could not be
+    /// re-armed yet.
+    Blind(String),
     /// The container lost its VF. It keeps running without the VF, or was stopped.
     Lost(String),
     /// The VF could not be cleaned. It cannot be claimed before it is repaired.
@@ -47,6 +52,8 @@ impl Outcome {
             Self::Spooled(reason) | Self::Unrecorded(reason) => ("clean", Some(reason)),
             Self::Left(reason) => ("left", Some(reason)),
             Self::SetBack(reason) => ("set back", Some(reason)),
+            Self::Rearmed(reason) => ("re-armed", Some(reason)),
+            Self::Blind(reason) => ("blind", Some(reason)),
             Self::Lost(reason) => ("lost", Some(reason)),
             Self::Quarantined(reason) => ("quarantined", Some(reason)),
             Self::Unreadable(reason) => ("unreadable", Some(reason)),
@@ -66,6 +73,8 @@ impl Released {
             Outcome::Unrecorded(_) => "is clean, but has no audit entry",
             Outcome::Left(_) => "was not released",
             Outcome::SetBack(_) => "was set back",
+            Outcome::Rearmed(_) => "was re-armed",
+            Outcome::Blind(_) => "may not be promiscuous",
             Outcome::Lost(_) => "is lost",
             Outcome::Quarantined(_) => "is quarantined",
             Outcome::Unreadable(_) => "was not released and keeps its VLAN",

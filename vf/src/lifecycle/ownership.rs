@@ -14,6 +14,7 @@ use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::{Claim, State};
 use crate::nic::diff::changed_outside_runvf;
 use crate::nic::driver::driver;
+use crate::nic::find_link::find_link;
 use crate::nic::locate::{Location, OtherNetns, locate};
 use crate::nic::vf_config::{check_pci_address, find_pf, read_settings};
 
@@ -104,13 +105,12 @@ fn claimed_in_host_netns(sysfs: &Sysfs, claim: &Claim) -> Result<Option<String>,
     {
         return Ok(Some(format!("it is bound to the driver {bound}")));
     }
-    let Some((name, ifindex)) = sysfs.netdevs_or_empty(&claim.vf).into_iter().next() else {
-        return Ok(None);
-    };
     let netlink = Netlink::open()?;
-    let Some(link) = netlink.link(ifindex)?.filter(|link| link.master || link.flags.up) else {
+    let found = find_link(sysfs, &netlink, &claim.vf)?;
+    let Some(link) = found.filter(|link| link.master || link.flags.up) else {
         return Ok(None);
     };
+    let name = &link.name;
     let have = check_pci_address(sysfs, claim)
         .and_then(|()| read_settings(&netlink, &find_pf(sysfs, claim)?, claim))
         .ok();

@@ -15,6 +15,7 @@ use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT, lock_pf_within};
+use crate::lifecycle::blindness::record_open_gap;
 use crate::lifecycle::disarm::disarm;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
@@ -194,6 +195,7 @@ pub(crate) fn scrub_and_free(
 /// again. Without any entry the audit log would say that the container still has the VF. An entry
 /// that cannot be written does not keep the VF from becoming free; it goes to the spool.
 fn free(host: &Host, claims: &Claims, claim: &Claim, entry: &Entry) -> Result<Outcome, Error> {
+    record_open_gap(host, claim);
     let recorded = audit::append_or_spool(host, entry);
     claims.remove(&claim.vf)?;
     fault::point("released").map_err(Error::errno("leave", &claim.vf))?;
@@ -222,6 +224,7 @@ fn quarantine(
         reason.push_str("; ");
         reason.push_str(&armed);
     }
+    record_open_gap(host, &claim);
     (entry.event, entry.reason) = (Event::Quarantined, Some(reason.clone()));
     // An audit entry that cannot be written is no error here: the claim has the reason.
     let _ = audit::append_or_spool(host, &entry);
@@ -234,6 +237,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::ledger::claim::Gap;
     use crate::ledger::claim::tests::claim;
 
     /// Claims a VF of another PF for container `c`. Its init process does not exist.
@@ -274,6 +278,35 @@ mod tests {
         drop(locks);
         let released = release(&host, "c").unwrap();
         assert!(released.iter().all(|one| one.outcome == Outcome::Clean), "{released:?}");
+    }
+
+    /// The container may have exited before a `gc` could re-arm its VF.
+    #[test]
+    fn a_gap_that_lasts_until_the_release_has_an_audit_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
+        let released = |vf: &str, until: Option<&str>| {
+            let since = "2026-01-31T12:00:00.000Z".to_owned();
+            let (until, reason) = (until.map(str::to_owned), "its carrier was lost".to_owned());
+            let init = ProcessId { pid: i32::MAX, start_time: 1 };
+            let gap = Some(Gap { since, until, reason });
+            let claim = Claim { init, state: State::Attached, gap, ..claim(vf, "n") };
+            assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+            assert_eq!(release(&host, "c").unwrap()[0].outcome, Outcome::Clean);
+            let all = audit::audit(&host).unwrap().entries;
+            let of_vf = all.into_iter().filter(|entry| entry.vf.as_deref() == Some(vf));
+            of_vf.collect::<Vec<_>>()
+        };
+        let entries = released("0000:01:10.0", None);
+        let [blind, end] = &entries[..] else { panic!("{entries:?}") };
+        assert_eq!((blind.event, end.event), (Event::Blind, Event::Released));
+        assert_eq!(blind.since.as_deref(), Some("2026-01-31T12:00:00.000Z"));
+        assert!(blind.until.is_some());
+        assert_eq!(blind.reason.as_deref(), Some("its carrier was lost"));
+        // This gap has its entry already.
+        let entries = released("0000:01:10.2", Some("2026-01-31T12:01:00.000Z"));
+        assert_eq!(entries.iter().map(|entry| entry.event).collect::<Vec<_>>(), [Event::Released]);
     }
 
     #[test]

@@ -163,6 +163,10 @@ impl Claim {
                 settings: Settings::default(),
                 netdev: None,
             },
+            park: false,
+            carrier: None,
+            checked: None,
+            gap: None,
         };
         // Spoof check and rates are kept, because the operator may have set them. The scrub removes
         // VLAN and trust. It removes the MAC too, because it may be a container's.

@@ -3,7 +3,8 @@
 //! The VF driver is unbound first, because this unregisters the netdev in any network namespace,
 //! under any name and with any program attached (`unregister_netdevice`, `net/core/dev.c`). So
 //! scrub need not find the namespace, and no bound VF driver answers the changes on the PF's side
-//! with a reset. Binding the driver creates a new netdev in the host netns, which is down.
+//! with a reset. Binding the driver creates a new netdev in the host netns, which is down. A VF
+//! that rests parked is not bound.
 //!
 //! The alternative is to find the netdev, move it to the host netns and revert each change. It
 //! would have to know every change that a container can make to a netdev.
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::kernel::error::KernelError;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netdev_settings::NetdevSettings;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
 use crate::ledger::claim::{Claim, State, VfSnapshot};
@@ -23,6 +24,7 @@ use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::netdev::{self, UDEV_TIMEOUT};
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{
@@ -58,16 +60,21 @@ pub(crate) fn scrub(
     if let Some(driver) = sysfs.driver(&claim.vf) {
         unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
     }
-    let current_mac = settings?.mac;
+    let bound_mac = settings?.mac;
     remove_stale_override(sysfs, claim, from)?;
     if method == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
         wait_for_reset(sysfs, &claim.pf);
     }
     let pf = find_pf(sysfs, claim)?;
-    reset_mac(&netlink, &pf, claim, current_mac);
+    // udev or the container may have changed the netdev's MAC right before the unbind, and iavf
+    // tells its PF later.
+    let current_mac = read_settings(&netlink, &pf, claim)?.mac;
+    reset_mac(&netlink, &pf, claim, [bound_mac, current_mac]);
     converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
+        // The next attach binds it. Without `setup`, or after `setup --undo`, VFs are bound.
+        _ if claim.park && !sysfs.autoprobes(&claim.vf) => None,
         Some(_) => Some(bind(sysfs, &netlink, claim)?),
         // The kernel binds VFs of this PF by itself. So if the VF had no driver when it was
         // claimed, the driver was still loading, or it is not installed.
@@ -109,22 +116,31 @@ fn may_have_set_override(state: &State) -> bool {
 /// igb removes only a MAC that was assigned; it passes a MAC that the VF set by itself on to the
 /// next VF driver. So a MAC is assigned first. It differs from the current MAC, because assigning
 /// the current MAC changes nothing.
-fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, current_mac: MacAddress) {
+///
+/// `macs`: what the PF reported before and after the unbind.
+fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, macs: [MacAddress; 2]) {
     let mac_before = claim.before.settings.mac;
-    if claim.want.mac == MacAddress::default() && current_mac == mac_before {
+    if !needs_mac_reset(claim, macs) {
         return;
     }
+    let [_, current_mac] = macs;
     let _ = apply_changes(netlink, pf, claim, &[Change::Mac(current_mac.different_local())]);
     if apply_changes(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
         let _ = apply_changes(netlink, pf, claim, &[Change::Mac(mac_before)]);
     }
 }
 
+/// Whether the VF may have another MAC than before the claim.
+fn needs_mac_reset(claim: &Claim, macs: [MacAddress; 2]) -> bool {
+    let is_assigned = claim.want.mac != MacAddress::default();
+    is_assigned || macs.iter().any(|mac| *mac != claim.before.settings.mac)
+}
+
 /// Binds the VF driver, and restores and verifies the new netdev. Returns its interface index.
 fn bind(sysfs: &Sysfs, netlink: &Netlink, claim: &Claim) -> Result<u32, Error> {
     let Claim { vf, before: VfSnapshot { driver, netdev, .. }, .. } = claim;
     sysfs.probe(vf, driver.as_deref())?;
-    let (_, ifindex) = wait_for_netdev(sysfs, vf)?;
+    let Link { ifindex, .. } = wait_for_netdev(sysfs, netlink, vf)?;
     let (_, fresh) = NetdevSettings::read(netlink, vf, ifindex)?;
     // A claim without a record of the netdev compares the new netdev with itself.
     let before = netdev.clone().unwrap_or(fresh);
@@ -181,7 +197,7 @@ fn verify_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, netdev: Option<u32>) ->
     loop {
         let pf_mac = read_settings(netlink, pf, claim)?.mac;
         let link = match netdev {
-            Some(ifindex) => netlink.link(ifindex)?,
+            Some(ifindex) => wait_for_link(netlink, ifindex)?,
             None => None,
         };
         let permanent_mac = link.as_ref().map_or(pf_mac, |link| link.permanent_mac);
@@ -230,6 +246,18 @@ mod tests {
         assert!(is_kept("0", &State::Configured, "igbvf"));
         assert!(is_kept("1", &State::Claiming, "igbvf"));
         assert!(is_kept("0", &State::Claiming, "vfio-pci"));
+    }
+
+    /// iavf told its PF about udev's MAC after the PF was read.
+    #[test]
+    fn a_mac_that_shows_after_the_unbind_is_removed_too() {
+        let (none, other) = (MacAddress::default(), MacAddress([2, 0, 0, 0, 0, 9]));
+        let claim = claim("0000:01:10.0", "n");
+        assert!(!needs_mac_reset(&claim, [none, none]));
+        assert!(needs_mac_reset(&claim, [none, other]) && needs_mac_reset(&claim, [other, none]));
+        let mut assigned = claim;
+        assigned.want.mac = other;
+        assert!(needs_mac_reset(&assigned, [none, none]));
     }
 
     #[test]

@@ -6,13 +6,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::net::if_::if_indextoname;
-
 use crate::error::Error;
 use crate::kernel::error::{KernelError, errno_of};
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::retry::{is_busy, retry_while_busy};
 use crate::kernel::sysfs::Sysfs;
 use crate::nic::error::NicError;
+use crate::nic::find_link::find_link;
 use crate::nic::netdev::has_udev_named;
 use crate::nic::pf::Pf;
 use crate::policy::config::Pool;
@@ -27,14 +27,13 @@ pub(crate) fn wanted_vfs(pf: &Pf, pool: &Pool) -> usize {
     pool.vfs.map_or(pf.total, |vfs| vfs.min(pf.total))
 }
 
-/// Creates the VFs of a PF and waits for their netdevs. Returns `false` if the PF has VFs already.
+/// Creates VFs of a PF and waits for their netdevs. Returns `false` if the PF has VFs already.
 /// The caller holds the PF's lock.
 ///
 /// # Errors
 /// [`NicError::PfBusy`]; [`NicError::WrongVfCount`] when the driver created another number of VFs;
 /// errors of the write to sysfs.
-pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Error> {
-    let wanted = wanted_vfs(pf, pool);
+pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, wanted: usize) -> Result<bool, Error> {
     // Each attempt checks for VFs, because EBUSY has two causes: a busy driver, and VFs that
     // another process has just created.
     let created = retry_while_busy(Error::file_errno, || match sysfs.virtfn(&pf.pci, 0) {
@@ -77,21 +76,15 @@ pub(crate) fn create_vfs(sysfs: &Sysfs, pf: &Pf, pool: &Pool) -> Result<bool, Er
     Ok(true)
 }
 
-/// Waits for the netdev of a bound VF. Returns its name and interface index.
-///
-/// The kernel shows a new netdev in sysfs a moment before it can be found by its index
-/// (`register_netdevice`, `net/core/dev.c`), and newer kernels do not make a reader wait for the
-/// end of the registration. So the index is looked up as well.
+/// Waits until the netdev of a bound VF is in sysfs and in netlink.
 ///
 /// # Errors
-/// [`NicError::NoNetdev`] after [`NETDEV_TIMEOUT`].
-pub(crate) fn wait_for_netdev(sysfs: &Sysfs, vf: &str) -> Result<(String, u32), Error> {
+/// [`NicError::NoNetdev`] after [`NETDEV_TIMEOUT`]; the errors of [`find_link`].
+pub(crate) fn wait_for_netdev(sysfs: &Sysfs, netlink: &Netlink, vf: &str) -> Result<Link, Error> {
     let deadline = Instant::now() + NETDEV_TIMEOUT;
     loop {
-        if let Some((name, ifindex)) = sysfs.netdevs_or_empty(vf).into_iter().next()
-            && if_indextoname(ifindex).is_ok()
-        {
-            return Ok((name, ifindex));
+        if let Some(link) = find_link(sysfs, netlink, vf)? {
+            return Ok(link);
         }
         if Instant::now() >= deadline {
             return Err(Error::Nic(NicError::NoNetdev {

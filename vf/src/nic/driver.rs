@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kernel::vlan::VlanProto;
+use crate::policy::config::{Pool, Rest};
 
 /// The private flag of i40e and ice
 /// (`Documentation/networking/device_drivers/ethernet/intel/{i40e,ice}.rst`).
@@ -16,6 +17,13 @@ pub(crate) struct Driver {
     /// Whether a change of VLAN or trust resets the VF, asynchronously to both drivers. After such
     /// a reset iavf still reports the VF as promiscuous, but the PF no longer treats it so.
     pub(crate) config_resets_vf: bool,
+    /// Whether a reset of the VF ends its promiscuity while the VF driver still reports it. Then
+    /// the PF must be told again: see [`crate::nic::rearm`]. ixgbevf and igbvf tell their PF after
+    /// each reset; mlx5_core and bnxt_en have no such resets.
+    pub(crate) forgets_promisc: bool,
+    /// How free VFs rest unless the pool says otherwise. Unbound where it was measured to be
+    /// faster.
+    rest: Rest,
     pub(crate) promisc: PromiscNeeds,
     /// Whether a promiscuous VF receives only frames from the wire, and none that other VFs of the
     /// card send.
@@ -73,6 +81,8 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
     let entry = |vf, config_resets_vf, promisc, dot1ad, drops| Driver {
         vf: Some(vf),
         config_resets_vf,
+        forgets_promisc: vf == "iavf",
+        rest: if vf == "iavf" { Rest::Unbound } else { Rest::Bound },
         promisc,
         wire_only: false,
         dot1ad,
@@ -97,6 +107,8 @@ pub(crate) fn driver(pf_driver: Option<&str>) -> Driver {
         _ => Driver {
             vf: None,
             config_resets_vf: true,
+            forgets_promisc: true,
+            rest: Rest::Bound,
             promisc: PromiscNeeds::Unknown,
             wire_only: false,
             dot1ad: Possible,
@@ -121,6 +133,17 @@ impl Driver {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
     }
 
+    /// How free VFs of a pool rest on a PF with this driver.
+    pub(crate) fn rest(&self, pool: &Pool) -> Rest {
+        pool.rest.unwrap_or(self.rest)
+    }
+
+    /// Whether an attached VF can be promiscuous again after a change of its VLAN or trust: the
+    /// change does not reset it, or runvf can re-arm it.
+    pub(crate) fn is_promiscuous_after_change(&self) -> bool {
+        !self.config_resets_vf || self.vf.is_some() && self.forgets_promisc
+    }
+
     pub(crate) fn supports_proto(&self, proto: VlanProto) -> bool {
         proto == VlanProto::Dot1Q || self.dot1ad == Dot1ad::Possible
     }
@@ -139,6 +162,16 @@ mod tests {
             assert!(driver(Some(name)).reset_time() > Duration::from_millis(330), "{name}");
         }
         assert_eq!(driver(Some("igb")).reset_time(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_vf_of_iavf_or_of_an_unknown_driver_is_re_armed_after_a_reset() {
+        let forgets = |name| driver(Some(name)).forgets_promisc;
+        assert!(["i40e", "ice", "new"].into_iter().all(forgets));
+        assert!(!["igb", "ixgbe", "mlx5_core", "bnxt_en"].into_iter().any(forgets));
+        let recovers = |name| driver(Some(name)).is_promiscuous_after_change();
+        assert!(["i40e", "ice", "igb", "mlx5_core"].into_iter().all(recovers));
+        assert!(!["ixgbe", "new"].into_iter().any(recovers));
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub enum NicError {
     WrongVfCount { pf: String, wanted: usize, made: usize },
     #[error("VF {vf}: the VF driver did not create a netdev within {seconds} s")]
     NoNetdev { vf: String, seconds: u64, driver_override: Option<String> },
+    #[error(
+        "netdev {netdev} of {pci} is in sysfs, but netlink does not find it within {seconds} s"
+    )]
+    NetdevUnsettled { pci: String, netdev: String, seconds: u64 },
     #[error("VF {vf} of PF {pf}: set {wanted}, but the PF driver reports {found}")]
     ReadbackDiffers { vf: String, pf: String, wanted: String, found: String },
     #[error("VF {vf} of PF {pf}: cannot set {what}")]
@@ -82,6 +86,9 @@ impl NicError {
             ),
             Self::NoNetdev { vf, .. } => {
                 format!("see `dmesg` for {vf}; the VF driver must be installed")
+            }
+            Self::NetdevUnsettled { pci, .. } => {
+                format!("its driver may be loading or hang: see `dmesg` for {pci}, then try again")
             }
             Self::ReadbackDiffers { .. } => {
                 "this PF driver does not apply what runvf needs".to_owned()

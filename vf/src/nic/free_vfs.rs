@@ -8,7 +8,10 @@ use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::claims::Claims;
 use crate::nic::driver::driver;
+use crate::nic::error::NicError;
+use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
+use crate::policy::config::Rest;
 
 /// A free VF.
 #[derive(Debug, Clone)]
@@ -41,8 +44,9 @@ pub(crate) struct FreeVfs<'a> {
     settings: VfSettings,
     /// Indices of the VFs that were not inspected yet.
     remaining: VecDeque<u32>,
-    /// Free VFs without a driver. [`FreeVfs::next`] returns them last.
-    unbound: VecDeque<FreeVf>,
+    rest: Rest,
+    /// Free VFs that do not rest as they should. [`FreeVfs::next`] returns them last.
+    others: VecDeque<FreeVf>,
     unavailable: UnavailableVfs,
 }
 
@@ -50,20 +54,21 @@ impl<'a> FreeVfs<'a> {
     /// `settings` are the settings that the PF reports for its VFs.
     ///
     /// Trusted VFs come first: they need one change less, and on i40e and ice every change resets
-    /// the VF. VFs without a driver come last, because binding a driver is the slowest step of an
-    /// attach.
+    /// the VF. VFs that do not rest as they should come last: binding a driver is the slowest step
+    /// of an attach, or, where VFs rest unbound, unbinding it.
     pub(crate) fn new(
         sysfs: &'a Sysfs,
         netlink: &'a Netlink,
         claims: &'a Claims,
         pf: &'a Pf,
         settings: VfSettings,
+        rest: Rest,
     ) -> Self {
         let mut remaining: Vec<u32> = settings.keys().copied().collect();
         remaining.sort_by_key(|index| (!settings[index].trust, *index));
-        let (remaining, unbound) = (remaining.into(), VecDeque::new());
+        let (remaining, others) = (remaining.into(), VecDeque::new());
         let unavailable = UnavailableVfs::default();
-        Self { sysfs, netlink, claims, pf, settings, remaining, unbound, unavailable }
+        Self { sysfs, netlink, claims, pf, settings, remaining, rest, others, unavailable }
     }
 
     /// Returns the next free VF.
@@ -82,12 +87,12 @@ impl<'a> FreeVfs<'a> {
             }
             let driver = self.sysfs.driver(&pci);
             let vf = FreeVf { pci, index, link, driver, settings };
-            if vf.driver.is_some() {
+            if vf.driver.is_some() == (self.rest == Rest::Bound) {
                 return Ok(Some(vf));
             }
-            self.unbound.push_back(vf);
+            self.others.push_back(vf);
         }
-        Ok(self.unbound.pop_front())
+        Ok(self.others.pop_front())
     }
 
     /// Counts the VFs that are not free. Call it after [`FreeVfs::next`] has returned `None`.
@@ -110,9 +115,10 @@ pub(crate) fn free_vfs(
     netlink: &Netlink,
     claims: &Claims,
     pf: &Pf,
+    rest: Rest,
 ) -> Result<(Vec<FreeVf>, UnavailableVfs), Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let mut search = FreeVfs::new(sysfs, netlink, claims, pf, settings);
+    let mut search = FreeVfs::new(sysfs, netlink, claims, pf, settings, rest);
     let mut free = Vec::new();
     while let Some(vf) = search.next()? {
         free.push(vf);
@@ -171,17 +177,19 @@ fn find_use(
         Some(driver) => used(&format!("its driver_override reserves it for the driver {driver}")),
         None => Ok((None, link)),
     };
-    match (sysfs.netdevs_or_empty(vf).into_iter().next(), sysfs.driver(vf)) {
-        (Some((name, _)), _) if sysfs.has_upper(vf, &name) => {
-            used("another interface is stacked on its netdev")
+    let link = match find_link(sysfs, netlink, vf) {
+        // The other VFs can still be used.
+        Err(Error::Nic(error @ NicError::NetdevUnsettled { .. })) => {
+            return used(&error.to_string());
         }
-        (Some((_, ifindex)), _) => match netlink.link(ifindex)? {
-            None => used("its netdev is moving to another network namespace"),
-            Some(link) if link.flags.up => used("its netdev is up"),
-            Some(link) if link.master => used("its netdev has a master"),
-            Some(_) if netlink.has_address(ifindex)? => used("its netdev has an address"),
-            link => unused(link),
-        },
+        found => found?,
+    };
+    match (link, sysfs.driver(vf)) {
+        (Some(_), _) if sysfs.has_upper(vf) => used("another interface is stacked on its netdev"),
+        (Some(link), _) if link.flags.up => used("its netdev is up"),
+        (Some(link), _) if link.master => used("its netdev has a master"),
+        (Some(link), _) if netlink.has_address(link.ifindex)? => used("its netdev has an address"),
+        (Some(link), _) => unused(Some(link)),
         (None, None) => unused(None),
         (None, Some(driver)) => used(&format!(
             "its netdev is in another network namespace, or its driver {driver} creates none"

@@ -94,5 +94,6 @@ fn in_own_netns(claim: &Claim) -> Option<OtherNetns> {
     };
     let name = own.inside(inside).ok().flatten()?;
     let processes = vec![claim.init.pid];
-    Some(OtherNetns { cookie: claim.netns.cookie, name, processes, holders: Vec::new() })
+    let cookie = claim.netns.cookie;
+    Some(OtherNetns { cookie, netns: own, name, processes, holders: Vec::new() })
 }

@@ -18,6 +18,7 @@ use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::{Flags, Link, Netlink};
+use crate::nic::find_link::wait_for_link;
 
 /// The longest wait for udev to name a new netdev and to write its database entry. udev needs
 /// tenths of a second, and many times as long on a machine that starts many containers at once.
@@ -34,7 +35,7 @@ impl NetdevSettings {
         let deadline = Instant::now() + UDEV_TIMEOUT;
         loop {
             let gone = || dirty(vf, "lost its netdev during inspection");
-            let link = netlink.link(ifindex)?.ok_or_else(gone)?;
+            let link = wait_for_link(netlink, ifindex)?.ok_or_else(gone)?;
             match Self::with_offloads(&link) {
                 Ok(netdev) => return Ok((link, netdev)),
                 Err(Errno::ENODEV) if Instant::now() < deadline => {}
@@ -100,7 +101,7 @@ pub(crate) fn restore(
     ifindex: u32,
     before: &NetdevSettings,
 ) -> Result<(), Error> {
-    let Some(link) = netlink.link(ifindex)? else {
+    let Some(link) = wait_for_link(netlink, ifindex)? else {
         return Err(dirty(vf, "lost its netdev right after the bind"));
     };
     let failed = |action| {

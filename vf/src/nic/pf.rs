@@ -157,6 +157,7 @@ mod tests {
             on_loss: OnLoss::Stop,
             promisc: Promisc::Require,
             pf_promisc: false,
+            rest: None,
             profile: Profile::Sensor,
             mtu: None,
         }

@@ -15,10 +15,10 @@ use crate::ledger::claims::Claims;
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reconcile::reconcile;
-use crate::nic::create_vfs::create_vfs;
+use crate::nic::create_vfs::{create_vfs, wanted_vfs};
 use crate::nic::free_vfs::FreeVfs;
 use crate::nic::pf::Pf;
-use crate::policy::config::{Config, Pool};
+use crate::policy::config::{Config, Pool, Rest};
 
 /// Claims a VF of the first PF of the first pool and removes the claim. `None`: no VF is free.
 ///
@@ -33,9 +33,9 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
     reconcile(host)?;
     let pf = Pf::find(&sysfs, pool.pfs.first().map_or("", String::as_str), pool)?;
     let _lock = lock_pf(&host.run, &pf.pci)?;
-    create_vfs(&sysfs, &pf, pool)?;
+    create_vfs(&sysfs, &pf, wanted_vfs(&pf, pool))?;
     let settings = (0..vfs).map(|index| (index, Settings::default())).collect();
-    let mut free = FreeVfs::new(&sysfs, &netlink, &claims, &pf, settings);
+    let mut free = FreeVfs::new(&sysfs, &netlink, &claims, &pf, settings, Rest::Bound);
     let Some(vf) = free.next()? else { return Ok(None) };
     let netdev = match &vf.link {
         Some(link) => Some(NetdevSettings::read_from_link(&netlink, &vf.pci, link)?),
@@ -70,6 +70,10 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
             settings: vf.settings,
             netdev,
         },
+        park: false,
+        carrier: None,
+        checked: None,
+        gap: None,
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

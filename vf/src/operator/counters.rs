@@ -16,6 +16,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::Claim;
 use crate::nic::driver::{Drops, driver};
+use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
 
 /// A number of frames, and its source.
@@ -52,21 +53,19 @@ impl<'a> Counters<'a> {
         Self { sysfs, netlink, by_pf, drops }
     }
 
-    /// Returns the frames received and the frames lost.
+    /// Returns the frames received and the frames lost. `netdev`: the VF's.
     pub(crate) fn of_vf(
         &self,
         index: u32,
-        vf: &str,
-        claim: Option<&Claim>,
+        netdev: Option<&Link>,
     ) -> (Option<Counted>, Option<Counted>) {
-        let netdev = self.netdev(vf, claim);
-        choose_sources(netdev.as_ref(), self.by_pf.get(&index), self.drops)
+        choose_sources(netdev, self.by_pf.get(&index), self.drops)
     }
 
     /// The VF's netdev, in the host netns or in the netns of the claim.
-    fn netdev(&self, vf: &str, claim: Option<&Claim>) -> Option<Link> {
-        if let Some((_, ifindex)) = self.sysfs.netdevs_or_empty(vf).into_iter().next() {
-            return self.netlink.link(ifindex).ok()?;
+    pub(crate) fn netdev(&self, vf: &str, claim: Option<&Claim>) -> Option<Link> {
+        if let Some(link) = find_link(self.sysfs, self.netlink, vf).ok()? {
+            return Some(link);
         }
         let claim = claim?;
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid))).ok()?;

@@ -4,13 +4,15 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::host::Host;
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::sysfs::pf_netdev::NoPfNetdev;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
+use crate::lifecycle::blindness::cause;
 use crate::nic::diff::changed_outside_runvf;
+use crate::nic::driver::driver;
 use crate::nic::free_vfs::foreign_use;
 use crate::nic::pf::Pf;
 use crate::operator::counters::{Counted, Counters};
@@ -92,6 +94,7 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
 fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
     let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
     let counters = Counters::of(sysfs, netlink, &pf);
+    let forgets = driver(sysfs.driver(&pf.pci).as_deref()).forgets_promisc;
     let mut vfs = Vec::new();
     for (index, vf) in sysfs.virtfns(&pf.pci) {
         let settings = settings.get(&index);
@@ -99,10 +102,11 @@ fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Resul
             Ok(claim) => (claim, None),
             Err(error) => (None, Some(error.line())),
         };
+        let link = counters.netdev(&vf, claim.as_ref());
         let (state, reason) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
                 let (state, reason) = claim.state.parts();
-                (state, reason.or_else(|| pending_gc(claim, settings)))
+                (state, reason.or_else(|| pending_gc(claim, settings, forgets, link.as_ref())))
             }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
             (None, None) => match foreign_use(sysfs, netlink, &vf, settings)? {
@@ -110,7 +114,7 @@ fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Resul
                 None => ("free", None),
             },
         };
-        let (frames, drops) = counters.of_vf(index, &vf, claim.as_ref());
+        let (frames, drops) = counters.of_vf(index, link.as_ref());
         vfs.push(VfStatus {
             frames,
             drops,
@@ -131,8 +135,14 @@ fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Resul
     Ok(PfStatus { pf: pf.pci, name: pf.name, up, master, total: pf.total, vfs })
 }
 
-/// The problem that the next `runvfctl gc` would find in a claim with a healthy state.
-fn pending_gc(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
+/// The problem that the next `runvfctl gc` would find in a claim with a healthy state. `forgets`: see
+/// `Driver::forgets_promisc`. `link`: the VF's netdev, if it was found.
+fn pending_gc(
+    claim: &Claim,
+    settings: Option<&Settings>,
+    forgets: bool,
+    link: Option<&Link>,
+) -> Option<String> {
     if claim.is_abandoned() {
         let cause = match claim.state {
             State::Claiming | State::Configured => "the attach was interrupted",
@@ -141,9 +151,15 @@ fn pending_gc(claim: &Claim, settings: Option<&Settings>) -> Option<String> {
         };
         return Some(format!("{cause}; run `runvfctl gc`"));
     }
-    let actual = settings.filter(|_| claim.state == State::Attached)?;
-    let change = changed_outside_runvf(actual, &claim.want)?;
-    Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"))
+    if claim.state != State::Attached {
+        return None;
+    }
+    if let Some(change) = settings.and_then(|have| changed_outside_runvf(have, &claim.want)) {
+        return Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"));
+    }
+    let known = claim.open_gap().map(|gap| gap.reason.clone());
+    let blind = known.or_else(|| cause(forgets, claim.carrier, link?))?;
+    Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
 }
 
 /// The status of a VF that is known only from its claim.

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::pf::Pf;
 use crate::nic::promisc::{Facts, find_obstacle};
 
@@ -32,7 +33,7 @@ pub fn survey(host: &Host) -> Result<Vec<Nic>, Error> {
     let netlink = Netlink::open()?;
     let pfs = sysfs.sriov_netdevs().into_iter().filter_map(|(pci, _)| Pf::at(&sysfs, &pci).ok());
     pfs.map(|pf| {
-        let link = netlink.link(pf.ifindex)?.unwrap_or_default();
+        let link = wait_for_link(&netlink, pf.ifindex)?.unwrap_or_default();
         let obstacle = match Facts::read(&sysfs, &pf.pci, link.flags.promisc) {
             Ok(facts) => {
                 find_obstacle(&pf.name, &facts).map(|it| format!("{}; {}", it.why, it.remedy))

@@ -29,6 +29,8 @@ pub(crate) struct DriverInfo {
     pub(crate) version: String,
     pub(crate) firmware: String,
     pub(crate) private_flags: usize,
+    /// The number of the driver's own counters.
+    pub(crate) statistics: u32,
 }
 
 /// Reads the versions of a driver and its firmware, and the number of its private flags.
@@ -55,6 +57,7 @@ pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
         version: text(&info.version),
         firmware: text(&info.firmware),
         private_flags: info.private_flags as usize,
+        statistics: info.statistics,
     })
 }
 

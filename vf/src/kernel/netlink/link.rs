@@ -3,6 +3,7 @@
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::link::LinkFlags;
 
+use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::mac::MacAddress;
 
 /// A network interface, as the kernel reports it.
@@ -14,6 +15,7 @@ pub(crate) struct Link {
     pub(crate) alias: String,
     pub(crate) flags: Flags,
     pub(crate) carrier: bool,
+    pub(crate) carrier_counts: CarrierCounts,
     pub(crate) mtu: u32,
     pub(crate) txqueuelen: u32,
     pub(crate) qdisc: String,
@@ -57,7 +59,9 @@ mod ifla {
     pub(super) const IFALIAS: u16 = 20;
     pub(super) const STATS64: u16 = 23;
     pub(super) const PROMISCUITY: u16 = 30;
+    pub(super) const CARRIER_CHANGES: u16 = 35;
     pub(super) const XDP: u16 = 43;
+    pub(super) const CARRIER_DOWN_COUNT: u16 = 48;
     pub(super) const PROP_LIST: u16 = 52;
     pub(super) const ALT_IFNAME: u16 = 53;
     pub(super) const PERM_ADDRESS: u16 = 54;
@@ -108,6 +112,8 @@ impl Link {
             ifla::PARENT_DEV_NAME => self.parent = Some(text(value)),
             ifla::MTU => self.mtu = u32_at(value, 0),
             ifla::TXQLEN => self.txqueuelen = u32_at(value, 0),
+            ifla::CARRIER_CHANGES => self.carrier_counts.changes = u32_at(value, 0),
+            ifla::CARRIER_DOWN_COUNT => self.carrier_counts.downs = u32_at(value, 0),
             ifla::PROMISCUITY => self.promiscuity = u32_at(value, 0),
             ifla::ALLMULTI => self.allmulticast = u32_at(value, 0),
             ifla::ADDRESS => self.mac = mac(value),

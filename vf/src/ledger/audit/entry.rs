@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::process::boot_id;
 use crate::kernel::time::now;
 use crate::kernel::vlan::VlanProto;
-use crate::ledger::claim::{Claim, PROBE_CONTAINER, State};
+use crate::ledger::claim::{Claim, Gap, PROBE_CONTAINER, State};
 
 /// What happened to a VF, or to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub enum Event {
     Forced,
     /// A tool other than runvf changed the VF's VLAN or trust while it was attached.
     Changed,
+    /// The VF may not have been promiscuous from `since` to `until`, so its container may have seen
+    /// only a part of its VLAN.
+    Blind,
     /// The VF or its netdev disappeared while the container was running.
     Lost,
     /// The VF was released, but the scrub failed.
@@ -62,10 +65,12 @@ pub struct Entry {
     /// Boot id of the machine, in an `attached` entry. A reboot ends the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
-    /// When the VF was claimed.
+    /// When the VF was claimed. In a `blind` entry: the last time before when the VF was found
+    /// promiscuous.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// When its release began.
+    /// When its release began. In a `blind` entry: when the VF was re-armed, or its container lost
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// In a refusal: the other interfaces of the request. `vlan`, `proto` and `interface` are those
@@ -130,6 +135,16 @@ impl Entry {
 
     pub(crate) fn lost(claim: &Claim, reason: &str) -> Self {
         Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Lost, claim) }
+    }
+
+    /// The caller has found the end of the gap just now, or has recorded it in the gap.
+    pub(crate) fn blind(claim: &Claim, gap: &Gap) -> Self {
+        Self {
+            since: Some(gap.since.clone()),
+            until: Some(gap.until.clone().unwrap_or_else(now)),
+            reason: Some(gap.reason.clone()),
+            ..Self::from_claim(Event::Blind, claim)
+        }
     }
 
     pub(crate) fn changed(claim: &Claim, change: &str) -> Self {

@@ -20,8 +20,10 @@ impl Step {
             self,
             Self::SetVlan
                 | Self::SetTrust
+                | Self::BindToMove
                 | Self::Move
                 | Self::SetUpInside
+                | Self::Rearm
                 | Self::Unbind
                 | Self::Clear
                 | Self::Bind
@@ -45,6 +47,12 @@ impl Step {
             (Flaw::RemovedBeforeBind, Self::Remove) => Self::Bind,
             (Flaw::RemovedBeforeVerify, Self::Remove) => Self::Verify,
             (Flaw::RemovedBeforeBind | Flaw::RemovedBeforeVerify, Self::Verify) => return None,
+            (Flaw::ClosedBeforeAudit, Self::Rearm) => Self::CloseGap,
+            (Flaw::ClosedBeforeAudit, Self::CloseGap) => Self::AuditGap,
+            (Flaw::ClosedBeforeAudit, Self::AuditGap) => return None,
+            (Flaw::CountedAfterRearm, Self::OpenGap) => Self::Rearm,
+            (Flaw::CountedAfterRearm, Self::Rearm) => Self::ReadCounters,
+            (Flaw::CountedAfterRearm, Self::ReadCounters) => Self::AuditGap,
             _ => return self.next_without_flaw(),
         };
         Some(flawed)
@@ -56,13 +64,19 @@ impl Step {
             Self::Claim => Self::SetVlan,
             Self::SetVlan => Self::SetTrust,
             Self::SetTrust => Self::ReadBack,
-            Self::ReadBack => Self::Configured,
-            Self::Configured => Self::LockToMove,
-            Self::LockToMove => Self::Move,
+            Self::ReadBack => Self::BindToMove,
+            Self::BindToMove => Self::LockToMove,
+            Self::LockToMove => Self::Configured,
+            Self::Configured => Self::Move,
             Self::Move => Self::SetUpInside,
-            Self::SetUpInside => Self::ReadBackInside,
+            Self::SetUpInside => Self::TellPf,
+            Self::TellPf => Self::ReadBackInside,
             Self::ReadBackInside => Self::LockToAttach,
             Self::LockToAttach => Self::Attached,
+            Self::OpenGap => Self::ReadCounters,
+            Self::ReadCounters => Self::Rearm,
+            Self::Rearm => Self::AuditGap,
+            Self::AuditGap => Self::CloseGap,
             Self::CheckAbandoned => Self::LockToRelease,
             Self::LockToRelease | Self::CheckAbandonedUnderLock => Self::Releasing,
             Self::Releasing => Self::Unbind,
@@ -71,7 +85,9 @@ impl Step {
             Self::Bind => Self::Verify,
             Self::Verify => Self::Remove,
             Self::Disarm => Self::Quarantined,
-            Self::Attached | Self::Lost | Self::Remove | Self::Quarantined => return None,
+            Self::Attached | Self::Lost | Self::CloseGap | Self::Remove | Self::Quarantined => {
+                return None;
+            }
         })
     }
 }
@@ -101,7 +117,7 @@ impl World {
     pub(super) fn begin_reconcile(&mut self, vf: usize) {
         let Some(read) = self.vfs[vf].record.clone() else { return };
         let owner = read.owner;
-        let run = Run { step: Step::CheckAbandoned, vf, owner, read: Some(read) };
+        let run = Run { step: Step::CheckAbandoned, vf, owner, read: Some(read), resets: None };
         *self.process_mut(Worker::Reconcile) = Process::Running(run);
     }
 
@@ -112,7 +128,8 @@ impl World {
     }
 
     fn begin(&mut self, worker: Worker, step: Step, vf: usize, owner: Owner) {
-        *self.process_mut(worker) = Process::Running(Run { step, vf, owner, read: None });
+        let run = Run { step, vf, owner, read: None, resets: None };
+        *self.process_mut(worker) = Process::Running(run);
     }
 
     pub(super) fn is_quarantined(&self, vf: usize) -> bool {
@@ -136,9 +153,11 @@ impl World {
             Outcome::Done => self.succeed(worker, &mut run),
             Outcome::FalseSuccess => Then::Next,
             Outcome::Refused if run.step.is_of_attach() => Then::Undo,
+            Outcome::Refused if run.step == Step::Rearm => Then::To(Step::Lost),
             Outcome::Refused => Then::To(Step::Disarm),
         };
-        let undo = |vf| Run { step: Step::LockToRelease, vf, owner: run.owner, read: None };
+        let (step, owner) = (Step::LockToRelease, run.owner);
+        let undo = |vf| Run { step, vf, owner, read: None, resets: None };
         let next = match then {
             Then::Next => run.step.next(self.flaw).map(|step| Run { step, ..run }),
             Then::To(step) => Some(Run { step, ..run }),
@@ -153,13 +172,18 @@ impl World {
 
     fn succeed(&mut self, worker: Worker, run: &mut Run) -> Then {
         let owner = run.owner;
-        let record = |state| Some(Record { owner, state, worker: Some(worker) });
+        let record =
+            |state| Some(Record { owner, state, worker: Some(worker), resets: None, gap: false });
         let next_if =
             |condition: bool, otherwise: Then| if condition { Then::Next } else { otherwise };
         let moves_without_check = self.has(Flaw::MovedWithoutCheck);
         let attaches_without_check = self.has(Flaw::AttachedWithoutCheck);
+        let rearms_before_gap = self.has(Flaw::RearmedBeforeGap);
+        let parked = self.parked;
         let vf = &mut self.vfs[run.vf];
-        let has_claim = vf.record == record(State::Configured);
+        let has_claim_as = |state| vf.record == record(state);
+        let (is_claiming, is_configured) =
+            (has_claim_as(State::Claiming), has_claim_as(State::Configured));
         match run.step {
             Step::LockToClaim => {
                 let ignores_record = self.has(Flaw::IgnoredRecord);
@@ -173,18 +197,40 @@ impl World {
             Step::ReadBack | Step::ReadBackInside => {
                 return next_if(vf.is_set_for(owner), Then::Undo);
             }
-            Step::LockToMove => return next_if(has_claim || moves_without_check, Then::Undo),
+            Step::BindToMove => vf.bind(),
+            Step::LockToMove if moves_without_check => return Then::To(Step::Move),
+            Step::LockToMove => return next_if(is_claiming, Then::Undo),
             Step::Move if vf.netdev == Netdev::HostNetns => vf.netdev = Netdev::Container(owner),
-            Step::SetUpInside if vf.netdev == Netdev::Container(owner) => vf.dirty = true,
-            Step::Move | Step::SetUpInside => return Then::Undo,
-            Step::LockToAttach => return next_if(has_claim || attaches_without_check, Then::Undo),
+            Step::SetUpInside if vf.netdev == Netdev::Container(owner) => {
+                (vf.dirty, vf.flag) = (true, true);
+                run.resets = Some(vf.resets);
+            }
+            Step::TellPf if vf.netdev == Netdev::Container(owner) => vf.promisc = vf.flag,
+            Step::Move | Step::SetUpInside | Step::TellPf => return Then::Undo,
+            Step::LockToAttach => {
+                return next_if(is_configured || attaches_without_check, Then::Undo);
+            }
             Step::Attached if attaches_without_check => vf.record = record(State::Attached),
             Step::CheckAbandoned | Step::CheckAbandonedUnderLock => {
                 return self.check_abandoned(run);
             }
             Step::LockToRelease => return self.recheck_claim(worker, run),
             Step::Configured => self.advance(run.vf, worker, State::Configured),
-            Step::Attached => self.advance(run.vf, worker, State::Attached),
+            Step::Attached => {
+                self.advance(run.vf, worker, State::Attached);
+                self.keep_counters(run);
+            }
+            Step::OpenGap if rearms_before_gap => {}
+            Step::OpenGap => self.record_gap(run.vf, worker, true),
+            Step::ReadCounters => run.resets = Some(vf.resets),
+            // The container may have moved its netdev away.
+            Step::Rearm if vf.netdev != Netdev::Container(owner) => return Then::End,
+            Step::Rearm => (vf.promisc, vf.flag) = (true, true),
+            Step::AuditGap => vf.unrecorded = false,
+            Step::CloseGap => {
+                self.record_gap(run.vf, worker, false);
+                self.keep_counters(run);
+            }
             Step::Lost => self.advance(run.vf, worker, State::Lost { reason: String::new() }),
             Step::Releasing => self.advance(run.vf, worker, State::Releasing),
             Step::Quarantined => {
@@ -196,9 +242,9 @@ impl World {
                 vf.vlan = None;
                 vf.trust = false;
             }
-            Step::Bind if vf.netdev == Netdev::Missing => vf.netdev = Netdev::HostNetns,
-            Step::Bind => {}
-            Step::Verify => return next_if(vf.is_clean(), Then::To(Step::Disarm)),
+            Step::Bind if parked => {}
+            Step::Bind => vf.bind(),
+            Step::Verify => return next_if(vf.is_clean(parked), Then::To(Step::Disarm)),
             Step::Remove => vf.record = None,
         }
         Then::Next
@@ -208,12 +254,28 @@ impl World {
     /// takes the lock for every record; the model skips the lock when nothing would follow.
     fn check_abandoned(&self, run: &mut Run) -> Then {
         let Some(read) = run.read.take() else { return Then::End };
-        let lost = read.state == State::Attached && self.vfs[run.vf].netdev == Netdev::HostNetns;
+        let vf = &self.vfs[run.vf];
+        let lost = read.state == State::Attached && vf.netdev == Netdev::HostNetns;
+        let blind = vf.is_in_use() && vf.seems_blind(&read);
         match run.step {
             _ if self.is_abandoned(&read) => Then::Next,
             Step::CheckAbandonedUnderLock if lost => Then::To(Step::Lost),
-            Step::CheckAbandoned if lost => Then::Next,
+            Step::CheckAbandonedUnderLock if blind => Then::To(Step::OpenGap),
+            Step::CheckAbandoned if lost || blind => Then::Next,
             _ => Then::End,
+        }
+    }
+
+    fn record_gap(&mut self, vf: usize, worker: Worker, is_open: bool) {
+        self.advance(vf, worker, State::Attached);
+        if let Some(record) = &mut self.vfs[vf].record {
+            record.gap = is_open;
+        }
+    }
+
+    fn keep_counters(&mut self, run: &Run) {
+        if let Some(record) = &mut self.vfs[run.vf].record {
+            record.resets = run.resets;
         }
     }
 
@@ -238,8 +300,9 @@ impl World {
         let Some(record) = &mut self.vfs[vf].record else { return };
         let before = &record.state;
         assert!(before.may_become(&next), "{worker:?}: from {before:?} to {next:?}");
-        // The process that records a loss does not become the claim's worker.
-        if !matches!(next, State::Lost { .. }) {
+        // The process that records a loss or a gap does not become the claim's worker.
+        let is_check = *before == State::Attached && next == State::Attached;
+        if !matches!(next, State::Lost { .. }) && !is_check {
             record.worker = Some(worker);
         }
         record.state = next;

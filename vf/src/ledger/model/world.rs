@@ -32,15 +32,35 @@ pub(super) struct Vf {
     pub(super) netdev: Netdev,
     /// The netdev is promiscuous, is renamed or has an XDP program.
     pub(super) dirty: bool,
+    /// The PF treats the VF as promiscuous.
+    pub(super) promisc: bool,
+    /// The promiscuous flag of the netdev, which a reset does not change.
+    pub(super) flag: bool,
+    /// The carrier counters of the netdev: how often the VF was reset.
+    pub(super) resets: u8,
+    /// The VF was blind, and no audit entry says so.
+    pub(super) unrecorded: bool,
     pub(super) record: Option<Record>,
 }
 
 impl Vf {
-    pub(super) const CLEAN: Self =
-        Self { vlan: None, trust: false, netdev: Netdev::HostNetns, dirty: false, record: None };
+    /// A free VF. `parked`: VFs rest without a driver.
+    pub(super) const fn clean(parked: bool) -> Self {
+        Self {
+            vlan: None,
+            trust: false,
+            netdev: if parked { Netdev::Missing } else { Netdev::HostNetns },
+            dirty: false,
+            promisc: false,
+            flag: false,
+            resets: 0,
+            unrecorded: false,
+            record: None,
+        }
+    }
 
-    pub(super) fn is_clean(&self) -> bool {
-        Self { record: None, ..self.clone() } == Self::CLEAN
+    pub(super) fn is_clean(&self, parked: bool) -> bool {
+        Self { record: None, ..self.clone() } == Self::clean(parked)
     }
 
     pub(super) fn is_set_for(&self, owner: Owner) -> bool {
@@ -58,6 +78,31 @@ impl Vf {
     pub(super) fn unbind(&mut self) {
         self.netdev = Netdev::Missing;
         self.dirty = false;
+        self.forget();
+    }
+
+    pub(super) fn bind(&mut self) {
+        if self.netdev == Netdev::Missing {
+            self.netdev = Netdev::HostNetns;
+        }
+    }
+
+    /// Binding the driver creates a new netdev.
+    fn forget(&mut self) {
+        (self.promisc, self.flag, self.resets, self.unrecorded) = (false, false, 0, false);
+    }
+
+    /// Whether the VF is attached and in the netns of its container.
+    pub(super) fn is_in_use(&self) -> bool {
+        let is_own = |record: &Record| {
+            record.state == State::Attached && self.netdev == Netdev::Container(record.owner)
+        };
+        self.record.as_ref().is_some_and(is_own)
+    }
+
+    /// Whether a check finds that the VF may be blind: see `blindness::cause`.
+    pub(super) fn seems_blind(&self, record: &Record) -> bool {
+        record.gap || !self.flag || record.resets != Some(self.resets)
     }
 }
 
@@ -67,6 +112,10 @@ pub(super) struct Record {
     pub(super) state: State,
     /// `None`: that process has ended. A later process of the same kind is another process.
     pub(super) worker: Option<Worker>,
+    /// The counters when the PF was last told. `None`: it was not yet.
+    pub(super) resets: Option<u8>,
+    /// A gap that has not ended.
+    pub(super) gap: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +184,8 @@ pub(super) struct Run {
     pub(super) owner: Owner,
     /// The record that was read, until it has been checked.
     pub(super) read: Option<Record>,
+    /// The counters that were read before the PF was told.
+    pub(super) resets: Option<u8>,
 }
 
 /// A step of a program. A step that takes a lock includes the reads of records that follow, because
@@ -146,10 +197,14 @@ pub(super) enum Step {
     SetVlan,
     SetTrust,
     ReadBack,
-    Configured,
+    BindToMove,
     LockToMove,
+    Configured,
     Move,
+    /// Sets the flags, and reads the counters.
     SetUpInside,
+    /// The VF driver tells the PF about promiscuity.
+    TellPf,
     ReadBackInside,
     LockToAttach,
     Attached,
@@ -158,6 +213,11 @@ pub(super) enum Step {
     LockToRelease,
     CheckAbandonedUnderLock,
     Lost,
+    OpenGap,
+    ReadCounters,
+    Rearm,
+    AuditGap,
+    CloseGap,
     Releasing,
     Unbind,
     Clear,
@@ -182,7 +242,10 @@ impl Step {
 
     pub(super) fn is_under_lock(self) -> bool {
         !self.takes_lock()
-            && !matches!(self, Self::SetUpInside | Self::ReadBackInside | Self::CheckAbandoned)
+            && !matches!(
+                self,
+                Self::SetUpInside | Self::TellPf | Self::ReadBackInside | Self::CheckAbandoned
+            )
     }
 }
 
@@ -195,20 +258,30 @@ pub(super) struct World {
     pub(super) kills: u8,
     /// The number of kernel calls that may still fail.
     pub(super) faults: u8,
-    /// Does not change during a run.
+    /// How often a VF may still become blind.
+    pub(super) blinds: u8,
+    /// VFs rest without a driver. Does not change during a run, nor does the flaw.
+    pub(super) parked: bool,
     pub(super) flaw: Option<Flaw>,
 }
 
 impl World {
-    pub(super) fn new(kills: u8, faults: u8, flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(kills: u8, faults: u8, blinds: u8, flaw: Option<Flaw>) -> Self {
         Self {
-            vfs: [const { Vf::CLEAN }; 2],
+            vfs: [const { Vf::clean(false) }; 2],
             containers: [Life::Absent; 2],
             processes: [const { Process::Idle }; 6],
             kills,
             faults,
+            blinds,
+            parked: false,
             flaw,
         }
+    }
+
+    /// The same world with VFs that rest without a driver.
+    pub(super) fn with_parked_vfs(self) -> Self {
+        Self { vfs: [const { Vf::clean(true) }; 2], parked: true, ..self }
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -261,6 +334,18 @@ impl World {
             .into_iter()
             .filter_map(|worker| self.run(worker))
             .any(|run| run.step.is_under_lock())
+    }
+
+    /// A VF in a container becomes blind: the PF resets it, or a process in the container turns
+    /// promiscuity off. During an attach that is no gap, because the container does not run yet.
+    pub(super) fn make_blind(&mut self, vf: usize, by_reset: bool) {
+        let vf = &mut self.vfs[vf];
+        vf.promisc = false;
+        vf.unrecorded |= vf.is_in_use();
+        match by_reset {
+            true => vf.resets += 1,
+            false => vf.flag = false,
+        }
     }
 
     pub(super) fn vf_of(&self, owner: Owner) -> Option<usize> {

@@ -16,16 +16,14 @@ use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reconcile::reconcile_pf;
-use crate::nic::create_vfs::create_vfs;
+use crate::nic::create_vfs::{create_vfs, wanted_vfs};
+use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
 use crate::nic::pf::Pf;
 use crate::nic::promisc::check_pf;
-use crate::policy::config::{Pool, Scrub};
+use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
-
-/// A new claim, and the name and index of its VF's netdev.
-type ClaimedVf = (Claim, (String, u32));
 
 impl AttachSession<'_> {
     /// Claims and configures a VF on the first PF of the pool that has a free one. A PF that cannot
@@ -38,7 +36,7 @@ impl AttachSession<'_> {
         interface: &Interface,
         pool: &Pool,
         netns: NetnsRecord,
-    ) -> Result<ClaimedVf, Error> {
+    ) -> Result<Claim, Error> {
         let mut first_error = None;
         let mut full_pfs = Vec::new();
         let mut locked_pfs = Vec::new();
@@ -73,7 +71,7 @@ impl AttachSession<'_> {
     }
 
     /// Under the PF's lock: creates VFs if there are none, chooses a free VF, writes the claim,
-    /// configures the VF and waits for its netdev. `Ok(Err(_))`: the PF has no free VF.
+    /// configures the VF and binds its driver. `Ok(Err(_))`: the PF has no free VF.
     fn claim_on_pf(
         &self,
         pf_name: &str,
@@ -81,7 +79,7 @@ impl AttachSession<'_> {
         pool: &Pool,
         netns: NetnsRecord,
         timeout: Duration,
-    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+    ) -> Result<Result<Claim, UnavailableVfs>, Error> {
         let pf = Pf::find(&self.sysfs, pf_name, pool)?;
         let host = &self.grant.host;
         let lock = lock_pf_within(&host.run, &pf.pci, timeout)?;
@@ -91,7 +89,7 @@ impl AttachSession<'_> {
         check_pf(&self.sysfs, &pf, link.flags.promisc, interface, pool)?;
         // Empty settings are read again too, because another tool, which does not take the lock,
         // may have created VFs in between.
-        if create_vfs(&self.sysfs, &pf, pool)? || settings.is_empty() {
+        if create_vfs(&self.sysfs, &pf, wanted_vfs(&pf, pool))? || settings.is_empty() {
             settings = self.netlink.vf_settings(&pf.name, pf.ifindex)?;
         }
         let unavailable = match self.claim_free_vf(&pf, interface, pool, netns, settings)? {
@@ -116,10 +114,12 @@ impl AttachSession<'_> {
         pool: &Pool,
         netns: NetnsRecord,
         settings: VfSettings,
-    ) -> Result<Result<ClaimedVf, UnavailableVfs>, Error> {
+    ) -> Result<Result<Claim, UnavailableVfs>, Error> {
         let macs_in_use = MacsInUse::new(pf, interface, self.claims.readable()?, &settings);
         let mut mac_in_use = None;
-        let mut free_vfs = FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings);
+        let rest = driver(self.sysfs.driver(&pf.pci).as_deref()).rest(pool);
+        let mut free_vfs =
+            FreeVfs::new(&self.sysfs, &self.netlink, &self.claims, pf, settings, rest);
         while let Some(vf) = free_vfs.next()? {
             if let Err(error) = macs_in_use.check(&vf) {
                 mac_in_use.get_or_insert(error);
@@ -128,13 +128,12 @@ impl AttachSession<'_> {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
             }
-            let mut claim = self.new_claim(pf, &vf, interface, pool, netns)?;
+            let claim = self.new_claim(pf, &vf, interface, (pool, rest), netns)?;
             // `false`: a process without the lock (an operator, for example) has put a file at the
             // claim's path. Then the next free VF is tried.
             if self.create_claim(&claim)? {
-                let netdev =
-                    configure(&self.sysfs, &self.netlink, &self.claims, pf, &vf, &mut claim)?;
-                return Ok(Ok((claim, netdev)));
+                configure(&self.sysfs, &self.netlink, pf, &vf, &claim)?;
+                return Ok(Ok(claim));
             }
         }
         match mac_in_use {
@@ -158,7 +157,7 @@ impl AttachSession<'_> {
         pf: &Pf,
         vf: &FreeVf,
         interface: &Interface,
-        pool: &Pool,
+        (pool, rest): (&Pool, Rest),
         netns: NetnsRecord,
     ) -> Result<Claim, Error> {
         Ok(Claim {
@@ -181,6 +180,10 @@ impl AttachSession<'_> {
             on_loss: pool.on_loss,
             want: wanted_settings(&vf.settings, interface),
             before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
+            park: rest == Rest::Unbound,
+            carrier: None,
+            checked: None,
+            gap: None,
         })
     }
 }

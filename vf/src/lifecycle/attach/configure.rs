@@ -6,9 +6,7 @@ use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{LinkState, Settings};
-use crate::ledger::claim::{Claim, State, VfSnapshot};
-use crate::ledger::claims::Claims;
-use crate::nic::create_vfs::wait_for_netdev;
+use crate::ledger::claim::{Claim, VfSnapshot};
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
 use crate::nic::free_vfs::FreeVf;
@@ -34,23 +32,22 @@ pub(crate) fn take_snapshot(
     })
 }
 
-/// Configures a VF as its new claim wants it, and records the claim as configured. The caller still
-/// has the PF's lock under which the VF was found free. Returns the name and the index of the VF's
-/// netdev.
+/// Configures a VF as its new claim wants it, and binds its driver. The caller still has the PF's
+/// lock under which the VF was found free. The driver may create the netdev later.
 pub(crate) fn configure(
     sysfs: &Sysfs,
     netlink: &Netlink,
-    claims: &Claims,
     pf: &Pf,
     vf: &FreeVf,
-    claim: &mut Claim,
-) -> Result<(String, u32), Error> {
+    claim: &Claim,
+) -> Result<(), Error> {
     let pf_driver = driver(sysfs.driver(&pf.pci).as_deref());
     let is_unchanged = changes(&vf.settings, &claim.want).is_empty();
     let assigns_mac = claim.want.mac != MacAddress::default();
-    // The driver is unbound first where a change resets a bound VF. It is also unbound for an
-    // assigned MAC, because the VF driver reads the MAC when it binds (igb: "Reload the VF
-    // driver").
+    // The driver is unbound first where a change resets a bound VF. Then `unbind` waits for the
+    // reset that follows, because i40e would not apply a new trust during it. A parked VF needs
+    // neither. The driver is also unbound for an assigned MAC, because the VF driver reads the MAC
+    // when it binds (igb: "Reload the VF driver").
     let have = match &vf.driver {
         Some(driver) if assigns_mac || pf_driver.config_resets_vf && !is_unchanged => {
             unbind(sysfs, &pf.pci, &vf.pci, driver)?;
@@ -63,9 +60,7 @@ pub(crate) fn configure(
     if sysfs.driver(&vf.pci).is_none() {
         sysfs.probe(&vf.pci, vf.driver.as_deref().or(pf_driver.vf))?;
     }
-    let netdev = wait_for_netdev(sysfs, &vf.pci)?;
-    claims.advance(claim, State::Configured)?;
-    Ok(netdev)
+    Ok(())
 }
 
 /// The settings on the PF's side for this interface. `have` are the settings of the free VF.

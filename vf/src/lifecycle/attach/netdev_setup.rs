@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::error::KernelError;
 use crate::kernel::error::NetlinkError;
 use crate::kernel::ethtool;
@@ -11,6 +12,8 @@ use crate::kernel::netns::set_ipv6_sysctl;
 use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
 use crate::lifecycle::error::LifecycleError;
+use crate::nic::driver::Driver;
+use crate::nic::rearm::Requests;
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
@@ -25,12 +28,16 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
-/// netdev. Must run inside the container's network namespace.
+/// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
+/// promiscuity. Must run inside the container's network namespace.
+///
+/// Returns the carrier counters from before that wait, so that a later reset shows.
 pub(crate) fn set_up_netdev(
     claim: &Claim,
     interface: &Interface,
     pool: &Pool,
-) -> Result<(), Error> {
+    pf_driver: Driver,
+) -> Result<CarrierCounts, Error> {
     let is_sensor = pool.profile == Profile::Sensor;
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
     let mtu = interface.mtu.or(pool.mtu);
@@ -61,6 +68,7 @@ pub(crate) fn set_up_netdev(
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
+    let requests = pf_driver.forgets_promisc.then(|| Requests::watch(claim));
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
     retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
         .map_err(failed("bring up"))?;
@@ -70,7 +78,14 @@ pub(crate) fn set_up_netdev(
         _ if link.name != *name => "has another name",
         _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
         _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
-        _ => return Ok(()),
+        _ => {
+            // The interface has a carrier before iavf has sent all that it has to tell its PF.
+            if let Some(mut requests) = requests {
+                requests.wait_until_sent(name);
+                requests.wait_until_applied();
+            }
+            return Ok(link.carrier_counts);
+        }
     };
     Err(bad_netdev(claim, interface, problem))
 }

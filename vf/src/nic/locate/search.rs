@@ -27,6 +27,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) struct OtherNetns {
     /// Cookie of the namespace: see [`crate::kernel::netns::cookie`].
     pub(crate) cookie: u64,
+    pub(crate) netns: Netns,
     /// Name of the netdev inside the namespace.
     pub(crate) name: String,
     /// Processes that run in the namespace.
@@ -123,7 +124,7 @@ impl<'a> Search<'a> {
             match netns.inside(|| Ok((netdev_here(vf)?, cookie()?))) {
                 Ok((Some(name), cookie)) => {
                     let Keepers { processes, holders, .. } = keepers;
-                    return Some(OtherNetns { cookie, name, processes, holders });
+                    return Some(OtherNetns { cookie, netns, name, processes, holders });
                 }
                 Ok((None, _)) => {}
                 Err(error) => self.note_failure(error),

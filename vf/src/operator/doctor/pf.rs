@@ -1,5 +1,7 @@
 //! Checks of one PF of the configuration.
 
+use std::fmt::Write;
+
 use super::facts::PfFacts;
 use super::finding::{Finding, Severity};
 use super::machine::Machine;
@@ -113,13 +115,18 @@ fn vfs(subject: &Subject<'_>) -> Finding {
     let may_read = |vf: &str| sysfs.driver(vf).is_none() || !sysfs.netdevs_or_empty(vf).is_empty();
     let is_reserved = |vf: &str| may_read(vf) && reserved_for(sysfs, vf).is_some();
     let reserved = vfs.iter().filter(|(_, vf)| is_reserved(vf)).count();
-    let evidence = match reserved {
-        0 => format!("{have} of {}", subject.pf.total),
-        _ => format!(
-            "{have} of {}, {reserved} reserved for another driver by driver_override",
-            subject.pf.total
-        ),
+    let is_parked = |vf: &str| sysfs.driver(vf).is_none() && !is_reserved(vf);
+    let parked = match sysfs.pf_autoprobes(&subject.pf.pci) {
+        true => 0,
+        false => vfs.iter().filter(|(_, vf)| is_parked(vf)).count(),
     };
+    let mut evidence = format!("{have} of {}", subject.pf.total);
+    if parked > 0 {
+        let _ = write!(evidence, ", {parked} parked without driver");
+    }
+    if reserved > 0 {
+        let _ = write!(evidence, ", {reserved} reserved for another driver by driver_override");
+    }
     match have {
         0 => Finding::warning(
             CHECK,

@@ -114,7 +114,14 @@ fn claim_problem(machine: &Machine, claim: Result<Claim, Error>) -> Option<Findi
             "run `runvfctl gc`".to_owned(),
         ),
         State::Lost { reason } => lost(reason),
-        State::Attached => loss_reason(machine, &claim).and_then(lost),
+        State::Attached => match (loss_reason(machine, &claim), claim.open_gap()) {
+            (Some(reason), _) => lost(reason),
+            (None, Some(gap)) => warning(
+                format!("container {} may be blind: {}", claim.container, gap.reason),
+                "run `runvfctl gc`".to_owned(),
+            ),
+            (None, None) => None,
+        },
         State::Claiming | State::Configured | State::Releasing => None,
     };
     finding.map(|finding| finding.of(&claim.vf))

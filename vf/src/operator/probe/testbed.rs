@@ -33,7 +33,9 @@ use crate::lifecycle::attach::{nonce, set_up_netdev};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::release::release_claim;
+use crate::nic::driver::driver;
 use crate::nic::error::NicError;
+use crate::nic::find_link::wait_for_link;
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{read_settings, verify_settings};
 use crate::policy::config::{Config, Pool, Profile};
@@ -65,7 +67,7 @@ pub(super) struct Testbed<'a> {
 impl<'a> Testbed<'a> {
     pub(super) fn new(host: &'a Host, pf: Pf, pool: &Pool) -> Result<Self, Error> {
         let netlink = Netlink::open()?;
-        let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
+        let up = wait_for_link(&netlink, pf.ifindex)?.is_some_and(|link| link.flags.up);
         if !up {
             return Err(Error::Nic(NicError::PfDown { pf: pf.name }));
         }
@@ -130,6 +132,7 @@ impl<'a> Testbed<'a> {
     /// if a VF gets no carrier.
     fn bring_up(&self) -> Result<Option<String>, Error> {
         let (netns, pool) = (&self.netns, &self.pool);
+        let pf_driver = driver(self.sysfs.driver(&self.pf.pci).as_deref());
         let results: Vec<Result<(), Error>> = thread::scope(|scope| {
             let thread_failed =
                 |source| Error::Kernel(KernelError::Call { action: "bring VFs up", source });
@@ -137,7 +140,8 @@ impl<'a> Testbed<'a> {
                 .test_vfs
                 .iter()
                 .map(|TestVf { claim, interface, .. }| {
-                    let work = move || netns.inside(|| set_up_netdev(claim, interface, pool));
+                    let set_up = move || set_up_netdev(claim, interface, pool, pf_driver);
+                    let work = move || netns.inside(set_up).map(drop);
                     thread::Builder::new().spawn_scoped(scope, work)
                 })
                 .collect();

@@ -12,7 +12,7 @@ use crate::nic::pf::Pf;
 use crate::nic::promisc::{Facts, Obstacle, TrueFlag, find_obstacle};
 use crate::nic::udev::UnmarkedVf;
 use crate::operator::error::OperatorError;
-use crate::policy::config::{Pool, Promisc};
+use crate::policy::config::{Pool, Promisc, Rest};
 
 /// A step of the setup of a PF.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,9 +24,21 @@ pub enum Step {
         on: String,
         flag: &'static str,
     },
+    /// Let the kernel bind drivers to the VFs by itself, or not.
+    Autoprobe {
+        on: bool,
+    },
     Up,
     Promisc,
     Vfs {
+        count: usize,
+    },
+    /// Unbind the driver of free VFs.
+    Park {
+        count: usize,
+    },
+    /// Bind the driver of parked VFs.
+    Bind {
         count: usize,
     },
     /// Let udev apply its rules to VFs that are older than the rules. JSON: `tell`.
@@ -40,6 +52,10 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag { on, flag } => write!(formatter, "{flag} of {on} on"),
+            Self::Autoprobe { on: true } => write!(formatter, "new VFs get a driver"),
+            Self::Autoprobe { on: false } => write!(formatter, "new VFs get no driver"),
+            Self::Park { count } => write!(formatter, "{count} free VFs without driver"),
+            Self::Bind { count } => write!(formatter, "{count} free VFs with driver"),
             Self::Up => write!(formatter, "up"),
             Self::Promisc => write!(formatter, "promiscuous"),
             Self::Vfs { count } => write!(formatter, "{count} VFs"),
@@ -51,12 +67,18 @@ impl fmt::Display for Step {
 }
 
 /// The current state of a PF.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PfState {
     pub(super) up: bool,
     /// The number of VFs.
     pub(super) vfs: usize,
     pub(super) facts: Facts,
+    /// Whether the kernel binds drivers to the VFs by itself.
+    pub(super) autoprobes: bool,
+    /// How free VFs rest.
+    pub(super) rest: Rest,
+    /// Free VFs with a driver, and the driver. Only if VFs rest unbound.
+    pub(super) to_park: Vec<(String, String)>,
     /// A claimed VF of the same card.
     pub(super) claimed_vf: Option<String>,
     /// VFs that udev has not marked with the property of the rules.
@@ -92,6 +114,10 @@ pub(super) fn plan(pf: &Pf, state: &PfState, pool: &Pool) -> Result<Vec<Step>, E
             (Some(_), Promisc::BestEffort) => {}
         }
     }
+    // Before the VFs are created, so that they are never bound.
+    if state.rest == Rest::Unbound && state.autoprobes {
+        steps.push(Step::Autoprobe { on: false });
+    }
     if !state.up {
         steps.push(Step::Up);
     }
@@ -103,6 +129,9 @@ pub(super) fn plan(pf: &Pf, state: &PfState, pool: &Pool) -> Result<Vec<Step>, E
     }
     if state.vfs == 0 {
         steps.push(Step::Vfs { count: wanted });
+    }
+    if !state.to_park.is_empty() {
+        steps.push(Step::Park { count: state.to_park.len() });
     }
     if !state.unmarked_vfs.is_empty() {
         steps.push(Step::MarkVfs { count: state.unmarked_vfs.len() });
@@ -135,15 +164,26 @@ mod tests {
             on_loss: OnLoss::Stop,
             promisc,
             pf_promisc: false,
+            rest: None,
             profile: Profile::Sensor,
             mtu: None,
         }
     }
 
+    /// VFs rest bound, except in the tests of `rest`.
     fn state(driver: &str, flag: Option<bool>) -> PfState {
         let true_flag = flag.map(|state| TrueFlag { netdev: "p0".into(), state: Some(state) });
         let facts = Facts { driver: Some(driver.into()), true_flag, ..Facts::default() };
-        PfState { facts, ..PfState::default() }
+        PfState {
+            up: false,
+            vfs: 0,
+            facts,
+            autoprobes: true,
+            rest: Rest::Bound,
+            to_park: Vec::new(),
+            claimed_vf: None,
+            unmarked_vfs: Vec::new(),
+        }
     }
 
     fn planned(state: &PfState, pool: &Pool) -> Result<String, String> {
@@ -160,6 +200,19 @@ mod tests {
         );
         assert_eq!(planned(&state("ixgbe", None), &pool).unwrap(), "up, promiscuous, 8 VFs");
         assert_eq!(planned(&state("mlx5_core", None), &pool).unwrap(), "up, 8 VFs");
+    }
+
+    #[test]
+    fn vfs_that_rest_unbound_are_parked_after_the_kernel_stops_to_bind_them() {
+        let pool = pool(Some(8), Promisc::Require);
+        let unbound = || PfState { rest: Rest::Unbound, ..state("i40e", Some(true)) };
+        assert_eq!(planned(&unbound(), &pool).unwrap(), "new VFs get no driver, up, 8 VFs");
+        let to_park = vec![("0000:41:02.0".to_owned(), "iavf".to_owned())];
+        let bound = PfState { up: true, vfs: 8, to_park: to_park.clone(), ..unbound() };
+        let expected = "new VFs get no driver, 1 free VFs without driver";
+        assert_eq!(planned(&bound, &pool).unwrap(), expected);
+        let parked = PfState { autoprobes: false, to_park: Vec::new(), ..bound };
+        assert_eq!(planned(&parked, &pool).unwrap(), "");
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Pool {
     /// VFs does not depend on it.
     #[serde(default)]
     pub pf_promisc: bool,
+    /// The state of free VFs. `None`: as the PF driver needs it.
+    pub rest: Option<Rest>,
     /// The configuration of the VF's netdev in the container.
     #[serde(default)]
     pub profile: Profile,
@@ -104,6 +106,16 @@ pub enum Carrier {
     Require,
     /// The attach succeeds without carrier.
     Ignore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rest {
+    /// Parked: without a driver, so that an attach need not unbind it. For cards that reset a bound
+    /// VF with each change of its settings.
+    Unbound,
+    /// With its driver, so that an attach need not bind it.
+    Bound,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{TestVf, Testbed};
 use crate::error::Error;
 use crate::kernel::error::KernelError;
+use crate::kernel::netlink::Link;
 use crate::kernel::process::boot_id;
 use crate::kernel::vf_settings::Settings;
 use crate::kernel::vlan::VlanProto;
@@ -15,12 +16,14 @@ use crate::ledger::claim::{CLAIM_VERSION, Claim, PROBE_CONTAINER, State};
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::attach::{configure, take_snapshot, wanted_settings};
 use crate::lifecycle::error::LifecycleError;
+use crate::nic::create_vfs::wait_for_netdev;
+use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::{FreeVf, UnavailableVfs, free_vfs};
 use crate::operator::error::OperatorError;
 use crate::operator::probe::options::{ProbeOptions, Watch};
 use crate::operator::probe::topology::{Role, Vlans, topology};
-use crate::policy::config::{Config, OnLoss, Scrub};
+use crate::policy::config::{Config, OnLoss, Rest, Scrub};
 use crate::policy::request::Interface;
 
 impl Testbed<'_> {
@@ -34,7 +37,7 @@ impl Testbed<'_> {
     ) -> Result<Option<String>, Error> {
         let _lock = lock_pf(&self.host.run, &self.pf.pci)?;
         let (free, UnavailableVfs { claimed, foreign }) =
-            free_vfs(&self.sysfs, &self.netlink, &self.claims, &self.pf)?;
+            free_vfs(&self.sysfs, &self.netlink, &self.claims, &self.pf, self.rest())?;
         let (pf, count) = (self.pf.name.clone(), free.len());
         let roles = topology(count);
         if roles.is_empty() {
@@ -94,13 +97,18 @@ impl Testbed<'_> {
         // From here on the release at the end includes this VF, even after an error.
         self.test_vfs.push(TestVf { role, claim, interface });
         let Some(TestVf { claim, .. }) = self.test_vfs.last_mut() else { return Ok(()) };
-        let (name, ifindex) =
-            configure(&self.sysfs, &self.netlink, &self.claims, &self.pf, vf, claim)?;
+        configure(&self.sysfs, &self.netlink, &self.pf, vf, claim)?;
+        let Link { name, ifindex, .. } = wait_for_netdev(&self.sysfs, &self.netlink, &claim.vf)?;
+        self.claims.advance(claim, State::Configured)?;
         // The audit entry is written before the VF can receive frames of the VLAN.
         audit::append_entry(self.host, &Entry::attached(claim))?;
         let object = format!("{name} (VF {})", claim.vf);
         let failed = |source| Error::Kernel(KernelError::Link { action: "move", object, source });
         self.netlink.move_to(ifindex, self.netns.as_fd(), &claim.interface).map_err(failed)
+    }
+
+    fn rest(&self) -> Rest {
+        driver(self.sysfs.driver(&self.pf.pci).as_deref()).rest(&self.pool)
     }
 
     fn new_claim(
@@ -110,6 +118,7 @@ impl Testbed<'_> {
         interface: &Interface,
         config: &Config,
     ) -> Result<Claim, Error> {
+        let rest = self.rest();
         let owner = config.tenants.iter().find(|tenant| tenant.owns(interface.vlan));
         Ok(Claim {
             version: CLAIM_VERSION,
@@ -131,6 +140,10 @@ impl Testbed<'_> {
             on_loss: OnLoss::Keep,
             want: Settings { trust: role.trusted(), ..wanted_settings(&vf.settings, interface) },
             before: take_snapshot(&self.sysfs, &self.netlink, vf)?,
+            park: rest == Rest::Unbound,
+            carrier: None,
+            checked: None,
+            gap: None,
         })
     }
 }
