@@ -4,7 +4,7 @@
  */
 #include "device.h"
 
-#define WORDS 1024
+#define WORDS 2048
 #define CONTROL_WORD 0x00
 #define VPD_POINTER 0x2f
 #define NVM_VERSION 0x18

@@ -7,7 +7,8 @@
 
 /* States of a device that is always ready. */
 #define ULD_CORE_AND_GLOBAL_DONE 0x18
-#define GENS_SR_SIZE_1K_WORDS (1 << 5)
+/* The size of the shadow RAM; the driver reads sectors of 2048 words. */
+#define GENS_SR_SIZE_2K_WORDS (2 << 5)
 #define FLA_LOCKED 0x40
 #define MAX_FRAME_WITH_FCS (MAX_FRAME)
 /* No PF owns the clock, because the device has none. */
@@ -20,13 +21,13 @@ void x710_preset_registers(X710State *s)
     *x710_register(s, PF_VT_PFALLOC) = ALLOC_VALID | (VFS - 1) << 8;
     *x710_register(s, GLGEN_RSTCTL) = 1;
     *x710_register(s, GLNVM_ULD) = ULD_CORE_AND_GLOBAL_DONE;
-    *x710_register(s, GLNVM_GENS) = GENS_SR_SIZE_1K_WORDS;
+    *x710_register(s, GLNVM_GENS) = GENS_SR_SIZE_2K_WORDS;
     *x710_register(s, GLNVM_FLA) = FLA_LOCKED;
     *x710_register(s, GLHMC_LANQMAX) = MAX_QUEUE_REGISTERS;
     *x710_register(s, GLHMC_LANTXOBJSZ) = 7;
     *x710_register(s, GLHMC_LANRXOBJSZ) = 5;
     *x710_register(s, GLHMC_FCOEMAX) = 0x1000;
-    *x710_register(s, GLHMC_FCOEFMAX) = 0x10000;
+    *x710_register(s, GLHMC_FCOEFMAX) = 0x2000;
     *x710_register(s, GLGEN_PCIFCNCNT) = 1 | VFS << 16;
     *x710_register(s, PRTGL_SAH) = (uint32_t)MAX_FRAME_WITH_FCS << 16;
     *x710_register(s, PRTTSYN_CTL0) = TSYN_NO_OWNER;

@@ -169,6 +169,9 @@ static void realize(PCIDevice *pci, Error **errp)
     X710VfState *v = X710_VF(pci);
 
     pci->config_write = write_config;
+    /* QEMU maps a VF's BARs only while this bit is set. It must survive a reset, because only the PF's bit counts. */
+    pci_set_word(pci->config + PCI_COMMAND, PCI_COMMAND_MEMORY);
+    pci_word_test_and_clear_mask(pci->wmask + PCI_COMMAND, PCI_COMMAND_MEMORY);
     memory_region_init_io(&v->registers_bar, OBJECT(v), &x710_vf_register_ops, v, "x710vf-registers", VF_BAR_SIZE);
     pci_register_bar(pci, REGISTERS_BAR, BAR_TYPE, &v->registers_bar);
     memory_region_init(&v->msix_bar, OBJECT(v), "x710vf-msix", MSIX_BAR_SIZE);
