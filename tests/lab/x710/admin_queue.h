@@ -78,6 +78,9 @@
 #define AQ_DEBUG_READ 0xff03
 #define AQ_DEBUG_WRITE 0xff04
 
+/* A flag of AQ_SET_SWITCH_CONFIG: the driver sets it unless `vf-true-promisc-support` is on. */
+#define SWITCH_LIMITED_PROMISC 0x0001
+
 /* Flags of AQ_ADD_VSI */
 #define VSI_TYPE_MASK 3
 #define VSI_TYPE_VF 0

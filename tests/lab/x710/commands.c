@@ -100,6 +100,14 @@ static uint16_t access_register(X710State *s, AqCommand *command)
     return AQ_OK;
 }
 
+static uint16_t set_switch_config(X710State *s, const uint8_t *parameters)
+{
+    if (lduw_le_p(parameters + 2) & SWITCH_LIMITED_PROMISC) {
+        s->limited_promisc = lduw_le_p(parameters) & SWITCH_LIMITED_PROMISC;
+    }
+    return AQ_OK;
+}
+
 static uint16_t run_device_command(X710State *s, AqCommand *command)
 {
     switch (command->descriptor->opcode) {
@@ -109,12 +117,13 @@ static uint16_t run_device_command(X710State *s, AqCommand *command)
     case AQ_QUEUE_SHUTDOWN:
     case AQ_RELEASE_RESOURCE:
     case AQ_CLEAR_PXE_MODE:
-    case AQ_SET_SWITCH_CONFIG:
     case AQ_ADD_CONTROL_FILTER:
     case AQ_REMOVE_CONTROL_FILTER:
     case AQ_ADD_UDP_TUNNEL:
     case AQ_REMOVE_UDP_TUNNEL:
         return AQ_OK;
+    case AQ_SET_SWITCH_CONFIG:
+        return set_switch_config(s, command->parameters);
     case AQ_REQUEST_RESOURCE:
         stl_le_p(command->parameters + 4, RESOURCE_TIMEOUT_MS);
         return AQ_OK;

@@ -118,7 +118,7 @@ struct X710State {
     Queue tx[QUEUES], rx[QUEUES];
     SegmentDescriptor segments[SEGMENTS];
     uint8_t mac[6];
-    uint8_t link_events, link_disabled, link_event_pending;
+    uint8_t link_events, link_disabled, link_event_pending, limited_promisc;
 
     /* The registers in a snapshot: pairs of an index and a value that is not 0. */
     uint32_t saved_count;

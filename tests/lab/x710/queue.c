@@ -2,7 +2,7 @@
 /*
  * Enabling and disabling queues.
  *
- * The driver requests a state by one bit of a queue's register; another bit shows the state. The device is done at once.
+ * The driver requests a state by one bit of a queue's register; another bit shows the state, which changes at once.
  */
 #include "device.h"
 

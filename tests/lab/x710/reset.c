@@ -65,6 +65,9 @@ void x710_reset(X710State *s, ResetLevel level)
         x710_reset_vf(s, vf);
     }
     x710_reset_switch(s);
+    if (level >= RESET_CORE) {
+        s->limited_promisc = 0;
+    }
     if (level == RESET_POWER) {
         memcpy(s->mac, s->conf.macaddr.a, sizeof(s->mac));
         s->link_disabled = 0;

@@ -63,7 +63,7 @@ static void give(X710State *s, unsigned vsi, const uint8_t *frame, size_t length
 /*
  * Delivers a frame to the VSIs and the wire. A frame of a VSI that may not loop back leaves the device at once. A
  * unicast that matches a filter of another VSI does not go to the wire. The default VSI gets the frames of the wire
- * that match no filter.
+ * that match no filter. While promiscuity is limited, a promiscuous VSI gets no unicast that matches another's filter.
  */
 void x710_deliver(X710State *s, int source, const uint8_t *frame, size_t length)
 {
@@ -82,6 +82,9 @@ void x710_deliver(X710State *s, int source, const uint8_t *frame, size_t length)
             continue;
         }
         uint16_t promisc = s->vsis[vsi].promisc | x710_promisc_on_vlan(s, vsi, vlan);
+        if (known && s->limited_promisc) {
+            promisc &= ~PROMISC_UNICAST;
+        }
         bool by_default = source == WIRE && !known && (promisc & PROMISC_DEFAULT);
         if (by_default || (promisc & class) || x710_filter_matches(s, vsi, frame, vlan)) {
             give(s, vsi, frame, length);

@@ -177,8 +177,8 @@ static int post_load(void *opaque, int version)
 }
 
 /*
- * QEMU makes the VFs while it makes the PF, so it would load their states first. Loading the PF's state then enables the
- * VFs, which resets them. So the PF's state is loaded before all PCI devices.
+ * QEMU makes the VFs while it makes the PF, so it would load their states first. Loading the PF's state then enables
+ * the VFs, which resets them. So the PF's state is loaded before all PCI devices.
  */
 const VMStateDescription x710_vmstate = {
     .name = TYPE_X710,
@@ -210,6 +210,7 @@ const VMStateDescription x710_vmstate = {
         VMSTATE_UINT8(link_events, X710State),
         VMSTATE_UINT8(link_disabled, X710State),
         VMSTATE_UINT8(link_event_pending, X710State),
+        VMSTATE_UINT8(limited_promisc, X710State),
         VMSTATE_END_OF_LIST()
     }
 };

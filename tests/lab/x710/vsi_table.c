@@ -100,7 +100,8 @@ char *x710_vsi_table(Object *object, Error **errp)
     GString *json = g_string_new(NULL);
     const char *comma = "";
 
-    g_string_append_printf(json, "{\"link\":%s,\"vsis\":[", boolean(x710_link_up(s)));
+    g_string_append_printf(json, "{\"link\":%s,\"limited_promisc\":%s,\"vsis\":[",
+                           boolean(x710_link_up(s)), boolean(s->limited_promisc));
     for (unsigned i = 0; i < VSIS; i++) {
         if (s->vsis[i].used) {
             g_string_append(json, comma);
