@@ -40,11 +40,16 @@ fn wait_for_carrier(lab: &Lab, index: usize) -> Result<()> {
     lab.wait_until(TIMEOUT, &condition).map(drop)
 }
 
-/// What the switch knows of a VF, without the numbers that a reset of the VF changes.
+/// What the switch knows of a VF, without the numbers that a reset of the VF changes, and without the
+/// multicast groups, which IPv6 joins some time after the netdev is up.
 fn vsi(lab: &Lab, index: usize) -> Result<Value> {
     let vsis = lab.x710_vsis(0)?;
     let mut vsi = vsis.into_iter().find(|vsi| vsi["vf"] == index).unwrap_or_default();
     if let Some(filters) = vsi["filters"].as_array_mut() {
+        let unicast = |filter: &Value| {
+            mac(filter["mac"].as_str().unwrap_or_default()).is_some_and(|mac| mac[0] & 1 == 0)
+        };
+        filters.retain(unicast);
         filters.sort_by_key(Value::to_string);
     }
     if let Some(fields) = vsi.as_object_mut() {
