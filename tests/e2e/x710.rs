@@ -2,7 +2,7 @@
 //! decides on promiscuity, resets end with a carrier, and no driver leaves the known part of the
 //! device.
 //!
-//! The rules of delivery are those of the device model (`lab/x710/README.md`), not of silicon.
+//! The device model makes the rules of delivery (`lab/x710/README.md`); silicon may have others.
 
 use std::time::Duration;
 
@@ -96,7 +96,8 @@ fn wait_for_promiscuity(lab: &Lab, index: usize) -> Result<()> {
 /// also addresses that no VF on its VLAN has.
 fn receives(index: usize, flow: &Flow, macs: &[Mac]) -> bool {
     let (vlan, trusted) = VFS[index];
-    let on_vlan = |station: &Mac| macs.iter().zip(VFS).any(|(mac, vf)| mac == station && vf.0 == vlan);
+    let on_vlan =
+        |station: &Mac| macs.iter().zip(VFS).any(|(mac, vf)| mac == station && vf.0 == vlan);
     let class = match &flow.class {
         Class::Broadcast | Class::Pattern(_) => true,
         Class::UnknownUnicast => trusted,
@@ -181,7 +182,10 @@ fn the_x710_has_32_vfs_and_they_all_come_up() -> Result<()> {
     let netdevs = "ls -d /sys/class/net/pf0/device/virtfn*/net/*";
     lab.wait_until(TIMEOUT, &format!("[ $({netdevs} | wc -l) = 32 ]"))?;
     lab.ok(&format!("udevadm settle; for d in $({netdevs}); do ip link set ${{d##*/}} up; done"))?;
-    lab.wait_until(TIMEOUT, &format!("[ $(cat $({netdevs} | sed s,$,/carrier,) | grep -c 1) = 32 ]"))?;
+    lab.wait_until(
+        TIMEOUT,
+        &format!("[ $(cat $({netdevs} | sed s,$,/carrier,) | grep -c 1) = 32 ]"),
+    )?;
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs")?;
     assert_eq!(lab.x710_vsis(0)?.len(), 1);
     assert_eq!(lab.x710_journal()?, "");

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Fetches what the X710's device model is built with: the headers of the lab's QEMU and of GLib.
 #
-# The headers must be those of the QEMU that loads the device, so they come from the source package of the installed
-# version, by the apt sources of QEMU's root filesystem.
+# The headers must be of the same version as the QEMU that loads the device, so they come from the source package of the
+# installed version, by the apt sources of QEMU's root filesystem.
 #
 # usage: x710-headers.sh TOOLS_ROOT DESTINATION
 # Writes to DESTINATION: version, include-paths, and the folders that include-paths names.

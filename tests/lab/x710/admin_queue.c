@@ -2,8 +2,8 @@
 /*
  * The rings of the admin queues of the PF and the VFs, and the mailbox between them.
  *
- * A driver puts commands into its transmit ring (ATQ). The device puts events into the receive ring (ARQ), whose
- * descriptors the driver has given buffers.
+ * A driver puts commands into its transmit ring (ATQ). The device puts events into the receive ring (ARQ); its
+ * descriptors name buffers of the driver.
  */
 #include "device.h"
 #include "admin_queue.h"

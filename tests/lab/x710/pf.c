@@ -99,7 +99,7 @@ static void realize(PCIDevice *pci, Error **errp)
 
     pci->config_write = write_config;
     s->registers = g_malloc0(PF_REGISTERS_SIZE);
-    s->noted = g_new0(unsigned long, BITS_TO_LONGS(2 * PF_REGISTERS_SIZE / 4));
+    s->noted = g_new0(unsigned long, BITS_TO_LONGS(2 * PF_REGISTERS_SIZE / 4 + 2));
     /* Room for the tags that the device inserts. */
     s->frame = g_malloc0(MAX_TSO + 64);
     s->segment = g_malloc0(MAX_FRAME + 64);

@@ -2,7 +2,7 @@
 /*
  * The shared object that QEMU loads: as a TCG plugin, because QEMU loads plugins before it makes devices.
  *
- * The device embeds QEMU's own structures, so it fits only the QEMU whose headers it was built with.
+ * The device embeds QEMU's own structures, so it fits only the version of QEMU that its headers come from.
  */
 #include "device.h"
 #include "qapi/qapi-types-control.h"

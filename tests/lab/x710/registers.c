@@ -58,8 +58,10 @@ static uint32_t *admin_register(X710State *s, uint32_t address)
 static void note_unknown(X710State *s, uint32_t address, const char *access, uint32_t value)
 {
     bool write = access[0] == 'w';
+    /* The BAR, and addresses in commands, reach beyond the registers. All that lies there is one. */
+    uint32_t index = MIN(address, PF_REGISTERS_SIZE) / 4;
 
-    if (!test_and_set_bit(address / 4 * 2 + write, s->noted)) {
+    if (!test_and_set_bit(index * 2 + write, s->noted)) {
         x710_journal(s, "unknown register 0x%06x: %s 0x%08x", address, access, value);
     }
 }

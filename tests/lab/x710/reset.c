@@ -94,7 +94,7 @@ void x710_reset_by_driver(X710State *s, uint32_t trigger)
 
 /*
  * The reset of a VF's PCI function. The PF's driver learns of an FLR; it also sees one when it enables the VFs. QEMU
- * calls this too when the VFs are disabled, and when a snapshot is loaded, whose state must not change.
+ * calls this too when the VFs are disabled, and while it loads a snapshot, which must not change the snapshot's state.
  */
 void x710_vf_function_reset(X710State *s, unsigned vf)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A VF: a PCI function whose registers are windows into the PF's.
+ * A VF: a PCI function. Its registers are windows into the PF's.
  */
 #include "device.h"
 #include "hw/pci/msix.h"

@@ -26,8 +26,7 @@ pub(crate) fn boot_and_freeze(
 ) -> Result<()> {
     let base = path_from_sibling(&image.guest.join("root.img"));
     image.tools.create_overlay(&base, "raw", &image.disk())?;
-    let lab =
-        with_progress("booting the guest", || Lab::boot(cache, image, BOOT_TIMEOUT))?;
+    let lab = with_progress("booting the guest", || Lab::boot(cache, image, BOOT_TIMEOUT))?;
     with_progress("loading the sensors into Docker and Podman", || {
         lab.push_tree(sensor_files(bundles, sensors))?;
         let script = std::fs::read_to_string(script).map_err(at(script))?;

@@ -36,7 +36,12 @@ impl Paths {
         logs::prune(&logs);
         let name = format!("{process}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let log = |kind| logs.join(format!("{name}.{kind}"));
-        Ok(Self { folder, console: log("console"), transcript: log("transcript"), journal: log("journal") })
+        Ok(Self {
+            folder,
+            console: log("console"),
+            transcript: log("transcript"),
+            journal: log("journal"),
+        })
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) enum Memory {
     CopyOnWrite,
 }
 
-/// The kernel's command line, to which the number of PFs is added.
+/// The kernel's command line, without the number of PFs.
 ///
 /// The last line turns off hardening (clearing pages, checking copies and stacks) and the audit of
 /// system calls, which no test reads. Together these cost a fifth of the CPU time of a `docker run`,
@@ -122,10 +122,7 @@ fn pf_and_mirror_port(port: u8, card: Card<'_>) -> Vec<String> {
     let options = [
         ("-device", format!("pcie-root-port,id=rp{port},chassis={chassis}")),
         ("-netdev", format!("hubport,id=pf{port},hubid={hub}")),
-        (
-            "-device",
-            format!("{device},bus=rp{port},netdev=pf{port},mac=52:54:00:01:00:0{port}"),
-        ),
+        ("-device", format!("{device},bus=rp{port},netdev=pf{port},mac=52:54:00:01:00:0{port}")),
         ("-netdev", format!("hubport,id=mirror{port},hubid={hub}")),
         (
             "-device",

@@ -39,7 +39,7 @@ impl Image {
         self.snapshot.join("state")
     }
 
-    /// Calls `work` with the parts of a machine with the disk `disk`, whose NIC writes `journal`.
+    /// Calls `work` with the parts of a machine. Its disk is `disk`, and its NIC writes `journal`.
     pub(crate) fn with_parts<T>(
         &self,
         disk: &Path,
