@@ -1,4 +1,4 @@
-//! The built programs under real Docker and Podman, on real igb and igbvf drivers. Each test has a
+//! The built programs under real Docker and Podman, on real drivers. Each test has a
 //! host of its own.
 //!
 //! A test's path says which target runs it: `soak::` tests run in `make soak`, `trial::` tests in
@@ -64,3 +64,5 @@ mod setup;
 mod soak;
 #[cfg(test)]
 mod trial;
+#[cfg(test)]
+mod x710;

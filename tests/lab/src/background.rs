@@ -1,4 +1,4 @@
-//! A guest for interactive use, which a background process keeps running.
+//! A guest for interactive use, which a background process keeps running: one of each NIC.
 //!
 //! The commands `lab up`, `lab shell`, `lab run` and `lab down` use it. The process that runs the
 //! guest holds a file lock while it lives, so a leftover state file never counts as a running
@@ -23,6 +23,7 @@ use crate::guest::lab::Lab;
 use crate::guest::ssh;
 use crate::lock::{lock, try_lock};
 use crate::logs::tail;
+use crate::qemu::nic::Nic;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -43,14 +44,15 @@ struct Files {
     lock: PathBuf,
 }
 
-fn files() -> Result<Files> {
+fn files(nic: Nic) -> Result<Files> {
     let root = Cache::open()?.root().to_owned();
-    Ok(Files { state: root.join("up.json"), lock: root.join("up.lock") })
+    let file = |extension| root.join(nic.background_file(extension));
+    Ok(Files { state: file("json"), lock: file("lock") })
 }
 
 /// Restores a guest and keeps it running until SIGINT or SIGTERM.
-pub fn serve() -> Result<()> {
-    let files = files()?;
+pub fn serve(nic: Nic) -> Result<()> {
+    let files = files(nic)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -62,7 +64,7 @@ pub fn serve() -> Result<()> {
     let _lock = lock(&files.lock, LOCK_TIMEOUT)?;
     let _ = fs::remove_file(&files.state);
 
-    let lab = Lab::restore()?;
+    let lab = Lab::restore_with(nic)?;
     let guest = BackgroundGuest {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         control: lab.control(),
@@ -80,8 +82,8 @@ pub fn serve() -> Result<()> {
 }
 
 /// Returns the running guest, or `None`.
-pub fn find() -> Result<Option<BackgroundGuest>> {
-    let files = files()?;
+pub fn find(nic: Nic) -> Result<Option<BackgroundGuest>> {
+    let files = files(nic)?;
     if try_lock(&files.lock)?.is_some() {
         return Ok(None);
     }
@@ -94,13 +96,13 @@ pub fn find() -> Result<Option<BackgroundGuest>> {
 
 /// Returns the running guest, and starts one in the background if there is none. `server` is a
 /// command that calls [`serve`].
-pub fn find_or_start(mut server: Command) -> Result<BackgroundGuest> {
-    if let Some(guest) = find()? {
+pub fn find_or_start(nic: Nic, mut server: Command) -> Result<BackgroundGuest> {
+    if let Some(guest) = find(nic)? {
         return Ok(guest);
     }
     // Here and not in the server, so that the user sees the progress.
-    build::ensure_image()?;
-    let log = Cache::open()?.logs().join("up.log");
+    build::ensure_image(nic)?;
+    let log = Cache::open()?.logs().join(nic.background_file("log"));
     // Not this process's standard error: a pipe that reads it would stay open as long as the guest.
     let stderr = fs::File::create(&log).map_err(at(&log))?;
     // A process group of its own, so that Ctrl-C in this terminal does not end the guest.
@@ -113,7 +115,7 @@ pub fn find_or_start(mut server: Command) -> Result<BackgroundGuest> {
         .map_err(|source| Error::Spawn { program: "lab up".into(), source })?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        if let Some(guest) = find()? {
+        if let Some(guest) = find(nic)? {
             return Ok(guest);
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -130,12 +132,12 @@ pub fn find_or_start(mut server: Command) -> Result<BackgroundGuest> {
 
 /// Ends the running guest and waits for the end of its process. Returns whether a guest was
 /// running.
-pub fn stop() -> Result<bool> {
-    let Some(guest) = find()? else { return Ok(false) };
+pub fn stop(nic: Nic) -> Result<bool> {
+    let Some(guest) = find(nic)? else { return Ok(false) };
     // The lock is held, so the process that wrote this process id is alive and the id is valid.
     signal::kill(Pid::from_raw(guest.pid), Signal::SIGTERM)
         .map_err(|errno| at(format!("process {}", guest.pid))(errno.into()))?;
-    lock(&files()?.lock, STOP_TIMEOUT).map(|_| true)
+    lock(&files(nic)?.lock, STOP_TIMEOUT).map(|_| true)
 }
 
 /// An ssh client that uses this terminal and runs `script`, or a login shell if `script` is empty.

@@ -10,9 +10,7 @@ use crate::cache::{Cache, Inputs};
 use crate::error::Result;
 use crate::guest::lab::Lab;
 use crate::output::Output;
-
-/// One pool of all PFs, for the tests that do not depend on a certain PF.
-const RUNVF_CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\n";
+use crate::qemu::nic::Nic;
 
 const DOCKER_CONFIG: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
 
@@ -50,18 +48,23 @@ impl Lab {
     /// waits for another one spins, and takes the time that the other one needs. With one CPU a
     /// `docker run` takes a fifth less time.
     pub fn with_runvf(programs: Programs) -> Result<Self> {
+        Self::with_nic_and_runvf(Nic::default(), programs)
+    }
+
+    /// [`Lab::with_runvf`] with another NIC.
+    pub fn with_nic_and_runvf(nic: Nic, programs: Programs) -> Result<Self> {
         let cache = Cache::open()?;
         let (stage, folder) = programs.stage_and_folder();
         let folder = target_dir().join(folder);
         let mut inputs = Inputs::default()
             .bytes(b"one CPU")
-            .bytes(RUNVF_CONFIG.as_bytes())
+            .bytes(config(nic).as_bytes())
             .bytes(DOCKER_CONFIG.as_bytes());
         for (local, guest_path, _) in installed_files(&folder) {
             inputs = inputs.bytes(guest_path.as_bytes()).path(&local)?;
         }
-        let image = image::build_with(&cache, stage, inputs, |lab| {
-            lab.install_from(&folder)?;
+        let image = image::build_with(&cache, nic, stage, inputs, |lab| {
+            lab.install_from(nic, &folder)?;
             lab.use_cpus(1).map(drop)
         })?;
         Self::restore_from(&cache, &image)
@@ -82,7 +85,10 @@ impl Lab {
     /// Installs the programs of the last `make build`, registers them with Docker and Podman, and
     /// writes a configuration.
     pub fn install_runvf(&self) -> Result<()> {
-        self.install_from(&target_dir().join(Programs::Released.stage_and_folder().1))
+        self.install_from(
+            Nic::default(),
+            &target_dir().join(Programs::Released.stage_and_folder().1),
+        )
     }
 
     /// Installs the rules that keep network managers off VFs. Hosts without a network manager do
@@ -98,9 +104,9 @@ impl Lab {
         ])
     }
 
-    fn install_from(&self, programs: &Path) -> Result<()> {
+    fn install_from(&self, nic: Nic, programs: &Path) -> Result<()> {
         self.push_tree(installed_files(programs))?;
-        self.write("/etc/runvf/config.toml", RUNVF_CONFIG)?;
+        self.write("/etc/runvf/config.toml", config(nic))?;
         self.write("/etc/docker/daemon.json", DOCKER_CONFIG)?;
         // A reload makes Docker read its runtimes again and keeps containers running. It is a
         // signal, so systemctl returns before Docker has finished it.
@@ -108,6 +114,12 @@ impl Lab {
         let registered = "docker info -f '{{json .Runtimes}}' | grep -q runvf";
         self.wait_until(RELOAD_TIMEOUT, registered).map(drop)
     }
+}
+
+/// One pool of all PFs, for the tests that do not depend on a certain PF.
+fn config(nic: Nic) -> String {
+    let pfs: Vec<String> = (0..nic.pfs()).map(|port| format!("\"pf{port}\"")).collect();
+    format!("[[pool]]\nname = \"sensors\"\npfs = [{}]\n", pfs.join(", "))
 }
 
 /// The files of an installation, with their paths and modes in the guest.

@@ -3,13 +3,16 @@
 use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
-use clap::{Parser, Subcommand};
-use lab::background;
+use clap::{Parser, Subcommand, ValueEnum};
+use lab::{Nic, background};
 
-/// An SR-IOV host in QEMU: three igb PFs, Docker, Podman and the sensors.
+/// An SR-IOV host in QEMU: its PFs, Docker, Podman and the sensors.
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Arguments {
+    /// The SR-IOV NIC of the host; one guest of each NIC can run at a time
+    #[arg(long, global = true, value_enum, default_value = "82576")]
+    nic: Nic,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -38,7 +41,8 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().verb) {
+    let Arguments { nic, verb } = Arguments::parse();
+    match run(nic, verb) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lab: {error}");
@@ -47,21 +51,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> lab::Result<ExitCode> {
+fn run(nic: Nic, verb: Verb) -> lab::Result<ExitCode> {
     match verb {
-        Verb::Build => println!("{}", lab::build::ensure_image()?.display()),
-        Verb::Up { detach: false } => background::serve()?,
+        Verb::Build => println!("{}", lab::build::ensure_image(nic)?.display()),
+        Verb::Up { detach: false } => background::serve(nic)?,
         Verb::Up { detach: true } => {
-            background::find_or_start(server()?)?;
+            background::find_or_start(nic, server(nic)?)?;
         }
-        Verb::Shell => return run_in_terminal("", true),
+        Verb::Shell => return run_in_terminal(nic, "", true),
         Verb::Run { command } => {
-            return run_in_terminal(&command.join(" "), std::io::stdin().is_terminal());
+            return run_in_terminal(nic, &command.join(" "), std::io::stdin().is_terminal());
         }
         Verb::Down => {
-            println!("{}", if background::stop()? { "ended" } else { "no guest was running" });
+            println!("{}", if background::stop(nic)? { "ended" } else { "no guest was running" });
         }
-        Verb::Status => match background::find()? {
+        Verb::Status => match background::find(nic)? {
             Some(guest) => {
                 let transcript = guest.transcript.display();
                 println!("running, process {}, transcript {transcript}", guest.pid);
@@ -72,8 +76,8 @@ fn run(verb: Verb) -> lab::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_in_terminal(script: &str, tty: bool) -> lab::Result<ExitCode> {
-    let guest = background::find_or_start(server()?)?;
+fn run_in_terminal(nic: Nic, script: &str, tty: bool) -> lab::Result<ExitCode> {
+    let guest = background::find_or_start(nic, server(nic)?)?;
     let status = background::terminal_command(&guest.control, script, tty)
         .status()
         .map_err(|source| lab::Error::Spawn { program: "ssh".into(), source })?;
@@ -81,10 +85,11 @@ fn run_in_terminal(script: &str, tty: bool) -> lab::Result<ExitCode> {
 }
 
 /// The command that runs the guest in the background: this program, as `lab up`.
-fn server() -> lab::Result<Command> {
+fn server(nic: Nic) -> lab::Result<Command> {
     let path = std::env::current_exe()
         .map_err(|source| lab::Error::Spawn { program: "lab".into(), source })?;
     let mut command = Command::new(path);
-    command.arg("up");
+    let nic = nic.to_possible_value().map(|value| value.get_name().to_owned());
+    command.arg("up").arg("--nic").arg(nic.unwrap_or_default());
     Ok(command)
 }

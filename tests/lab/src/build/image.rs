@@ -4,20 +4,28 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::build::provision;
-use crate::build::stages::{SENSORS, build_guest, build_sensors, fetch_reference, unpack_tools};
+use crate::build::stages::{
+    SENSORS, build_guest, build_sensors, build_x710, fetch_reference, unpack_tools,
+};
 use crate::cache::{Cache, Inputs};
 use crate::error::{Error, Result};
 use crate::guest::lab::Lab;
-use crate::qemu::hardware::{self, Memory, Parts};
+use crate::qemu::hardware::{self, Memory};
 use crate::qemu::image::Image;
+use crate::qemu::nic::Nic;
 use crate::qemu::tools::Tools;
 
 impl Lab {
-    /// Restores a guest in the state shortly after its boot. If the image is outdated or missing,
-    /// it is built first, which takes minutes.
+    /// Restores a guest with the 82576 in the state shortly after its boot. If the image is outdated
+    /// or missing, it is built first, which takes minutes.
     pub fn restore() -> Result<Self> {
+        Self::restore_with(Nic::default())
+    }
+
+    /// [`Lab::restore`] with another NIC.
+    pub fn restore_with(nic: Nic) -> Result<Self> {
         let cache = Cache::open()?;
-        let image = build(&cache)?;
+        let image = build(&cache, nic)?;
         Self::restore_from(&cache, &image)
     }
 }
@@ -37,13 +45,14 @@ pub fn reference_runc() -> Result<Option<PathBuf>> {
 }
 
 /// Builds the image if it is outdated or missing, and returns the folder of its snapshot.
-pub fn ensure_image() -> Result<PathBuf> {
-    build(&Cache::open()?).map(|image| image.snapshot)
+pub fn ensure_image(nic: Nic) -> Result<PathBuf> {
+    build(&Cache::open()?, nic).map(|image| image.snapshot)
 }
 
-fn build(cache: &Cache) -> Result<Image> {
+fn build(cache: &Cache, nic: Nic) -> Result<Image> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/image");
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundles");
+    let x710 = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/x710");
 
     // In parallel, because they are independent: each waits for downloads or uses one core.
     let (tools, guest, sensors) = thread::scope(|scope| {
@@ -52,27 +61,39 @@ fn build(cache: &Cache) -> Result<Image> {
         let guest = build_guest(cache, &scripts);
         (join(tools), guest, join(sensors))
     });
-    let (tools, guest, sensors) = (Tools { root: tools?.join("root") }, guest?, sensors?);
+    let (tools, guest, sensors) = (tools?, guest?, sensors?);
+    let device = match nic {
+        Nic::Intel82576 => None,
+        Nic::IntelX710 => Some(build_x710(cache, &scripts, &x710, &tools)?),
+    };
+    let mut image = Image {
+        tools: Tools { root: tools.join("root") },
+        device,
+        guest,
+        snapshot: PathBuf::new(),
+    };
 
-    let inputs = snapshot_inputs(&scripts, &bundles, &[&tools.root, &guest, &sensors])?;
-    let snapshot = cache.stage("host", inputs, |to| {
-        let image = Image {
-            tools: Tools { root: tools.root.clone() },
-            guest: guest.clone(),
-            snapshot: to.to_owned(),
-        };
+    let inputs = snapshot_inputs(&scripts, &bundles, &image, &sensors)?;
+    image.snapshot = cache.stage(&nic.stage("host"), inputs, |to| {
+        let image = Image { snapshot: to.to_owned(), ..image.clone() };
         let script = scripts.join("provision.sh");
         provision::boot_and_freeze(cache, &image, &script, &bundles, &sensors)?;
         image.make_read_only()
     })?;
-    Ok(Image { tools, guest, snapshot })
+    Ok(image)
 }
 
 /// The inputs of the snapshot. The names of the folders of earlier `stages` stand for the inputs of
 /// those stages.
-fn snapshot_inputs(scripts: &Path, bundles: &Path, stages: &[&PathBuf]) -> Result<Inputs> {
+fn snapshot_inputs(
+    scripts: &Path,
+    bundles: &Path,
+    image: &Image,
+    sensors: &Path,
+) -> Result<Inputs> {
     let mut inputs = Inputs::default().path(&scripts.join("provision.sh"))?;
-    for folder in stages {
+    let stages = [image.tools.root.as_path(), &image.guest, sensors];
+    for folder in stages.into_iter().chain(image.device.as_deref()) {
         inputs = inputs.bytes(folder.as_os_str().as_encoded_bytes());
     }
     for sensor in SENSORS {
@@ -80,9 +101,10 @@ fn snapshot_inputs(scripts: &Path, bundles: &Path, stages: &[&PathBuf]) -> Resul
         inputs = inputs.path(&bundles.join(sensor).join("config.json"))?;
     }
     for memory in [Memory::Shared, Memory::CopyOnWrite] {
+        // The paths say nothing about the hardware, and the snapshot has none yet.
         let empty = Path::new("");
-        let parts = Parts { kernel: empty, initrd: empty, disk: empty, memory: empty };
-        inputs = inputs.bytes(hardware::arguments(&parts, memory).join(" ").as_bytes());
+        let arguments = image.with_parts(empty, empty, |parts| hardware::arguments(parts, memory));
+        inputs = inputs.bytes(arguments.join(" ").as_bytes());
     }
     Ok(inputs)
 }
@@ -91,15 +113,15 @@ fn snapshot_inputs(scripts: &Path, bundles: &Path, stages: &[&PathBuf]) -> Resul
 /// `work` depends on `inputs`.
 pub(crate) fn build_with(
     cache: &Cache,
+    nic: Nic,
     stage: &str,
     inputs: Inputs,
     work: impl FnOnce(&Lab) -> Result<()>,
 ) -> Result<Image> {
-    let base = build(cache)?;
+    let base = build(cache, nic)?;
     let inputs = inputs.bytes(base.snapshot.as_os_str().as_encoded_bytes());
-    let snapshot = cache.stage(stage, inputs, |to| {
-        let tools = Tools { root: base.tools.root.clone() };
-        let image = Image { tools, guest: base.guest.clone(), snapshot: to.to_owned() };
+    let snapshot = cache.stage(&nic.stage(stage), inputs, |to| {
+        let image = Image { snapshot: to.to_owned(), ..base.clone() };
         provision::modify_and_freeze(cache, &base, &image, work)?;
         image.make_read_only()
     })?;

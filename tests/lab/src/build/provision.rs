@@ -10,7 +10,6 @@ use crate::cache::Cache;
 use crate::command;
 use crate::error::{Error, Result, at};
 use crate::guest::lab::Lab;
-use crate::qemu::hardware::Parts;
 use crate::qemu::image::Image;
 
 const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -27,13 +26,7 @@ pub(crate) fn boot_and_freeze(
 ) -> Result<()> {
     let base = path_from_sibling(&image.guest.join("root.img"));
     image.tools.create_overlay(&base, "raw", &image.disk())?;
-    let (kernel, initrd, disk, memory) =
-        (image.kernel(), image.initrd(), image.disk(), image.memory());
-    let parts = Parts { kernel: &kernel, initrd: &initrd, disk: &disk, memory: &memory };
-
-    let lab = with_progress("booting the guest", || {
-        Lab::boot(cache, &image.tools, &parts, &image.key(), BOOT_TIMEOUT)
-    })?;
+    let lab = with_progress("booting the guest", || Lab::boot(cache, image, BOOT_TIMEOUT))?;
     with_progress("loading the sensors into Docker and Podman", || {
         lab.push_tree(sensor_files(bundles, sensors))?;
         let script = std::fs::read_to_string(script).map_err(at(script))?;

@@ -18,6 +18,37 @@ pub(crate) fn unpack_tools(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Fetches the headers of QEMU, and returns the folder that contains them.
+fn fetch_x710_headers(cache: &Cache, scripts: &Path, tools: &Path) -> Result<PathBuf> {
+    let script = scripts.join("x710-headers.sh");
+    let inputs = Inputs::default().path(&script)?.bytes(tools.as_os_str().as_encoded_bytes());
+    cache.stage("x710-headers", inputs, |to| {
+        let mut fetch = Command::new(&script);
+        run_logged(cache, "fetching QEMU's headers", fetch.arg(tools.join("root")).arg(to))
+    })
+}
+
+/// Builds the X710's device model, and returns its file.
+pub(crate) fn build_x710(
+    cache: &Cache,
+    scripts: &Path,
+    sources: &Path,
+    tools: &Path,
+) -> Result<PathBuf> {
+    let headers = fetch_x710_headers(cache, scripts, tools)?;
+    let script = scripts.join("x710.sh");
+    let inputs = Inputs::default()
+        .path(&script)?
+        .path(sources)?
+        .bytes(headers.as_os_str().as_encoded_bytes());
+    let folder = cache.stage("x710-device", inputs, |to| {
+        let mut build = Command::new(&script);
+        build.arg(sources).arg(&headers).arg(tools.join("root")).arg(to);
+        run_logged(cache, "building the X710", &mut build)
+    })?;
+    Ok(folder.join("x710.so"))
+}
+
 /// Fetches the runc that runvf is compared with, and returns the folder that contains it.
 pub(crate) fn fetch_reference(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
     let script = scripts.join("reference.sh");

@@ -21,6 +21,7 @@ pub struct Lab {
     pub(super) ssh: Ssh,
     pub(super) machine: Machine,
     pub(super) key: PathBuf,
+    pub(super) journal: PathBuf,
 }
 
 impl std::fmt::Debug for Lab {

@@ -9,10 +9,9 @@ use crate::guest::boot_wait::{BootWait, CONNECT_TIMEOUT};
 use crate::guest::lab::Lab;
 use crate::guest::paths::Paths;
 use crate::guest::ssh::Ssh;
-use crate::qemu::hardware::{Memory, Parts};
+use crate::qemu::hardware::Memory;
 use crate::qemu::image::Image;
 use crate::qemu::machine::Machine;
-use crate::qemu::tools::Tools;
 
 const RESUME_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -39,43 +38,44 @@ impl Lab {
         memory: Memory,
         state: &Path,
     ) -> Result<Self> {
-        let Paths { folder, console, transcript } = paths;
-        let parts = Parts {
-            kernel: &image.kernel(),
-            initrd: &image.initrd(),
-            disk,
-            memory: &image.memory(),
-        };
+        let Paths { folder, console, transcript, journal } = paths;
         let deferred = ["-incoming", "defer"];
-        let machine = Machine::start(&image.tools, &parts, memory, &deferred, folder, console)?;
+        let machine = image.with_parts(disk, &journal, |parts| {
+            Machine::start(&image.tools, parts, memory, &deferred, folder, console)
+        })?;
         machine.resume(state)?;
-        let lab = Self::connect(machine, &image.key(), &transcript, RESUME_TIMEOUT)?;
+        let lab = Self::connect(machine, &image.key(), &transcript, &journal, RESUME_TIMEOUT)?;
         // The guest's clock shows the time of the snapshot.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         lab.ok(&format!("date -s @{}.{:03}", now.as_secs(), now.subsec_millis()))?;
         Ok(lab)
     }
 
-    /// Boots a guest that writes to the disk and the memory in `parts`. The image is made from it.
-    pub(crate) fn boot(
-        cache: &Cache,
-        tools: &Tools,
-        parts: &Parts<'_>,
-        key: &Path,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let Paths { folder, console, transcript } = Paths::create(cache)?;
-        let machine = Machine::start(tools, parts, Memory::Shared, &[], folder, console)?;
-        Self::connect(machine, key, &transcript, timeout)
+    /// Boots a guest that writes to the disk and the memory of `image`, which is made from it.
+    pub(crate) fn boot(cache: &Cache, image: &Image, timeout: Duration) -> Result<Self> {
+        let Paths { folder, console, transcript, journal } = Paths::create(cache)?;
+        let machine = image.with_parts(&image.disk(), &journal, |parts| {
+            Machine::start(&image.tools, parts, Memory::Shared, &[], folder, console)
+        })?;
+        Self::connect(machine, &image.key(), &transcript, &journal, timeout)
     }
 
-    fn connect(machine: Machine, key: &Path, transcript: &Path, timeout: Duration) -> Result<Self> {
+    fn connect(
+        machine: Machine,
+        key: &Path,
+        transcript: &Path,
+        journal: &Path,
+        timeout: Duration,
+    ) -> Result<Self> {
         let port = machine.port()?;
         let control = machine.folder().join("ssh");
         let mut wait = BootWait::new(&machine, timeout);
         loop {
             match Ssh::connect(port, key, &control, transcript, CONNECT_TIMEOUT) {
-                Ok(ssh) => return Ok(Self { ssh, machine, key: key.to_owned() }),
+                Ok(ssh) => {
+                    let (key, journal) = (key.to_owned(), journal.to_owned());
+                    return Ok(Self { ssh, machine, key, journal });
+                }
                 Err(error) => wait.retry_or_fail(&error.to_string())?,
             }
         }

@@ -6,3 +6,4 @@ pub(crate) mod lab;
 mod lifecycle;
 mod paths;
 pub(crate) mod ssh;
+mod x710;

@@ -1,4 +1,4 @@
-//! The paths of one guest: a temporary folder, and two logs that stay.
+//! The paths of one guest: a temporary folder, and logs that stay.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ pub(crate) struct Paths {
     pub(crate) folder: TempDir,
     pub(crate) console: PathBuf,
     pub(crate) transcript: PathBuf,
+    /// The journal of the X710's device model.
+    pub(crate) journal: PathBuf,
 }
 
 impl Paths {
@@ -34,7 +36,12 @@ impl Paths {
         logs::prune(&logs);
         let name = format!("{process}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let log = |kind| logs.join(format!("{name}.{kind}"));
-        Ok(Self { folder, console: log("console"), transcript: log("transcript") })
+        Ok(Self {
+            folder,
+            console: log("console"),
+            transcript: log("transcript"),
+            journal: log("journal"),
+        })
     }
 }
 

@@ -1,6 +1,8 @@
-//! The virtual hardware: three igb PFs, each wired to a mirror port.
+//! The virtual hardware: PFs, each wired to a mirror port.
 
 use std::path::Path;
+
+use crate::qemu::nic::Nic;
 
 /// The files of a machine. `memory` is the file that holds the guest's RAM, see [`Memory`].
 pub(crate) struct Parts<'a> {
@@ -8,6 +10,23 @@ pub(crate) struct Parts<'a> {
     pub(crate) initrd: &'a Path,
     pub(crate) disk: &'a Path,
     pub(crate) memory: &'a Path,
+    pub(crate) card: Card<'a>,
+}
+
+/// The NIC, with the files of the X710's device model: the plugin, and the journal that it writes.
+#[derive(Clone, Copy)]
+pub(crate) enum Card<'a> {
+    Intel82576,
+    IntelX710 { plugin: &'a Path, journal: &'a Path },
+}
+
+impl Card<'_> {
+    fn nic(self) -> Nic {
+        match self {
+            Self::Intel82576 => Nic::Intel82576,
+            Self::IntelX710 { .. } => Nic::IntelX710,
+        }
+    }
 }
 
 /// How QEMU maps the file that holds the guest's RAM.
@@ -20,7 +39,7 @@ pub(crate) enum Memory {
     CopyOnWrite,
 }
 
-/// The kernel's command line.
+/// The kernel's command line, without the number of PFs.
 ///
 /// `no_timer_check`: at boot the kernel waits a few ticks for the timer and panics if they do not
 /// come ("timer doesn't work through Interrupt-remapped IO-APIC"). On a busy machine QEMU is late
@@ -32,6 +51,10 @@ pub(crate) enum Memory {
 const KERNEL_COMMAND_LINE: &str = "root=/dev/vda rw console=ttyS0 quiet \
      intel_iommu=on iommu=pt mitigations=off no_timer_check \
      init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off audit=0";
+
+/// An emulated CPU once was too slow for the kernel's test of its timer, in a guest with the X710, and
+/// the kernel then panicked.
+const WITHOUT_TIMER_TEST: &str = "no_timer_check";
 
 /// CPU, memory, IOMMU and the NIC for ssh.
 ///
@@ -48,8 +71,6 @@ const BASE: &str = "-nodefaults -display none \
      -smp 2 -m 3G -device intel-iommu,intremap=on \
      -netdev user,id=ctl,restrict=on,hostfwd=tcp:127.0.0.1:0-:22 \
      -device virtio-net-pci,netdev=ctl,mac=52:54:00:00:00:01,romfile=";
-
-const PFS: u8 = 3;
 
 /// QEMU's arguments that define the virtual hardware.
 ///
@@ -68,24 +89,44 @@ pub(crate) fn arguments(parts: &Parts<'_>, memory: Memory) -> Vec<String> {
         ("-drive", drive),
         ("-kernel", parts.kernel.display().to_string()),
         ("-initrd", parts.initrd.display().to_string()),
-        ("-append", KERNEL_COMMAND_LINE.to_owned()),
+        ("-append", kernel_command_line(parts.card.nic())),
     ] {
         arguments.extend([option.to_owned(), value]);
     }
-    (0..PFS).for_each(|port| arguments.extend(pf_and_mirror_port(port)));
+    if let Card::IntelX710 { plugin, .. } = parts.card {
+        arguments.extend(["-plugin".to_owned(), format!("file={}", plugin.display())]);
+    }
+    let ports = 0..parts.card.nic().pfs();
+    ports.for_each(|port| arguments.extend(pf_and_mirror_port(port, parts.card)));
     arguments
 }
 
+fn kernel_command_line(nic: Nic) -> String {
+    let line = format!("{KERNEL_COMMAND_LINE} lab.ports={}", nic.pfs());
+    match nic {
+        Nic::Intel82576 => line,
+        Nic::IntelX710 => format!("{line} {WITHOUT_TIMER_TEST}"),
+    }
+}
+
+/// QEMU's id of a PF of the X710.
+pub(crate) fn x710_id(port: u8) -> String {
+    format!("x710-{port}")
+}
+
 /// A PF and its mirror port, which are the only two NICs of one hub: a wire between them.
-fn pf_and_mirror_port(port: u8) -> Vec<String> {
+fn pf_and_mirror_port(port: u8, card: Card<'_>) -> Vec<String> {
     let (chassis, hub) = (port + 1, port + 1);
+    let device = match card {
+        Card::Intel82576 => "igb,romfile=".to_owned(),
+        Card::IntelX710 { journal, .. } => {
+            format!("x710,id={},journal={}", x710_id(port), journal.display())
+        }
+    };
     let options = [
         ("-device", format!("pcie-root-port,id=rp{port},chassis={chassis}")),
         ("-netdev", format!("hubport,id=pf{port},hubid={hub}")),
-        (
-            "-device",
-            format!("igb,bus=rp{port},netdev=pf{port},mac=52:54:00:01:00:0{port},romfile="),
-        ),
+        ("-device", format!("{device},bus=rp{port},netdev=pf{port},mac=52:54:00:01:00:0{port}")),
         ("-netdev", format!("hubport,id=mirror{port},hubid={hub}")),
         (
             "-device",

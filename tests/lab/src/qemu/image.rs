@@ -4,11 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, at};
+use crate::qemu::hardware::{Card, Parts};
 use crate::qemu::tools::Tools;
 
 /// The files of a frozen guest. They are read-only once they are built.
+#[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) tools: Tools,
+    /// The X710's device model, which QEMU loads. Without one, the NIC is the 82576.
+    pub(crate) device: Option<PathBuf>,
     /// Folder of the kernel, the initrd, the root filesystem and the ssh key.
     pub(crate) guest: PathBuf,
     /// Folder of the snapshot: disk, memory and device state.
@@ -33,6 +37,26 @@ impl Image {
     }
     pub(crate) fn state(&self) -> PathBuf {
         self.snapshot.join("state")
+    }
+
+    /// Calls `work` with the parts of a machine. Its disk is `disk`, and its NIC writes `journal`.
+    pub(crate) fn with_parts<T>(
+        &self,
+        disk: &Path,
+        journal: &Path,
+        work: impl FnOnce(&Parts<'_>) -> T,
+    ) -> T {
+        let card = match &self.device {
+            None => Card::Intel82576,
+            Some(plugin) => Card::IntelX710 { plugin, journal },
+        };
+        work(&Parts {
+            kernel: &self.kernel(),
+            initrd: &self.initrd(),
+            disk,
+            memory: &self.memory(),
+            card,
+        })
     }
 
     /// Makes the snapshot read-only, because restored guests map it.

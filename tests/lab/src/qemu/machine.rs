@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::error::{Error, Result, at};
@@ -116,6 +116,19 @@ impl Machine {
     /// Resets the machine, like the reset button of a real one.
     pub(crate) fn reset(&self) -> Result<()> {
         self.with_qmp(|qmp| qmp.run("system_reset", json!({})).map(drop))
+    }
+
+    /// Reads a property of a device by its id.
+    pub(crate) fn property(&self, device: &str, property: &str) -> Result<Value> {
+        let path = format!("/machine/peripheral/{device}");
+        let arguments = json!({ "path": path, "property": property });
+        self.with_qmp(|qmp| qmp.run("qom-get", arguments))
+    }
+
+    /// Plugs the cable of a device in, or pulls it out.
+    pub(crate) fn set_cable(&self, device: &str, plugged_in: bool) -> Result<()> {
+        let arguments = json!({ "name": device, "up": plugged_in });
+        self.with_qmp(|qmp| qmp.run("set_link", arguments).map(drop))
     }
 
     /// The loopback port that QEMU forwards to the guest's sshd. QEMU chose a free port itself,

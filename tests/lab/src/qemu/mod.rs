@@ -3,5 +3,6 @@
 pub(crate) mod hardware;
 pub(crate) mod image;
 pub(crate) mod machine;
+pub(crate) mod nic;
 mod qmp;
 pub(crate) mod tools;

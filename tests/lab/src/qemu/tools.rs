@@ -13,6 +13,7 @@ const CREATE_DISK_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// The programs run with the libraries of that root, so they need no chroot and do not depend on
 /// the host's version of QEMU.
+#[derive(Clone)]
 pub(crate) struct Tools {
     pub(crate) root: PathBuf,
 }

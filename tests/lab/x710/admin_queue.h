@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The admin queue: commands, errors, and fields of VSI contexts.
+ */
+#ifndef X710_ADMIN_QUEUE_H
+#define X710_ADMIN_QUEUE_H
+
+/* Flags of a descriptor. AQ_FLAG_RD: the device reads the buffer. */
+#define AQ_FLAG_DD 0x0001
+#define AQ_FLAG_CMP 0x0002
+#define AQ_FLAG_ERR 0x0004
+#define AQ_FLAG_LB 0x0200
+#define AQ_FLAG_RD 0x0400
+#define AQ_FLAG_BUF 0x1000
+
+#define AQ_OK 0
+#define AQ_EPERM 1
+#define AQ_ENOENT 2
+#define AQ_ESRCH 3
+#define AQ_E2BIG 7
+#define AQ_ENOMEM 9
+#define AQ_EBUSY 12
+#define AQ_EINVAL 14
+#define AQ_ENOSPC 16
+/* Not an error of the hardware: no file of the device knows the command. */
+#define AQ_UNKNOWN 0xffff
+
+#define AQ_GET_VERSION 0x0001
+#define AQ_DRIVER_VERSION 0x0002
+#define AQ_QUEUE_SHUTDOWN 0x0003
+#define AQ_REQUEST_RESOURCE 0x0008
+#define AQ_RELEASE_RESOURCE 0x0009
+#define AQ_LIST_FUNC_CAPABILITIES 0x000a
+#define AQ_LIST_DEV_CAPABILITIES 0x000b
+#define AQ_MAC_ADDRESS_READ 0x0107
+#define AQ_MAC_ADDRESS_WRITE 0x0108
+#define AQ_CLEAR_PXE_MODE 0x0110
+#define AQ_GET_SWITCH_CONFIG 0x0200
+#define AQ_SET_SWITCH_CONFIG 0x0205
+#define AQ_RX_CTL_READ 0x0206
+#define AQ_RX_CTL_WRITE 0x0207
+#define AQ_ADD_VSI 0x0210
+#define AQ_UPDATE_VSI 0x0211
+#define AQ_GET_VSI 0x0212
+#define AQ_ADD_VEB 0x0230
+#define AQ_GET_VEB 0x0232
+#define AQ_DELETE_ELEMENT 0x0243
+#define AQ_ADD_MACVLAN 0x0250
+#define AQ_REMOVE_MACVLAN 0x0251
+#define AQ_SET_VSI_PROMISC 0x0254
+#define AQ_ADD_CONTROL_FILTER 0x025a
+#define AQ_REMOVE_CONTROL_FILTER 0x025b
+#define AQ_SET_DCB_PARAMETERS 0x0303
+#define AQ_SET_VSI_BW_LIMIT 0x0400
+#define AQ_SET_VSI_TC_BW 0x0407
+#define AQ_GET_VSI_BW 0x0408
+#define AQ_GET_VSI_ETS 0x040a
+#define AQ_GET_VEB_ETS 0x0418
+#define AQ_GET_PORT_ETS 0x0419
+#define AQ_GET_VEB_BW 0x041a
+#define AQ_SUSPEND_PORT_TX 0x041b
+#define AQ_RESUME_PORT_TX 0x041c
+#define AQ_GET_PHY_ABILITIES 0x0600
+#define AQ_SET_PHY_CONFIG 0x0601
+#define AQ_SET_MAC_CONFIG 0x0603
+#define AQ_RESTART_LINK 0x0605
+#define AQ_GET_LINK_STATUS 0x0607
+#define AQ_SET_PHY_INT_MASK 0x0613
+#define AQ_SEND_TO_PF 0x0801
+#define AQ_SEND_TO_VF 0x0802
+#define AQ_LLDP_GET_MIB 0x0a00
+#define AQ_LLDP_UPDATE_MIB 0x0a01
+#define AQ_LLDP_STOP 0x0a05
+#define AQ_LLDP_START 0x0a06
+#define AQ_LLDP_SET_LOCAL_MIB 0x0a08
+#define AQ_ADD_UDP_TUNNEL 0x0b00
+#define AQ_REMOVE_UDP_TUNNEL 0x0b01
+#define AQ_DEBUG_READ 0xff03
+#define AQ_DEBUG_WRITE 0xff04
+
+/* A flag of AQ_SET_SWITCH_CONFIG: the driver sets it unless `vf-true-promisc-support` is on. */
+#define SWITCH_LIMITED_PROMISC 0x0001
+
+/* Flags of AQ_ADD_VSI */
+#define VSI_TYPE_MASK 3
+#define VSI_TYPE_VF 0
+#define VSI_TYPE_VMDQ 1
+#define VSI_TYPE_PF 2
+
+/* A VSI context: offsets, and the bits of its sections */
+#define CONTEXT_SECTIONS 0
+#define SECTION_SWITCH 0x0001
+#define SECTION_SECURITY 0x0002
+#define SECTION_VLAN 0x0004
+#define SECTION_QUEUE_MAP 0x0040
+#define SECTION_QUEUE_OPTIONS 0x0080
+#define SECTION_SCHEDULER 0x0200
+#define CONTEXT_SWITCH_ID 2
+#define SWITCH_ALLOW_LOOPBACK 0x2000
+#define CONTEXT_SECURITY 6
+#define SECURITY_VLAN_CHECK 0x02
+#define SECURITY_MAC_CHECK 0x04
+#define CONTEXT_PVID 8
+#define CONTEXT_VLAN_FLAGS 12
+#define VLAN_MODE_MASK 0x03
+#define VLAN_MODE_PORT 0x01
+#define VLAN_MODE_ALL 0x03
+#define VLAN_INSERT_PVID 0x04
+#define VLAN_STRIP_MASK 0x18
+#define VLAN_STRIP_TO_DESCRIPTOR 0x00
+#define VLAN_STRIP_PRIORITY 0x08
+#define VLAN_STRIP 0x10
+#define VLAN_STRIP_NOTHING 0x18
+#define CONTEXT_MAPPING_FLAGS 28
+#define MAPPING_LIST 0x0001
+#define CONTEXT_QUEUES 30
+#define CONTEXT_QUEUES_COUNT 16
+#define CONTEXT_TCS 62
+#define CONTEXT_QUEUE_OPTIONS 78
+#define CONTEXT_SCHEDULER 82
+#define CONTEXT_OUTER 84
+#define CONTEXT_QS_HANDLES 96
+#define CONTEXT_STATISTICS 112
+
+/* Flags of AQ_SET_VSI_PROMISC */
+#define PROMISC_UNICAST 0x0001
+#define PROMISC_MULTICAST 0x0002
+#define PROMISC_BROADCAST 0x0004
+#define PROMISC_DEFAULT 0x0008
+#define PROMISC_VLAN 0x0010
+#define PROMISC_RX_ONLY 0x8000
+#define PROMISC_VLAN_VALID 0x8000
+
+/* Flags of a filter */
+#define ADD_FILTER_ANY_VLAN 0x0004
+#define REMOVE_FILTER_ANY_VLAN 0x08
+
+#define VLAN_ID_MASK 0x0fff
+
+#endif
