@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use lab::{Lab, Output};
@@ -25,21 +25,12 @@ const SEEDS: Range<u64> = 0..1700;
 /// For the bundle that runs when the time is over, and for shrinking.
 const GRACE: Duration = Duration::from_secs(1200);
 
-/// A host with the program and the reference. `None` if no mirror has the reference: older versions of
-/// runc differ from it in what docs/engines.md says of them.
-fn host() -> Option<Lab> {
-    let reference = lab::build::reference_runc().unwrap()?;
-    Some(host_with(Some(reference)))
-}
-
-/// A host with the program, and with the guest's runc if there is no reference.
-fn host_with(reference: Option<PathBuf>) -> Lab {
+/// A host with the program and the reference. The guest's own runc is older, and differs from the
+/// reference in what docs/engines.md says of such versions.
+fn host() -> Lab {
     let lab = prepared();
     lab.push(env!("CARGO_BIN_EXE_differential"), PROGRAM).unwrap();
-    match reference {
-        Some(runc) => lab.push(runc, REFERENCE).unwrap(),
-        None => drop(lab.ok(&format!("install -D $(command -v runc) {REFERENCE}")).unwrap()),
-    }
+    lab.push(lab::build::reference_runc().unwrap(), REFERENCE).unwrap();
     lab
 }
 
@@ -69,7 +60,7 @@ fn assert_same(lab: &Lab, options: &str, limit: Duration) -> u64 {
 
 /// Compares for `seconds`, beginning with the bundle of this seed.
 pub(crate) fn generated_bundles_do_the_same_as_with_runc(first: u64, seconds: u64) {
-    let Some(lab) = host() else { return };
+    let lab = host();
     let before = state(&lab);
     let limit = Duration::from_secs(seconds) + GRACE;
     let options = format!("--driver cgroupfs --seed {first}..{} --seconds {seconds}", SEEDS.end);
@@ -81,7 +72,7 @@ pub(crate) fn generated_bundles_do_the_same_as_with_runc(first: u64, seconds: u6
 /// the number of different bundles.
 pub(crate) fn bundles_of_seeds_do_the_same_as_with_runc(driver: &str, seeds: Range<u64>) -> u64 {
     const AT_ONCE: u64 = 50;
-    let Some(lab) = host() else { return seeds.end - seeds.start };
+    let lab = host();
     let before = state(&lab);
     let mut distinct = 0;
     for start in seeds.clone().step_by(AT_ONCE as usize) {
@@ -101,7 +92,7 @@ fn a_minute_of_generated_bundles_does_the_same_as_with_runc() {
 /// The cases in `tests/differential/cases` were found by the program and shrunk.
 #[test]
 fn the_saved_bundles_do_the_same_as_with_runc() {
-    let Some(lab) = host() else { return };
+    let lab = host();
     let before = state(&lab);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("differential/cases");
     for entry in fs::read_dir(folder).unwrap() {
@@ -144,7 +135,7 @@ fn assert_faults_are_found(lab: &Lab, options: &str) {
 }
 
 pub(crate) fn faults_are_found(options: &str) {
-    let lab = host_with(lab::build::reference_runc().unwrap());
+    let lab = host();
     let before = state(&lab);
     assert_faults_are_found(&lab, options);
     leave(lab, &before);
@@ -152,7 +143,7 @@ pub(crate) fn faults_are_found(options: &str) {
 
 #[test]
 fn faults_in_resources_mounts_and_the_process_are_found() {
-    let lab = host_with(lab::build::reference_runc().unwrap());
+    let lab = host();
     let before = state(&lab);
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("differential/cases/plain.json");
     lab.push(case, &format!("{CASES}/plain.json")).unwrap();

@@ -19,5 +19,5 @@ for mirror in "${mirrors[@]}"; do
         exit
     fi
 done
-echo "no mirror of apt has $package" >&2
+echo "no mirror of apt has $package: name a newer package of Debian and its hash in this script" >&2
 exit 1

@@ -8,7 +8,7 @@ use crate::build::stages::{
     SENSORS, build_guest, build_sensors, build_x710, fetch_reference, unpack_tools,
 };
 use crate::cache::{Cache, Inputs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guest::lab::Lab;
 use crate::qemu::hardware::{self, Memory};
 use crate::qemu::image::Image;
@@ -30,18 +30,11 @@ impl Lab {
     }
 }
 
-/// The runc that runvf is compared with, or `None` if apt's mirrors do not have it. It is not a part
-/// of the image, because mirrors lose old packages and the guest has another runc.
-pub fn reference_runc() -> Result<Option<PathBuf>> {
+/// The runc that runvf is compared with. It is not a part of the image, because most tests do not
+/// need it.
+pub fn reference_runc() -> Result<PathBuf> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/image");
-    match fetch_reference(&Cache::open()?, &scripts) {
-        Ok(folder) => Ok(Some(folder.join("runc"))),
-        Err(error @ (Error::Build { .. } | Error::Timeout { .. })) => {
-            eprintln!("lab: {error}\nlab: runvf is not compared with runc 1.3");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    Ok(fetch_reference(&Cache::open()?, &scripts)?.join("runc"))
 }
 
 /// Builds the image if it is outdated or missing, and returns the folder of its snapshot.

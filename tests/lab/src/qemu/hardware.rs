@@ -52,10 +52,6 @@ const KERNEL_COMMAND_LINE: &str = "root=/dev/vda rw console=ttyS0 quiet \
      intel_iommu=on iommu=pt mitigations=off no_timer_check \
      init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off audit=0";
 
-/// An emulated CPU once was too slow for the kernel's test of its timer, in a guest with the X710, and
-/// the kernel then panicked.
-const WITHOUT_TIMER_TEST: &str = "no_timer_check";
-
 /// CPU, memory, IOMMU and the NIC for ssh.
 ///
 /// The CPU lacks features that are cheap in hardware but expensive under emulation. Their shares of
@@ -102,11 +98,7 @@ pub(crate) fn arguments(parts: &Parts<'_>, memory: Memory) -> Vec<String> {
 }
 
 fn kernel_command_line(nic: Nic) -> String {
-    let line = format!("{KERNEL_COMMAND_LINE} lab.ports={}", nic.pfs());
-    match nic {
-        Nic::Intel82576 => line,
-        Nic::IntelX710 => format!("{line} {WITHOUT_TIMER_TEST}"),
-    }
+    format!("{KERNEL_COMMAND_LINE} lab.ports={}", nic.pfs())
 }
 
 /// QEMU's id of a PF of the X710.
