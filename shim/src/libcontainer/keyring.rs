@@ -4,30 +4,30 @@
 //! side effect, hooks outside the container have the container's keyring; under runc they keep the
 //! engine's.
 //!
-//! The keyring's name and permissions are runc's (`libcontainer/standard_init_linux.go`,
-//! `getSessionRingParams`). `exec` finds the keyring by the name `_ses.ID`.
+//! The keyring's name is runc's, `_ses.ID` (`libcontainer/standard_init_linux.go`,
+//! `getSessionRingParams`). `exec` finds the keyring by this name. The name is one of the host's user
+//! namespace, also for a container with a user namespace. So, unlike under runc, others may not search
+//! the keyring: any user of the host could then join it.
 
 use std::ffi::CString;
 
 use libcontainer::oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 use nix::errno::Errno;
 use nix::libc;
+use nix::unistd::{Uid, geteuid, setfsuid};
 
 use crate::error::Error;
 
-/// All permissions for possessors; view, read and link for the user (keyctl_setperm(3)), as the kernel
-/// sets them.
-const PERMISSIONS: libc::c_ulong = 0x3f00_0000 | 0x0013_0000;
-
-/// Without search, `exec` would not find the keyring and would create another.
-const SEARCH_BY_USER: libc::c_ulong = 0x0008_0000;
-const SEARCH_BY_OTHERS: libc::c_ulong = 0x0000_0008;
+/// All permissions for possessors; view, read, link and search for the user (keyctl_setperm(3)). The
+/// kernel's default for the user lacks search. Without it, `exec` would not find the keyring and would
+/// create another.
+const PERMISSIONS: libc::c_ulong = 0x3f00_0000 | 0x001b_0000;
 
 /// The keyring of a container.
 pub(crate) struct Keyring<'a> {
     id: &'a str,
-    has_user_namespace: bool,
-    /// The ids on the host of the user namespace's root. `None` if the spec does not map them.
+    /// The ids on the host of the user namespace's root. `None` without a user namespace, or if the
+    /// spec does not map them.
     root: Option<(u32, u32)>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Keyring<'a> {
         let root = linux
             .filter(|_| has_user_namespace)
             .and_then(|linux| host_root(linux.uid_mappings()).zip(host_root(linux.gid_mappings())));
-        Self { id, has_user_namespace, root }
+        Self { id, root }
     }
 
     /// Joins the container's session keyring, and creates it if it does not exist.
@@ -58,16 +58,20 @@ impl<'a> Keyring<'a> {
 
     fn try_join(&self) -> Result<(), Errno> {
         let name = CString::new(format!("_ses.{}", self.id)).map_err(|_| Errno::EINVAL)?;
+        // The kernel compares this id with the keyring's owner (`security/keys/permission.c`). It is an
+        // attribute of the thread.
+        if let Some((uid, _)) = self.root {
+            setfsuid(Uid::from_raw(uid));
+        }
         // SAFETY: the name ends with a NUL byte and outlives the call.
-        let keyring = unsafe {
+        let keyring = Errno::result(unsafe {
             libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr())
-        };
-        let keyring = Errno::result(keyring)?;
-        let search = if self.has_user_namespace { SEARCH_BY_OTHERS } else { SEARCH_BY_USER };
-        let permissions = PERMISSIONS | search;
+        });
+        setfsuid(geteuid());
+        let keyring = keyring?;
         // SAFETY: the arguments are numbers; the call accesses no memory of this process.
         let set =
-            unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, keyring, permissions) };
+            unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, keyring, PERMISSIONS) };
         Errno::result(set)?;
         let Some((uid, gid)) = self.root else { return Ok(()) };
         // SAFETY: as above.
@@ -94,7 +98,7 @@ mod tests {
         let root = |linux: serde_json::Value| {
             let spec = json!({ "ociVersion": "1.0.2", "linux": linux });
             let keyring = Keyring::of("c", &serde_json::from_value(spec).unwrap());
-            (keyring.has_user_namespace, keyring.root)
+            keyring.root
         };
         let ids = |start: u32| {
             json!([{ "containerID": 1, "hostID": 9, "size": 9 },
@@ -102,8 +106,8 @@ mod tests {
         };
         let user = json!([{ "type": "user" }]);
         let mapped = json!({ "namespaces": user, "uidMappings": ids(5), "gidMappings": ids(6) });
-        assert_eq!(root(mapped), (true, Some((5, 6))));
-        assert_eq!(root(json!({ "namespaces": user })), (true, None));
-        assert_eq!(root(json!({ "uidMappings": ids(5), "gidMappings": ids(6) })), (false, None));
+        assert_eq!(root(mapped), Some((5, 6)));
+        assert_eq!(root(json!({ "namespaces": user })), None);
+        assert_eq!(root(json!({ "uidMappings": ids(5), "gidMappings": ids(6) })), None);
     }
 }
