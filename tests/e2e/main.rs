@@ -64,3 +64,5 @@ mod setup;
 mod soak;
 #[cfg(test)]
 mod trial;
+#[cfg(test)]
+mod x710_sensors;
