@@ -66,3 +66,5 @@ mod soak;
 mod trial;
 #[cfg(test)]
 mod x710;
+#[cfg(test)]
+mod x710_sensors;
