@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::qemu::nic::Nic;
+use crate::qemu::host_kind::Nic;
 
 /// The files of a machine. `memory` is the file that holds the guest's RAM, see [`Memory`].
 pub(crate) struct Parts<'a> {
