@@ -57,6 +57,7 @@ impl Image {
             initrd: &self.initrd(),
             disk,
             memory: &self.memory(),
+            release: self.kernel,
             card,
         })
     }
