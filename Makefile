@@ -21,7 +21,7 @@ ifeq ($(shell tests/workshop needed && echo yes),yes)
 
 # The Debian root does not see this machine's environment.
 TARGET = target
-PASSED_ON = $(foreach name,FUZZ_SECONDS NIC RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
+PASSED_ON = $(foreach name,FUZZ_SECONDS KERNEL NIC RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
 
 .PHONY: build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
 build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
@@ -41,6 +41,9 @@ PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
 LAB := $(TARGET)/release/lab
 # The SR-IOV NIC of the emulated host: 82576 or x710.
 NIC ?= 82576
+# Its kernel: stable or backports.
+KERNEL ?= stable
+HOST = --nic $(NIC) --kernel $(KERNEL)
 
 .PHONY: build
 build: deps ## build runvf, runvf-hook and runvfctl into target/dist
@@ -57,12 +60,12 @@ demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and 
 	@$(TARGET)/release/demo
 
 .PHONY: lab
-lab: build-and-image ## boot the emulated SR-IOV host and leave it running; NIC=x710 for another NIC
-	@$(LAB) up --detach --nic $(NIC)
+lab: build-and-image ## boot the emulated SR-IOV host and leave it running; NIC=x710, KERNEL=backports
+	@$(LAB) up --detach $(HOST)
 
 .PHONY: lab-shell
-lab-shell: build-and-image ## a shell in the emulated SR-IOV host; NIC=x710 for another NIC
-	@$(LAB) shell --nic $(NIC)
+lab-shell: build-and-image ## a shell in the emulated SR-IOV host; NIC=x710, KERNEL=backports
+	@$(LAB) shell $(HOST)
 
 .PHONY: test
 test: build-and-image ## one test of each kind, of all three rings; about 12 minutes

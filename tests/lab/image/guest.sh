@@ -1,8 +1,9 @@
 #!/bin/bash
-# Builds the guest: a Debian 13 SR-IOV host with its stock kernel, Docker, Podman and the tools of the tests.
+# Builds the guest: a Debian 13 SR-IOV host with its stock kernel and that of its backports, Docker, Podman and the
+# tools of the tests.
 #
 # usage: guest.sh DESTINATION AUTHORIZED_KEY_FILE
-# Writes to DESTINATION: root.img (ext4), vmlinuz, initrd.img.
+# Writes to DESTINATION: root.img (ext4), vmlinuz, initrd.img, vmlinuz-backports, initrd.img-backports.
 set -euo pipefail
 dest=$1 key=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,10 +34,21 @@ mmdebstrap --quiet --variant=minbase \
     --customize-hook='chroot "$1" systemctl enable lab-ports.service ssh.service docker.service' \
     --customize-hook='chroot "$1" systemctl disable apt-daily.timer apt-daily-upgrade.timer' \
     --customize-hook='chroot "$1" systemctl mask e2scrub_reap.service fstrim.timer' \
+    --customize-hook='sed -n "1s/ trixie / trixie-backports /p" "$1/etc/apt/sources.list" > "$1/etc/apt/sources.list.d/backports.list"' \
+    --customize-hook='chroot "$1" apt-get -qq update' \
+    --customize-hook='chroot "$1" apt-get -qq install -y -t trixie-backports linux-image-amd64' \
     trixie "$root"
 
-cp "$root"/boot/vmlinuz-* "$dest/vmlinuz"
-cp "$root"/boot/initrd.img-* "$dest/initrd.img"
+# The older kernel is the stock one.
+mapfile -t versions < <(basename -a "$root"/boot/vmlinuz-* | sed s/vmlinuz-// | sort -V)
+if ((${#versions[@]} != 2)); then
+    echo "two kernels expected, found: ${versions[*]}" >&2
+    exit 1
+fi
+for name in vmlinuz initrd.img; do
+    cp "$root/boot/$name-${versions[0]}" "$dest/$name"
+    cp "$root/boot/$name-${versions[1]}" "$dest/$name-backports"
+done
 rm -f "$root"/boot/initrd.img-* "$root"/boot/vmlinuz-*
 # Without checksums of metadata: on an emulated CPU they take longer than reading and writing the blocks.
 mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -m 0 -d "$root" "$dest/root.img" 8G

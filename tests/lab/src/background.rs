@@ -1,4 +1,5 @@
-//! A guest for interactive use, which a background process keeps running: one of each NIC.
+//! A guest for interactive use, which a background process keeps running: one of each
+//! kind.
 //!
 //! The commands `lab up`, `lab shell`, `lab run` and `lab down` use it. The process that runs the
 //! guest holds a file lock while it lives, so a leftover state file never counts as a running
@@ -23,7 +24,7 @@ use crate::guest::lab::Lab;
 use crate::guest::ssh;
 use crate::lock::{lock, try_lock};
 use crate::logs::tail;
-use crate::qemu::nic::Nic;
+use crate::qemu::host_kind::HostKind;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,15 +45,15 @@ struct Files {
     lock: PathBuf,
 }
 
-fn files(nic: Nic) -> Result<Files> {
+fn files(kind: HostKind) -> Result<Files> {
     let root = Cache::open()?.root().to_owned();
-    let file = |extension| root.join(nic.background_file(extension));
+    let file = |extension| root.join(kind.background_file(extension));
     Ok(Files { state: file("json"), lock: file("lock") })
 }
 
 /// Restores a guest and keeps it running until SIGINT or SIGTERM.
-pub fn serve(nic: Nic) -> Result<()> {
-    let files = files(nic)?;
+pub fn serve(kind: HostKind) -> Result<()> {
+    let files = files(kind)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -64,7 +65,7 @@ pub fn serve(nic: Nic) -> Result<()> {
     let _lock = lock(&files.lock, LOCK_TIMEOUT)?;
     let _ = fs::remove_file(&files.state);
 
-    let lab = Lab::restore_with(nic)?;
+    let lab = Lab::restore_with(kind)?;
     let guest = BackgroundGuest {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         control: lab.control(),
@@ -82,8 +83,8 @@ pub fn serve(nic: Nic) -> Result<()> {
 }
 
 /// Returns the running guest, or `None`.
-pub fn find(nic: Nic) -> Result<Option<BackgroundGuest>> {
-    let files = files(nic)?;
+pub fn find(kind: HostKind) -> Result<Option<BackgroundGuest>> {
+    let files = files(kind)?;
     if try_lock(&files.lock)?.is_some() {
         return Ok(None);
     }
@@ -96,13 +97,13 @@ pub fn find(nic: Nic) -> Result<Option<BackgroundGuest>> {
 
 /// Returns the running guest, and starts one in the background if there is none. `server` is a
 /// command that calls [`serve`].
-pub fn find_or_start(nic: Nic, mut server: Command) -> Result<BackgroundGuest> {
-    if let Some(guest) = find(nic)? {
+pub fn find_or_start(kind: HostKind, mut server: Command) -> Result<BackgroundGuest> {
+    if let Some(guest) = find(kind)? {
         return Ok(guest);
     }
     // Here and not in the server, so that the user sees the progress.
-    build::ensure_image(nic)?;
-    let log = Cache::open()?.logs().join(nic.background_file("log"));
+    build::ensure_image(kind)?;
+    let log = Cache::open()?.logs().join(kind.background_file("log"));
     // Not this process's standard error: a pipe that reads it would stay open as long as the guest.
     let stderr = fs::File::create(&log).map_err(at(&log))?;
     // A process group of its own, so that Ctrl-C in this terminal does not end the guest.
@@ -115,7 +116,7 @@ pub fn find_or_start(nic: Nic, mut server: Command) -> Result<BackgroundGuest> {
         .map_err(|source| Error::Spawn { program: "lab up".into(), source })?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        if let Some(guest) = find(nic)? {
+        if let Some(guest) = find(kind)? {
             return Ok(guest);
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -132,12 +133,12 @@ pub fn find_or_start(nic: Nic, mut server: Command) -> Result<BackgroundGuest> {
 
 /// Ends the running guest and waits for the end of its process. Returns whether a guest was
 /// running.
-pub fn stop(nic: Nic) -> Result<bool> {
-    let Some(guest) = find(nic)? else { return Ok(false) };
+pub fn stop(kind: HostKind) -> Result<bool> {
+    let Some(guest) = find(kind)? else { return Ok(false) };
     // The lock is held, so the process that wrote this process id is alive and the id is valid.
     signal::kill(Pid::from_raw(guest.pid), Signal::SIGTERM)
         .map_err(|errno| at(format!("process {}", guest.pid))(errno.into()))?;
-    lock(&files(nic)?.lock, STOP_TIMEOUT).map(|_| true)
+    lock(&files(kind)?.lock, STOP_TIMEOUT).map(|_| true)
 }
 
 /// An ssh client that uses this terminal and runs `script`, or a login shell if `script` is empty.

@@ -10,7 +10,7 @@ use crate::cache::{Cache, Inputs};
 use crate::error::Result;
 use crate::guest::lab::Lab;
 use crate::output::Output;
-use crate::qemu::nic::Nic;
+use crate::qemu::host_kind::{HostKind, Nic};
 
 const DOCKER_CONFIG: &str = "{\"runtimes\":{\"runvf\":{\"path\":\"/usr/bin/runvf\"}}}\n";
 
@@ -48,23 +48,24 @@ impl Lab {
     /// waits for another one spins, and takes the time that the other one needs. With one CPU a
     /// `docker run` takes a fifth less time.
     pub fn with_runvf(programs: Programs) -> Result<Self> {
-        Self::with_nic_and_runvf(Nic::default(), programs)
+        Self::with_runvf_on(HostKind::default(), programs)
     }
 
-    /// [`Lab::with_runvf`] with another NIC.
-    pub fn with_nic_and_runvf(nic: Nic, programs: Programs) -> Result<Self> {
+    /// [`Lab::with_runvf`] with another kind of host.
+    pub fn with_runvf_on(kind: impl Into<HostKind>, programs: Programs) -> Result<Self> {
+        let kind = kind.into();
         let cache = Cache::open()?;
         let (stage, folder) = programs.stage_and_folder();
         let folder = target_dir().join(folder);
         let mut inputs = Inputs::default()
             .bytes(b"one CPU")
-            .bytes(config(nic).as_bytes())
+            .bytes(config(kind.nic).as_bytes())
             .bytes(DOCKER_CONFIG.as_bytes());
         for (local, guest_path, _) in installed_files(&folder) {
             inputs = inputs.bytes(guest_path.as_bytes()).path(&local)?;
         }
-        let image = image::build_with(&cache, nic, stage, inputs, |lab| {
-            lab.install_from(nic, &folder)?;
+        let image = image::build_with(&cache, kind, stage, inputs, |lab| {
+            lab.install_from(kind.nic, &folder)?;
             lab.use_cpus(1).map(drop)
         })?;
         Self::restore_from(&cache, &image)

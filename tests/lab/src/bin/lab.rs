@@ -4,15 +4,14 @@ use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::{Nic, background};
+use lab::{HostKind, background};
 
 /// An SR-IOV host in QEMU: its PFs, Docker, Podman and the sensors.
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Arguments {
-    /// The SR-IOV NIC of the host; one guest of each NIC can run at a time
-    #[arg(long, global = true, value_enum, default_value = "82576")]
-    nic: Nic,
+    #[command(flatten)]
+    kind: HostKind,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -41,8 +40,8 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let Arguments { nic, verb } = Arguments::parse();
-    match run(nic, verb) {
+    let Arguments { kind, verb } = Arguments::parse();
+    match run(kind, verb) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lab: {error}");
@@ -51,21 +50,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(nic: Nic, verb: Verb) -> lab::Result<ExitCode> {
+fn run(kind: HostKind, verb: Verb) -> lab::Result<ExitCode> {
     match verb {
-        Verb::Build => println!("{}", lab::build::ensure_image(nic)?.display()),
-        Verb::Up { detach: false } => background::serve(nic)?,
+        Verb::Build => println!("{}", lab::build::ensure_image(kind)?.display()),
+        Verb::Up { detach: false } => background::serve(kind)?,
         Verb::Up { detach: true } => {
-            background::find_or_start(nic, server(nic)?)?;
+            background::find_or_start(kind, server(kind)?)?;
         }
-        Verb::Shell => return run_in_terminal(nic, "", true),
+        Verb::Shell => return run_in_terminal(kind, "", true),
         Verb::Run { command } => {
-            return run_in_terminal(nic, &command.join(" "), std::io::stdin().is_terminal());
+            return run_in_terminal(kind, &command.join(" "), std::io::stdin().is_terminal());
         }
         Verb::Down => {
-            println!("{}", if background::stop(nic)? { "ended" } else { "no guest was running" });
+            println!("{}", if background::stop(kind)? { "ended" } else { "no guest was running" });
         }
-        Verb::Status => match background::find(nic)? {
+        Verb::Status => match background::find(kind)? {
             Some(guest) => {
                 let transcript = guest.transcript.display();
                 println!("running, process {}, transcript {transcript}", guest.pid);
@@ -76,8 +75,8 @@ fn run(nic: Nic, verb: Verb) -> lab::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_in_terminal(nic: Nic, script: &str, tty: bool) -> lab::Result<ExitCode> {
-    let guest = background::find_or_start(nic, server(nic)?)?;
+fn run_in_terminal(kind: HostKind, script: &str, tty: bool) -> lab::Result<ExitCode> {
+    let guest = background::find_or_start(kind, server(kind)?)?;
     let status = background::terminal_command(&guest.control, script, tty)
         .status()
         .map_err(|source| lab::Error::Spawn { program: "ssh".into(), source })?;
@@ -85,11 +84,15 @@ fn run_in_terminal(nic: Nic, script: &str, tty: bool) -> lab::Result<ExitCode> {
 }
 
 /// The command that runs the guest in the background: this program, as `lab up`.
-fn server(nic: Nic) -> lab::Result<Command> {
+fn server(kind: HostKind) -> lab::Result<Command> {
     let path = std::env::current_exe()
         .map_err(|source| lab::Error::Spawn { program: "lab".into(), source })?;
     let mut command = Command::new(path);
-    let nic = nic.to_possible_value().map(|value| value.get_name().to_owned());
-    command.arg("up").arg("--nic").arg(nic.unwrap_or_default());
+    command.args(["up", "--nic", &name(kind.nic), "--kernel", &name(kind.kernel)]);
     Ok(command)
+}
+
+/// The name of a value on the command line.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -11,21 +11,21 @@ use crate::cache::{Cache, Inputs};
 use crate::error::Result;
 use crate::guest::lab::Lab;
 use crate::qemu::hardware::{self, Memory};
+use crate::qemu::host_kind::{HostKind, Nic};
 use crate::qemu::image::Image;
-use crate::qemu::nic::Nic;
 use crate::qemu::tools::Tools;
 
 impl Lab {
     /// Restores a guest with the 82576 in the state shortly after its boot. If the image is outdated
     /// or missing, it is built first, which takes minutes.
     pub fn restore() -> Result<Self> {
-        Self::restore_with(Nic::default())
+        Self::restore_with(HostKind::default())
     }
 
-    /// [`Lab::restore`] with another NIC.
-    pub fn restore_with(nic: Nic) -> Result<Self> {
+    /// [`Lab::restore`] with another kind of host.
+    pub fn restore_with(kind: impl Into<HostKind>) -> Result<Self> {
         let cache = Cache::open()?;
-        let image = build(&cache, nic)?;
+        let image = build(&cache, kind.into())?;
         Self::restore_from(&cache, &image)
     }
 }
@@ -38,11 +38,11 @@ pub fn reference_runc() -> Result<PathBuf> {
 }
 
 /// Builds the image if it is outdated or missing, and returns the folder of its snapshot.
-pub fn ensure_image(nic: Nic) -> Result<PathBuf> {
-    build(&Cache::open()?, nic).map(|image| image.snapshot)
+pub fn ensure_image(kind: HostKind) -> Result<PathBuf> {
+    build(&Cache::open()?, kind).map(|image| image.snapshot)
 }
 
-fn build(cache: &Cache, nic: Nic) -> Result<Image> {
+fn build(cache: &Cache, kind: HostKind) -> Result<Image> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/image");
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundles");
     let x710 = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/x710");
@@ -55,19 +55,20 @@ fn build(cache: &Cache, nic: Nic) -> Result<Image> {
         (join(tools), guest, join(sensors))
     });
     let (tools, guest, sensors) = (tools?, guest?, sensors?);
-    let device = match nic {
+    let device = match kind.nic {
         Nic::Intel82576 => None,
         Nic::IntelX710 => Some(build_x710(cache, &scripts, &x710, &tools)?),
     };
     let mut image = Image {
         tools: Tools { root: tools.join("root") },
+        kernel: kind.kernel,
         device,
         guest,
         snapshot: PathBuf::new(),
     };
 
     let inputs = snapshot_inputs(&scripts, &bundles, &image, &sensors)?;
-    image.snapshot = cache.stage(&nic.stage("host"), inputs, |to| {
+    image.snapshot = cache.stage(&kind.stage("host"), inputs, |to| {
         let image = Image { snapshot: to.to_owned(), ..image.clone() };
         let script = scripts.join("provision.sh");
         provision::boot_and_freeze(cache, &image, &script, &bundles, &sensors)?;
@@ -106,14 +107,14 @@ fn snapshot_inputs(
 /// `work` depends on `inputs`.
 pub(crate) fn build_with(
     cache: &Cache,
-    nic: Nic,
+    kind: HostKind,
     stage: &str,
     inputs: Inputs,
     work: impl FnOnce(&Lab) -> Result<()>,
 ) -> Result<Image> {
-    let base = build(cache, nic)?;
+    let base = build(cache, kind)?;
     let inputs = inputs.bytes(base.snapshot.as_os_str().as_encoded_bytes());
-    let snapshot = cache.stage(&nic.stage(stage), inputs, |to| {
+    let snapshot = cache.stage(&kind.stage(stage), inputs, |to| {
         let image = Image { snapshot: to.to_owned(), ..base.clone() };
         provision::modify_and_freeze(cache, &base, &image, work)?;
         image.make_read_only()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::qemu::nic::Nic;
+use crate::qemu::host_kind::{Kernel, Nic};
 
 /// The files of a machine. `memory` is the file that holds the guest's RAM, see [`Memory`].
 pub(crate) struct Parts<'a> {
@@ -10,6 +10,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) initrd: &'a Path,
     pub(crate) disk: &'a Path,
     pub(crate) memory: &'a Path,
+    pub(crate) release: Kernel,
     pub(crate) card: Card<'a>,
 }
 
@@ -52,6 +53,10 @@ const KERNEL_COMMAND_LINE: &str = "root=/dev/vda rw console=ttyS0 quiet \
      intel_iommu=on iommu=pt mitigations=off no_timer_check \
      init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off audit=0";
 
+/// QEMU still reports AVX when XSAVE is off. The backports' kernel uses AVX for its own ciphers early in
+/// the boot, and panics.
+const WITHOUT_AVX: &str = "clearcpuid=avx";
+
 /// CPU, memory, IOMMU and the NIC for ssh.
 ///
 /// The CPU lacks features that are cheap in hardware but expensive under emulation. Their shares of
@@ -85,7 +90,7 @@ pub(crate) fn arguments(parts: &Parts<'_>, memory: Memory) -> Vec<String> {
         ("-drive", drive),
         ("-kernel", parts.kernel.display().to_string()),
         ("-initrd", parts.initrd.display().to_string()),
-        ("-append", kernel_command_line(parts.card.nic())),
+        ("-append", kernel_command_line(parts)),
     ] {
         arguments.extend([option.to_owned(), value]);
     }
@@ -97,8 +102,12 @@ pub(crate) fn arguments(parts: &Parts<'_>, memory: Memory) -> Vec<String> {
     arguments
 }
 
-fn kernel_command_line(nic: Nic) -> String {
-    format!("{KERNEL_COMMAND_LINE} lab.ports={}", nic.pfs())
+fn kernel_command_line(parts: &Parts<'_>) -> String {
+    let line = format!("{KERNEL_COMMAND_LINE} lab.ports={}", parts.card.nic().pfs());
+    match parts.release {
+        Kernel::Stable => line,
+        Kernel::Backports => format!("{line} {WITHOUT_AVX}"),
+    }
 }
 
 /// QEMU's id of a PF of the X710.

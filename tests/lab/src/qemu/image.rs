@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Result, at};
 use crate::qemu::hardware::{Card, Parts};
+use crate::qemu::host_kind::Kernel;
 use crate::qemu::tools::Tools;
 
 /// The files of a frozen guest. They are read-only once they are built.
 #[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) tools: Tools,
+    pub(crate) kernel: Kernel,
     /// The X710's device model, which QEMU loads. Without one, the NIC is the 82576.
     pub(crate) device: Option<PathBuf>,
     /// Folder of the kernel, the initrd, the root filesystem and the ssh key.
@@ -21,10 +23,10 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn kernel(&self) -> PathBuf {
-        self.guest.join("vmlinuz")
+        self.guest.join(format!("vmlinuz{}", self.kernel.suffix()))
     }
     pub(crate) fn initrd(&self) -> PathBuf {
-        self.guest.join("initrd.img")
+        self.guest.join(format!("initrd.img{}", self.kernel.suffix()))
     }
     pub(crate) fn key(&self) -> PathBuf {
         self.guest.join("key")
@@ -55,6 +57,7 @@ impl Image {
             initrd: &self.initrd(),
             disk,
             memory: &self.memory(),
+            release: self.kernel,
             card,
         })
     }
