@@ -84,7 +84,7 @@ fn a_pf_is_set_up_once() {
 
 /// The VFs of pf0 with a driver, and whether the kernel binds drivers to new VFs.
 fn bound(lab: &Lab) -> (usize, String) {
-    let script = "ls -d /sys/class/net/pf0/device/virtfn*/driver 2> /dev/null | wc -l
+    let script = "for vf in /sys/class/net/pf0/device/virtfn*; do [ ! -e $vf/driver ] || echo $vf; done | wc -l
         cat /sys/class/net/pf0/device/sriov_drivers_autoprobe";
     let shown = lab.ok(script).unwrap();
     let (count, autoprobe) = shown.text().split_once('\n').unwrap();

@@ -12,7 +12,7 @@ const VF: &str = "0000:01:02.0";
 
 /// A host with the VFs of pf0 as `setup` makes them, and a process with a VF on VLAN 11.
 fn sensor() -> Lab {
-    let lab = Lab::with_nic_and_runvf(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
+    let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
     lab.write("/etc/runvf/config.toml", "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 4\n")
         .unwrap();
     lab.write("/tmp/functions", include_str!("scripts/fault_points.sh")).unwrap();
@@ -30,7 +30,7 @@ fn functions(lab: &Lab, script: &str) -> String {
 
 /// The number of VFs with a driver.
 fn drivers(lab: &Lab) -> String {
-    let count = "ls -d /sys/class/net/pf0/device/virtfn*/driver 2> /dev/null | wc -l";
+    let count = "for vf in /sys/class/net/pf0/device/virtfn*; do [ ! -e $vf/driver ] || echo $vf; done | wc -l";
     lab.ok(count).unwrap().text().to_owned()
 }
 
