@@ -67,6 +67,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_reference_may_change_the_hosts_cgroup_mount() {
+        let is_allowed =
+            |document: &serde_json::Value, expected: Option<&str>, found: Option<&str>| {
+                let context = Context { document, steps: &[], created: true };
+                let key = "mount /sys/fs/cgroup cgroup2 cgroup2 / rw,relatime rw".into();
+                let (expected, found) = (expected.map(str::to_owned), found.map(str::to_owned));
+                let difference = Difference { command: "host".into(), key, expected, found };
+                allowed_by(&difference, &context).is_some()
+            };
+        let shared = json!({});
+        assert!(is_allowed(&shared, Some("appeared"), None));
+        assert!(!is_allowed(&shared, None, Some("appeared")));
+        let private = json!({"linux": {"namespaces": [{"type": "cgroup"}]}});
+        assert!(!is_allowed(&private, Some("appeared"), None));
+    }
+
+    #[test]
     fn a_refusal_needs_a_limit_of_the_same_command() {
         let update = json!({"command": "update", "resources": {"memory": {"swappiness": 5}}});
         let steps = [serde_json::from_value(update).unwrap()];

@@ -35,8 +35,11 @@ pub(super) const ALL: &[Allowed] = &[
             let is_new = |it: &Value| {
                 it["type"] == "cgroup" && it["path"].as_str().is_none_or(str::is_empty)
             };
+            let only_the_reference_changes_the_host = difference.command == "host"
+                && difference.key.contains(" cgroup2 ")
+                && difference.found.is_none();
             difference.key.starts_with("mount /")
-                && is_cgroup2(difference)
+                && (is_cgroup2(difference) || only_the_reference_changes_the_host)
                 && !namespaces.any(is_new)
         },
     },
