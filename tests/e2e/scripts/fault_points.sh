@@ -167,7 +167,8 @@ broken_parking() {  # FAULT
     ! ls /sys/class/net/pf0/device/virtfn*/driver 2> /dev/null || return
     broken "$1" timeout 100 runvfctl setup --undo
     timeout 100 runvfctl setup --undo || return
-    [ "$(ls -d /sys/class/net/pf0/device/virtfn*/driver | wc -l)" = 2 ] || return
+    local bound=(/sys/class/net/pf0/device/virtfn*/driver)
+    [ ${#bound[@]} = 2 ] || return
     [ "$(cat /sys/class/net/pf0/device/sriov_drivers_autoprobe)" = 1 ] && [ -z "$(ls /run/runvf/parked)" ]
 }
 
