@@ -85,6 +85,10 @@ fn make_path_read_only(path: &Path) -> Result<(), Errno> {
         Err(Errno::ENOENT) => return Ok(()),
         target => target?,
     };
+    // A mount over `/` would not cover it: the init process stays in the mount below.
+    if normalize(path) == Path::new("/") {
+        return set_read_only(&target);
+    }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH
@@ -142,7 +146,35 @@ mod tests {
         assert_eq!(of("pid").1, Some(vec!["/bin".to_owned()]));
     }
 
-    /// A process in a mount namespace of its own stands in for the init process.
+    /// The mounts of a process in a mount namespace of its own, which stands in for the init process:
+    /// it runs `command`, and then the settings of `spec` are applied.
+    fn mounts_after(command: &str, spec: serde_json::Value) -> String {
+        let program = format!("{command} && echo ready && exec sleep 60");
+        let mut child = std::process::Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &program])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let applied =
+            apply(&serde_json::from_value(spec).unwrap(), i32::try_from(child.id()).unwrap());
+        let table = std::fs::read_to_string(format!("/proc/{}/mountinfo", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        applied.unwrap();
+        table
+    }
+
+    #[test]
+    fn the_root_itself_becomes_read_only_and_nothing_covers_it() {
+        let linux = json!({ "namespaces": [{ "type": "mount" }], "readonlyPaths": ["//"] });
+        let table = mounts_after("true", json!({ "ociVersion": "1.0.2", "linux": linux }));
+        let fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let roots: Vec<_> = fields.filter(|fields| fields[4] == "/").collect();
+        assert!(roots.len() == 1 && roots[0][5].starts_with("ro"), "{table}");
+    }
+
     #[test]
     fn a_path_and_a_tmpfs_become_read_only_and_keep_their_flags() {
         let folder = tempfile::tempdir().unwrap();
@@ -151,14 +183,6 @@ mod tests {
             std::fs::create_dir(folder).unwrap();
         }
         let mount = format!("mount -t tmpfs -o noexec,nosuid none {}", tmpfs.display());
-        let program = format!("{mount} && echo ready && exec sleep 60");
-        let mut child = std::process::Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", &program])
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = [0; 5];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
         let spec = json!({
             "ociVersion": "1.0.2",
             "mounts": [{ "destination": tmpfs, "type": "tmpfs", "options": ["ro"] }],
@@ -167,12 +191,7 @@ mod tests {
                 "readonlyPaths": [path, folder.path().join("missing")],
             },
         });
-        let applied =
-            apply(&serde_json::from_value(spec).unwrap(), i32::try_from(child.id()).unwrap());
-        let table = std::fs::read_to_string(format!("/proc/{}/mountinfo", child.id())).unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        applied.unwrap();
+        let table = mounts_after(&mount, spec);
         let flags = |place: &Path| {
             let place = format!(" {} ", place.display());
             let line = table.lines().find(|line| line.contains(&place));

@@ -61,6 +61,18 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "`/` in `readonlyPaths`",
+        matches: |difference, context| {
+            let is_extra_mount =
+                difference.key.starts_with("mount / #") && difference.found.is_none();
+            let is_write =
+                ["access ", "create in "].iter().any(|of| difference.key.starts_with(of))
+                    && difference.found.as_deref().is_some_and(|found| found.contains("error 30"));
+            context.names("/linux/readonlyPaths", &["/"])
+                && (is_extra_mount || (difference.command == "exec" && is_write))
+        },
+    },
+    Allowed {
         item: "Group of `/dev/mqueue` in a user namespace",
         matches: |difference, context| {
             difference.key == "file /dev/mqueue" && context.has_namespace("user")
