@@ -85,8 +85,9 @@ fn make_path_read_only(path: &Path) -> Result<(), Errno> {
         Err(Errno::ENOENT) => return Ok(()),
         target => target?,
     };
-    // A mount over `/` would not cover it: the init process stays in the mount below.
-    if normalize(path) == Path::new("/") {
+    // A mount over the root would not cover it: the init process stays in the mount below. A link of
+    // the image may lead to the root as well.
+    if place_of(&target)? == place_of(&container_mountns::open(Path::new("/"))?)? {
         return set_read_only(&target);
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -98,6 +99,13 @@ fn make_path_read_only(path: &Path) -> Result<(), Errno> {
     let by_descriptors =
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&mount, "", &target, "", by_descriptors).map_err(errno_of)
+}
+
+/// The mount and the inode of a file.
+fn place_of(file: &OwnedFd) -> Result<(u64, u64), Errno> {
+    let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+    let found = statx(file, "", AtFlags::EMPTY_PATH, wanted).map_err(errno_of)?;
+    Ok((found.stx_mnt_id, found.stx_ino))
 }
 
 fn set_read_only(mount: &OwnedFd) -> Result<(), Errno> {
@@ -168,11 +176,16 @@ mod tests {
 
     #[test]
     fn the_root_itself_becomes_read_only_and_nothing_covers_it() {
-        let linux = json!({ "namespaces": [{ "type": "mount" }], "readonlyPaths": ["//"] });
-        let table = mounts_after("true", json!({ "ociVersion": "1.0.2", "linux": linux }));
-        let fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let roots: Vec<_> = fields.filter(|fields| fields[4] == "/").collect();
-        assert!(roots.len() == 1 && roots[0][5].starts_with("ro"), "{table}");
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/", &link).unwrap();
+        for path in [Path::new("//"), &link] {
+            let linux = json!({ "namespaces": [{ "type": "mount" }], "readonlyPaths": [path] });
+            let table = mounts_after("true", json!({ "ociVersion": "1.0.2", "linux": linux }));
+            let fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            let roots: Vec<_> = fields.filter(|fields| fields[4] == "/").collect();
+            assert!(roots.len() == 1 && roots[0][5].starts_with("ro"), "{path:?}: {table}");
+        }
     }
 
     #[test]
