@@ -18,8 +18,8 @@ const PROGRAM: &str = "/usr/local/bin/differential";
 const REFERENCE: &str = "/usr/local/lib/differential/runc";
 const CASES: &str = "/tmp/differential-cases";
 
-/// The seeds of `make test`, about a minute. These and those of `make soak` are ranges that a slow
-/// machine may not finish, and that a fast machine does not exceed.
+/// The seeds of `make test`, about a minute. A slow machine may not finish the range, and a fast
+/// machine does not exceed it.
 const SEEDS: Range<u64> = 0..33;
 
 /// For the bundle that runs when the time is over, and for shrinking.
