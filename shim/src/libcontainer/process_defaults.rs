@@ -7,7 +7,7 @@
 //!   runc sets no variable at all; `executor.rs` removes this `HOME` again.
 //! - Capabilities: without any in the spec, libcontainer keeps all of them. It does not change a set
 //!   that the spec omits, so that inheritable capabilities of runvf's caller would stay.
-//! - The umask: libcontainer keeps the engine's.
+//! - The umask of the init process: libcontainer keeps the engine's.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -36,22 +36,26 @@ pub(crate) fn for_init(spec: &Spec, rootfs: &Path) -> Option<Process> {
         None => read_passwd(rootfs),
     };
     let process = apply_defaults(process, None, passwd);
-    Some(with_umask_of(process, spec))
+    Some(with_umask(process, Some(umask_of_init(spec).unwrap_or(DEFAULT_UMASK))))
 }
 
-/// Sets the umask of the container's init process. libcontainer refuses the bits above the permissions,
-/// which umask(2) ignores.
-fn with_umask_of(mut process: Process, spec: &Spec) -> Process {
-    let umask = spec.process().as_ref().and_then(|init| init.user().umask());
+/// The umask in the spec of the init process. libcontainer refuses the bits above the permissions, which
+/// umask(2) ignores.
+fn umask_of_init(spec: &Spec) -> Option<u32> {
+    spec.process().as_ref().and_then(|init| init.user().umask()).map(|umask| umask & 0o777)
+}
+
+fn with_umask(mut process: Process, umask: Option<u32>) -> Process {
     let mut user = process.user().clone();
-    user.set_umask(Some(umask.unwrap_or(DEFAULT_UMASK) & 0o777));
+    user.set_umask(umask);
     process.set_user(user);
     process
 }
 
 /// Applies the defaults to a process that joins a container. `root`: the container's root. The
 /// process gets the capabilities, the AppArmor profile and the limits of the init process
-/// (runc 1.1: `newInitConfig`), its OOM score (runc: `bootstrapData`) and its umask (`setns_init_linux.go`).
+/// (runc 1.1: `newInitConfig`), its OOM score (runc: `bootstrapData`) and its umask. If the spec has no umask,
+/// the process keeps the engine's (`setns_init_linux.go`).
 pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Process {
     let init = spec.process().as_ref();
     if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
@@ -62,7 +66,7 @@ pub(crate) fn for_exec(mut process: Process, spec: &Spec, root: &Path) -> Proces
     }
     process.set_oom_score_adj(init.and_then(|init| init.oom_score_adj()));
     let capabilities = init.and_then(|init| init.capabilities().clone());
-    with_umask_of(apply_defaults(process, capabilities, read_passwd(root)), spec)
+    with_umask(apply_defaults(process, capabilities, read_passwd(root)), umask_of_init(spec))
 }
 
 fn apply_defaults(
@@ -198,6 +202,10 @@ mod tests {
             assert_eq!(added.oom_score_adj(), Some(500));
             assert_eq!(added.user().umask(), Some(0o77));
         }
+        let without = process(json!({}));
+        let spec = serde_json::from_value(json!({ "ociVersion": "1.0.2", "process": without }));
+        let added = for_exec(process(json!({ "user": user })), &spec.unwrap(), Path::new("/"));
+        assert_eq!(added.user().umask(), None, "the process keeps the engine's umask");
     }
 
     #[test]

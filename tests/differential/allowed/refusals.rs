@@ -101,6 +101,12 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "`iversion` on a mount",
+        matches: |difference, context| {
+            is_refusal(difference) && context.has_mount_option(&["iversion", "noiversion"])
+        },
+    },
+    Allowed {
         item: "A masked path that is a symlink",
         matches: |difference, context| {
             is_refusal(difference) && context.names("/linux/maskedPaths", &["/link", "/dangling"])
