@@ -50,14 +50,22 @@ fn summary(output: &Output) -> Value {
     serde_json::from_str(last).unwrap_or_else(|_| panic!("{output}"))
 }
 
+/// Compares bundles. Returns the number of different bundles, or the output if there is an unexplained
+/// difference.
+fn compare(lab: &Lab, options: &str, limit: Duration) -> Result<u64, String> {
+    let output = differential(lab, "/usr/bin/runvf", options, limit);
+    if !output.success() {
+        return Err(format!("{options}\n{}\n{}", output.stdout, output.stderr));
+    }
+    let summary = summary(&output);
+    eprintln!("{options}: {summary}");
+    Ok(summary["distinct"].as_u64().unwrap())
+}
+
 /// Asserts that these bundles have no unexplained difference, and returns the number of different
 /// bundles.
 fn assert_same(lab: &Lab, options: &str, limit: Duration) -> u64 {
-    let output = differential(lab, "/usr/bin/runvf", options, limit);
-    assert!(output.success(), "{options}\n{}\n{}", output.stdout, output.stderr);
-    let summary = summary(&output);
-    eprintln!("{summary}");
-    summary["distinct"].as_u64().unwrap()
+    compare(lab, options, limit).unwrap_or_else(|difference| panic!("{difference}"))
 }
 
 /// Compares the bundles of these seeds, for at most `seconds`.
@@ -72,17 +80,23 @@ pub(crate) fn generated_bundles_do_the_same_as_with_runc(seeds: Range<u64>, seco
 }
 
 /// Compares the bundles of these seeds, a few at a time because a command has a timeout. Returns
-/// the number of different bundles.
+/// the number of different bundles. After a difference, the seeds of the later ranges still run, because
+/// their differences would take as long to find again.
 pub(crate) fn bundles_of_seeds_do_the_same_as_with_runc(driver: &str, seeds: Range<u64>) -> u64 {
     const AT_ONCE: u64 = 50;
     let lab = host();
     let before = state(&lab);
     let mut distinct = 0;
+    let mut differences = Vec::new();
     for start in seeds.clone().step_by(AT_ONCE as usize) {
         let end = (start + AT_ONCE).min(seeds.end);
         let options = format!("--driver {driver} --seed {start}..{end}");
-        distinct += assert_same(&lab, &options, Duration::from_secs(AT_ONCE * 60) + GRACE);
+        match compare(&lab, &options, Duration::from_secs(AT_ONCE * 60) + GRACE) {
+            Ok(more) => distinct += more,
+            Err(difference) => differences.push(difference),
+        }
     }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
     leave(lab, &before);
     distinct
 }
