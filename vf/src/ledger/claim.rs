@@ -195,6 +195,21 @@ impl Claim {
             && self.want.vlan == u32::from(interface.vlan)
     }
 
+    /// The alias of the netdev in the container (`/sys/class/net/mon0/ifalias`), for example
+    /// `vlan=100 tenant=acme`. It tells a sensor its VLAN and its tenant, because the NIC removes
+    /// the tag. A tenant's name has at most 63 characters, and the kernel's limit is 255 bytes
+    /// (`IFALIASZ`, `include/uapi/linux/if.h`).
+    pub(crate) fn alias(&self) -> String {
+        let mut alias = format!("vlan={}", self.want.vlan);
+        if !self.want.proto.is_default() {
+            alias += &format!(" proto={}", self.want.proto);
+        }
+        if let Some(tenant) = &self.tenant {
+            alias += &format!(" tenant={tenant}");
+        }
+        alias
+    }
+
     /// `since` as text, RFC 3339 in UTC. `None` if the year has more than four digits; runvf writes
     /// no such record.
     pub fn claimed_at(&self) -> Option<String> {
@@ -230,6 +245,7 @@ impl Claim {
 pub(crate) mod tests {
     use super::*;
     use crate::kernel::netns::NetnsId;
+    use crate::kernel::vlan::VlanProto;
 
     pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
         Claim {
@@ -267,6 +283,19 @@ pub(crate) mod tests {
     #[test]
     fn claimed_at_is_the_time_of_the_claim() {
         assert_eq!(claim("0000:01:10.0", "n").claimed_at().unwrap(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn the_alias_has_the_vlan_and_the_tenant() {
+        let mut claim = claim("0000:01:10.0", "n");
+        claim.want.vlan = 100;
+        assert_eq!(claim.alias(), "vlan=100");
+        claim.tenant = Some("acme".to_owned());
+        assert_eq!(claim.alias(), "vlan=100 tenant=acme");
+        claim.want.proto = VlanProto::Dot1Ad;
+        claim.tenant = Some("a".repeat(63));
+        assert!(claim.alias().starts_with("vlan=100 proto=802.1ad tenant=aaa"));
+        assert!(claim.alias().len() < 256);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 /// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
+/// Sets up the VF's netdev: alias, MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
 /// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
 /// promiscuity. Must run inside the container's network namespace.
 ///
@@ -56,6 +56,8 @@ pub(crate) fn set_up_netdev(
     // its name if the name was in use.
     let link = netlink.link_by_pci(&claim.vf)?;
     let ifindex = link.ok_or_else(|| bad_netdev(claim, interface, MISSING))?.ifindex;
+    let alias = claim.alias();
+    netlink.set_alias(ifindex, &alias).map_err(failed("set the alias of"))?;
     if let Some(mtu) = mtu {
         netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
     }
@@ -78,6 +80,7 @@ pub(crate) fn set_up_netdev(
         _ if link.name != *name => "has another name",
         _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
         _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
+        _ if link.alias != alias => "does not have the alias that names its VLAN",
         _ => {
             // The interface has a carrier before iavf has sent all that it has to tell its PF.
             if let Some(mut requests) = requests {
