@@ -138,7 +138,7 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
 	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
-	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system $(wildcard packaging/systemd/*)
 	mkdir -p $(DESTDIR)/usr/share/man/man1 $(DESTDIR)/usr/share/bash-completion/completions \
 	    $(DESTDIR)/usr/share/zsh/vendor-completions $(DESTDIR)/usr/share/fish/vendor_completions.d
 	for program in runvf runvfctl; do \
@@ -165,9 +165,10 @@ uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)/usr/bin/runvf $(DESTDIR)/usr/bin/runvfctl
 	rm -f $(DESTDIR)/usr/share/containers/oci/hooks.d/runvf-{attach,detach}.json
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
+	rm -f $(DESTDIR)/etc/cdi/runvf-{vlan,tenant}.json $(DESTDIR)/var/lib/runvf/install/cdi.json
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)/usr/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
+	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{cdi.path,cdi.service,gc.service,gc.timer,setup.service}
 	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)/usr/libexec/runvf $(DOC)
 	rm -f $(DESTDIR)/usr/share/man/man1/{runvf,runvfctl}{,-*}.1

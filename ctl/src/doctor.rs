@@ -2,6 +2,7 @@
 //!
 //! Exits with 2 if a check fails, with 1 if there is only a warning, and with 0 otherwise.
 
+mod cdi;
 mod engines;
 mod table;
 

@@ -1,10 +1,12 @@
-//! `runvfctl install ENGINE` and `uninstall ENGINE`: registers runvf with an engine, and
-//! unregisters it.
+//! `runvfctl install ENGINE` and `uninstall ENGINE`: registers runvf with an engine or as CDI
+//! devices, and unregisters it.
 //!
 //! All files are read first, and the changes become a value ([`plan::Plan`]). If anything prevents
 //! the install, no file is written. If the engine does not use the new files, all of them are
 //! rolled back.
 
+mod cdi;
+mod cdi_files;
 mod change;
 mod command;
 mod containerd;
@@ -46,9 +48,13 @@ use std::path::Path;
 use nix::unistd::geteuid;
 use vf::Host;
 
+pub(crate) use cdi::{CdiState, cdi_state, refresh as refresh_cdi};
 pub(crate) use engine::Engine;
 pub(crate) use options::{Action, Options};
-pub(crate) use state::{State, docker_api, missing_programs, runtime_config_problem, state};
+pub(crate) use state::{
+    State, docker_api, docker_cdi_folders, docker_version, missing_programs,
+    runtime_config_problem, state,
+};
 
 use crate::error::Error;
 use crate::setup;
@@ -123,7 +129,10 @@ fn apply(
 fn unpark_vfs(plan: &mut Plan) {
     let host = Host::default();
     // Most hosts have no such PF, and asking an engine takes time.
-    if !vf::has_parked_pfs(&host) || Engine::ALL.into_iter().any(is_registered) {
+    let is_in_use = || {
+        cdi::is_installed(&Root::new(Path::new("/"))) || Engine::ALL.into_iter().any(is_registered)
+    };
+    if !vf::has_parked_pfs(&host) || is_in_use() {
         return;
     }
     match vf::undo_setup(&host) {

@@ -88,9 +88,9 @@ enum Command {
     Init(init::Options),
     /// Set up the configured PFs: driver flags, link up, promiscuous mode, VFs
     Setup(setup::Options),
-    /// Register runvf with an engine
+    /// Register runvf with an engine, or write its CDI devices
     Install {
-        /// The container engine
+        /// The container engine, or cdi
         engine: Engine,
         /// Docker: also make runvf the default runtime
         #[arg(long)]
@@ -98,13 +98,16 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Unregister runvf and restore the engine's configuration
+    /// Unregister runvf and restore the engine's configuration, or remove its CDI devices
     Uninstall {
-        /// The container engine
+        /// The container engine, or cdi
         engine: Engine,
         #[command(flatten)]
         options: Options,
     },
+    /// Write the CDI files again if they are installed (used by runvf-cdi.service)
+    #[command(hide = true)]
+    RefreshCdi,
     /// Exit with 0 if this network interface is a VF of a configured PF (used by udev)
     #[command(hide = true)]
     Manages { interface: String },
@@ -160,7 +163,13 @@ fn run(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         Command::Doctor { json } => doctor::run(json),
         Command::Probe(options) => probe::run(host, &options)?,
         Command::Init(options) => success(init::run(host, &options)?),
-        Command::Setup(options) => setup::run(host, &options)?,
+        Command::Setup(options) => {
+            let (text, code) = setup::run(host, &options)?;
+            let lines = if options.is_setup() { refresh_cdi()? } else { String::new() };
+            // A JSON document is about the PFs alone.
+            (if options.json() { text } else { text + &lines }, code)
+        }
+        Command::RefreshCdi => success(refresh_cdi()?),
         Command::Install { engine, default, options } => {
             success(install::run(Action::Install, engine, &options.with_default(default))?)
         }
@@ -174,6 +183,10 @@ fn run(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
         // Handled in `main`, because it prints nothing.
         Command::Manages { .. } => success(String::new()),
     })
+}
+
+fn refresh_cdi() -> Result<String, Error> {
+    Ok(install::refresh_cdi()?.iter().map(|line| format!("cdi: {line}\n")).collect())
 }
 
 fn success(text: String) -> (String, ExitCode) {

@@ -24,6 +24,17 @@ pub(crate) struct Options {
     json: bool,
 }
 
+impl Options {
+    /// Whether the PFs are set up, and not only shown or reset.
+    pub(crate) fn is_setup(&self) -> bool {
+        !self.dry_run && !self.undo
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Exits with 3 if a PF is not ready. 1 means that setup could not run at all.
 pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), Error> {
     let all = match options {

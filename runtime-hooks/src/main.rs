@@ -3,6 +3,7 @@
 mod attach;
 mod bundle;
 mod detach;
+mod device;
 mod error;
 #[cfg(test)]
 mod hostile;
@@ -17,7 +18,8 @@ use crate::state::State;
 
 /// OCI hooks that attach SR-IOV VFs to a container and release them
 ///
-/// A container engine runs them with the container state on stdin, as configured in `hooks.d`.
+/// A container engine runs them with the container state on stdin, as configured in `hooks.d` or
+/// in a CDI file.
 #[derive(Parser)]
 #[command(name = "runvf-hook", version)]
 struct Arguments {
@@ -27,8 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Hook {
-    /// createRuntime: attach the VFs that the annotations request
-    Attach,
+    /// createRuntime: attach the VFs that the annotations and the CDI device request
+    Attach(device::Options),
     /// poststop: release the container's VFs and clean them
     Detach,
 }
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let state = State::read(std::io::stdin().lock());
     let result = match (&state, arguments.hook) {
-        (Ok(state), Hook::Attach) => attach::run(state),
+        (Ok(state), Hook::Attach(options)) => attach::run(state, options.device().as_ref()),
         (Ok(state), Hook::Detach) => {
             detach::run(state);
             Ok(())

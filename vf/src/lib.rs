@@ -11,6 +11,7 @@
 //!    container that asks for no VF.
 //! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
 //!    every VF is up in the container.
+//!    A CDI device asks without annotations: [`attach_device`] does the steps 2 and 3 for it.
 //! 4. [`check_attached`] runs right before the init process may run the user's program.
 //! 5. [`release`] runs when the container has exited.
 //!
@@ -47,6 +48,7 @@ pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
+pub use lifecycle::device::attach_device;
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -73,5 +75,6 @@ pub use policy::config::{
     Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant, VlanRange,
     check_folder_owners,
 };
+pub use policy::device::Device;
 pub use policy::error::PolicyError;
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vf::Finding;
 
+use super::cdi;
 use crate::install::{Engine, State, docker_api, missing_programs, runtime_config_problem, state};
 
 /// The first version of the Docker API that has annotations.
@@ -22,7 +23,11 @@ pub(super) fn findings(root: &Path) -> Vec<Finding> {
         let evidence = "no container engine is installed";
         all.push(Finding::failure("engine", evidence, "install Docker or Podman"));
     }
-    all.extend(engines.into_iter().filter_map(|(engine, state)| finding(engine, state, docker)));
+    let cdi = cdi::findings(root, docker);
+    let by_cdi = !cdi.is_empty();
+    let of_engine = |(engine, state)| finding(engine, state, docker, by_cdi);
+    all.extend(engines.into_iter().filter_map(of_engine));
+    all.extend(cdi);
     if docker {
         all.push(docker_api_version(root));
     }
@@ -55,8 +60,8 @@ fn runtime_config() -> Finding {
 }
 
 /// `None` if the engine is not installed, or if it is the containerd of Docker, which does not need
-/// runvf.
-fn finding(engine: Engine, state: State, docker: bool) -> Option<Finding> {
+/// runvf. `by_cdi`: the CDI devices are installed, with which an engine needs no configuration.
+fn finding(engine: Engine, state: State, docker: bool, by_cdi: bool) -> Option<Finding> {
     let check = engine.name();
     let warning = |evidence: String| Finding::warning(check, evidence, engine.install_command());
     Some(match state {
@@ -64,6 +69,9 @@ fn finding(engine: Engine, state: State, docker: bool) -> Option<Finding> {
         State::Ready => Finding::ok(check, "runvf is registered"),
         State::NotConfigured(_) | State::Blocked(_) if docker && engine == Engine::Containerd => {
             return None;
+        }
+        State::NotConfigured(_) if by_cdi => {
+            Finding::ok(check, "runvf is not registered; its CDI devices are installed")
         }
         State::NotConfigured(files) => {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn engine_that_is_unsafe_fails() {
         let state = State::Unsafe { problem: "reads others".to_owned(), remedy: "x" };
-        let finding = finding(Engine::Podman, state, true).unwrap();
+        let finding = finding(Engine::Podman, state, true, false).unwrap();
         assert_eq!(finding.severity, vf::Severity::Failure);
         assert_eq!(
             (finding.evidence.as_str(), finding.remedy.as_deref()),

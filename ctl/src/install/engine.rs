@@ -1,11 +1,11 @@
-//! The container engines that runvf can be registered with.
+//! The container engines that runvf can be registered with, and CDI, which several engines read.
 
 use clap::ValueEnum;
 
 /// The runtime's name in the configuration of every engine.
 pub(super) const NAME: &str = "runvf";
 pub(super) const RUNTIME: &str = "/usr/bin/runvf";
-/// The program that Podman's hooks run.
+/// The program that the hooks of Podman and of CDI devices run.
 pub(super) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,9 +14,12 @@ pub(crate) enum Engine {
     Podman,
     Containerd,
     Crio,
+    /// Not an engine of its own: devices for Docker, Podman and containerd.
+    Cdi,
 }
 
 impl Engine {
+    /// The engines proper.
     pub(crate) const ALL: [Self; 4] = [Self::Docker, Self::Podman, Self::Containerd, Self::Crio];
 
     pub(crate) fn name(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Engine {
             Self::Podman => "podman",
             Self::Containerd => "containerd",
             Self::Crio => "crio",
+            Self::Cdi => "cdi",
         }
     }
 
@@ -40,6 +44,7 @@ impl Engine {
     pub(super) fn runvf_programs(self) -> &'static [&'static str] {
         match self {
             Self::Podman => &[RUNTIME, HOOK],
+            Self::Cdi => &[HOOK],
             _ => &[RUNTIME],
         }
     }

@@ -93,6 +93,22 @@ pub(crate) fn docker_api(root: &Path) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Major and minor version of the running dockerd; `None` if it does not answer.
+pub(crate) fn docker_version() -> Option<(u32, u32)> {
+    let words = ["docker", "version", "-f", "{{.Server.Version}}"];
+    let output = command::stdout(&words, COMMAND_TIMEOUT).ok()?;
+    let mut numbers = output.trim().split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The folders from which the running dockerd reads CDI files; empty if CDI is off. `None` if
+/// dockerd does not answer, or is older than 25 and has no CDI.
+pub(crate) fn docker_cdi_folders() -> Option<Vec<String>> {
+    let words = ["docker", "info", "-f", "{{json .CDISpecDirs}}"];
+    let output = command::stdout(&words, COMMAND_TIMEOUT).ok()?;
+    serde_json::from_str::<Option<Vec<String>>>(&output).ok().map(Option::unwrap_or_default)
+}
+
 /// The programs of runvf that are not installed.
 pub(crate) fn missing_programs(root: &Path) -> Vec<&'static str> {
     let root = Root::new(root);

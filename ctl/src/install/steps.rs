@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::options::{Action, Options};
 use super::plan::Plan;
 use super::root::Root;
-use super::{containerd, crio, docker, docker_reload, podman, restart};
+use super::{cdi, containerd, crio, docker, docker_reload, podman, restart};
 use crate::error::Error;
 
 pub(super) fn plan(
@@ -18,6 +18,7 @@ pub(super) fn plan(
         Engine::Podman => podman::plan(root, action, options),
         Engine::Containerd => containerd::plan(root, action, options),
         Engine::Crio => crio::plan(root, action, options),
+        Engine::Cdi => cdi::plan(root, action),
     }
 }
 
@@ -25,7 +26,7 @@ pub(super) fn plan(
 pub(super) fn validate(engine: Engine, root: &Root, plan: &Plan) -> Result<(), Error> {
     match engine {
         Engine::Docker => docker_reload::validate(root, plan),
-        Engine::Podman | Engine::Containerd | Engine::Crio => Ok(()),
+        Engine::Podman | Engine::Containerd | Engine::Crio | Engine::Cdi => Ok(()),
     }
 }
 
@@ -42,6 +43,10 @@ pub(super) fn activate(
         Engine::Podman => podman::check(root, action),
         Engine::Containerd => containerd::activate(root, action, options, plan),
         Engine::Crio => crio::activate(options, plan),
+        Engine::Cdi => {
+            cdi::watch(action, plan);
+            Ok(())
+        }
     }
 }
 
@@ -59,6 +64,10 @@ pub(super) fn ensure_active(
         Engine::Containerd if options.restart => containerd::activate(root, action, options, plan),
         Engine::Crio if options.restart => crio::activate(options, plan),
         Engine::Containerd | Engine::Crio => Ok(()),
+        Engine::Cdi => {
+            cdi::watch(action, plan);
+            Ok(())
+        }
     }
 }
 
@@ -70,7 +79,7 @@ pub(super) fn reactivate(engine: Engine, root: &Root, options: &Options, failed:
             docker_reload::reload_after_rollback(root);
             failed
         }
-        Engine::Podman => failed,
+        Engine::Podman | Engine::Cdi => failed,
         Engine::Containerd | Engine::Crio => restart::start_again(engine, options, failed),
     }
 }

@@ -26,6 +26,9 @@ const MAX_NAME_LENGTH: usize = 15;
 /// all VFs of a host, and minutes to release them.
 const MAX_INTERFACES: usize = 16;
 
+/// The VLANs of a VF. 0 and 4095 are reserved (IEEE 802.1Q, table 9-2).
+pub(crate) const VLAN_RANGE: RangeInclusive<u16> = 1..=4094;
+
 /// 68 is the minimum MTU for IPv4 (RFC 791); each driver enforces its own maximum.
 pub(crate) const MTU_RANGE: RangeInclusive<u32> = 68..=65535;
 

@@ -1,0 +1,101 @@
+//! The attach of a CDI device: a VLAN under the next free name.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::host::{Container, Host};
+use crate::kernel::netlink::{Link, Netlink};
+use crate::kernel::netns::{Netns, cookie};
+use crate::kernel::process::boot_id;
+use crate::ledger::audit;
+use crate::ledger::claim::{Claim, State};
+use crate::ledger::claims::Claims;
+use crate::lifecycle::grant::authorize;
+use crate::policy::device::Device;
+
+/// Attaches the VF of a CDI device: the first one of a container as `mon0`, the second one as
+/// `mon1`. Does nothing if the container has this VLAN already, by whatever door: then one VF
+/// serves both.
+///
+/// # Errors
+/// As [`authorize`] and [`Grant::attach`](crate::Grant::attach).
+pub fn attach_device(host: &Host, device: &Device, container: &Container) -> Result<(), Error> {
+    let request = device.request();
+    let mut grant = authorize(host, request.clone(), &container.id)?;
+    let name = match name_for(host, device, container) {
+        Ok(Some(name)) => name,
+        Ok(None) => return Ok(()),
+        Err(error) => return Err(audit::refuse(host, &request, &container.id, error)),
+    };
+    for (interface, _) in &mut grant.interfaces {
+        interface.name.clone_from(&name);
+    }
+    grant.attach(container)
+}
+
+/// The name of the device's interface. `None`: the container has the device's VLAN.
+///
+/// The hooks of one container run one after the other, so no other hook takes the name meanwhile.
+/// Another container in this network namespace may; then the move into the namespace fails.
+fn name_for(host: &Host, device: &Device, container: &Container) -> Result<Option<String>, Error> {
+    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
+    let (cookie, mut links) = netns.inside(|| Ok((cookie()?, Netlink::open()?.links()?)))?;
+    let boot = boot_id()?;
+    let mut claims = Claims::open(&host.run)?.readable()?;
+    claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
+    let has_vlan = |claim: &Claim| {
+        let is_attached = claim.container == container.id && claim.state == State::Attached;
+        is_attached && is_on_vlan(claim, device)
+    };
+    if claims.iter().any(has_vlan) {
+        return Ok(None);
+    }
+    // The attach releases these VFs, so a container that is started again in the network namespace
+    // of its pod keeps its name.
+    claims.retain(Claim::is_abandoned);
+    let is_abandoned = |vf: &str| claims.iter().any(|claim| claim.vf == vf);
+    links.retain(|link| !link.parent.as_deref().is_some_and(is_abandoned));
+    Ok(Some(free_name(&links)))
+}
+
+fn is_on_vlan(claim: &Claim, device: &Device) -> bool {
+    claim.want.vlan == u32::from(device.vlan) && claim.want.proto == device.proto
+}
+
+/// The first of `mon0`, `mon1`, … that no link has, also not as an alternative name.
+fn free_name(links: &[Link]) -> String {
+    let is_free = |name: &String| {
+        !links.iter().any(|link| link.name == *name || link.altnames.contains(name))
+    };
+    let mut names = (0_u32..).map(|number| format!("mon{number}"));
+    names.find(is_free).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::vlan::VlanProto;
+    use crate::ledger::claim::tests::claim;
+
+    #[test]
+    fn the_name_is_the_first_one_that_is_free() {
+        let link = |name: &str, altnames: &[&str]| Link {
+            name: name.to_owned(),
+            altnames: altnames.iter().map(|name| (*name).to_owned()).collect(),
+            ..Link::default()
+        };
+        assert_eq!(free_name(&[]), "mon0");
+        assert_eq!(free_name(&[link("lo", &[]), link("mon0", &[])]), "mon1");
+        assert_eq!(free_name(&[link("eth0", &["mon0"]), link("mon2", &[])]), "mon1");
+    }
+
+    #[test]
+    fn a_vlan_of_another_protocol_is_another_network() {
+        let device = Device { vlan: 100, proto: VlanProto::Dot1Q, tenant: None };
+        let mut claim = claim("0000:01:10.0", "n");
+        claim.want.vlan = 100;
+        assert!(is_on_vlan(&claim, &device));
+        claim.want.proto = VlanProto::Dot1Ad;
+        assert!(!is_on_vlan(&claim, &device));
+    }
+}
