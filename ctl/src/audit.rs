@@ -122,7 +122,6 @@ const HEADER: [&str; 10] =
 
 fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
     let or_dash = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
-    let short = |text: &str| text.chars().take(12).collect::<String>();
     let to = match entry.event {
         Event::Attached if entry.boot.as_ref() != Some(&audit.boot) => "reboot".to_owned(),
         Event::Attached | Event::Refused | Event::Suppressed => "-".to_owned(),
@@ -136,10 +135,19 @@ fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
         or_dash(entry.vf.as_ref()),
         or_dash(entry.pf.as_ref()),
         or_dash(entry.tenant.as_ref()),
-        short(&entry.container),
+        container(entry),
         with_more(entry.interface.clone(), entry, |more| more.interface.clone()),
         entry.reason.clone().unwrap_or_default(),
     ]
+}
+
+/// The beginning of the container's id, and its Kubernetes pod.
+fn container(entry: &Entry) -> String {
+    let short: String = entry.container.chars().take(12).collect();
+    match (&entry.namespace, &entry.pod) {
+        (Some(namespace), Some(pod)) => format!("{short} ({namespace}/{pod})"),
+        _ => short,
+    }
 }
 
 fn vlan(vlan: u32, proto: VlanProto) -> String {

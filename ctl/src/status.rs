@@ -50,7 +50,7 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
 /// The state of all PFs, with the names of the containers and the rates of the VFs.
 struct Snapshot {
     pfs: Vec<PfStatus>,
-    /// Container names by id.
+    /// Container names by id; for the sandbox of a Kubernetes pod, NAMESPACE/POD.
     names: HashMap<String, String>,
     /// Frames per second by PCI address; empty in the first snapshot.
     rates: HashMap<String, u64>,
@@ -61,7 +61,9 @@ impl Snapshot {
         let pfs = vf::status(host)?;
         let claims = vfs(&pfs).filter_map(|vf| vf.claim.as_ref());
         let name = |claim: &Claim| {
-            let name = names::name(Path::new("/"), &claim.container, claim.init.pid)?;
+            let pod = claim.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+            let name =
+                pod.or_else(|| names::name(Path::new("/"), &claim.container, claim.init.pid))?;
             Some((claim.container.clone(), name))
         };
         let names = claims.filter_map(name).collect();

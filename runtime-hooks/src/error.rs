@@ -16,6 +16,10 @@ pub(crate) enum Error {
     UnreadableBundle { path: PathBuf, source: std::io::Error },
     #[error("{} is not valid", .path.display())]
     MalformedBundle { path: PathBuf, source: serde_json::Error },
+    #[error("cannot read {}", .path.display())]
+    UnreadableConfig { path: PathBuf, source: std::io::Error },
+    #[error("{}: {problem}", .path.display())]
+    BadConfig { path: PathBuf, problem: String },
     #[error("the state of container {0} has no pid")]
     NoProcess(String),
     #[error(transparent)]
@@ -29,6 +33,9 @@ impl Error {
     pub(crate) fn line(&self) -> String {
         match self {
             Self::Vf(error) => error.line(),
+            Self::UnreadableConfig { .. } | Self::BadConfig { .. } => {
+                vf::one_line(self, Some(vf::MANUAL))
+            }
             _ => vf::one_line(self, Some(HINT)),
         }
     }

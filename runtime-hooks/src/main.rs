@@ -2,6 +2,7 @@
 
 mod attach;
 mod bundle;
+mod cri;
 mod detach;
 mod device;
 mod error;

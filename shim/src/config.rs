@@ -18,6 +18,8 @@ use crate::error::{Error, RUNTIME_TOML};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     engine: Option<String>,
+    /// The engine that makes the pods of this host.
+    pub(crate) cri: Option<vf::CriEngine>,
     /// Refuse a container that requests no VF. Docker silently drops annotations when its API is
     /// older than 1.43, and then a sensor would run without a VF.
     pub(crate) require_annotation: bool,
@@ -107,6 +109,14 @@ mod tests {
             let expected = format!("/r.toml: line 1: engine `{other}` is not valid: expected ");
             assert!(message.starts_with(&expected), "{message}");
         }
+    }
+
+    #[test]
+    fn cri_is_containerd_or_crio() {
+        assert_eq!(parse("").unwrap().cri, None);
+        assert_eq!(parse("cri = \"crio\"").unwrap().cri, Some(vf::CriEngine::Crio));
+        let message = parse("\ncri = \"docker\"").unwrap_err();
+        assert!(message.starts_with("/r.toml: line 2: unknown variant `docker`"), "{message}");
     }
 
     #[test]

@@ -78,10 +78,13 @@ pub(crate) fn authorize_request(
     config: &Config,
 ) -> Result<Option<vf::Grant>, Error> {
     refuse_managed_netdevs(id, devices)?;
-    let Some(request) = parse_request(annotations)? else {
+    let Some(mut request) = parse_request(annotations)? else {
         return if config.require_annotation { Err(Error::NoAnnotation) } else { Ok(None) };
     };
     let host = vf::Host::default();
+    let pairs = annotations.into_iter().flatten();
+    let role = vf::pod_role(pairs.map(|(key, value)| (key.as_str(), value.as_str())), config.cri);
+    request.pod = role.map_err(|error| vf::refuse(&host, &request, id, error))?;
     let is_host_netns = match *netns {
         Netns::Host => true,
         Netns::Joined(path) => vf::is_host_netns(path)?,

@@ -18,6 +18,7 @@ use crate::ledger::claim::tests::claim;
 use crate::ledger::claims::Claims;
 use crate::policy::authorize::decide;
 use crate::policy::config::Config;
+use crate::policy::pod::{CriEngine, Pod, pod_role};
 use crate::policy::request::Request;
 
 #[path = "../../tests/corpus/corpus.rs"]
@@ -90,6 +91,27 @@ proptest! {
         let pairs = text.lines().map(|line| line.split_once('=').unwrap_or((line, "")));
         if let Err(error) = Request::from_annotations(pairs) {
             assert_one_line(&error.line());
+        }
+    }
+
+    /// Names of a pod go to terminals and logs.
+    #[test]
+    fn mutated_annotations_give_a_pod_or_one_line(text in corpus::mutated("annotations")) {
+        let text = String::from_utf8_lossy(&text);
+        let pairs = || text.lines().map(|line| line.split_once('=').unwrap_or((line, "")));
+        for engine in [None, Some(CriEngine::Containerd), Some(CriEngine::Crio)] {
+            match pod_role(pairs(), engine) {
+                Err(error) => assert_one_line(&error.line()),
+                Ok(None) => {}
+                Ok(Some(role)) => {
+                    let Pod { namespace, name, sandbox } = role.pod();
+                    for text in [namespace, name, sandbox] {
+                        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+                        prop_assert!(is_plain && !text.is_empty(), "{text:?}");
+                    }
+                    prop_assert!(engine.is_some());
+                }
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! A front door (OCI runtime, OCI hook or the operator's command) calls the library in this order:
 //!
 //! 1. [`Request::from_annotations`] parses what the container asks for. `None`: it asks for no VF.
+//!    [`pod_role`] says which Kubernetes pod the container belongs to; the caller adds it to the
+//!    request.
 //! 2. [`authorize`] compares the request with `/etc/runvf/config.toml`, which assigns VLANs to
 //!    tenants. It changes nothing on the host. A front door that refuses a container for a reason
 //!    of its own calls [`refuse`], so that the audit log has this refusal too.
@@ -11,7 +13,7 @@
 //!    container that asks for no VF.
 //! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
 //!    every VF is up in the container.
-//!    A CDI device asks without annotations: [`attach_device`] does the steps 2 and 3 for it.
+//!    For the request of a CDI [`Device`], [`Grant::attach_device`] does this.
 //! 4. [`check_attached`] runs right before the init process may run the user's program.
 //! 5. [`release`] runs when the container has exited.
 //!
@@ -48,7 +50,6 @@ pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
-pub use lifecycle::device::attach_device;
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -77,4 +78,5 @@ pub use policy::config::{
 };
 pub use policy::device::Device;
 pub use policy::error::PolicyError;
+pub use policy::pod::{CriEngine, Pod, PodRole, is_pod_key, pod_role};
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};

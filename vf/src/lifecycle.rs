@@ -12,6 +12,7 @@ mod loss;
 pub(crate) mod net_devices;
 pub(crate) mod outcome;
 mod ownership;
+mod pod_member;
 pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod repair;

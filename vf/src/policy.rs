@@ -7,5 +7,6 @@ pub(crate) mod authorize;
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod error;
+pub(crate) mod pod;
 pub(crate) mod request;
 pub(crate) mod suggest;

@@ -11,6 +11,8 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
         vf: claimed.then(|| "0000:01:10.0".to_owned()),
         pf: claimed.then(|| "pf0".to_owned()),
         tenant: Some("acme".to_owned()),
+        namespace: None,
+        pod: None,
         container: "0123456789abcdef".to_owned(),
         interface: "mon0".to_owned(),
         pid: Some(7),
@@ -151,4 +153,13 @@ fn time_is_an_age_or_a_date() {
     for wrong in ["", "yesterday", "2026-13-01", "9999999999999years"] {
         since(wrong).unwrap_err();
     }
+}
+
+#[test]
+fn a_container_of_a_pod_is_shown_with_its_pod() {
+    let mut refused = entry(Event::Refused, "02", None);
+    (refused.namespace, refused.pod) = (Some("acme".to_owned()), Some("sensor".to_owned()));
+    let audit = Audit { entries: vec![refused], damaged: Vec::new(), boot: "this".to_owned() };
+    let text = table(&audit, &Options::default());
+    assert!(text.contains(" 0123456789ab (acme/sensor) "), "{text}");
 }

@@ -146,6 +146,7 @@ fn finish(
     crate::libcontainer::finish(spec, init)?;
     if let Some(grant) = grant {
         grant.attach(&vf::Container { id: id.to_owned(), pid })?;
+        record.pod = grant.pod().cloned();
     }
     record.finished = true;
     record.save(&library.root)?;

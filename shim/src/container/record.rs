@@ -44,6 +44,10 @@ pub(crate) struct Record {
     /// The limits of the last `update`. `None` means the limits of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<LinuxResources>,
+    /// What the container is to its Kubernetes pod. `start` then looks for the VFs of the pod's
+    /// sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<vf::PodRole>,
     /// The poststart hooks, which `start` runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststart: Vec<Hook>,

@@ -62,9 +62,10 @@ impl Container {
         self.library.state.pid.is_none() && self.record == Record::default()
     }
 
-    /// The VF request in the container's annotations.
+    /// The VF request in the container's annotations, and its pod.
     pub(crate) fn request(&self) -> Result<Option<vf::Request>, Error> {
-        parse_request(self.library.state.annotations.as_ref())
+        let request = parse_request(self.library.state.annotations.as_ref())?;
+        Ok(request.map(|request| vf::Request { pod: self.record.pod.clone(), ..request }))
     }
 }
 

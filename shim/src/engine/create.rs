@@ -38,7 +38,7 @@ impl Creation<'_> {
     pub(super) fn create(&self) -> Result<ExitCode, Error> {
         let bundle = Bundle::load(&self.options.bundle)?;
         let grant = self.authorize(&bundle)?;
-        let status = self.run_engine(&bundle, grant.is_some(), command_line::current())?;
+        let status = self.run_engine(&bundle, grant.as_ref(), command_line::current())?;
         if !status.success() {
             // The engine has already written the reason to its log.
             return self.engine.exit_code(status, "create");
@@ -64,7 +64,7 @@ impl Creation<'_> {
             if !options.detach && !options.keep {
                 return Err(self.engine.exec(command_line::current()));
             }
-            let status = self.run_engine(&bundle, false, command_line::current())?;
+            let status = self.run_engine(&bundle, None, command_line::current())?;
             return self.engine.exit_code(status, "run");
         };
         let socket = self.options.console_socket.as_deref();
@@ -73,7 +73,7 @@ impl Creation<'_> {
         // the parent of the init process and can wait for it.
         set_child_subreaper(true).map_err(Error::kernel("adopt the container's process"))?;
         let create = command_line::create(self.global, self.options, console.socket().as_deref());
-        let status = self.run_engine(&bundle, true, create)?;
+        let status = self.run_engine(&bundle, Some(&grant), create)?;
         if !status.success() {
             return self.engine.exit_code(status, "create");
         }
@@ -92,18 +92,18 @@ impl Creation<'_> {
     fn run_engine(
         &self,
         bundle: &Bundle,
-        granted: bool,
+        grant: Option<&vf::Grant>,
         line: Vec<OsString>,
     ) -> Result<ExitStatus, Error> {
         let id = &self.options.id;
-        Record::new(&self.engine, self.global, bundle).save(self.global, id)?;
+        Record::new(&self.engine, self.global, bundle, grant).save(self.global, id)?;
         let status = match self.engine.run(line) {
             Ok(status) => status,
             // The engine did not run, so it made nothing.
             Err(error) => return Record::remove(self.global, id).and(Err(error)),
         };
         if !status.success() {
-            if granted {
+            if grant.is_some() {
                 // With Podman, the engine may have run runvf's hook, which attaches VFs, before it
                 // failed.
                 release_vfs(id, self.log);

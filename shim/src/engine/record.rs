@@ -39,16 +39,25 @@ pub(crate) struct Record {
     pub(super) bundle: PathBuf,
     /// Only the annotations with runvf's prefix.
     pub(super) annotations: HashMap<String, String>,
+    /// What the container is to its Kubernetes pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pod: Option<vf::PodRole>,
 }
 
 impl Record {
-    pub(super) fn new(engine: &Engine, global: &Global, bundle: &Bundle) -> Self {
+    pub(super) fn new(
+        engine: &Engine,
+        global: &Global,
+        bundle: &Bundle,
+        grant: Option<&vf::Grant>,
+    ) -> Self {
         Self {
             version: RECORD_VERSION,
             engine: engine.program.clone(),
             root: global.root.clone(),
             bundle: bundle.folder.clone(),
             annotations: bundle.annotations_of_runvf(),
+            pod: grant.and_then(vf::Grant::pod).cloned(),
         }
     }
 
@@ -108,7 +117,8 @@ impl Record {
     }
 
     pub(super) fn request(&self) -> Result<Option<vf::Request>, Error> {
-        parse_request(Some(&self.annotations))
+        let request = parse_request(Some(&self.annotations))?;
+        Ok(request.map(|request| vf::Request { pod: self.pod.clone(), ..request }))
     }
 
     /// After a failed `create`: removes the record, unless the engine may have the container. `start`
@@ -173,7 +183,13 @@ mod tests {
             root: Some("/r".into()),
             bundle: "/b".into(),
             annotations: HashMap::from([("io.runvf.vlan".to_owned(), "7".to_owned())]),
+            pod: Some(vf::PodRole::Member(vf::Pod {
+                namespace: "acme".to_owned(),
+                name: "sensor".to_owned(),
+                sandbox: "5a".to_owned(),
+            })),
         };
+        assert_eq!(record.request().unwrap().unwrap().pod, record.pod);
         record.write(&path).unwrap();
         assert_eq!(Record::read(&path).unwrap(), Some(record.clone()));
         fs::write(&path, "{").unwrap();

@@ -33,7 +33,7 @@ pub(super) fn restore(
         // The engine waits for the container and deletes it, so no record is needed.
         return Err(engine.exec(command_line::current()));
     }
-    Record::new(engine, global, &bundle).save(global, id)?;
+    Record::new(engine, global, &bundle, None).save(global, id)?;
     let status = match engine.run(command_line::current()) {
         Ok(status) => status,
         Err(error) => return Record::remove(global, id).and(Err(error)),

@@ -26,13 +26,15 @@ pub(crate) use self::spool::{Recorded, append_or_spool, flush_spool, spooled};
 
 use crate::error::Error;
 use crate::host::Host;
+use crate::policy::pod::PodRole;
 use crate::policy::request::Request;
 
 /// Writes an audit entry for a refused container and returns the error unchanged.
 ///
 /// A failure to write is ignored: the container got no VF, and the caller reports the error.
 pub fn refuse(host: &Host, request: &Request, container: &str, error: Error) -> Error {
-    record_refusal(host, request.tenant.as_deref(), &request.interfaces, container, None, &error);
+    let (tenant, pod) = (request.tenant.as_deref(), request.pod.as_ref().map(PodRole::pod));
+    record_refusal(host, tenant, &request.interfaces, container, None, pod, &error);
     error
 }
 

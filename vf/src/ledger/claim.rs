@@ -36,6 +36,7 @@ use crate::kernel::process::{ProcessId, boot_id_with_root};
 use crate::kernel::time::rfc3339;
 use crate::kernel::vf_settings::Settings;
 use crate::policy::config::{OnLoss, Scrub};
+use crate::policy::pod::Pod;
 use crate::policy::request::Interface;
 
 /// The state of a claimed VF. A VF without a record is free.
@@ -123,6 +124,9 @@ pub struct Claim {
     pub boot_id: String,
     pub container: String,
     pub tenant: Option<String>,
+    /// The Kubernetes pod of the container, which is the pod's sandbox.
+    #[serde(default)]
+    pub pod: Option<Pod>,
     /// Name of the VF's netdev inside the container.
     pub interface: String,
     pub netns: NetnsRecord,
@@ -259,6 +263,7 @@ pub(crate) mod tests {
             boot_id: "b".to_owned(),
             container: "c".to_owned(),
             tenant: None,
+            pod: None,
             interface: "mon0".to_owned(),
             netns: NetnsRecord { id: NetnsId { dev: 4, ino: 5 }, cookie: 6 },
             init: ProcessId { pid: 1, start_time: 2 },
@@ -305,11 +310,14 @@ pub(crate) mod tests {
             include_str!("../../../tests/corpus/seeds/claim/quarantined.json"),
         ] {
             let claim = serde_json::from_str::<Claim>(text).unwrap();
+            assert_eq!(claim.pod, None);
             assert_eq!(
                 (claim.carrier, claim.checked.clone(), claim.open_gap()),
                 (None, None, None)
             );
         }
+        let text = include_str!("../../../tests/corpus/seeds/claim/of-a-pod.json");
+        assert_eq!(serde_json::from_str::<Claim>(text).unwrap().pod.unwrap().name, "sensor");
         let text = include_str!("../../../tests/corpus/seeds/claim/with-a-gap.json");
         let with_gap = serde_json::from_str::<Claim>(text).unwrap();
         assert_eq!(with_gap.carrier, Some(CarrierCounts { changes: 3, downs: 1 }));

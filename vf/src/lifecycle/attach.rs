@@ -24,10 +24,9 @@ use crate::error::Error;
 use crate::fault;
 use crate::host::{Container, Host};
 use crate::kernel::error::KernelError;
-use crate::kernel::netlink::{Link, Netlink};
+use crate::kernel::netlink::Link;
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
-use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::now;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
@@ -37,12 +36,14 @@ use crate::ledger::lock::SHORT_LOCK_TIMEOUT;
 use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
+use crate::lifecycle::pod_member;
 use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::lifecycle::release::release_claim;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::driver::driver;
 use crate::nic::vf_config::verify_settings;
 use crate::policy::config::Pool;
+use crate::policy::pod::PodRole;
 use crate::policy::request::{Interface, Request};
 
 impl Grant {
@@ -52,6 +53,9 @@ impl Grant {
     /// Idempotent: a VF that the container already has is not changed. With Podman a container may
     /// be attached twice, by its runtime and by the hooks that match the same annotations.
     ///
+    /// The VFs of a Kubernetes pod belong to its sandbox. For another container of the pod, this
+    /// only checks that they are in its network namespace.
+    ///
     /// # Errors
     /// Any error except a configuration error, also [`LedgerError::OverQuota`] and
     /// [`LedgerError::ForeignNetns`]. The claimed VFs have been released; a VF that could not be
@@ -60,11 +64,22 @@ impl Grant {
     /// [`LedgerError::OverQuota`]: crate::ledger::error::LedgerError::OverQuota
     /// [`LedgerError::ForeignNetns`]: crate::ledger::error::LedgerError::ForeignNetns
     pub fn attach(&self, container: &Container) -> Result<(), Error> {
-        self.try_attach(container).inspect_err(|error| {
-            let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
-            let (tenant, pid) = (self.tenant_name(), Some(container.pid));
-            audit::record_refusal(&self.host, tenant, interfaces, &container.id, pid, error);
+        let attached = match &self.pod {
+            Some(PodRole::Member(pod)) => {
+                let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
+                pod_member::check(&self.host, interfaces, pod, container)
+            }
+            _ => self.try_attach(container),
+        };
+        attached.inspect_err(|error| {
+            self.record_refusal(&container.id, Some(container.pid), error);
         })
+    }
+
+    pub(super) fn record_refusal(&self, container: &str, pid: Option<i32>, error: &Error) {
+        let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
+        let (tenant, pod) = (self.tenant_name(), self.pod.as_ref().map(PodRole::pod));
+        audit::record_refusal(&self.host, tenant, interfaces, container, pid, pod, error);
     }
 
     fn try_attach(&self, container: &Container) -> Result<(), Error> {
@@ -184,8 +199,12 @@ impl AttachSession<'_> {
 /// A container id is unique only within one engine, so the init process is compared as well.
 ///
 /// # Errors
-/// [`LifecycleError::NotAttached`], for the first interface without an attached VF.
+/// [`LifecycleError::NotAttached`], for the first interface without an attached VF;
+/// [`LifecycleError::NotInPod`], for the first one that is not in the network namespace of the pod.
 pub fn check_attached(host: &Host, request: &Request, container: &Container) -> Result<(), Error> {
+    if let Some(PodRole::Member(pod)) = &request.pod {
+        return pod_member::check(host, &request.interfaces, pod, container);
+    }
     let claims = Claims::open(&host.run)?.of_container(&container.id)?;
     let init = ProcessId::of(container.pid);
     for interface in &request.interfaces {
@@ -200,11 +219,9 @@ pub fn check_attached(host: &Host, request: &Request, container: &Container) -> 
             .find(|claim| claim.is_attached_as(interface) && Some(claim.init) == init)
             .ok_or_else(not_attached)?;
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid)))?;
-        let link = netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf))?;
-        if !link.is_some_and(|link| link.flags.up && link.flags.promisc) {
+        if !pod_member::is_ready(host, claim, &netns)? {
             return Err(not_attached());
         }
-        verify_settings(&Netlink::open()?, &Sysfs(host.sysfs.clone()), claim)?;
     }
     Ok(())
 }

@@ -3,63 +3,73 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::host::{Container, Host};
+use crate::host::Container;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::{Netns, cookie};
 use crate::kernel::process::boot_id;
-use crate::ledger::audit;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
-use crate::lifecycle::grant::authorize;
-use crate::policy::device::Device;
+use crate::lifecycle::grant::Grant;
+use crate::policy::error::PolicyError;
+use crate::policy::request::Interface;
 
-/// Attaches the VF of a CDI device: the first one of a container as `mon0`, the second one as
-/// `mon1`. Does nothing if the container has this VLAN already, by whatever door: then one VF
-/// serves both.
-///
-/// # Errors
-/// As [`authorize`] and [`Grant::attach`](crate::Grant::attach).
-pub fn attach_device(host: &Host, device: &Device, container: &Container) -> Result<(), Error> {
-    let request = device.request();
-    let mut grant = authorize(host, request.clone(), &container.id)?;
-    let name = match name_for(host, device, container) {
-        Ok(Some(name)) => name,
-        Ok(None) => return Ok(()),
-        Err(error) => return Err(audit::refuse(host, &request, &container.id, error)),
-    };
-    for (interface, _) in &mut grant.interfaces {
-        interface.name.clone_from(&name);
+impl Grant {
+    /// Attaches the VF of a CDI device: the first one of a container as `mon0`, the second one as
+    /// `mon1`. Does nothing if the container has this VLAN already, also by another door: then one
+    /// VF serves both.
+    ///
+    /// # Errors
+    /// As [`Grant::attach`]; [`PolicyError::BadPod`] for a container of a Kubernetes pod.
+    pub fn attach_device(mut self, container: &Container) -> Result<(), Error> {
+        let name = self
+            .name_for_device(container)
+            .inspect_err(|error| self.record_refusal(&container.id, Some(container.pid), error))?;
+        let Some(name) = name else { return Ok(()) };
+        for (interface, _) in &mut self.interfaces {
+            interface.name.clone_from(&name);
+        }
+        self.attach(container)
     }
-    grant.attach(container)
+
+    /// The name of the device's interface. `None`: the container has the device's VLAN.
+    ///
+    /// The hooks of one container run one after the other, so no other hook takes the name
+    /// meanwhile. Another container in this network namespace may; then the move into the namespace
+    /// fails.
+    pub(super) fn name_for_device(&self, container: &Container) -> Result<Option<String>, Error> {
+        if let Some(role) = &self.pod {
+            let pod = role.pod();
+            let (namespace, name) = (&pod.namespace, &pod.name);
+            return Err(Error::Policy(PolicyError::BadPod {
+                problem: format!("pod {namespace}/{name}: a CDI device serves no Kubernetes pods"),
+                hint: "ask by the annotation `io.runvf.vlan` of a pod with `runtimeClassName: \
+                       runvf`"
+                    .to_owned(),
+            }));
+        }
+        let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
+        let (cookie, mut links) = netns.inside(|| Ok((cookie()?, Netlink::open()?.links()?)))?;
+        let boot = boot_id()?;
+        let mut claims = Claims::open(&self.host.run)?.readable()?;
+        claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
+        let has_vlan = |claim: &Claim| {
+            let is_attached = claim.container == container.id && claim.state == State::Attached;
+            is_attached && self.interfaces.iter().all(|(wanted, _)| is_on_vlan(claim, wanted))
+        };
+        if claims.iter().any(has_vlan) {
+            return Ok(None);
+        }
+        // The attach releases these VFs, so a container that is started again in the network
+        // namespace of its pod keeps its name.
+        claims.retain(Claim::is_abandoned);
+        let is_abandoned = |vf: &str| claims.iter().any(|claim| claim.vf == vf);
+        links.retain(|link| !link.parent.as_deref().is_some_and(is_abandoned));
+        Ok(Some(free_name(&links)))
+    }
 }
 
-/// The name of the device's interface. `None`: the container has the device's VLAN.
-///
-/// The hooks of one container run one after the other, so no other hook takes the name meanwhile.
-/// Another container in this network namespace may; then the move into the namespace fails.
-fn name_for(host: &Host, device: &Device, container: &Container) -> Result<Option<String>, Error> {
-    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
-    let (cookie, mut links) = netns.inside(|| Ok((cookie()?, Netlink::open()?.links()?)))?;
-    let boot = boot_id()?;
-    let mut claims = Claims::open(&host.run)?.readable()?;
-    claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
-    let has_vlan = |claim: &Claim| {
-        let is_attached = claim.container == container.id && claim.state == State::Attached;
-        is_attached && is_on_vlan(claim, device)
-    };
-    if claims.iter().any(has_vlan) {
-        return Ok(None);
-    }
-    // The attach releases these VFs, so a container that is started again in the network namespace
-    // of its pod keeps its name.
-    claims.retain(Claim::is_abandoned);
-    let is_abandoned = |vf: &str| claims.iter().any(|claim| claim.vf == vf);
-    links.retain(|link| !link.parent.as_deref().is_some_and(is_abandoned));
-    Ok(Some(free_name(&links)))
-}
-
-fn is_on_vlan(claim: &Claim, device: &Device) -> bool {
-    claim.want.vlan == u32::from(device.vlan) && claim.want.proto == device.proto
+fn is_on_vlan(claim: &Claim, interface: &Interface) -> bool {
+    claim.want.vlan == u32::from(interface.vlan) && claim.want.proto == interface.proto
 }
 
 /// The first of `mon0`, `mon1`, … that no link has, also not as an alternative name.
@@ -76,6 +86,7 @@ mod tests {
     use super::*;
     use crate::kernel::vlan::VlanProto;
     use crate::ledger::claim::tests::claim;
+    use crate::policy::device::Device;
 
     #[test]
     fn the_name_is_the_first_one_that_is_free() {
@@ -92,10 +103,11 @@ mod tests {
     #[test]
     fn a_vlan_of_another_protocol_is_another_network() {
         let device = Device { vlan: 100, proto: VlanProto::Dot1Q, tenant: None };
+        let wanted = &device.request().interfaces[0];
         let mut claim = claim("0000:01:10.0", "n");
         claim.want.vlan = 100;
-        assert!(is_on_vlan(&claim, &device));
+        assert!(is_on_vlan(&claim, wanted));
         claim.want.proto = VlanProto::Dot1Ad;
-        assert!(!is_on_vlan(&claim, &device));
+        assert!(!is_on_vlan(&claim, wanted));
     }
 }

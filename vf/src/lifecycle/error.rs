@@ -32,6 +32,8 @@ pub enum LifecycleError {
     NoCarrier { vf: String, interface: String, seconds: u64 },
     #[error("VF {vf}: `{interface}` in the container {problem}")]
     BadNetdev { vf: String, interface: String, problem: &'static str },
+    #[error("pod {pod} has no VF on VLAN {vlan} as `{interface}` in this network namespace")]
+    NotInPod { pod: String, vlan: u16, interface: String },
     #[error("container {container} has no VF for interface `{interface}`")]
     NotAttached { container: String, interface: String },
 }
@@ -65,6 +67,11 @@ impl LifecycleError {
             }
             Self::NotAttached { .. } | Self::ClaimLost { .. } => {
                 "remove the container and run it again; see `runvfctl status`".to_owned()
+            }
+            Self::NotInPod { .. } => {
+                "the pod's sandbox gets the VF, by the same annotations; delete \
+                 the pod, so that Kubernetes creates its sandbox again"
+                    .to_owned()
             }
             Self::ContainerGone { .. } => return None,
         })

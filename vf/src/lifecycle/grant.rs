@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::ledger::audit;
 use crate::policy::authorize::{TenantGrant, decide};
 use crate::policy::config::{Config, Pool};
+use crate::policy::pod::PodRole;
 use crate::policy::request::{Interface, Request};
 
 /// A request that the configuration allows. Only a grant can be attached.
@@ -18,6 +19,8 @@ pub struct Grant {
     /// The tenant in the configuration.
     pub(super) tenant: Option<TenantGrant>,
     pub(super) interfaces: Vec<(Interface, Pool)>,
+    /// What the container is to its pod.
+    pub(super) pod: Option<PodRole>,
 }
 
 /// Compares a container's request with the configuration. Changes nothing on the host, but writes an
@@ -26,13 +29,14 @@ pub struct Grant {
 /// # Errors
 /// - [`PolicyError::NoConfig`], [`PolicyError::Config`]: there is no valid configuration, or it has
 ///   no such pool.
-/// - [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
+/// - [`PolicyError::NamespaceNotAllowed`], [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
 ///   [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
 ///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]: the configuration does not
 ///   allow the request.
 ///
 /// [`PolicyError::NoConfig`]: crate::policy::error::PolicyError::NoConfig
 /// [`PolicyError::Config`]: crate::policy::error::PolicyError::Config
+/// [`PolicyError::NamespaceNotAllowed`]: crate::policy::error::PolicyError::NamespaceNotAllowed
 /// [`PolicyError::UnknownTenant`]: crate::policy::error::PolicyError::UnknownTenant
 /// [`PolicyError::VlanNotAllowed`]: crate::policy::error::PolicyError::VlanNotAllowed
 /// [`PolicyError::VlanUnassigned`]: crate::policy::error::PolicyError::VlanUnassigned
@@ -43,10 +47,16 @@ pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
     let decision = decided.map_err(|error| audit::refuse(host, &request, container, error))?;
     let (tenant, interfaces) = (decision.tenant, decision.interfaces);
-    Ok(Grant { host: host.clone(), requested_tenant: request.tenant, tenant, interfaces })
+    let (requested_tenant, pod) = (request.tenant, request.pod);
+    Ok(Grant { host: host.clone(), requested_tenant, tenant, interfaces, pod })
 }
 
 impl Grant {
+    /// What the container is to its pod. `None`: it belongs to no pod of Kubernetes.
+    pub fn pod(&self) -> Option<&PodRole> {
+        self.pod.as_ref()
+    }
+
     /// The tenant's name for the audit log: the tenant of the VLAN if there is one, otherwise the
     /// tenant that the request names.
     pub(super) fn tenant_name(&self) -> Option<&str> {

@@ -149,6 +149,7 @@ impl Claim {
             boot_id: boot_id()?,
             container: String::new(),
             tenant: None,
+            pod: None,
             interface: String::new(),
             netns: Netns::own()?.record()?,
             init: worker,

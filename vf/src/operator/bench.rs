@@ -56,6 +56,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         boot_id: boot_id()?,
         container: "bench".to_owned(),
         tenant: None,
+        pod: None,
         interface: "mon0".to_owned(),
         netns: Netns::own()?.record()?,
         init: this_process,

@@ -36,8 +36,8 @@ pub(crate) struct TenantGrant {
 /// configuration, for messages.
 ///
 /// # Errors
-/// [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
-/// [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
+/// [`PolicyError::NamespaceNotAllowed`], [`PolicyError::UnknownTenant`],
+/// [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
 /// [`PolicyError::PoolNotAllowed`]; [`PolicyError::Config`] when the pool does not exist, or when
 /// there are several pools and the request names none.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
@@ -58,19 +58,33 @@ pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<
 }
 
 /// Finds the tenant that all VLANs of the request belong to.
+///
+/// For a pod, only the tenants exist that name its namespace, so that no message tells a pod about
+/// another tenant.
 fn find_tenant(tenants: &[Tenant], request: &Request) -> Result<TenantGrant, Error> {
     let first = request.interfaces.first().map_or(0, |interface| interface.vlan);
+    let namespace = request.pod.as_ref().map(|role| &role.pod().namespace);
+    let admits =
+        |tenant: &&Tenant| namespace.is_none_or(|namespace| tenant.namespaces.contains(namespace));
+    let mut tenants = tenants.iter().filter(admits);
+    let or_namespace = |error| match namespace {
+        Some(namespace) => {
+            let namespace = namespace.clone();
+            Error::Policy(PolicyError::NamespaceNotAllowed { namespace, vlan: first })
+        }
+        None => Error::Policy(error),
+    };
     let (tenant, label) = match &request.tenant {
         Some(name) => {
-            let named = tenants.iter().find(|tenant| tenant.name == *name);
-            let unknown =
-                || Error::Policy(PolicyError::UnknownTenant { tenant: name.clone(), vlan: first });
-            (named.ok_or_else(unknown)?, format!("tenant `{name}`"))
+            let named = tenants.find(|tenant| tenant.name == *name);
+            let unknown = PolicyError::UnknownTenant { tenant: name.clone(), vlan: first };
+            (named.ok_or_else(|| or_namespace(unknown))?, format!("tenant `{name}`"))
         }
         None => {
-            let tenant = tenants.iter().find(|tenant| tenant.owns(first));
-            let unassigned = Error::Policy(PolicyError::VlanUnassigned { vlan: first });
-            (tenant.ok_or(unassigned)?, format!("the tenant of VLAN {first}"))
+            let tenant = tenants.find(|tenant| tenant.owns(first));
+            let unassigned = PolicyError::VlanUnassigned { vlan: first };
+            let tenant = tenant.ok_or_else(|| or_namespace(unassigned))?;
+            (tenant, format!("the tenant of VLAN {first}"))
         }
     };
     match request.interfaces.iter().find(|interface| !tenant.owns(interface.vlan)) {

@@ -20,7 +20,7 @@ pub struct Device {
 
 impl Device {
     /// The request for an interface with a name that the attach replaces by a free one.
-    pub(crate) fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         let interface = Interface {
             name: DEFAULT_INTERFACE.to_owned(),
             vlan: self.vlan,
@@ -30,7 +30,7 @@ impl Device {
             qos: 0,
             proto: self.proto,
         };
-        Request { tenant: self.tenant.clone(), interfaces: vec![interface] }
+        Request { tenant: self.tenant.clone(), interfaces: vec![interface], pod: None }
     }
 }
 

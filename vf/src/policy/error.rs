@@ -30,6 +30,10 @@ pub enum PolicyError {
     TwoTenants { first: u16, second: u16 },
     #[error("{tenant} asks for VLAN {vlan} with protocol {proto}, but its VLANs use {allowed}")]
     ProtoNotAllowed { tenant: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
+    #[error("pods of namespace `{namespace}` may not use VLAN {vlan}")]
+    NamespaceNotAllowed { namespace: String, vlan: u16 },
+    #[error("{problem}")]
+    BadPod { problem: String, hint: String },
     #[error("{tenant} asks for pool `{pool}`, but may use only pool {allowed}")]
     PoolNotAllowed { tenant: String, pool: String, allowed: String },
 }
@@ -37,7 +41,13 @@ pub enum PolicyError {
 impl PolicyError {
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Annotation { hint, .. } | Self::Config { hint, .. } => hint.clone(),
+            Self::Annotation { hint, .. }
+            | Self::Config { hint, .. }
+            | Self::BadPod { hint, .. } => hint.clone(),
+            Self::NamespaceNotAllowed { namespace, .. } => format!(
+                "ask for another VLAN, or have `{namespace}` added to `namespaces` of the VLAN's \
+                 tenant in /etc/runvf/config.toml"
+            ),
             Self::DuplicateInterface { .. } => "give one of them another name".to_owned(),
             Self::NoConfig { example, .. } => example.clone(),
             Self::UnknownTenant { .. } => {

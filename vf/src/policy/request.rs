@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::vlan::VlanProto;
 use crate::policy::error::PolicyError;
+use crate::policy::pod::PodRole;
 use crate::policy::suggest::nearest;
 
 /// The prefix of all runvf annotations.
@@ -42,6 +43,8 @@ pub struct Request {
     pub tenant: Option<String>,
     /// Sorted by name.
     pub interfaces: Vec<Interface>,
+    /// What the container is to its pod. `None`: it belongs to no pod of Kubernetes.
+    pub pod: Option<PodRole>,
 }
 
 /// The requested configuration of one VF in the container.
@@ -151,7 +154,7 @@ impl<'a> GroupedAnnotations<'a> {
                 hint: "add `io.runvf.vlan=<1-4094>`".to_owned(),
             }));
         }
-        Ok(Some(Request { tenant: self.tenant, interfaces }))
+        Ok(Some(Request { tenant: self.tenant, interfaces, pod: None }))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::kernel::process::boot_id;
 use crate::kernel::time::now;
 use crate::kernel::vlan::VlanProto;
 use crate::ledger::claim::{Claim, Gap, PROBE_CONTAINER, State};
+use crate::policy::pod::Pod;
 
 /// What happened to a VF, or to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,11 @@ pub struct Entry {
     /// The tenant that the VLAN belongs to. In a refusal: the tenant that the request named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// The namespace and the name of the container's Kubernetes pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     /// The container's id, as the engine knows it. Empty if unknown.
     pub container: String,
     /// Name of the VF's netdev inside the container.
@@ -101,6 +107,8 @@ impl Entry {
             vf: None,
             pf: None,
             tenant: None,
+            namespace: None,
+            pod: None,
             container: String::new(),
             interface: String::new(),
             pid: None,
@@ -125,8 +133,14 @@ impl Entry {
             pid: Some(claim.init.pid),
             claim: Some(claim.nonce.clone()),
             since: claim.claimed_at(),
-            ..Self::without_vf(event)
+            ..Self::without_vf(event).of_pod(claim.pod.as_ref())
         }
+    }
+
+    pub(super) fn of_pod(self, pod: Option<&Pod>) -> Self {
+        let (namespace, name) =
+            (pod.map(|pod| pod.namespace.clone()), pod.map(|pod| pod.name.clone()));
+        Self { namespace, pod: name, ..self }
     }
 
     pub(crate) fn attached(claim: &Claim) -> Self {

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::fault;
 use crate::host::Host;
 use crate::ledger::lock::lock_refusals;
+use crate::policy::pod::Pod;
 use crate::policy::request::Interface;
 
 /// The most refusals that get an audit entry within [`WINDOW_SECONDS`], of all containers.
@@ -40,6 +41,7 @@ pub(crate) fn record_refusal<'a>(
     interfaces: impl IntoIterator<Item = &'a Interface>,
     container: &str,
     pid: Option<i32>,
+    pod: Option<&Pod>,
     error: &Error,
 ) {
     let mut interfaces = interfaces.into_iter();
@@ -58,7 +60,7 @@ pub(crate) fn record_refusal<'a>(
         pid,
         more: more.collect(),
         reason: Some(error.line()),
-        ..Entry::without_vf(Event::Refused)
+        ..Entry::without_vf(Event::Refused).of_pod(pod)
     };
     append_refusal(host, &entry);
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::refusals::MAX_PER_MINUTE;
 use super::writers::{self, Role};
 use super::*;
+use crate::ledger::claim::Claim;
 use crate::ledger::claim::tests::claim;
 use crate::ledger::error::LedgerError;
 use crate::lifecycle::error::LifecycleError;
@@ -50,6 +51,27 @@ fn entries_read_back_as_written() {
     assert_eq!(text.lines().count(), 2);
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!((mode(&host.audit), mode(host.audit.parent().unwrap())), (0o640, 0o750));
+}
+
+#[test]
+fn entries_of_a_pod_name_it() {
+    use crate::policy::pod::{Pod, PodRole};
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let pod = Pod { namespace: "acme".into(), name: "sensor".into(), sandbox: "5a".into() };
+    let claim = Claim { pod: Some(pod.clone()), ..claim("0000:01:10.0", "n") };
+    append_entry(&host, &Entry::attached(&claim)).unwrap();
+    let mut request = Request::from_annotations([("io.runvf.vlan", "7")]).unwrap().unwrap();
+    request.pod = Some(PodRole::Member(pod));
+    refuse(&host, &request, "c", LifecycleError::HostNetwork.into());
+    let entries = audit(&host).unwrap().entries;
+    assert_eq!(entries.len(), 2);
+    for entry in entries {
+        assert_eq!(
+            (entry.namespace.as_deref(), entry.pod.as_deref()),
+            (Some("acme"), Some("sensor"))
+        );
+    }
 }
 
 #[test]

@@ -171,6 +171,7 @@ impl AttachSession<'_> {
             boot_id: boot_id()?,
             container: self.container.id.clone(),
             tenant: self.grant.tenant_name().map(str::to_owned),
+            pod: self.grant.pod.as_ref().map(|role| role.pod().clone()),
             interface: interface.name.clone(),
             netns,
             init: self.init,

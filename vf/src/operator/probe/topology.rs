@@ -147,6 +147,7 @@ mod tests {
             proto: crate::kernel::vlan::VlanProto::Dot1Q,
             pools: None,
             max: None,
+            namespaces: Vec::new(),
         }
     }
 

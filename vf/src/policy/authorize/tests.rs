@@ -112,3 +112,58 @@ fn refused_requests_and_their_messages() {
         assert_eq!(decision_for(TENANTS, annotations), Err(expected.to_owned()), "{annotations:?}");
     }
 }
+
+/// acme's pods are in two namespaces, bravo's in one, and civic has no pods.
+const NAMESPACES: &str = r#"
+pool = [{ name = "east", pfs = ["x"] }]
+tenant = [
+    { name = "acme", vlans = [100, 300], namespaces = ["acme-east", "monitoring"] },
+    { name = "bravo", vlans = [200], namespaces = ["bravo", "monitoring"] },
+    { name = "civic", vlans = [400] },
+]"#;
+
+#[test]
+fn a_pod_gets_only_the_vlans_of_the_tenants_that_name_its_namespace() {
+    use crate::policy::pod::{Pod, PodRole};
+    let path = Path::new("/etc/runvf/config.toml");
+    let decided = |config: &str, namespace: &str, annotations: &[(&str, &str)]| {
+        let mut request = Request::from_annotations(annotations.iter().copied()).unwrap().unwrap();
+        let (name, sandbox) = ("sensor".to_owned(), "5a".to_owned());
+        request.pod =
+            Some(PodRole::Sandbox(Pod { namespace: namespace.to_owned(), name, sandbox }));
+        let decision = decide(&Config::parse(config, path).unwrap(), &request, path);
+        decision
+            .map(|decision| decision.tenant.map(|grant| grant.tenant.name))
+            .map_err(|error| error.line())
+    };
+    for (namespace, vlan, tenant) in [
+        ("acme-east", "100", "acme"),
+        ("monitoring", "300", "acme"),
+        ("monitoring", "200", "bravo"),
+    ] {
+        let found = decided(NAMESPACES, namespace, &[(VLAN, vlan)]);
+        assert_eq!(found, Ok(Some(tenant.to_owned())));
+        assert_eq!(decided(NAMESPACES, namespace, &[(VLAN, vlan), (TENANT, tenant)]), found);
+    }
+    // One line for a VLAN of another tenant, of a tenant without pods, and of none, and for the
+    // name of another tenant.
+    for (namespace, vlan, tenant) in [
+        ("acme-east", "200", None),
+        ("acme-east", "400", None),
+        ("acme-east", "999", None),
+        ("default", "100", None),
+        ("default", "100", Some("acme")),
+        ("bravo", "100", Some("acme")),
+        ("bravo", "100", Some("nobody")),
+    ] {
+        let mut annotations = vec![(VLAN, vlan)];
+        annotations.extend(tenant.map(|tenant| (TENANT, tenant)));
+        let line = decided(NAMESPACES, namespace, &annotations).unwrap_err();
+        let expected = format!("pods of namespace `{namespace}` may not use VLAN {vlan}; ask for");
+        assert!(line.starts_with(&expected), "{line}");
+    }
+    // Without tenants, any pod may have any VLAN, like any container.
+    assert_eq!(decided(ONE_POOL, "default", &[(VLAN, "4094")]), Ok(None));
+    // A container without a pod needs no namespace.
+    assert!(decision_for(NAMESPACES, &[(VLAN, "100")]).is_ok());
+}

@@ -25,7 +25,7 @@ impl Config {
     }
 
     fn validate_tenant(&self, index: usize) -> Result<(), ConfigProblem> {
-        let Tenant { name, vlans, pools, max, .. } = &self.tenants[index];
+        let Tenant { name, vlans, pools, max, namespaces, .. } = &self.tenants[index];
         let problem = |key, problem: &str, hint: &str| {
             Err(KeyPath::new("tenant", index, key).problem(problem.to_owned(), hint))
         };
@@ -42,6 +42,11 @@ impl Config {
         }
         if *max == Some(0) {
             return problem("max", "`max` must be at least 1", "remove it for no limit");
+        }
+        if let Some(item) = namespaces.iter().position(|namespace| !is_namespace(namespace)) {
+            let problem = format!("`{}` is not a namespace of Kubernetes", namespaces[item]);
+            return Err(KeyPath::item("tenant", index, "namespaces", item)
+                .problem(problem, "a namespace is 1 to 63 lower-case letters, digits or `-`"));
         }
         let Some(pools) = pools else { return Ok(()) };
         if pools.is_empty() {
@@ -76,6 +81,12 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether a text is a DNS label (RFC 1123), as Kubernetes requires of a namespace.
+fn is_namespace(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 fn validate_pool(pools: &[Pool], index: usize) -> Result<(), ConfigProblem> {

@@ -131,6 +131,7 @@ impl Testbed<'_> {
             boot_id: boot_id()?,
             container: PROBE_CONTAINER.to_owned(),
             tenant: owner.map(|tenant| tenant.name.clone()),
+            pod: None,
             interface: interface.name.clone(),
             netns: self.netns_record,
             init: self.worker,

@@ -173,6 +173,11 @@ fn an_error_in_a_tenant_names_its_line() {
             "line 10: `max` must be at least 1; remove it for no limit",
         ),
         (
+            "[[tenant]]\nname = \"acme\"\nvlans = [1]\nnamespaces = [\"a\",\n\"B\"]\n",
+            "line 11: `B` is not a namespace of Kubernetes; \
+             a namespace is 1 to 63 lower-case letters, digits or `-`",
+        ),
+        (
             "[[tenant]]\nname = \"acme\"\nvlans = [1]\npools = []\n",
             "line 10: this tenant may use no pool; remove `pools` to allow all pools",
         ),

@@ -1,0 +1,64 @@
+//! A container of a Kubernetes pod that is not the pod's sandbox: the sandbox has the VFs, and all
+//! containers of the pod find them in its network namespace.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::host::{Container, Host};
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::{Netns, cookie};
+use crate::kernel::process::boot_id;
+use crate::kernel::sysfs::Sysfs;
+use crate::ledger::claim::Claim;
+use crate::ledger::claims::Claims;
+use crate::lifecycle::error::LifecycleError;
+use crate::nic::vf_config::verify_settings;
+use crate::policy::pod::Pod;
+use crate::policy::request::Interface;
+
+/// Checks that the container's network namespace holds, for each interface, an attached VF of the
+/// pod's sandbox on the interface's VLAN.
+///
+/// The sandbox's id alone proves nothing, because it may be that of another pod. The cookie of the
+/// network namespace in the claim ties both together.
+///
+/// # Errors
+/// [`LifecycleError::NotInPod`]; when the namespace or the PF cannot be inspected.
+pub(super) fn check<'a>(
+    host: &Host,
+    interfaces: impl IntoIterator<Item = &'a Interface>,
+    pod: &Pod,
+    container: &Container,
+) -> Result<(), Error> {
+    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
+    let (cookie, boot) = (netns.inside(cookie)?, boot_id()?);
+    let mut claims = Claims::open(&host.run)?.of_container(&pod.sandbox)?;
+    claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
+    for interface in interfaces {
+        let not_in_pod = || {
+            Error::Lifecycle(LifecycleError::NotInPod {
+                pod: format!("{}/{}", pod.namespace, pod.name),
+                vlan: interface.vlan,
+                interface: interface.name.clone(),
+            })
+        };
+        let claim = claims.iter().find(|claim| claim.is_attached_as(interface));
+        if !is_ready(host, claim.ok_or_else(not_in_pod)?, &netns)? {
+            return Err(not_in_pod());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the claim's netdev is up and promiscuous in this network namespace.
+///
+/// # Errors
+/// When the PF reports other settings than the claim's.
+pub(super) fn is_ready(host: &Host, claim: &Claim, netns: &Netns) -> Result<bool, Error> {
+    let link = netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf))?;
+    if !link.is_some_and(|link| link.flags.up && link.flags.promisc) {
+        return Ok(false);
+    }
+    verify_settings(&Netlink::open()?, &Sysfs(host.sysfs.clone()), claim)?;
+    Ok(true)
+}
