@@ -114,6 +114,8 @@ SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix
 .PHONY: lint
 lint: deps ## formatting, clippy and shellcheck
 	cargo fmt --all -- --check
+	cargo fmt --manifest-path tests/cri/Cargo.toml -- --check
+	$(CARGO) clippy --release --manifest-path tests/cri/Cargo.toml --target-dir $(TARGET)/cri -- -D warnings
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --workspace --lib --bins --features vf/fault-points -- -D warnings
 	shellcheck $(SHELL_FILES)
@@ -123,10 +125,12 @@ deny: deps ## licences, origins and known vulnerabilities of all packages; not a
 	@command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check licenses bans sources
 	cargo deny --locked check advisories
+	cargo deny --locked --manifest-path tests/cri/Cargo.toml check --config deny.toml licenses bans sources
 
 .PHONY: fmt
 fmt: deps ## format the code
 	cargo fmt --all
+	cargo fmt --manifest-path tests/cri/Cargo.toml
 
 endif
 

@@ -9,12 +9,13 @@ const UP_BROADCAST_NOARP_PROMISC_ALLMULTI_MULTICAST: &str = "0x1383";
 fn the_first_process_finds_its_vf(engine: Engine) {
     let lab = prepared();
     let before = state(&lab);
-    let look = "cat /sys/class/net/mon0/flags /sys/class/net/mon0/carrier";
+    let look =
+        "cat /sys/class/net/mon0/flags /sys/class/net/mon0/carrier /sys/class/net/mon0/ifalias";
     // Beside the engine's own interface, which is the default of the engines.
     let output = run(&lab, engine, "--network bridge --annotation io.runvf.vlan=100", look);
     assert_eq!(
         (output.status, output.text()),
-        (0, format!("{UP_BROADCAST_NOARP_PROMISC_ALLMULTI_MULTICAST}\n1").as_str()),
+        (0, format!("{UP_BROADCAST_NOARP_PROMISC_ALLMULTI_MULTICAST}\n1\nvlan=100").as_str()),
         "{output}"
     );
     assert_untouched(&lab, &before);

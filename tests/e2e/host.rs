@@ -119,7 +119,7 @@ pub(crate) fn assert_untouched(lab: &Lab, before: &str) {
 }
 
 /// Asserts that VF `index` of pf0 is clean and in the host netns: no VLAN, no trust, DOWN, under
-/// its old name; and that no claim is left.
+/// its old name and without the alias of its container; and that no claim is left.
 pub(crate) fn assert_clean(lab: &Lab, index: usize, name: &str) {
     let vf = vf(lab, "pf0", index);
     assert_eq!(vlan(&vf), None, "{vf}");
@@ -130,5 +130,7 @@ pub(crate) fn assert_clean(lab: &Lab, index: usize, name: &str) {
         assert!(!flags.contains(flag), "{link}");
     }
     assert_eq!((&link["operstate"], &link["promiscuity"]), (&"DOWN".into(), &0.into()), "{link}");
+    let alias = link["ifalias"].as_str().unwrap_or_default();
+    assert!(!alias.starts_with("vlan="), "{link}");
     assert!(lab.ok("ls -A /run/runvf/claims").unwrap().text().is_empty());
 }

@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod cdi;
+#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod differential;
@@ -48,6 +50,8 @@ mod options;
 mod package;
 #[cfg(test)]
 mod pods;
+#[cfg(test)]
+mod pods_cri;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bundles;
+mod cdi;
 pub(crate) mod crowd;
 mod delegate;
 mod differential;
@@ -20,6 +21,7 @@ pub(crate) mod leaks;
 mod limits;
 mod options;
 mod pods;
+mod pods_cri;
 mod policy;
 mod probe;
 mod registration;

@@ -1,0 +1,101 @@
+//! CDI devices: Compose, quadlets, restarts, a hook that is killed, and the unit that follows the
+//! configuration.
+
+use std::time::Duration;
+
+use crate::cdi::{RUN, enable_in_docker, seen, wait_for_release, with_devices};
+use crate::engine::IMAGE;
+use crate::host::{assert_clean, configure, on_vlans};
+use crate::pods::assert_sensor;
+
+const POOL: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n";
+const SETTLED: Duration = Duration::from_secs(60);
+const COMPOSE: &str = include_str!("../../../docs/examples/compose-cdi.yaml");
+const QUADLET: &str = include_str!("../../../docs/examples/acme-cdi.container");
+
+#[test]
+fn compose_and_quadlets_start_a_sensor_with_a_device() {
+    let lab = with_devices(POOL);
+    lab.write("/tmp/compose/compose.yaml", COMPOSE).unwrap();
+    lab.ok("docker-compose -f /tmp/compose/compose.yaml up -d --quiet-pull").unwrap();
+    assert_sensor(&lab, "docker-compose -f /tmp/compose/compose.yaml exec -T acme");
+    lab.ok("docker-compose -f /tmp/compose/compose.yaml restart -t 5").unwrap();
+    assert_sensor(&lab, "docker-compose -f /tmp/compose/compose.yaml exec -T acme");
+    lab.ok("docker-compose -f /tmp/compose/compose.yaml down -t 5").unwrap();
+    wait_for_release(&lab);
+    assert_clean(&lab, 0, "enp1s0v0");
+
+    lab.write("/etc/containers/systemd/acme.container", QUADLET).unwrap();
+    lab.ok("systemctl daemon-reload; systemctl start acme").unwrap();
+    assert_sensor(&lab, "podman exec acme");
+    lab.ok("systemctl stop acme").unwrap();
+    wait_for_release(&lab);
+    assert_clean(&lab, 0, "enp1s0v0");
+}
+
+#[test]
+fn a_container_with_a_device_is_started_again_after_a_crash() {
+    let lab = with_devices(POOL);
+    for engine in ["docker", "podman"] {
+        let run = format!("{engine} run -d --name sensor --network none --restart always");
+        lab.ok(&format!("{run} --device runvf.io/vlan=100 {IMAGE} sleep 100000")).unwrap();
+        let inside = format!("{engine} exec sensor cat /sys/class/net/mon0/ifalias");
+        assert_eq!(lab.ok(&inside).unwrap().text(), "vlan=100");
+        lab.ok("kill -KILL $(jq .init.pid /run/runvf/claims/*.json)").unwrap();
+        lab.wait_until(SETTLED, &format!("[ \"$({inside})\" = vlan=100 ]")).unwrap();
+        assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{engine}");
+        lab.ok(&format!("{engine} rm -f sensor")).unwrap();
+        wait_for_release(&lab);
+        assert_clean(&lab, 0, "enp1s0v0");
+    }
+}
+
+/// `runvfctl gc` cleans up after a hook that was killed, and the next container gets its VF.
+#[test]
+fn a_hook_of_a_device_that_is_killed_leaves_no_vf_on_a_vlan() {
+    let lab = crate::fault_points::faulty_host_with_vfs();
+    lab.ok("runvfctl install cdi").unwrap();
+    enable_in_docker(&lab);
+    // The engine passes no environment to a hook, so a wrapper sets the fault.
+    let hook = "/usr/libexec/runvf/runvf-hook";
+    for (run, point) in RUN
+        .into_iter()
+        .flat_map(|run| ["claim-create", "vf-set", "move", "alias", "attached"].map(|at| (run, at)))
+    {
+        lab.ok(&format!(
+            "mv {hook} {hook}.real; printf '#!/bin/sh\\nRUNVF_FAULT={point}:1:kill exec {hook}.real \"$@\"\\n' > {hook}; chmod 755 {hook}"
+        ))
+        .unwrap();
+        let output = seen(&lab, run, "--device runvf.io/vlan=100");
+        assert!(output.status != 0 && output.stdout.is_empty(), "{run} {point}: {output}");
+        lab.ok(&format!("mv {hook}.real {hook}; runvfctl gc")).unwrap();
+        assert!(on_vlans(&lab, "pf0").is_empty(), "{run} {point}");
+        let output = seen(&lab, run, "--device runvf.io/vlan=100");
+        assert_eq!(output.text(), "mon0 vlan=100 tenant=all 1", "{run} {point}: {output}");
+        wait_for_release(&lab);
+    }
+}
+
+#[test]
+fn the_devices_follow_the_configuration() {
+    let lab = with_devices(POOL);
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
+    for unit in ["runvf-cdi.path", "runvf-cdi.service"] {
+        lab.push(format!("{units}/{unit}"), &format!("/usr/lib/systemd/system/{unit}")).unwrap();
+    }
+    let output = lab.ok("systemctl daemon-reload; runvfctl install cdi").unwrap();
+    assert!(output.stdout.contains("runvf-cdi.path watches /etc/runvf/config.toml"), "{output}");
+    configure(&lab, &(POOL.to_owned() + "[[tenant]]\nname = \"acme\"\nvlans = [100]\n"));
+    let names = "jq -r .devices[].name /etc/cdi/runvf-vlan.json /etc/cdi/runvf-tenant.json";
+    lab.wait_until(SETTLED, &format!("[ \"$({names} | xargs)\" = '100 acme' ]")).unwrap();
+    let output = seen(&lab, RUN[0], "--device runvf.io/tenant=acme");
+    assert_eq!(output.text(), "mon0 vlan=100 tenant=acme 1", "{output}");
+    // A configuration that is not valid changes no device.
+    configure(&lab, "[[pool]]\n");
+    lab.wait_until(SETTLED, "systemctl is-failed runvf-cdi.service").unwrap();
+    assert_eq!(lab.ok(&format!("{names} | xargs")).unwrap().text(), "100 acme");
+    lab.ok(
+        "runvfctl uninstall cdi; ! systemctl is-enabled runvf-cdi.path; [ -z \"$(ls /etc/cdi)\" ]",
+    )
+    .unwrap();
+}
