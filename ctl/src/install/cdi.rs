@@ -18,7 +18,7 @@ use crate::error::Error;
 
 const RECORD: &str = "/var/lib/runvf/install/cdi.json";
 const UNIT: &str = "runvf-cdi.path";
-/// In the order in which engines read them. A device in a later folder replaces its namesake.
+/// Engines read them in this order. A device in a later folder replaces its namesake.
 const FOLDERS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 
 pub(super) fn plan(root: &Root, action: Action) -> Result<Plan, Error> {

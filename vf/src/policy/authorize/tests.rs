@@ -154,7 +154,7 @@ fn a_pod_gets_only_the_vlans_of_the_tenants_that_name_its_namespace() {
         ("default", "100", None),
         ("default", "100", Some("acme")),
         ("bravo", "100", Some("acme")),
-        ("bravo", "100", Some("nobody")),
+        ("bravo", "100", Some("unknown")),
     ] {
         let mut annotations = vec![(VLAN, vlan)];
         annotations.extend(tenant.map(|tenant| (TENANT, tenant)));

@@ -36,7 +36,7 @@ pub struct Tenant {
     pub pools: Option<Vec<String>>,
     /// The maximum number of VFs that this tenant may have at once. `None`: no limit.
     pub max: Option<usize>,
-    /// The namespaces of Kubernetes whose pods may have this tenant's VLANs. Empty: no pod may.
+    /// The Kubernetes namespaces that may have this tenant's VLANs. Empty: its VLANs go to no pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
 }
