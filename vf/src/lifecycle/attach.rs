@@ -200,7 +200,7 @@ impl AttachSession<'_> {
 ///
 /// # Errors
 /// [`LifecycleError::NotAttached`], for the first interface without an attached VF;
-/// [`LifecycleError::NotInPod`], for the first one that the pod does not have.
+/// [`LifecycleError::NotInPod`], for the first interface that the pod lacks.
 pub fn check_attached(host: &Host, request: &Request, container: &Container) -> Result<(), Error> {
     if let Some(PodRole::Member(pod)) = &request.pod {
         return pod_member::check(host, &request.interfaces, pod, container);
