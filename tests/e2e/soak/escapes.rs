@@ -93,6 +93,22 @@ fn a_created_process_is_closed_to_its_pid_namespace() {
     leave(lab, &before);
 }
 
+/// The process that `exec` adds is in the pid namespace before it runs a program of the image. Until then,
+/// it has descriptors of the host.
+#[test]
+fn an_added_process_is_closed_until_it_runs_the_program() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.write("/tmp/watch.pl", include_str!("../scripts/watch.pl")).unwrap();
+    for runtime in RUNTIMES {
+        let printed = attempts(&lab, runtime, include_str!("../scripts/escape_exec.sh"));
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!(lines.len(), 4, "{runtime}: {printed}");
+        assert!(lines.iter().all(|line| ["watching", "joined unseen"].contains(line)), "{printed}");
+    }
+    leave(lab, &before);
+}
+
 /// A mount over a file of /proc would hide what masked and read-only paths protect (CVE-2019-16884).
 #[test]
 fn mounts_do_not_cover_proc_and_keep_their_flags() {
