@@ -67,6 +67,22 @@ mod tests {
     }
 
     #[test]
+    fn only_flags_that_protect_may_be_kept() {
+        let document = json!({"root": {"readonly": true}});
+        let context = Context { document: &document, steps: &[], created: true };
+        let is_allowed = |expected: &str, found: &str| {
+            let (expected, found) = (Some(expected.into()), Some(found.into()));
+            let key = "mount /".into();
+            let difference = Difference { command: "start".into(), key, expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(is_allowed("tmpfs tmpfs / ro rw", "tmpfs tmpfs / ro,nosuid,nodev rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro rw", "tmpfs tmpfs / rw,nosuid rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro,nosuid rw", "tmpfs tmpfs / ro rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro rw", "tmpfs other / ro,nosuid rw"));
+    }
+
+    #[test]
     fn only_the_reference_may_change_the_hosts_cgroup_mount() {
         let is_allowed =
             |document: &serde_json::Value, expected: Option<&str>, found: Option<&str>| {

@@ -101,12 +101,33 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "A read-only root on a file system with `nosuid` or `nodev`",
+        matches: |difference, context| {
+            let readonly = context.document.pointer("/root/readonly") == Some(&Value::Bool(true));
+            readonly && difference.key == "mount /" && keeps_flags(difference)
+        },
+    },
+    Allowed {
+        item: "The flags of the source of an `rbind` with mounts below it",
+        matches: |difference, context| {
+            let has_mounts_below = |mount: &Value| {
+                let source = mount["source"].as_str().unwrap_or_default();
+                ["/", "/dev", "/proc", "/run", "/sys"].contains(&source)
+                    && mount["destination"]
+                        .as_str()
+                        .is_some_and(|destination| difference.key == format!("mount {destination}"))
+            };
+            context.list("/mounts").any(has_mounts_below) && keeps_flags(difference)
+        },
+    },
+    Allowed {
         item: "The tmpfs over a masked folder, and the super block of a read-only mount",
         matches: |difference, _| {
             let (Some(expected), Some(found)) = (&difference.expected, &difference.found) else {
                 return false;
             };
-            if difference.key.starts_with("access /sys/") {
+            if ["access /sys/", "access /proc/"].iter().any(|path| difference.key.starts_with(path))
+            {
                 // The kernel looks at the super block first, then at the permissions, and then at the
                 // mount.
                 return expected.ends_with("write error 30") && found.ends_with("write error 13");
@@ -126,6 +147,23 @@ pub(super) const ALL: &[Allowed] = &[
 /// The rest of a mount's destination below a folder.
 fn is_below<'a>(mount: &'a Value, folder: &str) -> Option<&'a str> {
     mount["destination"].as_str()?.strip_prefix(folder).map(|rest| rest.trim_end_matches('/'))
+}
+
+/// Whether both sides are the same mount, but for flags of its source that only the tested runtime
+/// keeps.
+fn keeps_flags(difference: &Difference) -> bool {
+    let (Some(expected), Some(found)) = (&difference.expected, &difference.found) else {
+        return false;
+    };
+    let split = |line: &str| {
+        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let flags = fields.get_mut(3).map(std::mem::take).unwrap_or_default();
+        (fields, flags)
+    };
+    let ((expected, cleared), (found, kept)) = (split(expected), split(found));
+    let without: Vec<&str> =
+        kept.split(',').filter(|flag| !["nosuid", "nodev", "noexec"].contains(flag)).collect();
+    expected == found && cleared != kept && without == cleared.split(',').collect::<Vec<_>>()
 }
 
 /// Whether both sides are mounts of cgroup v2.

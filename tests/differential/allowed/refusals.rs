@@ -107,6 +107,21 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "A mount without `destination`",
+        matches: |difference, context| {
+            let lacks_destination = |mount: &Value| mount["destination"].is_null();
+            is_refusal(difference) && context.list("/mounts").any(lacks_destination)
+        },
+    },
+    Allowed {
+        item: "An empty value in `linux.resources.unified`",
+        matches: |difference, context| {
+            let unified = context.document.pointer("/linux/resources/unified");
+            let mut values = unified.and_then(Value::as_object).into_iter().flatten();
+            is_refusal(difference) && values.any(|(_, value)| value == "")
+        },
+    },
+    Allowed {
         item: "A masked path that is a symlink",
         matches: |difference, context| {
             is_refusal(difference) && context.names("/linux/maskedPaths", &["/link", "/dangling"])
