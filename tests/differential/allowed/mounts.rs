@@ -101,6 +101,17 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "Files under the devices of an image's `/dev`, in a user namespace",
+        matches: |difference, context| {
+            let [expected, found] =
+                [&difference.expected, &difference.found].map(|side| side.as_deref());
+            difference.key.starts_with("left rootfs/dev/")
+                && expected.is_some_and(|expected| expected.starts_with("100000 "))
+                && found.is_some_and(|found| found.starts_with("100644 "))
+                && context.has_namespace("user")
+        },
+    },
+    Allowed {
         item: "A read-only root on a file system with `nosuid` or `nodev`",
         matches: |difference, context| {
             let readonly = context.document.pointer("/root/readonly") == Some(&Value::Bool(true));
