@@ -38,25 +38,10 @@ pub(super) fn clearing_options(mount: &Mount, locked: bool) -> Vec<&'static str>
     }
     let all: Vec<&str> = flags_of_source(mount, !named.set).map(|(_, option)| option).collect();
     let recursive = mount_options::options(mount).any(|option| option == "rbind");
-    let mut options = match mount.source() {
+    match mount.source() {
         Some(source) if !all.is_empty() && recursive && has_mounts_below(source) => Vec::new(),
         _ => all,
-    };
-    options.extend(default_access_time(mount));
-    options
-}
-
-/// With `nodiratime`, runc asks the kernel for a remount, which sets `relatime` if no option says how
-/// the access time of files is kept (`path_mount`, fs/namespace.c). mount_setattr(2) changes only what
-/// it is asked to change.
-fn default_access_time(mount: &Mount) -> Option<&'static str> {
-    let last = |names: &[&str]| {
-        let named = mount_options::options(mount).filter(|option| names.contains(option));
-        named.last()
-    };
-    let nodiratime = last(&["diratime", "nodiratime"]) == Some("nodiratime");
-    let files = last(&["noatime", "relatime", "strictatime"]);
-    (nodiratime && files.is_none() && is_bind(mount)).then_some("relatime")
+    }
 }
 
 /// Refuses an option that would clear a locked flag, as runc does.
@@ -169,18 +154,6 @@ mod tests {
             assert_eq!(named(&["rbind", option]), (true, 0, 0));
         }
         assert_eq!(named(&["rbind", "defaults"]), (false, 0, 0));
-    }
-
-    #[test]
-    fn a_remount_with_nodiratime_sets_relatime() {
-        let of = |options: &[&str]| {
-            let mount = json!({ "destination": "/m", "options": options });
-            default_access_time(&serde_json::from_value(mount).unwrap())
-        };
-        assert_eq!(of(&["rbind", "nodiratime"]), Some("relatime"));
-        assert_eq!(of(&["rbind", "nodiratime", "noatime"]), None);
-        assert_eq!(of(&["rbind", "nodiratime", "diratime"]), None);
-        assert_eq!(of(&["nodiratime"]), None, "a new file system has relatime");
     }
 
     #[test]

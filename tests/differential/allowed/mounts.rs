@@ -61,17 +61,29 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "Access times of a bind mount whose source has `strictatime`",
+        matches: |difference, context| {
+            let [expected, found] = [&difference.expected, &difference.found]
+                .map(|side| side.clone().unwrap_or_default());
+            difference.key.starts_with("mount ")
+                && expected.replacen(",relatime", "", 1) == found
+                && expected != found
+                && context.has_mount_option(&["nodiratime", "relatime"])
+        },
+    },
+    Allowed {
         item: "`/` in `readonlyPaths`",
         matches: |difference, context| {
             // The mounts below are repeated over the root.
             let is_extra_mount = difference.key.starts_with("mount /")
                 && difference.key.contains(" #")
                 && difference.found.is_none();
-            let is_write =
-                ["access ", "create in "].iter().any(|of| difference.key.starts_with(of))
-                    && difference.found.as_deref().is_some_and(|found| found.contains("error 30"));
-            context.names("/linux/readonlyPaths", &["/"])
-                && (is_extra_mount || (difference.command == "exec" && is_write))
+            // The processes that exec adds see the root below, without masks and read-only mounts.
+            let is_of_root = difference.command == "exec"
+                && ["access ", "create in ", "mount "]
+                    .iter()
+                    .any(|of| difference.key.starts_with(of));
+            context.names("/linux/readonlyPaths", &["/"]) && (is_extra_mount || is_of_root)
         },
     },
     Allowed {

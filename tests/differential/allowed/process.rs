@@ -7,6 +7,13 @@ use crate::compare::ENDED;
 
 pub(super) const ALL: &[Allowed] = &[
     Allowed {
+        item: "A limit of one process",
+        matches: |difference, context| {
+            let limit = context.document.pointer("/linux/resources/pids/limit");
+            is_acceptance(difference) && limit == Some(&Value::from(1))
+        },
+    },
+    Allowed {
         item: "Session keyring in a user namespace",
         matches: |difference, context| {
             let is_own = |side: &str| side.starts_with("keyring;0;0;3f1b0000;");
