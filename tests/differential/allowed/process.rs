@@ -105,7 +105,9 @@ pub(super) const ALL: &[Allowed] = &[
         item: "No `cgroupsPath` in the config, or a relative one",
         matches: |difference, context| {
             let path = context.document.pointer("/linux/cgroupsPath").and_then(Value::as_str);
-            ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str())
+            let is_cgroup = ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str());
+            // The folders above the cgroup stay, as with runc.
+            (is_cgroup || difference.key.starts_with("file /sys/fs/cgroup/"))
                 && !path.is_some_and(|path| path.starts_with('/'))
         },
     },
