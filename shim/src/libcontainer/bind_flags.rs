@@ -89,8 +89,8 @@ struct Named {
 
 impl Named {
     fn in_options_of(mount: &Mount) -> Self {
-        let mut named = Self::default();
-        named.any = mount_options::options(mount).any(|option| matches!(option, "loud" | "silent"));
+        let any = mount_options::options(mount).any(|option| matches!(option, "loud" | "silent"));
+        let mut named = Self { any, ..Self::default() };
         for effect in mount_options::options(mount).filter_map(mount_options::effect) {
             let (set, cleared) = match effect {
                 Effect::Set(flag) => (flag, 0),
