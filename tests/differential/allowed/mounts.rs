@@ -61,7 +61,7 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
-        item: "Access times of a bind mount whose source has `strictatime`",
+        item: "Access times of a bind mount of a source with `strictatime`",
         matches: |difference, context| {
             let [expected, found] = [&difference.expected, &difference.found]
                 .map(|side| side.clone().unwrap_or_default());

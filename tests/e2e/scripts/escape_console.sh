@@ -1,5 +1,5 @@
 #!/bin/bash
-# After escapes.sh: the terminal of a container whose /dev/console is a link of the image that leads out of the root.
+# After escapes.sh: the terminal of a container with a link at /dev/console of the image, which leads out of the root.
 : "${runtime:?}"
 copy_root
 rm -rf /var/escape
