@@ -81,6 +81,37 @@ mod tests {
     }
 
     #[test]
+    fn only_the_folders_above_a_relative_cgroup_may_stay() {
+        let stays = |path: serde_json::Value, folder: &str| {
+            let document = json!({"linux": {"cgroupsPath": path}});
+            let context = Context { document: &document, steps: &[], created: true, updated: true };
+            let key = format!("file /sys/fs/cgroup/{folder}");
+            let found = Some("appeared".into());
+            let difference = Difference { command: "host".into(), key, expected: None, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(stays(json!("new/a/b"), "new") && stays(json!("new/a/b"), "new/a"));
+        assert!(!stays(json!("new/a/b"), "new/a/b") && !stays(json!("new/a/b"), "ne"));
+        assert!(!stays(json!("/new/a"), "new") && !stays(json!(null), ":youki:c"));
+    }
+
+    #[test]
+    fn a_refused_write_does_not_excuse_a_read() {
+        // Without capabilities, another row would allow it.
+        let document = json!({"process": {"capabilities": {}}});
+        let context = Context { document: &document, steps: &[], created: true, updated: true };
+        let is_allowed = |expected: &str, found: &str| {
+            let (expected, found) = (Some(expected.into()), Some(found.into()));
+            let key = "access /proc/x".into();
+            let difference = Difference { command: "start".into(), key, expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(is_allowed("read 1, write error 30", "read 1, write error 13"));
+        assert!(!is_allowed("read error 13, write error 30", "read 1, write error 13"));
+        assert!(!is_allowed("read 1, write error 30", "read 1, write done"));
+    }
+
+    #[test]
     fn only_flags_that_protect_may_be_kept() {
         let document = json!({"root": {"readonly": true}});
         let context = Context { document: &document, steps: &[], created: true, updated: true };

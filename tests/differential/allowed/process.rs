@@ -106,9 +106,12 @@ pub(super) const ALL: &[Allowed] = &[
         matches: |difference, context| {
             let path = context.document.pointer("/linux/cgroupsPath").and_then(Value::as_str);
             let is_cgroup = ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str());
-            // The folders above the cgroup stay, as with runc.
-            (is_cgroup || difference.key.starts_with("file /sys/fs/cgroup/"))
-                && !path.is_some_and(|path| path.starts_with('/'))
+            // The folders above the cgroup stay, as with runc. The cgroup itself may not.
+            let folder = difference.key.strip_prefix("file /sys/fs/cgroup/");
+            let is_above = folder.zip(path).is_some_and(|(folder, path)| {
+                path.strip_prefix(folder).is_some_and(|below| below.starts_with('/'))
+            });
+            (is_cgroup || is_above) && !path.is_some_and(|path| path.starts_with('/'))
         },
     },
     Allowed {
