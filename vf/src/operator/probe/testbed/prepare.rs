@@ -133,7 +133,7 @@ impl Testbed<'_> {
             tenant: owner.map(|tenant| tenant.name.clone()),
             interface: interface.name.clone(),
             netns: self.netns_record,
-            init: self.worker,
+            init: Some(self.worker),
             worker: self.worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             scrub: self.pool.scrub,
@@ -144,6 +144,8 @@ impl Testbed<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            network: None,
+            idle_since: None,
         })
     }
 }
