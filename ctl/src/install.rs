@@ -27,6 +27,7 @@ mod own_files;
 mod plan;
 mod podman;
 mod podman_hooks;
+mod podman_network;
 mod podman_version;
 mod record;
 mod report;
@@ -48,6 +49,7 @@ use vf::Host;
 
 pub(crate) use engine::Engine;
 pub(crate) use options::{Action, Options};
+pub(crate) use podman_network::podman_network_problem;
 pub(crate) use state::{State, docker_api, missing_programs, runtime_config_problem, state};
 
 use crate::error::Error;

@@ -61,7 +61,8 @@ impl Snapshot {
         let pfs = vf::status(host)?;
         let claims = vfs(&pfs).filter_map(|vf| vf.claim.as_ref());
         let name = |claim: &Claim| {
-            let name = names::name(Path::new("/"), &claim.container, claim.init.pid)?;
+            let name =
+                names::name(Path::new("/"), &claim.container, claim.init.map(|init| init.pid))?;
             Some((claim.container.clone(), name))
         };
         let names = claims.filter_map(name).collect();

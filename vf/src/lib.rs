@@ -40,7 +40,7 @@ pub use host::{Container, Host, NetnsContainer};
 pub use kernel::error::{KernelError, NetlinkError};
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
-pub use kernel::netns::{is_host_netns, loopback_up};
+pub use kernel::netns::{is_host_netns, loopback_up, unused_interface};
 pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;

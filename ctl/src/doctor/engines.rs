@@ -4,7 +4,10 @@ use std::path::Path;
 
 use vf::Finding;
 
-use crate::install::{Engine, State, docker_api, missing_programs, runtime_config_problem, state};
+use crate::install::{
+    Engine, State, docker_api, missing_programs, podman_network_problem, runtime_config_problem,
+    state,
+};
 
 /// The first version of the Docker API that has annotations.
 const MIN_DOCKER_API: (u32, u32) = (1, 43);
@@ -21,6 +24,10 @@ pub(super) fn findings(root: &Path) -> Vec<Finding> {
     if !engines.iter().any(is_installed) {
         let evidence = "no container engine is installed";
         all.push(Finding::failure("engine", evidence, "install Docker or Podman"));
+    }
+    let podman = engines.iter().any(|one| one.0 == Engine::Podman && is_installed(one));
+    if podman && root == Path::new("/") {
+        all.push(podman_network());
     }
     all.extend(engines.into_iter().filter_map(|(engine, state)| finding(engine, state, docker)));
     if docker {
@@ -79,6 +86,16 @@ fn finding(engine: Engine, state: State, docker: bool) -> Option<Finding> {
     })
 }
 
+/// Whether Podman finds the plugin for `podman network create --driver runvf`.
+fn podman_network() -> Finding {
+    const CHECK: &str = "podman-network";
+    match podman_network_problem() {
+        Ok(None) => Finding::ok(CHECK, "Podman has the network driver runvf"),
+        Ok(Some((problem, remedy))) => Finding::warning(CHECK, problem, remedy),
+        Err(error) => Finding::unknown(CHECK, error.line()),
+    }
+}
+
 /// An older Docker silently drops annotations, and the sensor starts without its VF.
 fn docker_api_version(root: &Path) -> Finding {
     const CHECK: &str = "docker-api";
@@ -111,7 +128,11 @@ mod tests {
         assert_eq!(
             failed,
             [
-                ("programs", "not installed: /usr/bin/runvf, /usr/libexec/runvf/runvf-hook"),
+                (
+                    "programs",
+                    "not installed: /usr/bin/runvf, /usr/libexec/runvf/runvf-hook, \
+                     /usr/libexec/netavark/runvf"
+                ),
                 ("engine", "no container engine is installed")
             ]
         );

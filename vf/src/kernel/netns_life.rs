@@ -119,16 +119,17 @@ fn is_in(pid: i32, id: NetnsId) -> bool {
 }
 
 #[cfg(test)]
-mod in_a_netns {
+pub(crate) mod in_a_netns {
     //! These tests need root.
 
     use std::os::fd::AsFd;
+    use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
 
     use super::*;
 
     /// A process in a network namespace of its own.
-    fn process_in_new_netns() -> (Child, NetnsRecord) {
+    pub(crate) fn process_in_new_netns() -> (Child, NetnsRecord) {
         let child = Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
         let path = format!("/proc/{}/ns/net", child.id());
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -142,6 +143,33 @@ mod in_a_netns {
         }
     }
 
+    /// A bind mount that keeps a network namespace alive, as `ip netns` and Podman make it.
+    pub(crate) struct Pin(tempfile::TempDir);
+
+    impl Pin {
+        pub(crate) fn of(process: &Child) -> Self {
+            let pin = Self(tempfile::tempdir().unwrap());
+            fs::write(pin.path(), "").unwrap();
+            let source = format!("/proc/{}/ns/net", process.id());
+            run(Command::new("mount").arg("--bind").arg(source).arg(pin.path()));
+            pin
+        }
+
+        pub(crate) fn path(&self) -> PathBuf {
+            self.0.path().join("netns")
+        }
+    }
+
+    impl Drop for Pin {
+        fn drop(&mut self) {
+            run(Command::new("umount").arg(self.path()));
+        }
+    }
+
+    fn run(command: &mut Command) {
+        assert!(command.status().unwrap().success(), "{command:?}");
+    }
+
     fn is_found(record: NetnsRecord, effort: Effort) -> bool {
         find_netns(record, effort).unwrap().is_some()
     }
@@ -152,29 +180,23 @@ mod in_a_netns {
         assert!(is_found(record, Effort::Quick));
         assert_eq!(processes_in(record).unwrap(), [child.id() as i32]);
 
-        let folder = tempfile::tempdir().unwrap();
-        let pin = folder.path().join("pinned");
-        fs::write(&pin, "").unwrap();
-        let source = format!("/proc/{}/ns/net", child.id());
-        let run = |program: &str, words: &[&std::ffi::OsStr]| {
-            assert!(Command::new(program).args(words).status().unwrap().success());
-        };
-        run("mount", &["--bind".as_ref(), source.as_ref(), pin.as_os_str()]);
+        // Not opened through the mount, because that would keep the mount busy.
+        let netns = Netns::open(format!("/proc/{}/ns/net", child.id()).as_ref()).unwrap();
+        let pin = Pin::of(&child);
         kill_processes_in(record).unwrap();
         assert!(!child.wait().unwrap().success());
         assert!(is_found(record, Effort::Quick), "a mount keeps it alive");
-        assert_eq!(processes_in(record).unwrap(), []);
+        assert!(processes_in(record).unwrap().is_empty());
 
-        let netns = Netns::open(&pin).unwrap();
         let holder = netns.as_fd().try_clone_to_owned().unwrap();
-        let mut holder = Command::new("sleep").arg("1000").stdin(Stdio::from(holder)).spawn();
-        let holder = holder.as_mut().unwrap();
+        let mut holder =
+            Command::new("sleep").arg("1000").stdin(Stdio::from(holder)).spawn().unwrap();
         drop(netns);
-        run("umount", &[pin.as_os_str()]);
-        assert!(!is_found(record, Effort::Quick));
-        assert!(is_found(record, Effort::Full), "a descriptor keeps it alive");
+        drop(pin);
+        let (quick, full) = (is_found(record, Effort::Quick), is_found(record, Effort::Full));
         holder.kill().unwrap();
         holder.wait().unwrap();
+        assert_eq!((quick, full), (false, true), "a descriptor keeps it alive");
         assert!(!is_found(record, Effort::Full));
     }
 
@@ -183,7 +205,7 @@ mod in_a_netns {
         let (mut child, record) = process_in_new_netns();
         let later = NetnsRecord { cookie: record.cookie + 1, ..record };
         assert!(!is_found(later, Effort::Full));
-        assert_eq!(processes_in(later).unwrap(), []);
+        assert!(processes_in(later).unwrap().is_empty());
         kill_processes_in(later).unwrap();
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();

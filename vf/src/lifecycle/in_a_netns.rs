@@ -1,19 +1,23 @@
 //! Tests of the attach in real network namespaces. They need root and fail without it.
 
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread;
 
 use crate::error::Error;
-use crate::host::{Container, Host};
+use crate::host::{Container, Host, NetnsContainer};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, is_host_netns};
-use crate::ledger::claim::State;
-use crate::ledger::claim::tests::claim;
+use crate::kernel::netns_life::in_a_netns::{Pin, process_in_new_netns};
+use crate::ledger::audit::audit;
+use crate::ledger::claim::tests::{claim, netns_claim};
+use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
-use crate::lifecycle::outcome::Outcome;
-use crate::lifecycle::release::release;
+use crate::lifecycle::outcome::{Outcome, Released};
+use crate::lifecycle::reconcile::{gc, reconcile};
+use crate::lifecycle::release::{release, release_by_hand, release_network, release_vf};
+use crate::policy::config::OnLoss;
 use crate::policy::request::Request;
 
 fn grant(folder: &std::path::Path) -> Grant {
@@ -87,4 +91,100 @@ fn a_release_without_the_pf_quarantines_the_vf_and_keeps_the_claim() {
     assert!(reason.ends_with("it may still have its VLAN and trust: its PF cannot be reached"));
     let state = claims.get("0000:01:10.0").unwrap().unwrap().state;
     assert_eq!(state, State::Quarantined { reason: reason.clone() });
+}
+
+/// A claim on a VF that does not exist, of a network namespace with one process and a pin.
+fn netns_container(host: &Host) -> (Child, Pin) {
+    std::fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
+    let (process, netns) = process_in_new_netns();
+    let network = Some("acme".to_owned());
+    let on_loss = OnLoss::Stop;
+    let claim = Claim { network, on_loss, ..netns_claim("0000:01:10.0", netns) };
+    assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+    let pin = Pin::of(&process);
+    (process, pin)
+}
+
+fn only_outcome(released: Vec<Released>) -> Outcome {
+    let [one] = &released[..] else { panic!("{released:?}") };
+    one.outcome.clone()
+}
+
+#[test]
+fn a_lost_vf_stops_the_processes_of_its_netns_and_stays_claimed_until_the_netns_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    let expected = "the VF vanished; the processes in its network namespace were stopped";
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    assert!(!process.wait().unwrap().success());
+    // The pin keeps the namespace alive, so the claim stays.
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    assert_eq!(reconcile(&host).unwrap(), []);
+    drop(pin);
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Clean);
+}
+
+#[test]
+fn an_engines_release_leaves_the_vf_of_a_netns_and_a_release_by_hand_waits_for_its_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, _pin) = netns_container(&host);
+    assert_eq!(release(&host, "c").unwrap(), []);
+    let running = format!("process {} is still running in its network namespace", process.id());
+    assert_eq!(only_outcome(release_by_hand(&host, "c").unwrap()), Outcome::Left(running.clone()));
+    let refused = release_vf(&host, "0000:01:10.0", false).unwrap().outcome;
+    assert_eq!(refused, Outcome::Left(running));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(only_outcome(release_by_hand(&host, "c").unwrap()), Outcome::Clean);
+}
+
+#[test]
+fn a_network_is_released_although_its_container_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    let (mut later, _) = process_in_new_netns();
+    let of_later = format!("/proc/{}/ns/net", later.id());
+    for (container, network, netns) in
+        [("d", "acme", pin.path()), ("c", "bravo", pin.path()), ("c", "acme", of_later.into())]
+    {
+        assert_eq!(release_network(&host, container, network, &netns).unwrap(), []);
+    }
+    let released = release_network(&host, "c", "acme", &pin.path()).unwrap();
+    assert_eq!(only_outcome(released), Outcome::Clean);
+    assert_eq!(process.try_wait().unwrap(), None);
+    for process in [&mut process, &mut later] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_network_is_released_after_the_engine_has_removed_the_netns() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let path = pin.path();
+    drop(pin);
+    let released = release_network(&host, "c", "acme", &path).unwrap();
+    assert_eq!(only_outcome(released), Outcome::Clean);
+}
+
+#[test]
+fn attach_to_a_netns_refuses_the_host_netns_and_a_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let attach = |netns: &str| {
+        let container = NetnsContainer { id: "c".into(), netns: netns.into(), network: None };
+        grant(folder.path()).attach_to_netns(&container).unwrap_err()
+    };
+    let error = attach("/proc/self/ns/net");
+    assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
+    let line = attach("/nonexistent").line();
+    assert!(line.starts_with("cannot open network namespace /nonexistent: "), "{line}");
+    let entries = audit(&Host { audit: folder.path().join("log/audit.jsonl"), ..Host::default() });
+    assert_eq!(entries.unwrap().entries.len(), 2, "a refusal has no audit entry");
 }
