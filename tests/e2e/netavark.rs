@@ -120,9 +120,8 @@ fn a_plugin_that_is_killed_leaves_nothing_after_gc() {
     let before = state(&lab);
     create_network(&lab, "acme", "--opt vlan=100");
     for fault in ["claim-create:1:kill", "move:1:kill", "attached:1:kill"] {
-        let run = format!(
-            "RUNVF_FAULT={fault} podman run --rm --network acme {IMAGE} echo it runs"
-        );
+        let run =
+            format!("RUNVF_FAULT={fault} podman run --rm --network acme {IMAGE} echo it runs");
         let killed = lab.sh(&run).unwrap();
         assert!(killed.status != 0 && !killed.stdout.contains("it runs"), "{fault}: {killed}");
         assert!(killed.stderr.contains("plugin \"runvf\""), "{fault}: {killed}");
@@ -142,9 +141,11 @@ fn a_pinned_netns_keeps_its_vf_after_its_processes_were_killed() {
     create_network(&lab, "acme", "--opt vlan=100");
     start(&lab, Engine::PodmanHooks, "sensor", "--network acme");
     // conmon would clean up the container after its process has ended.
-    lab.ok("pid=$(podman inspect -f '{{.State.Pid}}' sensor); pkill -KILL -x conmon; kill -KILL $pid; \
-        while [ -e /proc/$pid/ns/net ]; do sleep 0.01; done")
-        .unwrap();
+    lab.ok(
+        "pid=$(podman inspect -f '{{.State.Pid}}' sensor); pkill -KILL -x conmon; kill -KILL $pid; \
+        while [ -e /proc/$pid/ns/net ]; do sleep 0.01; done",
+    )
+    .unwrap();
     assert_eq!(gc(&lab), []);
     let (now, reason) = status(&lab, VF);
     assert_eq!(now, "attached", "{reason}");
@@ -208,7 +209,8 @@ fn a_vf_is_attached_to_a_netns_by_hand_and_released() {
     let left = lab.sh("runvfctl release mon").unwrap();
     assert!(left.status == 3, "{left}");
     assert!(left.stdout.contains("is still running in its network namespace"), "{left}");
-    lab.ok("kill $(cat /tmp/pid); while [ -n \"$(ip netns pids mon)\" ]; do sleep 0.01; done").unwrap();
+    lab.ok("kill $(cat /tmp/pid); while [ -n \"$(ip netns pids mon)\" ]; do sleep 0.01; done")
+        .unwrap();
     lab.ok("runvfctl release mon").unwrap();
     assert_free(&lab, "after the release");
 

@@ -29,7 +29,7 @@ fn a_quadlet_network_gives_a_sensor_its_vf() {
     let lab = prepared();
     let before = state(&lab);
     lab.write("/etc/containers/systemd/acme.network", NETWORK).unwrap();
-    lab.write("/etc/containers/systemd/acme.container", SENSOR).unwrap();
+    lab.write("/etc/containers/systemd/acme-network.container", SENSOR).unwrap();
     lab.ok("systemctl daemon-reload; systemctl start acme").unwrap();
     assert_sensor(&lab, "podman exec acme");
     lab.ok("systemctl restart acme").unwrap();
@@ -54,7 +54,8 @@ fn a_pod_on_a_network_has_one_vf() {
     lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
     create_network(&lab, "acme", "--opt vlan=100");
     // Without the annotation: the network is the door.
-    let pod = POD.lines().filter(|line| !line.contains("io.runvf") && !line.contains("annotations"));
+    let pod =
+        POD.lines().filter(|line| !line.contains("io.runvf") && !line.contains("annotations"));
     lab.write("/tmp/pod.yaml", &pod.collect::<Vec<_>>().join("\n")).unwrap();
     lab.ok("podman kube play --network acme /tmp/pod.yaml").unwrap();
     assert_sensor(&lab, "podman exec acme-sensor");
@@ -69,7 +70,8 @@ fn a_pod_on_a_network_has_one_vf() {
         assert_eq!(lab.ok(&format!("podman {look}")).unwrap().text(), "1", "{name}");
         assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{name}");
     }
-    lab.ok(&format!("podman pod rm -f -t 5 sensors; podman rmi localhost/pause; rm {infra}")).unwrap();
+    lab.ok(&format!("podman pod rm -f -t 5 sensors; podman rmi localhost/pause; rm {infra}"))
+        .unwrap();
     remove_networks(&lab, "acme");
     assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");

@@ -153,7 +153,7 @@ impl<'a> KeeperList<'a> {
     /// does it.
     ///
     /// Mounts inside containers are ignored. Their paths lead through file systems of the
-    /// container's choice, and one that does not answer (FUSE) would block runvf without end while
+    /// container's choice. A server that does not answer (FUSE) would block runvf without end while
     /// it holds a PF's lock.
     pub(crate) fn by_mount(&mut self) -> Namespaces {
         let path = Path::new("/proc/self/mountinfo");

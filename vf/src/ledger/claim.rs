@@ -97,7 +97,7 @@ impl State {
     }
 }
 
-/// The version of a claim whose owner is an init process.
+/// The version of a claim with an init process as its owner.
 ///
 /// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
 /// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
@@ -105,7 +105,7 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
-/// The version of a claim whose owner is a network namespace, and the highest version that this
+/// The version of a claim with a network namespace as its owner, and the highest version that this
 /// runvf reads. An older runvf knows only init processes, so it must leave such a claim alone.
 pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
 

@@ -66,8 +66,8 @@ impl Grant {
             .inspect_err(|error| self.record_refusal(&container.id, Some(container.pid), error))
     }
 
-    /// As [`Grant::attach`], for a container whose network namespace exists before its processes do.
-    /// The namespace becomes the owner of the claims. Returns the VFs of the grant.
+    /// As [`Grant::attach`], for a container that has a network namespace and no process yet. The
+    /// namespace becomes the owner of the claims. Returns the VFs of the grant.
     ///
     /// # Errors
     /// As [`Grant::attach`].

@@ -80,7 +80,7 @@ pub fn release_network(
     release_within(host, container, is_meant, Processes::MayRun, SHORT_LOCK_TIMEOUT)
 }
 
-/// As [`release`], also for the VFs of a network namespace in which no process runs.
+/// As [`release`], also for the VFs of a network namespace without processes.
 ///
 /// # Errors
 /// Only when the claims cannot be listed.
@@ -167,7 +167,7 @@ pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error>
     Ok(Released::of(&claim, outcome))
 }
 
-/// The outcome for a claim whose owner has a running process. `None`: it has none.
+/// The outcome if the claim's owner has a running process. `None`: it has none.
 fn still_running(claim: &Claim) -> Result<Option<Outcome>, Error> {
     let running = match claim.owner() {
         Owner::Init(init) if init.is_alive() => {
