@@ -32,6 +32,12 @@ pub(crate) struct Options {
     /// The interface's MAC address
     #[arg(long)]
     mac: Option<MacAddress>,
+    /// The 802.1p priority of the VLAN
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=7))]
+    qos: Option<u8>,
+    /// The VLAN protocol: 802.1q or 802.1ad
+    #[arg(long)]
+    proto: Option<String>,
     /// The container's id in `status`, `release` and the audit log; the name of the namespace if
     /// omitted
     #[arg(long, value_name = "ID")]
@@ -65,7 +71,15 @@ impl Options {
         let mut annotations = vec![(of_interface("vlan"), self.vlan.to_string())];
         let mtu = self.mtu.map(|mtu| mtu.to_string());
         let mac = self.mac.map(|mac| mac.to_string());
-        for (key, value) in [("pool", self.pool.clone()), ("mtu", mtu), ("mac", mac)] {
+        let qos = self.qos.map(|qos| qos.to_string());
+        let of_option = [
+            ("pool", self.pool.clone()),
+            ("mtu", mtu),
+            ("mac", mac),
+            ("qos", qos),
+            ("proto", self.proto.clone()),
+        ];
+        for (key, value) in of_option {
             annotations.extend(value.map(|value| (of_interface(key), value)));
         }
         let tenant = self.tenant.clone().map(|tenant| (format!("{}tenant", vf::PREFIX), tenant));
@@ -154,6 +168,10 @@ mod tests {
         assert_eq!((request.tenant.as_deref(), one.pool.as_deref()), (Some("acme"), Some("p")));
         assert_eq!((one.name.as_str(), one.vlan, one.mtu), ("x0", 100, Some(9000)));
         assert_eq!(one.mac.map(|mac| mac.to_string()).as_deref(), Some("02:00:00:00:01:00"));
+        let words = ["--qos", "3", "--proto", "802.1ad"];
+        let request = options(&words).unwrap().request().unwrap();
+        let one = &request.interfaces[0];
+        assert_eq!((one.qos, one.proto), (3, vf::VlanProto::Dot1Ad));
         assert_eq!(options(&[]).unwrap().request().unwrap().interfaces[0].name, "mon0");
         for wrong in [&["--mac", "x"][..], &["--vlan", "4095"], &["--mtu", "x"]] {
             assert!(options(wrong).is_err(), "{wrong:?}");

@@ -31,6 +31,7 @@ pub(crate) fn remove_networks(lab: &Lab, names: &str) {
 fn a_container_of_a_podman_network_finds_its_vf() {
     let lab = prepared();
     let before = state(&lab);
+    functions(&lab);
     create_network(&lab, "acme", "--opt vlan=100");
     // UP, BROADCAST, NOARP, PROMISC, ALLMULTI, MULTICAST.
     let expected = "0x1383\n1";
@@ -43,7 +44,7 @@ fn a_container_of_a_podman_network_finds_its_vf() {
             format!("cat /sys/class/net/{interface}/flags /sys/class/net/{interface}/carrier");
         let output = run(&lab, Engine::PodmanHooks, networks, &look);
         assert_eq!((output.status, output.text()), (0, expected), "{networks}: {output}");
-        assert_clean(&lab, 0, "enp1s0v0");
+        assert_free(&lab, networks);
     }
 
     start(&lab, Engine::PodmanHooks, "sensor", "--network acme");
@@ -53,7 +54,7 @@ fn a_container_of_a_podman_network_finds_its_vf() {
         [.state, .container_name, .claim.init, .claim.network, .claim.version]'";
     assert_eq!(lab.ok(shown).unwrap().text(), r#"["attached","sensor",null,"acme",2]"#);
     lab.ok("podman stop -t 5 sensor").unwrap();
-    assert_clean(&lab, 0, "enp1s0v0");
+    assert_free(&lab, "after podman stop");
     lab.ok("podman start sensor").unwrap();
     assert_eq!(on_vlans(&lab, "pf0"), [(100, true)]);
     lab.ok("podman rm -f -t 5 sensor").unwrap();

@@ -11,7 +11,7 @@ use crate::netavark::{create_network, remove_networks};
 use crate::pods::assert_sensor;
 
 const NETWORK: &str = include_str!("../../../docs/examples/acme.network");
-const SENSOR: &str = include_str!("../../../docs/examples/acme-network.container");
+const SENSOR: &str = include_str!("../../../docs/examples/acme-on-network.container");
 const POD: &str = include_str!("../../../docs/examples/pod.yaml");
 
 #[test]
@@ -29,13 +29,13 @@ fn a_quadlet_network_gives_a_sensor_its_vf() {
     let lab = prepared();
     let before = state(&lab);
     lab.write("/etc/containers/systemd/acme.network", NETWORK).unwrap();
-    lab.write("/etc/containers/systemd/acme-network.container", SENSOR).unwrap();
-    lab.ok("systemctl daemon-reload; systemctl start acme").unwrap();
+    lab.write("/etc/containers/systemd/acme-on-network.container", SENSOR).unwrap();
+    lab.ok("systemctl daemon-reload; systemctl start acme-on-network").unwrap();
     assert_sensor(&lab, "podman exec acme");
-    lab.ok("systemctl restart acme").unwrap();
+    lab.ok("systemctl restart acme-on-network").unwrap();
     assert_sensor(&lab, "podman exec acme");
-    lab.ok("systemctl stop acme acme-network; podman network rm -f acme; \
-        rm -r /etc/containers/systemd/acme.* /var/log/runvf/acme; systemctl daemon-reload")
+    lab.ok("systemctl stop acme-on-network acme-network; podman network rm -f acme; \
+        rm -r /etc/containers/systemd/acme* /var/log/runvf/acme; systemctl daemon-reload")
         .unwrap();
     assert_untouched(&lab, &before);
     assert_clean(&lab, 0, "enp1s0v0");
@@ -47,6 +47,7 @@ fn a_quadlet_network_gives_a_sensor_its_vf() {
 fn a_pod_on_a_network_has_one_vf() {
     let lab = prepared();
     let before = state(&lab);
+    functions(&lab);
     // Podman's image for the infra container is not in the guest, and there is no registry.
     lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
         .unwrap();
@@ -62,7 +63,7 @@ fn a_pod_on_a_network_has_one_vf() {
     lab.ok("podman restart -t 5 acme-sensor").unwrap();
     assert_sensor(&lab, "podman exec acme-sensor");
     lab.ok("podman kube down /tmp/pod.yaml; rm -r /var/log/runvf/acme").unwrap();
-    assert_clean(&lab, 0, "enp1s0v0");
+    assert_free(&lab, "after podman kube down");
 
     lab.ok("podman pod create --name sensors --network acme").unwrap();
     for name in ["one", "two"] {
