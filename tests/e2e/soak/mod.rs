@@ -18,7 +18,7 @@ mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
 mod limits;
-mod netavark;
+pub(crate) mod netavark;
 mod options;
 mod pods;
 mod policy;

@@ -1,14 +1,17 @@
 //! Podman networks in pods, `kube play` and quadlets; several networks of one container; restarts
-//! and disconnects; and kills of the plugin at all of its fault points.
+//! and disconnects; kills of Podman, and of the plugin at all of its fault points.
+
+use std::time::Duration;
 
 use crate::engine::{Engine, run, start};
 use crate::fault_points::{
     Faults, NETNS_ATTACH, NETNS_GC, NETNS_LOSS, TEARDOWN, assert_recovery_with_vfs,
 };
-use crate::hook_calls::{assert_free, functions};
+use crate::hook_calls::{assert_free, functions, seed};
 use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state};
 use crate::netavark::{create_network, remove_networks};
 use crate::pods::assert_sensor;
+use crate::script::script;
 
 const NETWORK: &str = include_str!("../../../docs/examples/acme.network");
 const SENSOR: &str = include_str!("../../../docs/examples/acme-on-network.container");
@@ -22,6 +25,29 @@ fn the_netavark_plugin_recovers_at_every_fault_point() {
         (NETNS_GC, Faults::All),
         (NETNS_LOSS, Faults::All),
     ]);
+}
+
+/// Podman, netavark and the plugin are killed together, `count` times at random moments.
+pub(crate) fn killed_podmans_leave_no_vf(count: u32) {
+    let lab = prepared();
+    let before = state(&lab);
+    functions(&lab);
+    create_network(&lab, "acme", "--opt vlan=100");
+    let (count, seed) = (count.to_string(), seed().to_string());
+    let parameters = [("count", count.as_str()), ("seed", &seed)];
+    let killed = script(include_str!("../scripts/killed_networks.sh"), &parameters);
+    let left = lab.sh_within(Duration::from_secs(3600), &killed).unwrap();
+    assert_eq!(left.status, 0, "{left}");
+    eprintln!("{} VFs were left with a namespace that Podman had forgotten", left.text());
+    remove_networks(&lab, "acme");
+    assert_free(&lab, "after the kills");
+    assert_untouched(&lab, &before);
+    leave(lab, &before);
+}
+
+#[test]
+fn podmans_that_are_killed_leave_no_vf() {
+    killed_podmans_leave_no_vf(8);
 }
 
 #[test]
