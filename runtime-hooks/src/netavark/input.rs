@@ -38,14 +38,14 @@ pub(super) struct ContainerOptions {
     options: Option<BTreeMap<String, String>>,
 }
 
-/// Reads JSON from stdin.
+/// Reads a JSON object from stdin.
 pub(super) fn read(from: impl Read) -> Result<Value, Error> {
     let mut text = Vec::new();
     from.take(MAX_SIZE + 1).read_to_end(&mut text).map_err(Error::UnreadableNetwork)?;
     if text.len() as u64 > MAX_SIZE {
         return Err(Error::NetworkTooLarge(MAX_SIZE));
     }
-    serde_json::from_slice(&text).map_err(Error::MalformedNetwork)
+    serde_json::from_slice(&text).map(Value::Object).map_err(Error::MalformedNetwork)
 }
 
 fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {

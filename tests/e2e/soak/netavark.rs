@@ -34,7 +34,7 @@ pub(crate) fn killed_podmans_leave_no_vf(count: u32) {
     functions(&lab);
     create_network(&lab, "acme", "--opt vlan=100");
     let (count, seed) = (count.to_string(), seed().to_string());
-    let parameters = [("count", count.as_str()), ("seed", &seed)];
+    let parameters = [("count", count.as_str()), ("seed", seed.as_str())];
     let killed = script(include_str!("../scripts/killed_networks.sh"), &parameters);
     let left = lab.sh_within(Duration::from_secs(3600), &killed).unwrap();
     assert_eq!(left.status, 0, "{left}");

@@ -15,8 +15,9 @@ use crate::kernel::netns::{Netns, NetnsId, NetnsRecord, cookie};
 use crate::kernel::netns_keepers::{KeeperList, Namespaces};
 use crate::kernel::process::kill_if;
 
-/// The longest search. Nearly all of it is for the descriptors of all processes.
-const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest search. Nearly all of it is for the descriptors of all processes. Longer in tests,
+/// because the machine of a test may be busy.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 5 });
 /// How long the processes of a namespace may take to end after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two checks whether the processes of a namespace have ended.
