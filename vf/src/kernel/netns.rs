@@ -206,9 +206,9 @@ pub fn unused_interface(path: &Path) -> Result<String, Error> {
     let links = Netns::open(path)?.inside(|| Netlink::open()?.links())?;
     let is_used =
         |name: &String| links.iter().any(|link| link.name == *name || link.altnames.contains(name));
-    // There is an unused one among one more name than there are links; alternative names are rare.
-    let names = (0..).map(|number: u32| format!("mon{number}"));
-    Ok(names.skip_while(is_used).next().unwrap_or_default())
+    // The namespace has finitely many names, so this ends.
+    let mut names = (0..).map(|number: u32| format!("mon{number}"));
+    Ok(names.find(|name| !is_used(name)).unwrap_or_default())
 }
 
 /// Writes an IPv6 sysctl of one interface. `/proc/sys/net` shows the network namespace of the
