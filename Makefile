@@ -140,6 +140,9 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
 	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
 	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
+# Under this name it is the plugin for Podman's networks. Podman runs it only for a network of the driver `runvf`.
+	mkdir -p $(DESTDIR)/usr/libexec/netavark
+	ln -sf ../runvf/runvf-hook $(DESTDIR)/usr/libexec/netavark/runvf
 	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system $(wildcard packaging/systemd/*)
@@ -175,6 +178,7 @@ uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{cdi.path,cdi.service,gc.service,gc.timer,setup.service}
 	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)/usr/libexec/runvf $(DOC)
+	rm -f $(DESTDIR)/usr/libexec/netavark/runvf
 	rm -f $(DESTDIR)/usr/share/man/man1/{runvf,runvfctl}{,-*}.1
 	rm -f $(DESTDIR)/usr/share/bash-completion/completions/{runvf,runvfctl}
 	rm -f $(DESTDIR)/usr/share/zsh/vendor-completions/_{runvf,runvfctl}

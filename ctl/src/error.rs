@@ -9,6 +9,9 @@ use std::path::PathBuf;
 pub(crate) enum Error {
     #[error(transparent)]
     Vf(#[from] vf::Error),
+    /// An error of the library, in the words of this command's options.
+    #[error("{0}")]
+    Options(String),
 
     #[error("{object} is not installed")]
     NotInstalled { object: String, hint: String },
@@ -48,6 +51,22 @@ impl Error {
         move |source| Self::File { action, path, source }
     }
 
+    /// An error of the library, for a user who gave options and no annotations:
+    /// `io.runvf.pool.mon0=a` becomes `--pool a`, and `io.runvf.vlan.a/b`, which names a wrong
+    /// interface, `--name a/b`.
+    pub(crate) fn of_options(error: vf::Error) -> Self {
+        match &error {
+            vf::Error::Lifecycle(vf::LifecycleError::NameTaken { .. }) => {
+                Self::Options(vf::one_line(&error, Some("choose another name with --name")))
+            }
+            vf::Error::Lifecycle(vf::LifecycleError::MacInUse { .. }) => {
+                Self::Options(vf::one_line(&error, Some("choose another address with --mac")))
+            }
+            vf::Error::Policy(_) => Self::Options(as_options(&error.line())),
+            _ => Self::Vf(error),
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotInstalled { hint, .. }
@@ -74,4 +93,21 @@ impl Error {
         }
         vf::one_line(self, self.hint().as_deref())
     }
+}
+
+fn as_options(line: &str) -> String {
+    let words = line.split(' ').map(|word| {
+        let quoted = word.strip_prefix('`').unwrap_or(word);
+        let Some(rest) = quoted.strip_prefix(vf::PREFIX) else { return word.to_owned() };
+        let quote = if quoted == word { "" } else { "`" };
+        match (rest.split_once('='), rest.split_once('.')) {
+            (Some((key, value)), _) => {
+                let (option, _) = key.split_once('.').unwrap_or((key, ""));
+                format!("{quote}--{option} {value}")
+            }
+            (None, Some((_, interface))) => format!("{quote}--name {interface}"),
+            (None, None) => format!("{quote}--{rest}"),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }

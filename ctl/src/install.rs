@@ -29,6 +29,7 @@ mod own_files;
 mod plan;
 mod podman;
 mod podman_hooks;
+mod podman_network;
 mod podman_version;
 mod record;
 mod report;
@@ -51,6 +52,7 @@ use vf::Host;
 pub(crate) use cdi::{CdiState, cdi_state, refresh as refresh_cdi};
 pub(crate) use engine::Engine;
 pub(crate) use options::{Action, Options};
+pub(crate) use podman_network::podman_network_problem;
 pub(crate) use state::{
     State, docker_api, docker_cdi_folders, docker_version, missing_programs,
     runtime_config_problem, state,

@@ -1,6 +1,7 @@
 //! `runvfctl`: the operator's command. It shows, sets up, releases and repairs VFs, and registers
 //! runvf with engines.
 
+mod attach;
 mod audit;
 mod config;
 mod doctor;
@@ -38,13 +39,19 @@ struct Arguments {
 enum Command {
     /// Show all PFs and VFs, their containers and their traffic
     Status(status::Options),
+    /// Attach a VF to a network namespace by hand
+    ///
+    /// For containers of systemd-nspawn, LXC or `ip netns`. The VF belongs to the namespace: it is
+    /// free again after `runvfctl release`, or after the namespace has ended and `runvfctl gc` has
+    /// run.
+    Attach(attach::Options),
     /// Release the VFs of exited containers, and check the VFs of running containers
     Gc {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Release the VFs of an exited container
+    /// Release the VFs of an exited container, or of a network namespace without processes
     Release {
         /// A container id, a unique prefix of one, or the PCI address of a VF
         target: String,
@@ -152,6 +159,7 @@ fn exit_code(error: &clap::Error) -> u8 {
 fn run(host: &Host, command: Command) -> Result<(String, ExitCode), Error> {
     Ok(match command {
         Command::Status(options) => success(status::run(host, &options)?),
+        Command::Attach(options) => success(attach::run(host, &options)?),
         Command::Gc { json } => report(&vf::gc(host)?, json),
         Command::Release { target, force, json } => {
             report(&release::run(host, &target, force)?, json)

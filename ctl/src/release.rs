@@ -17,13 +17,13 @@ pub(crate) fn run(host: &Host, target: &str, force: bool) -> Result<Vec<Released
             hint: "see `runvfctl status`".to_owned(),
         });
     }
-    let released = vf::release(host, target)?;
+    let released = vf::release_by_hand(host, target)?;
     if !released.is_empty() {
         return Ok(released);
     }
     let pfs = vf::status(host)?;
     let container = unique(claims(&pfs).map(|claim| claim.container.as_str()), target)?;
-    Ok(vf::release(host, container)?)
+    Ok(vf::release_by_hand(host, container)?)
 }
 
 fn claims(pfs: &[PfStatus]) -> impl Iterator<Item = &Claim> {

@@ -62,8 +62,8 @@ impl Snapshot {
         let claims = vfs(&pfs).filter_map(|vf| vf.claim.as_ref());
         let name = |claim: &Claim| {
             let pod = claim.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
-            let name =
-                pod.or_else(|| names::name(Path::new("/"), &claim.container, claim.init.pid))?;
+            let init = claim.init.map(|init| init.pid);
+            let name = pod.or_else(|| names::name(Path::new("/"), &claim.container, init))?;
             Some((claim.container.clone(), name))
         };
         let names = claims.filter_map(name).collect();

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use crate::bundle::net_devices;
+use crate::netavark;
 use crate::report;
 use crate::state::State;
 
@@ -33,6 +34,15 @@ proptest! {
         if let Err(error) = net_devices(folder.path()) {
             one_line(&error.line());
         }
+    }
+
+    #[test]
+    fn a_mutated_network_gives_an_answer_or_one_error_line(text in corpus::mutated("network")) {
+        let folder = tempfile::tempdir().unwrap();
+        let [sysfs, run, config, audit] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
+        std::fs::write(&config, "pool = [{ name = \"p\", pfs = [\"no-such-pf\"] }]").unwrap();
+        let host = vf::Host { sysfs, run, config, audit };
+        netavark::try_all(&host, &text).iter().for_each(|line| one_line(line));
     }
 
     #[test]

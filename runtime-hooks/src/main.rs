@@ -1,4 +1,5 @@
-//! `runvf-hook`: the OCI hooks, for engines that use another runtime than runvf.
+//! `runvf-hook`: the OCI hooks, for engines that use another runtime than runvf. Under the name
+//! `runvf` it is the netavark plugin.
 
 mod attach;
 mod bundle;
@@ -8,6 +9,7 @@ mod device;
 mod error;
 #[cfg(test)]
 mod hostile;
+mod netavark;
 mod report;
 mod state;
 
@@ -37,7 +39,13 @@ enum Hook {
 }
 
 fn main() -> ExitCode {
-    report_panics();
+    let mut words = std::env::args_os();
+    let program = words.next();
+    if netavark::is_called(program.as_deref()) {
+        report_panics(netavark::report);
+        return netavark::main(words);
+    }
+    report_panics(report::report);
     let arguments = Arguments::parse();
     let state = State::read(std::io::stdin().lock());
     let result = match (&state, arguments.hook) {
@@ -59,12 +67,10 @@ fn main() -> ExitCode {
 
 /// Reports a panic like another error, in one line. Rust prints three lines to stderr, and ends a program
 /// that is built with `panic = "abort"` by SIGABRT.
-fn report_panics() {
-    std::panic::set_hook(Box::new(|info| {
+fn report_panics(report: fn(&str)) {
+    std::panic::set_hook(Box::new(move |info| {
         let line = info.to_string().replace(char::is_control, " ");
-        report::report(&format!(
-            "internal error: {line}; report this line to the maintainers of runvf"
-        ));
+        report(&format!("internal error: {line}; report this line to the maintainers of runvf"));
         #[expect(clippy::exit, reason = "a panic must not continue")]
         std::process::exit(1);
     }));

@@ -49,6 +49,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
         "docker",
         "docker-api",
         "podman",
+        "podman-network",
         "link pf0",
         "promisc pf2",
     ] {

@@ -23,7 +23,8 @@ mod procedures;
 mod snapshot;
 
 pub(crate) use procedures::{
-    ATTACH, CREATION, DETACH, FLUSH, GC, LOSS, PAIR, Procedure, REFUSAL, REPAIR, SPOOL, UNREADABLE,
+    ATTACH, CREATION, DETACH, FLUSH, GC, LOSS, NETNS_ATTACH, NETNS_GC, NETNS_LOSS, PAIR, Procedure,
+    REFUSAL, REPAIR, SPOOL, TEARDOWN, UNREADABLE,
 };
 pub(crate) use snapshot::Snapshot;
 
@@ -160,7 +161,7 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
         assert!(first.text.contains("ended with 137"), "{}", first.case);
     } else if *leaves == Some("attached") {
         first.assert_attached_or_refused();
-    } else if *name == DETACH.name {
+    } else if [DETACH.name, TEARDOWN.name].contains(name) {
         assert!(first.text.contains("ended with 0"), "an engine must go on: {}", first.case);
     }
     snapshots.iter().for_each(Snapshot::assert_no_free_vf_is_dirty);
@@ -202,6 +203,14 @@ fn attach_recovers_from_a_kill_an_error_and_a_lie() {
 fn release_recovers_from_a_kill_an_error_and_a_lie() {
     let faults = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error", "unbind:1:lie"]);
     assert_recovery_with_vfs(&[(DETACH, faults)]);
+}
+
+#[test]
+fn the_netavark_plugin_recovers_from_a_kill_an_error_and_a_lie() {
+    let setup = Faults::Only(&["attached:1:kill", "claim-replace:1:error", "flags:1:lie"]);
+    let teardown = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error"]);
+    let gc = Faults::Only(&["unbind:1:kill"]);
+    assert_recovery_with_vfs(&[(NETNS_ATTACH, setup), (TEARDOWN, teardown), (NETNS_GC, gc)]);
 }
 
 #[test]

@@ -46,8 +46,8 @@ fn a_claim_of_a_newer_runvf_is_kept_and_named() {
     let change = |filter: &str| {
         lab.ok(&format!("jq '{filter}' {claim} > /tmp/claim; cat /tmp/claim > {claim}")).unwrap();
     };
-    change(".version = 2 | .state = {parked: {}} | .resets = [1]");
-    let told = "was written by a newer runvf: it has version 2, and this runvf reads claims up to version 1";
+    change(".version = 3 | .state = {parked: {}} | .resets = [1]");
+    let told = "was written by a newer runvf: it has version 3, and this runvf reads claims up to version 2";
     for command in ["gc", "status", "doctor", "repair 0000:01:10.0"] {
         let output = lab.sh(&format!("runvfctl {command} 2>&1")).unwrap();
         assert!(output.stdout.contains(told), "{command}: {output}");
@@ -58,7 +58,7 @@ fn a_claim_of_a_newer_runvf_is_kept_and_named() {
     );
     assert!(released.stderr.contains(&complaint), "{released}");
     lab.ok(&format!(
-        "jq -e '.version == 2 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
+        "jq -e '.version == 3 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
     ))
     .unwrap();
 

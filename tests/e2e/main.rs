@@ -45,6 +45,8 @@ mod lab_selftest;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod netavark;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod package;

@@ -20,6 +20,7 @@ pub(crate) fn bare() -> Lab {
         ("runvf", "/usr/bin/runvf"),
         ("runvfctl", "/usr/bin/runvfctl"),
         ("runvf-hook", "/usr/libexec/runvf/runvf-hook"),
+        ("runvf-hook", "/usr/libexec/netavark/runvf"),
     ] {
         lab.push(programs.join(name), goal).unwrap();
     }

@@ -34,6 +34,17 @@ impl Default for Host {
     }
 }
 
+/// A container without a process that runvf could know: it gets a VF by its network namespace.
+#[derive(Debug, Clone)]
+pub struct NetnsContainer {
+    /// The id that the engine or the operator gives to it.
+    pub id: String,
+    /// The path of the network namespace: a bind mount, or `/proc/PID/ns/net`.
+    pub netns: PathBuf,
+    /// The engine's network that the VF is for. `None`: an operator attaches it.
+    pub network: Option<String>,
+}
+
 /// The container that gets a VF.
 #[derive(Debug, Clone)]
 pub struct Container {

@@ -12,6 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::host::Host;
+use crate::kernel::netns_life::Effort;
 use crate::ledger::audit::audit;
 use crate::ledger::claim::State;
 use crate::ledger::claim::tests::claim;
@@ -167,7 +168,7 @@ proptest! {
                 let found = found.unwrap();
                 prop_assert_eq!(&found.vf, VF);
                 found.claimed_at();
-                found.is_abandoned();
+                found.state.is_abandoned(found.liveness(run.path(), Effort::Quick));
                 found.state.may_become(&State::Releasing);
             }
             Err(error) => assert_one_line(&error.line()),

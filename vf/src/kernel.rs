@@ -18,6 +18,8 @@ pub mod mountinfo;
 pub(crate) mod netdev_settings;
 pub(crate) mod netlink;
 pub(crate) mod netns;
+pub(crate) mod netns_keepers;
+pub(crate) mod netns_life;
 pub(crate) mod netns_sysfs;
 pub(crate) mod packet;
 pub(crate) mod pid_stat;

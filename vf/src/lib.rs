@@ -17,6 +17,9 @@
 //! 4. [`check_attached`] runs right before the init process may run the user's program.
 //! 5. [`release`] runs when the container has exited.
 //!
+//! A door that knows only a container's network namespace calls [`Grant::attach_to_netns`] instead
+//! of 3 and 4, and [`release_network`] or [`release_by_hand`] instead of 5.
+//!
 //! The library does not depend on OCI, engines or command lines.
 //!
 //! Its wings import only downward: `operator` → `lifecycle` → `nic` → `ledger` → `policy` →
@@ -36,11 +39,11 @@ mod operator;
 mod policy;
 
 pub use error::{Error, one_line};
-pub use host::{Container, Host};
+pub use host::{Container, Host, NetnsContainer};
 pub use kernel::error::{KernelError, NetlinkError};
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
-pub use kernel::netns::{is_host_netns, loopback_up};
+pub use kernel::netns::{is_host_netns, loopback_up, unused_interface};
 pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
@@ -49,13 +52,13 @@ pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
-pub use lifecycle::attach::check_attached;
+pub use lifecycle::attach::{AttachedVf, check_attached};
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
 pub use lifecycle::outcome::{Outcome, Released};
 pub use lifecycle::reconcile::{gc, reconcile};
-pub use lifecycle::release::{release, release_vf};
+pub use lifecycle::release::{release, release_by_hand, release_network, release_vf};
 pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
 #[doc(hidden)]

@@ -5,7 +5,10 @@ use std::path::Path;
 use vf::Finding;
 
 use super::cdi;
-use crate::install::{Engine, State, docker_api, missing_programs, runtime_config_problem, state};
+use crate::install::{
+    Engine, State, docker_api, missing_programs, podman_network_problem, runtime_config_problem,
+    state,
+};
 
 /// The first version of the Docker API that has annotations.
 const MIN_DOCKER_API: (u32, u32) = (1, 43);
@@ -23,11 +26,15 @@ pub(super) fn findings(root: &Path) -> Vec<Finding> {
         let evidence = "no container engine is installed";
         all.push(Finding::failure("engine", evidence, "install Docker or Podman"));
     }
+    let podman = engines.iter().any(|one| one.0 == Engine::Podman && is_installed(one));
     let cdi = cdi::findings(root, docker);
     let by_cdi = !cdi.is_empty();
     let of_engine = |(engine, state)| finding(engine, state, docker, by_cdi);
     all.extend(engines.into_iter().filter_map(of_engine));
     all.extend(cdi);
+    if podman && root == Path::new("/") {
+        all.push(podman_network());
+    }
     if docker {
         all.push(docker_api_version(root));
     }
@@ -87,6 +94,16 @@ fn finding(engine: Engine, state: State, docker: bool, by_cdi: bool) -> Option<F
     })
 }
 
+/// Whether Podman finds the plugin for `podman network create --driver runvf`.
+fn podman_network() -> Finding {
+    const CHECK: &str = "podman-network";
+    match podman_network_problem() {
+        Ok(None) => Finding::ok(CHECK, "Podman has the network driver runvf"),
+        Ok(Some((problem, remedy))) => Finding::warning(CHECK, problem, remedy),
+        Err(error) => Finding::unknown(CHECK, error.line()),
+    }
+}
+
 /// An older Docker silently drops annotations, and the sensor starts without its VF.
 fn docker_api_version(root: &Path) -> Finding {
     const CHECK: &str = "docker-api";
@@ -119,7 +136,11 @@ mod tests {
         assert_eq!(
             failed,
             [
-                ("programs", "not installed: /usr/bin/runvf, /usr/libexec/runvf/runvf-hook"),
+                (
+                    "programs",
+                    "not installed: /usr/bin/runvf, /usr/libexec/runvf/runvf-hook, \
+                     /usr/libexec/netavark/runvf"
+                ),
                 ("engine", "no container engine is installed")
             ]
         );

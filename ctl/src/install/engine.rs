@@ -7,6 +7,8 @@ pub(super) const NAME: &str = "runvf";
 pub(super) const RUNTIME: &str = "/usr/bin/runvf";
 /// The program that the hooks of Podman and of CDI devices run.
 pub(super) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
+/// The plugin for Podman's networks: a symlink to [`HOOK`].
+pub(super) const PLUGIN: &str = "/usr/libexec/netavark/runvf";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
@@ -43,7 +45,7 @@ impl Engine {
     /// The programs of runvf that the engine runs.
     pub(super) fn runvf_programs(self) -> &'static [&'static str] {
         match self {
-            Self::Podman => &[RUNTIME, HOOK],
+            Self::Podman => &[RUNTIME, HOOK, PLUGIN],
             Self::Cdi => &[HOOK],
             _ => &[RUNTIME],
         }

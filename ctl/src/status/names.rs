@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vf::PidStat;
 
-/// `init`: the pid of the container's init process.
-pub(super) fn name(root: &Path, id: &str, init: i32) -> Option<String> {
+/// `init`: the pid of the container's init process. `None`: it is unknown, because the VF belongs to
+/// the network namespace.
+pub(super) fn name(root: &Path, id: &str, init: Option<i32>) -> Option<String> {
     // The id becomes part of a path.
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
     if id.is_empty() || id.starts_with('.') || !id.bytes().all(is_allowed) {
@@ -31,11 +32,21 @@ fn docker(root: &Path, id: &str) -> Option<String> {
 }
 
 /// Podman and CRI-O pass it to conmon, the parent of the init process (conmon(8): `-c ID -n NAME`).
-fn conmon(root: &Path, id: &str, init: i32) -> Option<String> {
+/// Without an init process, all processes are searched for the conmon.
+fn conmon(root: &Path, id: &str, init: Option<i32>) -> Option<String> {
     let proc = root.join("proc");
+    let Some(init) = init else {
+        let processes = fs::read_dir(&proc).ok()?.filter_map(Result::ok);
+        return processes.map(|process| process.path()).find_map(|process| of_conmon(&process, id));
+    };
     let stat = fs::read_to_string(proc.join(init.to_string()).join("stat")).ok()?;
     let parent = PidStat::parse(&stat)?.parent()?;
-    let line = fs::read(proc.join(parent.to_string()).join("cmdline")).ok()?;
+    of_conmon(&proc.join(parent.to_string()), id)
+}
+
+/// The container's name, if the process is its conmon.
+fn of_conmon(process: &Path, id: &str) -> Option<String> {
+    let line = fs::read(process.join("cmdline")).ok()?;
     let line = String::from_utf8(line).ok()?;
     let words: Vec<&str> = line.split('\0').collect();
     let after = |option: &str| {
@@ -77,7 +88,7 @@ mod tests {
     }
 
     fn found(files: &[(&str, &str)]) -> Option<String> {
-        name(host(files).path(), ID, 7)
+        name(host(files).path(), ID, Some(7))
     }
 
     #[test]
@@ -92,6 +103,8 @@ mod tests {
         let stat = ("proc/7/stat", "7 (a) b) S 9 7 7 0");
         let line = "/usr/bin/conmon\0--api-version\0one\0-c\0af1c\0-u\0af1c\0-n\0sensor\0";
         assert_eq!(found(&[stat, ("proc/9/cmdline", line)]).as_deref(), Some("sensor"));
+        let of_netns = host(&[("proc/9/cmdline", line), ("proc/self/x", "")]);
+        assert_eq!(name(of_netns.path(), ID, None).as_deref(), Some("sensor"));
         let bundle = "run/containerd/io.containerd.runtime.v2.task/default/af1c/config.json";
         let nerdctl = "{\"annotations\": {\"nerdctl/name\": \"sensor\"}}";
         assert_eq!(found(&[(bundle, nerdctl)]).as_deref(), Some("sensor"));
@@ -114,6 +127,6 @@ mod tests {
             assert_eq!(found(&files), None, "{files:?}");
         }
         let secret = host(&[("var/lib/docker/x/config.v2.json", "{\"Name\": \"/x\"}")]);
-        assert_eq!(name(secret.path(), "../x", 7), None);
+        assert_eq!(name(secret.path(), "../x", Some(7)), None);
     }
 }

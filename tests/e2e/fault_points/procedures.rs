@@ -109,3 +109,37 @@ pub(crate) const LOSS: Procedure = Procedure {
     only: &[],
     leaves: Some("lost"),
 };
+/// The claim belongs to the network namespace of `a`.
+pub(crate) const NETNS_ATTACH: Procedure = Procedure {
+    name: "setup of a network",
+    prepare: "holder a",
+    run: "plugin_setup",
+    ways: &["kill", "error", "lie"],
+    only: &[],
+    leaves: Some("attached"),
+};
+/// netavark calls the plugin while the namespace still exists.
+pub(crate) const TEARDOWN: Procedure = Procedure {
+    name: "teardown of a network",
+    prepare: "holder a; plugin_setup",
+    run: "plugin teardown a 11",
+    ways: &["kill", "error", "lie"],
+    only: &[],
+    leaves: None,
+};
+pub(crate) const NETNS_GC: Procedure = Procedure {
+    name: "gc of a VF after the end of its network namespace",
+    prepare: "holder a; plugin_setup && end a",
+    run: "timeout 100 runvfctl gc",
+    ways: &["kill", "error"],
+    only: &[],
+    leaves: None,
+};
+pub(crate) const NETNS_LOSS: Procedure = Procedure {
+    name: "gc of a network namespace that lost its VF",
+    prepare: "holder a; plugin_setup && echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind",
+    run: "timeout 100 runvfctl gc",
+    ways: &["kill", "error", "lie"],
+    only: &[],
+    leaves: Some("lost"),
+};

@@ -17,6 +17,22 @@ hook() {  # COMMAND NAME VLAN
         timeout 100 /usr/libexec/runvf/runvf-hook "$1"
 }
 
+# Calls the netavark plugin as netavark does, with the options of `hook`.
+plugin() {  # VERB NAME VLAN
+    echo "{\"container_id\":\"$2\",\"container_name\":\"$2\",\"network\":{\"name\":\"acme\",\"driver\":\"runvf\",
+        \"options\":{\"vlan\":\"$3\",\"mtu\":\"1400\",\"interface\":\"mon0\"}},
+        \"network_options\":{\"interface_name\":\"eth0\",\"static_mac\":\"02:00:00:00:00:$3\"}}" |
+        timeout 100 /usr/libexec/netavark/runvf "$1" "/proc/$(< "/tmp/$2.pid")/ns/net" > /tmp/answer
+}
+
+# Succeeds if the VF is attached; fails if the plugin only says so.
+plugin_setup() {
+    plugin setup a 11
+    local status=$?
+    [ $status = 0 ] || return $status
+    grep -q '"mon0"' /tmp/answer && link_of a mon0 | grep -q '[,<]PROMISC.*[,<]UP'
+}
+
 wait_for_end() {  # NAME
     while [ -e "/proc/$(< "/tmp/$1.pid")/ns/net" ]; do sleep 0.01; done
 }

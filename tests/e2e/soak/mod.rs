@@ -19,6 +19,7 @@ mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
 mod limits;
+pub(crate) mod netavark;
 mod options;
 mod pods;
 mod pods_cri;

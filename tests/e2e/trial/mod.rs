@@ -2,7 +2,7 @@
 //! counts.
 
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, endurance, leaks};
+use crate::soak::{crowd, endurance, leaks, netavark};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -17,6 +17,11 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
     endurance::containers_with_random_kills_leave_nothing(4);
+}
+
+#[test]
+fn a_hundred_podmans_that_are_killed_leave_no_vf() {
+    netavark::killed_podmans_leave_no_vf(100);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn installed_files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
         program("runvf", "/usr/bin/runvf"),
         program("runvfctl", "/usr/bin/runvfctl"),
         program("runvf-hook", "/usr/libexec/runvf/runvf-hook"),
+        program("runvf-hook", "/usr/libexec/netavark/runvf"),
         file("hooks.d/runvf-attach.json", "/usr/share/containers/oci/hooks.d/runvf-attach.json"),
         file("hooks.d/runvf-detach.json", "/usr/share/containers/oci/hooks.d/runvf-detach.json"),
         file("containers.conf.d/50-runvf.conf", "/etc/containers/containers.conf.d/50-runvf.conf"),

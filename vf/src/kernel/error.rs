@@ -18,6 +18,10 @@ pub enum KernelError {
     Call { action: &'static str, source: Errno },
     #[error("{what} did not finish within {seconds} s")]
     Timeout { what: String, seconds: u64 },
+    #[error("the search for a container's network namespace did not finish within {seconds} s")]
+    NetnsNotFound { seconds: u64 },
+    #[error("this is the host's network namespace, and no container's: its processes stay")]
+    OwnNetns,
     /// A VF or its netdev is not in the required state.
     #[error("VF {vf} {what}")]
     Dirty { vf: String, what: &'static str },

@@ -198,6 +198,19 @@ pub fn loopback_up(pid: i32) -> Result<(), Error> {
     })
 }
 
+/// The first of the names `mon0`, `mon1`, … that no interface of the network namespace at `path` has.
+///
+/// # Errors
+/// [`KernelError::File`] when there is no network namespace at `path`.
+pub fn unused_interface(path: &Path) -> Result<String, Error> {
+    let links = Netns::open(path)?.inside(|| Netlink::open()?.links())?;
+    let is_used =
+        |name: &String| links.iter().any(|link| link.name == *name || link.altnames.contains(name));
+    // The namespace has finitely many names, so this ends.
+    let mut names = (0..).map(|number: u32| format!("mon{number}"));
+    Ok(names.find(|name| !is_used(name)).unwrap_or_default())
+}
+
 /// Writes an IPv6 sysctl of one interface. `/proc/sys/net` shows the network namespace of the
 /// thread that opens it (`net/sysctl_net.c`), so call this inside [`Netns::inside`].
 ///

@@ -62,25 +62,35 @@ impl ProcessId {
     /// # Errors
     /// [`KernelError::Call`] when the kernel refuses.
     pub(crate) fn kill(self) -> Result<(), Error> {
-        let failed = |source| {
-            Error::Kernel(KernelError::Call { action: "kill a container that lost its VF", source })
-        };
-        // The pidfd is opened before the start time is compared: if the start time matches, the
-        // pidfd refers to that same process (`pidfd_open(2)`).
-        let positive = Some(self.pid).filter(|pid| *pid > 0);
-        let pid = positive.and_then(Pid::from_raw).ok_or_else(|| failed(Errno::EINVAL))?;
-        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error())))?,
-        };
-        if !self.is_alive() {
-            return Ok(());
-        }
-        fault::point("kill").map_err(failed)?;
-        match pidfd_send_signal(&pidfd, Signal::KILL) {
-            Err(rustix::io::Errno::SRCH) => Ok(()),
-            result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error()))),
-        }
+        kill_if(self.pid, || self.is_alive())
+    }
+}
+
+/// Sends SIGKILL to the process with this pid if `is_meant` says so. Succeeds if there is no such
+/// process.
+///
+/// The pidfd is opened before `is_meant` looks at the pid (`pidfd_open(2)`). If the process ends
+/// meanwhile, and a new process gets its pid, the signal does not reach the new one.
+///
+/// # Errors
+/// [`KernelError::Call`] when the kernel refuses.
+pub(crate) fn kill_if(pid: i32, is_meant: impl FnOnce() -> bool) -> Result<(), Error> {
+    let failed = |source| {
+        Error::Kernel(KernelError::Call { action: "kill a container that lost its VF", source })
+    };
+    let positive = Some(pid).filter(|pid| *pid > 0);
+    let pid = positive.and_then(Pid::from_raw).ok_or_else(|| failed(Errno::EINVAL))?;
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error())))?,
+    };
+    if !is_meant() {
+        return Ok(());
+    }
+    fault::point("kill").map_err(failed)?;
+    match pidfd_send_signal(&pidfd, Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        result => result.map_err(|errno| failed(Errno::from_raw(errno.raw_os_error()))),
     }
 }
 

@@ -32,7 +32,9 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netns::NetnsRecord;
+use crate::kernel::netns_life::{Effort, find_netns};
 use crate::kernel::process::{ProcessId, boot_id_with_root};
+use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::rfc3339;
 use crate::kernel::vf_settings::Settings;
 use crate::policy::config::{OnLoss, Scrub};
@@ -49,8 +51,8 @@ pub enum State {
     Configured,
     /// The netdev is up inside the container.
     Attached,
-    /// The container runs, but its VF or the netdev disappeared. The VF stays claimed until the
-    /// container has exited.
+    /// The owner lives, but its VF or the netdev disappeared. The VF stays claimed until the owner
+    /// has ended.
     Lost { reason: String },
     /// A release is scrubbing the VF.
     Releasing,
@@ -58,13 +60,13 @@ pub enum State {
     Quarantined { reason: String },
 }
 
-/// Whether this boot and the processes that a claim names are still the same.
+/// Whether this boot, and the owner and the process that a claim names, are still the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Liveness {
     /// The machine has not rebooted since the claim was made.
     pub(crate) same_boot: bool,
-    /// The container's init process is alive.
-    pub(crate) init: bool,
+    /// The owner is alive: see [`Owner`].
+    pub(crate) owner: bool,
     /// The process that works on the claim is alive.
     pub(crate) worker: bool,
 }
@@ -90,13 +92,13 @@ impl State {
         match self {
             Self::Quarantined { .. } => false,
             _ if !alive.same_boot => true,
-            Self::Attached | Self::Lost { .. } => !alive.init,
+            Self::Attached | Self::Lost { .. } => !alive.owner,
             Self::Claiming | Self::Configured | Self::Releasing => !alive.worker,
         }
     }
 }
 
-/// The version of the claims that this runvf writes, and the highest version that it reads.
+/// The version of a claim with an init process as its owner.
 ///
 /// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
 /// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
@@ -104,10 +106,27 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
+/// The version of a claim with a network namespace as its owner, and the highest version that this
+/// runvf reads. An older runvf knows only init processes, so it must leave such a claim alone.
+pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
+
+/// The owner of a claim. Its end ends the claim.
+///
+/// A network namespace lives while a process, a mount, a descriptor or a thread keeps it alive, so
+/// also without any process. The claim's container id tells apart the containers that one netns
+/// may have one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The init process of a container.
+    Init(ProcessId),
+    /// A network namespace, for engines that ask for the VF before there is a process.
+    Netns(NetnsRecord),
+}
+
 /// The record of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// See [`CLAIM_VERSION`]. The first records have no version.
+    /// See [`CLAIM_VERSION`] and [`NETNS_CLAIM_VERSION`]. The first records have no version.
     #[serde(default = "first_version")]
     pub version: u32,
     /// PCI address of the VF.
@@ -130,8 +149,8 @@ pub struct Claim {
     /// Name of the VF's netdev inside the container.
     pub interface: String,
     pub netns: NetnsRecord,
-    /// The container's init process.
-    pub init: ProcessId,
+    /// The container's init process. `None`: the owner is the network namespace `netns`.
+    pub init: Option<ProcessId>,
     /// The process that works on the claim. Unused once the claim is `attached`.
     pub worker: ProcessId,
     /// When the claim was made, in seconds since 1970.
@@ -159,6 +178,13 @@ pub struct Claim {
     /// The last gap.
     #[serde(default)]
     pub gap: Option<Gap>,
+    /// The engine's network that the container got the VF by, if it was one.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Since when `gc` finds no process in the owner's network namespace, RFC 3339 in UTC. `None`:
+    /// there are processes, or the owner is an init process.
+    #[serde(default)]
+    pub idle_since: Option<String>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -225,22 +251,55 @@ impl Claim {
         self.gap.as_ref().filter(|gap| gap.until.is_none())
     }
 
+    /// What ends this claim with its own end.
+    pub(crate) fn owner(&self) -> Owner {
+        self.init.map_or(Owner::Netns(self.netns), Owner::Init)
+    }
+
+    /// The version of a claim with this owner.
+    pub(crate) fn version_for(init: Option<ProcessId>) -> u32 {
+        if init.is_some() { CLAIM_VERSION } else { NETNS_CLAIM_VERSION }
+    }
+
     /// Whether any process may release this claim: see [`State::is_abandoned`].
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.state.is_abandoned(self.liveness(Path::new("/")))
+    ///
+    /// `effort`: how a network namespace is searched that is the owner. After a quick search, the
+    /// claim may be abandoned although this function says no.
+    pub(crate) fn is_abandoned(&self, effort: Effort) -> bool {
+        self.state.is_abandoned(self.liveness(Path::new("/"), effort))
     }
 
     /// The liveness on the machine with this root folder.
-    pub(crate) fn liveness(&self, root: &Path) -> Liveness {
-        // `State::is_abandoned` uses only one of the two processes. Each check reads /proc, so the
+    pub(crate) fn liveness(&self, root: &Path, effort: Effort) -> Liveness {
+        // `State::is_abandoned` uses only one of owner and worker. Each check reads /proc, so the
         // other is skipped.
-        let by_init = matches!(self.state, State::Attached | State::Lost { .. });
+        let by_owner = matches!(self.state, State::Attached | State::Lost { .. });
+        let owner_is_alive = || match self.owner() {
+            Owner::Init(init) => init.is_alive_with_root(root),
+            Owner::Netns(netns) => self.is_netns_alive(root, netns, effort),
+        };
         Liveness {
             // An unreadable boot id counts as the same boot, for the reason given at
             // `ProcessId::is_alive_with_root`.
             same_boot: boot_id_with_root(root).map_or(true, |now| self.boot_id == now),
-            init: by_init && self.init.is_alive_with_root(root),
-            worker: !by_init && self.worker.is_alive_with_root(root),
+            owner: by_owner && owner_is_alive(),
+            worker: !by_owner && self.worker.is_alive_with_root(root),
+        }
+    }
+
+    /// Whether the network namespace of an attached claim lives. An unknown answer counts as yes,
+    /// for the reason given at `ProcessId::is_alive_with_root`.
+    ///
+    /// At the end of a namespace the kernel moves its netdevs to the host netns
+    /// (`default_device_exit_net`, `net/core/dev.c`). So a VF that is back in the host netns means
+    /// that the namespace is gone, unless a mount or a process shows that it lives: then the VF was
+    /// moved back by hand.
+    fn is_netns_alive(&self, root: &Path, netns: NetnsRecord, effort: Effort) -> bool {
+        let has_returned = !Sysfs(root.join("sys")).netdevs_or_empty(&self.vf).is_empty();
+        let effort = if has_returned { Effort::Quick } else { effort };
+        match find_netns(netns, effort) {
+            Ok(None) => effort == Effort::Quick && !has_returned,
+            Ok(Some(_)) | Err(_) => true,
         }
     }
 }
@@ -266,7 +325,7 @@ pub(crate) mod tests {
             pod: None,
             interface: "mon0".to_owned(),
             netns: NetnsRecord { id: NetnsId { dev: 4, ino: 5 }, cookie: 6 },
-            init: ProcessId { pid: 1, start_time: 2 },
+            init: Some(ProcessId { pid: 1, start_time: 2 }),
             worker: ProcessId { pid: 3, start_time: 4 },
             since: 0,
             scrub: Scrub::default(),
@@ -282,7 +341,16 @@ pub(crate) mod tests {
             carrier: None,
             checked: None,
             gap: None,
+            network: None,
+            idle_since: None,
         }
+    }
+
+    /// An attached claim of a network namespace.
+    pub(crate) fn netns_claim(vf: &str, netns: NetnsRecord) -> Claim {
+        let boot_id = boot_id_with_root(Path::new("/")).unwrap();
+        let (version, state) = (NETNS_CLAIM_VERSION, State::Attached);
+        Claim { version, state, boot_id, netns, init: None, ..claim(vf, "n") }
     }
 
     #[test]
@@ -322,5 +390,59 @@ pub(crate) mod tests {
         let with_gap = serde_json::from_str::<Claim>(text).unwrap();
         assert_eq!(with_gap.carrier, Some(CarrierCounts { changes: 3, downs: 1 }));
         assert_eq!(with_gap.open_gap().unwrap().reason, "its interface was down");
+    }
+
+    #[test]
+    fn an_older_runvf_reads_a_claim_of_an_init_process() {
+        let init = Some(ProcessId { pid: 1, start_time: 2 });
+        assert_eq!((Claim::version_for(init), Claim::version_for(None)), (1, 2));
+        let text = serde_json::to_value(claim("0000:01:10.0", "n")).unwrap();
+        assert_eq!(text["init"]["pid"], 1);
+        let text = include_str!("../../../tests/corpus/seeds/claim/of-a-netns.json");
+        let of_netns = serde_json::from_str::<Claim>(text).unwrap();
+        assert_eq!((of_netns.version, of_netns.init), (NETNS_CLAIM_VERSION, None));
+        assert_eq!(of_netns.owner(), Owner::Netns(of_netns.netns));
+        assert_eq!(of_netns.network.as_deref(), Some("acme"));
+    }
+
+    /// These tests need root.
+    mod in_a_netns {
+        use std::fs;
+
+        use super::*;
+        use crate::kernel::netns::Netns;
+
+        const VF: &str = "0000:01:10.0";
+
+        fn is_alive(root: &Path, netns: NetnsRecord, effort: Effort) -> bool {
+            netns_claim(VF, netns).liveness(root, effort).owner
+        }
+
+        #[test]
+        fn a_netns_is_gone_if_its_vf_is_back_or_a_full_search_finds_nothing() {
+            let root = tempfile::tempdir().unwrap();
+            let gone = NetnsRecord { id: NetnsId { dev: 0, ino: 0 }, cookie: 0 };
+            assert!(!is_alive(root.path(), gone, Effort::Full));
+            assert!(is_alive(root.path(), gone, Effort::Quick), "a quick search proves nothing");
+            // The namespace of this process is as alive as one can be.
+            let own = Netns::own().unwrap().record().unwrap();
+            assert!(is_alive(root.path(), own, Effort::Quick));
+
+            let netdev = root.path().join("sys/bus/pci/devices").join(VF).join("net/v0");
+            fs::create_dir_all(&netdev).unwrap();
+            fs::write(netdev.join("ifindex"), "7\n").unwrap();
+            assert!(!is_alive(root.path(), gone, Effort::Quick), "the VF is back");
+            assert!(is_alive(root.path(), own, Effort::Full), "the VF was moved back by hand");
+        }
+
+        #[test]
+        fn a_netns_claim_in_progress_lives_as_long_as_its_worker() {
+            let own = Netns::own().unwrap().record().unwrap();
+            let worker = ProcessId::own().unwrap();
+            let claiming = Claim { state: State::Claiming, worker, ..netns_claim(VF, own) };
+            assert!(!claiming.is_abandoned(Effort::Full));
+            let worker = ProcessId { start_time: worker.start_time + 1, ..worker };
+            assert!(Claim { worker, ..claiming }.is_abandoned(Effort::Quick));
+        }
     }
 }

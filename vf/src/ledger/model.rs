@@ -14,6 +14,8 @@
 //!
 //! - Each container is created once, with one interface; A before B.
 //! - A container may exit at any moment. Its network namespace ends at any later time.
+//! - The owners are either all init processes or all network namespaces. In the second case the
+//!   engine starts a container as soon as the attach has answered, and without a check.
 //! - At a time there is at most one release of each exited container, one reconcile (or `gc`) of
 //!   one record, and one repair. Each may run any number of times.
 //! - The tests set how many processes are killed, how many kernel calls fail or report success
@@ -26,7 +28,7 @@
 //! - unreadable records and records of a newer runvf, which every process leaves alone, except that
 //!   a repair replaces an unreadable record; failed writes of records,
 //! - VFs that vanish, and VFs in foreign use,
-//! - `runvfctl release --force`,
+//! - `runvfctl release --force`, and a network that is disconnected from a running container,
 //! - the check of an attach for signs of use on a VF without a record: in the model only the record
 //!   protects a VF.
 
@@ -37,7 +39,7 @@ use stateright::{Model, Property};
 
 use crate::ledger::claim::State;
 use program::Outcome;
-use world::{Life, Netdev, Owner, Process, Step, Vf, Worker, World};
+use world::{Life, Netdev, Owner, Process, Record, Step, Vf, Worker, World};
 
 /// A flaw that a test adds to the programs, to prove that the model finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +71,10 @@ enum Flaw {
     CountedAfterRearm,
     /// The end of a gap is on disk before its audit entry is written.
     ClosedBeforeAudit,
+    /// A network namespace that is the owner counts as gone when its processes have ended.
+    NetnsJudgedByProcess,
+    /// An attach for a network namespace answers before it has moved the netdev.
+    AnsweredBeforeMove,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +130,7 @@ impl Claims {
             // Container A is created first; B before A would be the same with the names exchanged.
             Life::Absent if owner == Owner::B && world.life(Owner::A) == Life::Absent => {}
             Life::Absent => actions.push(Action::Create(owner)),
-            Life::Waiting if world.is_attached(owner) || world.has(Flaw::StartedWithoutCheck) => {
+            Life::Waiting if world.may_be_checked(owner) => {
                 actions.push(Action::Check(owner));
             }
             Life::Checked => actions.push(Action::Start(owner)),
@@ -182,7 +188,7 @@ impl Model for Claims {
             Action::Start(owner) => *next.life_mut(owner) = Life::Started,
             Action::MoveNetdevToHost(owner) => {
                 *next.life_mut(owner) = Life::WithoutVf;
-                next.end_netns(owner);
+                next.move_netdevs_to_host(owner);
             }
             Action::InitExits(owner) => *next.life_mut(owner) = Life::Dead,
             Action::NetnsEnds(owner) => next.end_netns(owner),
@@ -231,6 +237,7 @@ impl Model for Claims {
                 })
             }),
             Property::always(CLEANABLE, |_, world| can_be_cleaned(world)),
+            Property::always(OWNER_KEEPS_VF, |_, world| !takes_vf_of_living_owner(world)),
             Property::always(BLINDNESS_SHOWS, |_, world: &World| {
                 world.vfs.iter().all(blindness_shows)
             }),
@@ -249,6 +256,14 @@ impl Model for Claims {
                 let is_without_vf = |owner: &Owner| world.life(*owner) == Life::WithoutVf;
                 let has_lost = |owner| world.vf_of(owner).is_some_and(|vf| world.vfs[vf].is(&LOST));
                 Owner::ALL.into_iter().filter(is_without_vf).any(has_lost)
+            }),
+            Property::sometimes(IDLE_NETNS_KEEPS_VF, |_, world: &World| {
+                let is_idle = |owner: &Owner| {
+                    world.life(*owner) == Life::Dead && world.netns_lives[*owner as usize]
+                };
+                let is_checked = world.run(Worker::Reconcile).is_some();
+                let mut idle = Owner::ALL.into_iter().filter(is_idle);
+                is_checked && idle.any(|owner| world.is_attached(owner))
             }),
             Property::sometimes(
                 "the container of a killed attach never starts",
@@ -274,12 +289,25 @@ const FREE_IS_AT_REST: &str =
 const ONE_OWNER: &str = "no two living containers have the same VF";
 const OWN_VLAN: &str = "no VLAN reaches the netns of another container";
 const BLINDNESS_SHOWS: &str = "a VF that is blind, or was blind without an entry, is found";
+const OWNER_KEEPS_VF: &str = "a reconcile takes no attached VF from an owner that lives";
+/// Only if the owners are network namespaces.
+const IDLE_NETNS_KEEPS_VF: &str = "a network namespace without a process keeps its VF";
 const CLEANABLE: &str = "after all processes are dead, every VF can be cleaned";
 
 /// Whether the next check finds a VF that is blind, or was blind without an audit entry.
 fn blindness_shows(vf: &Vf) -> bool {
     let is_unseen = vf.is_in_use() && (!vf.promisc || vf.unrecorded);
     !is_unseen || vf.record.as_ref().is_some_and(|record| vf.seems_blind(record))
+}
+
+/// Whether a reconcile is about to release the VF of a living owner.
+fn takes_vf_of_living_owner(world: &World) -> bool {
+    let Some(run) = world.run(Worker::Reconcile).filter(|run| run.step == Step::Releasing) else {
+        return false;
+    };
+    let is_held = |record: &Record| matches!(record.state, State::Attached | State::Lost { .. });
+    let record = world.vfs[run.vf].record.as_ref();
+    record.is_some_and(|record| is_held(record) && world.owner_lives(record.owner))
 }
 
 fn has_its_vf(world: &World, owner: Owner) -> bool {
@@ -306,7 +334,7 @@ fn count_owners(world: &World, vf: &Vf) -> usize {
 
 /// Whether all VFs are free and clean after all processes and containers have died and one
 /// reconcile has run to its end, with a repair of each quarantined VF. Checks this with and without
-/// the containers' network namespaces.
+/// the containers' network namespaces; if they are the owners, only without.
 fn can_be_cleaned(world: &World) -> bool {
     let mut dead = world.clone();
     for worker in Worker::ALL {
@@ -317,7 +345,8 @@ fn can_be_cleaned(world: &World) -> bool {
     }
     let mut without_netns = dead.clone();
     Owner::ALL.into_iter().for_each(|owner| without_netns.end_netns(owner));
-    [dead, without_netns].into_iter().all(|mut world| {
+    let ends = if world.by_netns { vec![without_netns] } else { vec![dead, without_netns] };
+    ends.into_iter().all(|mut world| {
         for vf in 0..world.vfs.len() {
             let worker = if world.is_quarantined(vf) {
                 world.begin_repair(vf);
@@ -353,7 +382,13 @@ mod tests {
     #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
     fn all_properties_hold_with_one_crash_and_one_fault() {
         let checker = explore(1, 1, 0);
-        checker.assert_properties();
+        for property in checker.model().properties() {
+            match property.expectation {
+                Expectation::Sometimes if property.name == IDLE_NETNS_KEEPS_VF => {}
+                Expectation::Sometimes => _ = checker.assert_any_discovery(property.name),
+                _ => checker.assert_no_discovery(property.name),
+            }
+        }
         assert!(checker.unique_state_count() > 3_000_000);
     }
 
@@ -398,6 +433,24 @@ mod tests {
         assert!(checker.unique_state_count() > 100_000);
     }
 
+    /// The owners are network namespaces.
+    #[test]
+    #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
+    fn all_properties_hold_for_netns_owners() {
+        for (kills, faults, blinds) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+            let world = World::new(kills, faults, blinds, None).with_netns_owners();
+            let checker = Claims(world).checker().spawn_bfs().join();
+            for property in checker.model().properties() {
+                if property.expectation == Expectation::Always {
+                    checker.assert_no_discovery(property.name);
+                }
+            }
+            checker.assert_any_discovery(IDLE_NETNS_KEEPS_VF);
+            eprintln!("{} states", checker.unique_state_count());
+            assert!(checker.unique_state_count() > 10_000);
+        }
+    }
+
     #[test]
     fn each_flaw_is_found() {
         for (flaw, property) in [
@@ -414,6 +467,8 @@ mod tests {
             (Flaw::RearmedBeforeGap, BLINDNESS_SHOWS),
             (Flaw::CountedAfterRearm, BLINDNESS_SHOWS),
             (Flaw::ClosedBeforeAudit, BLINDNESS_SHOWS),
+            (Flaw::NetnsJudgedByProcess, OWNER_KEEPS_VF),
+            (Flaw::AnsweredBeforeMove, STARTS_WITH_ITS_VF),
         ] {
             let found = HasDiscoveries::AllOf(BTreeSet::from([property]));
             // Only the last flaw needs a failed kernel call to matter.
@@ -424,7 +479,9 @@ mod tests {
                 Flaw::RearmedBeforeGap | Flaw::ClosedBeforeAudit => (1, 1),
                 _ => (0, 0),
             };
-            let model = Claims(World::new(kills, faults, blinds, Some(flaw)));
+            let world = World::new(kills, faults, blinds, Some(flaw));
+            let by_netns = matches!(flaw, Flaw::NetnsJudgedByProcess | Flaw::AnsweredBeforeMove);
+            let model = Claims(if by_netns { world.with_netns_owners() } else { world });
             let checker = model.checker().finish_when(found).spawn_bfs().join();
             let path = checker.discovery(property);
             let steps = path.map(|path| path.into_actions());

@@ -22,15 +22,16 @@ use self::session::AttachSession;
 
 use crate::error::Error;
 use crate::fault;
-use crate::host::{Container, Host};
+use crate::host::{Container, Host, NetnsContainer};
 use crate::kernel::error::KernelError;
-use crate::kernel::netlink::Link;
+use crate::kernel::mac::MacAddress;
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
 use crate::kernel::time::now;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{Claim, Owner, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::SHORT_LOCK_TIMEOUT;
 use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
@@ -69,11 +70,27 @@ impl Grant {
                 let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
                 pod_member::check(&self.host, interfaces, pod, container)
             }
-            _ => self.try_attach(container),
+            _ => {
+                AttachSession::begin(self, container).and_then(|session| self.try_attach(&session))
+            }
         };
         attached.inspect_err(|error| {
             self.record_refusal(&container.id, Some(container.pid), error);
         })
+    }
+
+    /// As [`Grant::attach`], for a container that has a network namespace and no process yet. The
+    /// namespace becomes the owner of the claims. Returns the VFs of the grant.
+    ///
+    /// # Errors
+    /// As [`Grant::attach`].
+    pub fn attach_to_netns(&self, container: &NetnsContainer) -> Result<Vec<AttachedVf>, Error> {
+        AttachSession::begin_in_netns(self, container)
+            .and_then(|session| {
+                self.try_attach(&session)?;
+                session.attached_vfs()
+            })
+            .inspect_err(|error| self.record_refusal(&container.id, None, error))
     }
 
     pub(super) fn record_refusal(&self, container: &str, pid: Option<i32>, error: &Error) {
@@ -82,8 +99,7 @@ impl Grant {
         audit::record_refusal(&self.host, tenant, interfaces, container, pid, pod, error);
     }
 
-    fn try_attach(&self, container: &Container) -> Result<(), Error> {
-        let session = AttachSession::begin(self, container)?;
+    fn try_attach(&self, session: &AttachSession<'_>) -> Result<(), Error> {
         let claims = session.claims.readable()?;
         let missing = session.missing_interfaces(&claims);
         if missing.is_empty() {
@@ -111,7 +127,7 @@ impl Grant {
             check_netns_tenancy(tenant, netns, &claims)?;
         }
         audit::check_writable(&self.host)?;
-        let undo = Undo { session: &session, is_committed: false };
+        let undo = Undo { session, is_committed: false };
         for (interface, pool) in missing {
             let claim = session.claim_vf(interface, pool, netns)?;
             session.attach_vf(claim, interface, pool)?;
@@ -141,9 +157,9 @@ impl Drop for Undo<'_> {
         if self.is_committed {
             return;
         }
-        let (host, container) = (&session.grant.host, &session.container.id);
+        let host = &session.grant.host;
         let deadline = Instant::now() + SHORT_LOCK_TIMEOUT;
-        for claim in session.claims.of_container(container).unwrap_or_default() {
+        for claim in session.claims.of_container(session.id).unwrap_or_default() {
             if claim.nonce == session.nonce {
                 // A VF that cannot be released stays claimed: as quarantined, or by a dead worker.
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -191,12 +207,49 @@ impl AttachSession<'_> {
     }
 }
 
+/// A VF that is up in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedVf {
+    /// PCI address.
+    pub vf: String,
+    /// The interface's name in the container.
+    pub interface: String,
+    /// The interface's address.
+    pub mac: MacAddress,
+}
+
+impl AttachSession<'_> {
+    /// The VFs of the grant, which has been attached.
+    fn attached_vfs(&self) -> Result<Vec<AttachedVf>, Error> {
+        let claims = self.claims.of_container(self.id)?;
+        let interfaces = self.grant.interfaces.iter();
+        let attached = interfaces.map(|(interface, _)| {
+            let is_meant = |claim: &&Claim| claim.is_attached_as(interface) && self.owns(claim);
+            let claim = claims.iter().find(is_meant);
+            let link =
+                claim.map(|claim| self.netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf)));
+            match (claim, link.transpose()?.flatten()) {
+                (Some(Claim { vf, interface, .. }), Some(Link { mac, .. })) => {
+                    Ok(AttachedVf { vf: vf.clone(), interface: interface.clone(), mac })
+                }
+                // Another process has released it, or moved it away.
+                _ => Err(Error::Lifecycle(LifecycleError::NotAttached {
+                    container: self.id.to_owned(),
+                    interface: interface.name.clone(),
+                })),
+            }
+        });
+        attached.collect()
+    }
+}
+
 /// Checks that the container has an attached VF for every interface of the request. The front door
 /// calls it right before the init process may run the user's program, because the create may have
 /// been killed halfway, or a VF may have vanished since, and a sensor must not start without its
 /// VF.
 ///
-/// A container id is unique only within one engine, so the init process is compared as well.
+/// A container id is unique only within one engine, so the owner is compared as well. A VF that the
+/// container got by its engine's network belongs to the network namespace.
 ///
 /// # Errors
 /// [`LifecycleError::NotAttached`], for the first interface without an attached VF;
@@ -214,12 +267,18 @@ pub fn check_attached(host: &Host, request: &Request, container: &Container) -> 
                 interface: interface.name.clone(),
             })
         };
+        let netns = || Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)));
+        let is_owner = |claim: &Claim| match claim.owner() {
+            Owner::Init(owner) => Some(owner) == init,
+            Owner::Netns(owner) => {
+                netns().and_then(|netns| netns.record()).is_ok_and(|now| now == owner)
+            }
+        };
         let claim = claims
             .iter()
-            .find(|claim| claim.is_attached_as(interface) && Some(claim.init) == init)
+            .find(|claim| claim.is_attached_as(interface) && is_owner(claim))
             .ok_or_else(not_attached)?;
-        let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid)))?;
-        if !pod_member::is_ready(host, claim, &netns)? {
+        if !pod_member::is_ready(host, claim, &netns()?)? {
             return Err(not_attached());
         }
     }

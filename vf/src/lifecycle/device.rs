@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::host::Container;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::{Netns, cookie};
+use crate::kernel::netns_life::Effort;
 use crate::kernel::process::boot_id;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
@@ -61,7 +62,7 @@ impl Grant {
         }
         // The attach releases these VFs, so a container that is started again in the network
         // namespace of its pod keeps its name.
-        claims.retain(Claim::is_abandoned);
+        claims.retain(|claim| claim.is_abandoned(Effort::Quick));
         let is_abandoned = |vf: &str| claims.iter().any(|claim| claim.vf == vf);
         links.retain(|link| !link.parent.as_deref().is_some_and(is_abandoned));
         Ok(Some(free_name(&links)))

@@ -1,22 +1,26 @@
 //! Tests of the attach in real network namespaces. They need root and fail without it.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread;
 
 use crate::error::Error;
-use crate::host::{Container, Host};
+use crate::host::{Container, Host, NetnsContainer};
 use crate::kernel::netlink::Netlink;
-use crate::kernel::netns::{Netns, NetnsRecord, cookie, is_host_netns};
+use crate::kernel::netns::{Netns, NetnsRecord, is_host_netns};
+use crate::kernel::netns_life::in_a_netns::{Pin, process_in_new_netns};
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::tests::claim;
+use crate::ledger::audit::audit;
+use crate::ledger::claim::tests::{claim, netns_claim};
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
-use crate::lifecycle::outcome::Outcome;
-use crate::lifecycle::release::release;
+use crate::lifecycle::outcome::{Outcome, Released};
+use crate::lifecycle::reconcile::{gc, reconcile};
+use crate::lifecycle::release::{release, release_by_hand, release_network, release_vf};
+use crate::policy::config::OnLoss;
 use crate::policy::pod::{Pod, PodRole};
 use crate::policy::request::Request;
 
@@ -29,10 +33,10 @@ fn grant(folder: &std::path::Path) -> Grant {
     authorize(&host, request, "c").unwrap()
 }
 
-/// A process in a network namespace of its own, which ends with this value.
-struct Child(std::process::Child);
+/// An init process in a network namespace of its own. It ends with this value.
+struct InitProcess(Child);
 
-impl Child {
+impl InitProcess {
     /// The namespace has a link with this name.
     fn with_link(name: &str) -> Self {
         let script = format!("ip link add {name} type veth peer name x && exec sleep 60");
@@ -59,9 +63,8 @@ impl Child {
 
     /// An attached claim on VLAN 100 in this namespace.
     fn claim(&self, container: &str) -> Claim {
-        let netns = Netns::open(&self.netns()).unwrap();
-        let netns = NetnsRecord { id: netns.id, cookie: netns.inside(cookie).unwrap() };
-        let (boot_id, init) = (boot_id().unwrap(), ProcessId::of(self.0.id() as i32).unwrap());
+        let netns = Netns::open(&self.netns()).unwrap().record().unwrap();
+        let (boot_id, init) = (boot_id().unwrap(), ProcessId::of(self.0.id() as i32));
         let container = container.to_owned();
         let base = claim("0000:01:10.0", "n");
         let want = Settings { vlan: 100, ..base.want };
@@ -69,7 +72,7 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for InitProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -79,7 +82,7 @@ impl Drop for Child {
 #[test]
 fn a_device_takes_the_next_free_name_unless_the_container_has_its_vlan() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Child::with_link("mon0");
+    let child = InitProcess::with_link("mon0");
     let name = || grant(folder.path()).name_for_device(&child.container()).unwrap();
     assert_eq!(name().as_deref(), Some("mon1"));
     let claims = Claims::open(&folder.path().join("run")).unwrap();
@@ -97,7 +100,7 @@ fn a_device_takes_the_next_free_name_unless_the_container_has_its_vlan() {
 #[test]
 fn a_container_of_a_pod_needs_a_vf_of_its_sandbox_in_its_netns() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Child::with_link("eth0");
+    let child = InitProcess::with_link("eth0");
     let attach = |sandbox: &str| {
         let (namespace, name) = ("acme".to_owned(), "sensor".to_owned());
         let pod = Pod { namespace, name, sandbox: sandbox.to_owned() };
@@ -126,7 +129,7 @@ fn a_container_of_a_pod_needs_a_vf_of_its_sandbox_in_its_netns() {
         claims.remove(&wrong.vf).unwrap();
     }
     let host = grant(folder.path()).host;
-    let refused = crate::ledger::audit::audit(&host).unwrap().entries;
+    let refused = audit(&host).unwrap().entries;
     assert!(refused.iter().all(|entry| entry.pod.as_deref() == Some("sensor")), "{refused:?}");
     assert_eq!(refused.len(), 6);
 }
@@ -143,7 +146,7 @@ fn attach_refuses_the_host_netns() {
 #[test]
 fn attach_refuses_an_interface_name_in_use_before_it_claims_a_vf() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Child::with_link("host0");
+    let child = InitProcess::with_link("host0");
     let error = grant(folder.path()).attach(&child.container());
     assert_eq!(
         error.unwrap_err().line(),
@@ -178,4 +181,100 @@ fn a_release_without_the_pf_quarantines_the_vf_and_keeps_the_claim() {
     assert!(reason.ends_with("it may still have its VLAN and trust: its PF cannot be reached"));
     let state = claims.get("0000:01:10.0").unwrap().unwrap().state;
     assert_eq!(state, State::Quarantined { reason: reason.clone() });
+}
+
+/// A claim on a VF that does not exist, of a network namespace with one process and a pin.
+fn netns_container(host: &Host) -> (Child, Pin) {
+    std::fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
+    let (process, netns) = process_in_new_netns();
+    let network = Some("acme".to_owned());
+    let on_loss = OnLoss::Stop;
+    let claim = Claim { network, on_loss, ..netns_claim("0000:01:10.0", netns) };
+    assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+    let pin = Pin::of(&process);
+    (process, pin)
+}
+
+fn only_outcome(released: Vec<Released>) -> Outcome {
+    let [one] = &released[..] else { panic!("{released:?}") };
+    one.outcome.clone()
+}
+
+#[test]
+fn a_lost_vf_stops_the_processes_of_its_netns_and_stays_claimed_until_the_netns_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    let expected = "the VF vanished; the processes in its network namespace were stopped";
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    assert!(!process.wait().unwrap().success());
+    // The pin keeps the namespace alive, so the claim stays.
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    assert_eq!(reconcile(&host).unwrap(), []);
+    drop(pin);
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Clean);
+}
+
+#[test]
+fn an_engines_release_leaves_the_vf_of_a_netns_and_a_release_by_hand_waits_for_its_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, _pin) = netns_container(&host);
+    assert_eq!(release(&host, "c").unwrap(), []);
+    let running = format!("process {} is still running in its network namespace", process.id());
+    assert_eq!(only_outcome(release_by_hand(&host, "c").unwrap()), Outcome::Left(running.clone()));
+    let refused = release_vf(&host, "0000:01:10.0", false).unwrap().outcome;
+    assert_eq!(refused, Outcome::Left(running));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(only_outcome(release_by_hand(&host, "c").unwrap()), Outcome::Clean);
+}
+
+#[test]
+fn a_network_is_released_although_its_container_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    let (mut later, _) = process_in_new_netns();
+    let of_later = format!("/proc/{}/ns/net", later.id());
+    for (container, network, netns) in
+        [("d", "acme", pin.path()), ("c", "bravo", pin.path()), ("c", "acme", of_later.into())]
+    {
+        assert_eq!(release_network(&host, container, network, &netns).unwrap(), []);
+    }
+    let released = release_network(&host, "c", "acme", &pin.path()).unwrap();
+    assert_eq!(only_outcome(released), Outcome::Clean);
+    assert_eq!(process.try_wait().unwrap(), None);
+    for process in [&mut process, &mut later] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_network_is_released_after_the_engine_has_removed_the_netns() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut process, pin) = netns_container(&host);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let path = pin.path();
+    drop(pin);
+    let released = release_network(&host, "c", "acme", &path).unwrap();
+    assert_eq!(only_outcome(released), Outcome::Clean);
+}
+
+#[test]
+fn attach_to_a_netns_refuses_the_host_netns_and_a_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let attach = |netns: &str| {
+        let container = NetnsContainer { id: "c".into(), netns: netns.into(), network: None };
+        grant(folder.path()).attach_to_netns(&container).unwrap_err()
+    };
+    let error = attach("/proc/self/ns/net");
+    assert!(matches!(error, Error::Lifecycle(LifecycleError::HostNetwork)), "{error:?}");
+    let line = attach("/nonexistent").line();
+    assert!(line.starts_with("cannot open network namespace /nonexistent: "), "{line}");
+    let entries = audit(&Host { audit: folder.path().join("log/audit.jsonl"), ..Host::default() });
+    assert_eq!(entries.unwrap().entries.len(), 2, "a refusal has no audit entry");
 }

@@ -6,12 +6,14 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
+use crate::kernel::netns_life::{kill_processes_in, processes_in};
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
+use crate::kernel::time::now;
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{Claim, Owner, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::PfLock;
 use crate::lifecycle::blindness::{Sight, check_sight};
@@ -67,12 +69,34 @@ pub(super) fn handle_loss(
     unbind_changed_vf(&sysfs, &claim);
     let consequence = match claim.on_loss {
         OnLoss::Keep => "its container keeps running",
-        OnLoss::Stop => {
-            claim.init.kill()?;
-            "its container was stopped"
-        }
+        OnLoss::Stop => stop(&claim)?,
     };
     Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
+}
+
+/// Stops the sensor of a lost VF, because a blind sensor looks like peace. Returns what was done.
+///
+/// Where the owner is a network namespace, runvf knows no container. It then stops all processes in
+/// that namespace: the sensor is among them, and each of them could see the VF's frames.
+fn stop(claim: &Claim) -> Result<&'static str, Error> {
+    match claim.owner() {
+        Owner::Init(init) => init.kill().map(|()| "its container was stopped"),
+        Owner::Netns(netns) => {
+            kill_processes_in(netns).map(|()| "the processes in its network namespace were stopped")
+        }
+    }
+}
+
+/// Records since when the owner of an attached claim, a network namespace, has no process. It may
+/// get one later: an engine asks for the VF before it starts the container.
+fn record_idleness(claims: &Claims, claim: &mut Claim) -> Result<(), Error> {
+    let Owner::Netns(netns) = claim.owner() else { return Ok(()) };
+    let is_idle = processes_in(netns)?.is_empty();
+    if is_idle == claim.idle_since.is_some() {
+        return Ok(());
+    }
+    claim.idle_since = is_idle.then(now);
+    claims.advance(claim, State::Attached)
 }
 
 /// Checks place, settings and promiscuity of an attached VF. `Err`: why the VF is lost.
@@ -92,6 +116,7 @@ fn check_attached_vf(
         Ok(netns) => netns,
         Err(reason) => return Ok(Err(reason)),
     };
+    record_idleness(claims, claim)?;
     let set_back = match restore_settings(host, sysfs, claim)? {
         Restored::Unchanged => None,
         Restored::SetBack(difference) => Some(difference),

@@ -53,7 +53,8 @@ pub(crate) fn foreign_owner(
 /// claim's container.
 ///
 /// The namespace belongs to the container if the attach moved the VF there, or if a process in the
-/// container's cgroup uses it, because the container may have moved the VF on. A namespace without
+/// container's cgroup uses it, because the container may have moved the VF on. (Where the owner is a
+/// namespace, runvf knows no cgroup of the container.) A namespace without
 /// processes (`ip netns` creates such a namespace) says nothing about the owner. There the PF
 /// decides: while it reports the claim's VLAN and trust, no other tool has taken the VF.
 ///
@@ -67,9 +68,10 @@ pub(crate) fn foreign_netns(
     if other.cookie == claim.netns.cookie && claim.boot_id == boot_id()? {
         return Ok(None);
     }
-    let init = claim.init;
     let mut keepers = other.processes.iter().chain(&other.holders);
-    if init.is_alive() && keepers.any(|pid| is_in_cgroup_of(init.pid, *pid)) {
+    if let Some(init) = claim.init.filter(|init| init.is_alive())
+        && keepers.any(|pid| is_in_cgroup_of(init.pid, *pid))
+    {
         return Ok(None);
     }
     let name = &other.name;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::host::Host;
+use crate::kernel::netns_life::Effort;
 use crate::ledger::audit;
 use crate::ledger::audit::Event;
 use crate::ledger::claim::Claim;
@@ -14,8 +15,8 @@ use crate::lifecycle::loss::handle_loss;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::release::{EXIT_TIMEOUT, release_locked};
 
-/// Releases every VF of an abandoned claim: its container has exited, or its attach or release
-/// was killed. Running attaches are safe, because the worker of their claims is alive.
+/// Releases every VF of an abandoned claim: its owner has ended, or its attach or release was
+/// killed. Running attaches are safe, because the worker of their claims is alive.
 ///
 /// This is the fast reconcile for use within another command: it skips PFs that are locked, and
 /// does not check the VFs of running containers. [`gc`] does both.
@@ -32,6 +33,10 @@ pub fn reconcile(host: &Host) -> Result<Vec<Released>, Error> {
 /// a claim on each VF. `gc` does the rest.
 pub(crate) const ATTACH_BUDGET: Duration = Duration::from_secs(5);
 
+/// How an attach looks at a claim: it neither searches all descriptors for an owner's network
+/// namespace, nor waits for exiting processes. `gc` does both.
+const QUICK: (Effort, Duration) = (Effort::Quick, Duration::ZERO);
+
 /// As [`reconcile`], for claims that the caller has just read. `lock_timeout` is how long to wait
 /// for the lock of each PF. No release begins after `budget`.
 pub(crate) fn reconcile_claims(
@@ -43,7 +48,7 @@ pub(crate) fn reconcile_claims(
     let began = Instant::now();
     let mut released = Vec::new();
     for seen in claims {
-        if !seen.is_abandoned() {
+        if !seen.is_abandoned(Effort::Quick) {
             continue;
         }
         let left = budget.saturating_sub(began.elapsed());
@@ -53,9 +58,8 @@ pub(crate) fn reconcile_claims(
         let lock = lock_pf_within(&host.run, &seen.pf, lock_timeout.min(left));
         let Ok(lock) = lock else { continue };
         // An error on one claim is ignored, because the other VFs must still be released; this
-        // claim stays. The exit timeout is zero, because the calling command must not wait for
-        // processes in the VF's network namespace.
-        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, Duration::ZERO) {
+        // claim stays.
+        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, QUICK) {
             released.push(Released::of(&seen, outcome));
         }
     }
@@ -70,11 +74,12 @@ pub(crate) fn reconcile_pf(host: &Host, pf: &str, lock: &PfLock) -> bool {
         return false;
     };
     let is_freed = |seen: &Claim| {
-        let outcome = release_abandoned(host, seen, lock, Duration::ZERO);
+        let outcome = release_abandoned(host, seen, lock, QUICK);
         matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_))))
     };
     let deadline = Instant::now() + ATTACH_BUDGET;
-    let abandoned = claims.iter().filter(|seen| seen.pf == pf && seen.is_abandoned());
+    let is_abandoned = |seen: &&Claim| seen.pf == pf && seen.is_abandoned(Effort::Quick);
+    let abandoned = claims.iter().filter(is_abandoned);
     abandoned.take_while(|_| Instant::now() < deadline).any(is_freed)
 }
 
@@ -117,7 +122,7 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
 /// Releases the claim if it is abandoned; otherwise checks the container's VF.
 fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outcome>, Error> {
     let lock = lock_pf_within(&host.run, &seen.pf, timeout)?;
-    match release_abandoned(host, seen, &lock, EXIT_TIMEOUT)? {
+    match release_abandoned(host, seen, &lock, (Effort::Full, EXIT_TIMEOUT))? {
         None => handle_loss(host, seen, &lock),
         outcome => Ok(outcome),
     }
@@ -132,12 +137,12 @@ fn release_abandoned(
     host: &Host,
     seen: &Claim,
     _lock: &PfLock,
-    exit_timeout: Duration,
+    (effort, exit_timeout): (Effort, Duration),
 ) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
     for _ in 0..2 {
         match claims.get(&seen.vf) {
-            Ok(Some(now)) if now.nonce == seen.nonce && now.is_abandoned() => {}
+            Ok(Some(now)) if now.nonce == seen.nonce && now.is_abandoned(effort) => {}
             _ => return Ok(None),
         }
     }

@@ -1,5 +1,6 @@
 //! Release: scrub a dead container's VF, verify it, remove the claim.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,13 @@ use crate::error::Error;
 use crate::fault;
 use crate::host::Host;
 use crate::kernel::error::KernelError;
+use crate::kernel::netns::Netns;
+use crate::kernel::netns_life::processes_in;
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event, Recorded};
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{Claim, Owner, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT, lock_pf_within};
@@ -26,11 +29,22 @@ use crate::policy::config::Scrub;
 /// How long a container's processes may take to exit. The engine kills them before it asks for the
 /// release of the container's VFs.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two checks whether the init process has exited.
+/// Between two checks whether the owner's processes have exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Whether a release waits for the processes of the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processes {
+    /// They must have exited.
+    MustBeGone,
+    /// They lose the VF.
+    MayRun,
+}
 
 /// Releases every VF of a container that has exited. A container without claims is no error, so a
 /// second call changes nothing.
+///
+/// VFs of a network namespace stay: [`release_network`] and [`release_by_hand`] release them.
 ///
 /// A failure on one VF is the outcome for this VF; the other VFs are released all the same. An
 /// engine waits for this function. All locks together are waited for no longer than
@@ -39,15 +53,53 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// # Errors
 /// Only when the claims cannot be listed.
 pub fn release(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
-    release_within(host, container, SHORT_LOCK_TIMEOUT)
+    let is_meant = |claim: &Claim| claim.init.is_some();
+    release_within(host, container, is_meant, Processes::MustBeGone, SHORT_LOCK_TIMEOUT)
 }
 
-fn release_within(host: &Host, container: &str, timeout: Duration) -> Result<Vec<Released>, Error> {
+/// As [`release`], for the VF that a container got by an engine's network. The engine disconnects
+/// the container, so its processes may still run.
+///
+/// `netns`: the path of the container's network namespace. The engine may have removed it. Claims
+/// of another namespace stay, because the container may have been started again.
+///
+/// # Errors
+/// Only when the claims cannot be listed.
+pub fn release_network(
+    host: &Host,
+    container: &str,
+    network: &str,
+    netns: &Path,
+) -> Result<Vec<Released>, Error> {
+    let now = Netns::open(netns).and_then(|netns| netns.record()).ok();
+    let is_meant = |claim: &Claim| {
+        claim.init.is_none()
+            && claim.network.as_deref() == Some(network)
+            && now.is_none_or(|now| now.cookie == claim.netns.cookie)
+    };
+    release_within(host, container, is_meant, Processes::MayRun, SHORT_LOCK_TIMEOUT)
+}
+
+/// As [`release`], also for the VFs of a network namespace without processes.
+///
+/// # Errors
+/// Only when the claims cannot be listed.
+pub fn release_by_hand(host: &Host, container: &str) -> Result<Vec<Released>, Error> {
+    release_within(host, container, |_| true, Processes::MustBeGone, SHORT_LOCK_TIMEOUT)
+}
+
+fn release_within(
+    host: &Host,
+    container: &str,
+    is_meant: impl Fn(&Claim) -> bool,
+    processes: Processes,
+    timeout: Duration,
+) -> Result<Vec<Released>, Error> {
     let deadline = Instant::now() + timeout;
     let (mut claims, mut released) = (Vec::new(), Vec::new());
     for claim in Claims::open(&host.run)?.all()? {
         match claim {
-            Ok(claim) if claim.container == container => claims.push(claim),
+            Ok(claim) if claim.container == container && is_meant(&claim) => claims.push(claim),
             Err(error) if is_newer_claim_of(container, &error) => {
                 released.push(Released::unreadable(&error));
             }
@@ -57,14 +109,14 @@ fn release_within(host: &Host, container: &str, timeout: Duration) -> Result<Vec
     // The VFs of unlocked PFs come first, so that a locked PF delays none of them.
     let mut locked = Vec::new();
     for claim in claims {
-        match release_before(host, &claim, deadline, Duration::ZERO) {
+        match release_before(host, &claim, processes, deadline, Duration::ZERO) {
             Err(Error::Ledger(LedgerError::Locked { .. })) => locked.push(claim),
             outcome => released.push(outcome_of(&claim, outcome)),
         }
     }
     for claim in locked {
         let left = deadline.saturating_duration_since(Instant::now());
-        let outcome = release_before(host, &claim, deadline, left);
+        let outcome = release_before(host, &claim, processes, deadline, left);
         released.push(outcome_of(&claim, outcome));
     }
     released.sort_by(|one, other| one.vf.cmp(&other.vf));
@@ -79,15 +131,18 @@ fn outcome_of(claim: &Claim, outcome: Result<Outcome, Error>) -> Released {
     Released::of(claim, outcome.unwrap_or_else(|error| Outcome::Left(error.line())))
 }
 
-/// Releases one VF of a container that should have exited, unless the deadline is over.
+/// Releases one VF, unless the deadline is over or a process that must be gone is running.
 fn release_before(
     host: &Host,
     claim: &Claim,
+    processes: Processes,
     deadline: Instant,
     lock_timeout: Duration,
 ) -> Result<Outcome, Error> {
-    if !wait_for_exit(claim.init, deadline) {
-        return Ok(still_running(claim));
+    if processes == Processes::MustBeGone
+        && let Some(running) = wait_for_exit(claim, deadline)?
+    {
+        return Ok(running);
     }
     if Instant::now() >= deadline {
         let why = "the PF of another VF was locked, or its release took too long";
@@ -104,27 +159,38 @@ fn release_before(
 pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error> {
     let no_claim = || Error::Lifecycle(LifecycleError::NoClaim { vf: vf.to_owned() });
     let claim = Claims::open(&host.run)?.get(vf)?.ok_or_else(no_claim)?;
-    let outcome = match (claim.init.is_alive(), force) {
-        (true, false) => still_running(&claim),
-        (true, true) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Forced)?,
-        (false, _) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Released)?,
+    let outcome = match (still_running(&claim)?, force) {
+        (Some(running), false) => running,
+        (Some(_), true) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Forced)?,
+        (None, _) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Released)?,
     };
     Ok(Released::of(&claim, outcome))
 }
 
-fn still_running(claim: &Claim) -> Outcome {
-    Outcome::Left(format!("its container is still running (process {})", claim.init.pid))
+/// The outcome if the claim's owner has a running process. `None`: it has none.
+fn still_running(claim: &Claim) -> Result<Option<Outcome>, Error> {
+    let running = match claim.owner() {
+        Owner::Init(init) if init.is_alive() => {
+            format!("its container is still running (process {})", init.pid)
+        }
+        Owner::Init(_) => return Ok(None),
+        Owner::Netns(netns) => match processes_in(netns)?.first() {
+            Some(pid) => format!("process {pid} is still running in its network namespace"),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Outcome::Left(running)))
 }
 
-fn wait_for_exit(init: ProcessId, deadline: Instant) -> bool {
+/// As [`still_running`], after the processes had time to exit.
+fn wait_for_exit(claim: &Claim, deadline: Instant) -> Result<Option<Outcome>, Error> {
     let deadline = deadline.min(Instant::now() + EXIT_TIMEOUT);
-    while init.is_alive() {
-        if Instant::now() >= deadline {
-            return false;
+    loop {
+        match still_running(claim)? {
+            Some(_) if Instant::now() < deadline => thread::sleep(POLL_INTERVAL),
+            outcome => return Ok(outcome),
         }
-        thread::sleep(POLL_INTERVAL);
     }
-    true
 }
 
 /// Releases the claim's VF if the claim on disk is still `seen`. A VF in quarantine stays there.
@@ -242,7 +308,7 @@ mod tests {
 
     /// Claims a VF of another PF for container `c`. Its init process does not exist.
     fn claim_vf(host: &Host, pf: &str, vf: &str) {
-        let init = ProcessId { pid: i32::MAX, start_time: 1 };
+        let init = Some(ProcessId { pid: i32::MAX, start_time: 1 });
         let claim = Claim { pf: pf.to_owned(), init, ..claim(vf, "n") };
         assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
     }
@@ -264,7 +330,8 @@ mod tests {
         claim_vf(&host, "0000:05:00.0", "0000:05:10.0");
         fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
         let began = Instant::now();
-        let released = release_within(&host, "c", timeout).unwrap();
+        let released =
+            release_within(&host, "c", |_| true, Processes::MustBeGone, timeout).unwrap();
         let took = began.elapsed();
         assert!(took >= timeout && took < 3 * timeout, "{took:?}");
         let outcomes: Vec<_> = released.iter().map(|one| &one.outcome).collect();
@@ -289,7 +356,7 @@ mod tests {
         let released = |vf: &str, until: Option<&str>| {
             let since = "2026-01-31T12:00:00.000Z".to_owned();
             let (until, reason) = (until.map(str::to_owned), "its carrier was lost".to_owned());
-            let init = ProcessId { pid: i32::MAX, start_time: 1 };
+            let init = Some(ProcessId { pid: i32::MAX, start_time: 1 });
             let gap = Some(Gap { since, until, reason });
             let claim = Claim { init, state: State::Attached, gap, ..claim(vf, "n") };
             assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());

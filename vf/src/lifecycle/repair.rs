@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
+use crate::kernel::netns_life::Effort;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::kernel::vf_settings::Settings;
@@ -112,7 +113,7 @@ fn still_claimed(claim: &Claim) -> Released {
 }
 
 fn needs_repair(claim: &Claim) -> bool {
-    matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned()
+    matches!(claim.state, State::Quarantined { .. }) || claim.is_abandoned(Effort::Full)
 }
 
 /// Repairs every VF with a readable claim that is in quarantine or abandoned. An error on one VF is
@@ -152,7 +153,7 @@ impl Claim {
             pod: None,
             interface: String::new(),
             netns: Netns::own()?.record()?,
-            init: worker,
+            init: Some(worker),
             worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             scrub: Scrub::default(),
@@ -168,6 +169,8 @@ impl Claim {
             carrier: None,
             checked: None,
             gap: None,
+            network: None,
+            idle_since: None,
         };
         // Spoof check and rates are kept, because the operator may have set them. The scrub removes
         // VLAN and trust. It removes the MAC too, because it may be a container's.

@@ -10,7 +10,6 @@
 
 #[cfg(test)]
 mod in_a_netns;
-mod mountinfo;
 mod search;
 
 use std::path::PathBuf;
@@ -20,6 +19,8 @@ pub(crate) use self::search::OtherNetns;
 use self::search::{Search, netdev_here};
 use crate::error::Error;
 use crate::kernel::netns::{Netns, cookie};
+use crate::kernel::netns_keepers::KeeperList;
+use crate::kernel::netns_life::{Effort, find_netns};
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::Claim;
 use crate::nic::error::NicError;
@@ -61,10 +62,13 @@ fn locate_within(sysfs: &Sysfs, claim: &Claim, timeout: Duration) -> Result<Loca
     let mut search = Search::new(sysfs, claim, Instant::now() + timeout)?;
     // Each step reads more files than the one before, so the next step runs only if the VF was not
     // found.
-    for list_namespaces in
-        [Search::by_process, Search::by_mount, Search::by_descriptor, Search::by_thread]
-    {
-        let namespaces = list_namespaces(&mut search);
+    for list_namespaces in [
+        KeeperList::by_process,
+        KeeperList::by_mount,
+        KeeperList::by_descriptor,
+        KeeperList::by_thread,
+    ] {
+        let namespaces = list_namespaces(&mut search.list);
         if let Some(other) = search.find_in(namespaces) {
             return Ok(Location::OtherNetns(other));
         }
@@ -74,26 +78,31 @@ fn locate_within(sysfs: &Sysfs, claim: &Claim, timeout: Duration) -> Result<Loca
             return Ok(Location::HostNetns);
         }
     }
-    if search.is_incomplete() {
+    if search.list.is_incomplete() {
         let (vf, seconds) = (vf.clone(), timeout.as_secs());
         return Err(Error::Nic(NicError::NotLocated { vf, seconds }));
     }
-    search.failure.map_or(Ok(Location::Missing), Err)
+    search.list.failure.map_or(Ok(Location::Missing), Err)
 }
 
-/// Looks into the claim's own namespace, without a search. `None`: the container has exited, or its
-/// namespace does not hold the netdev; an error is left to the search.
+/// Looks into the claim's own namespace, without a search for the netdev. `None`: the namespace has
+/// ended or does not hold the netdev; an error is left to the search.
 fn in_own_netns(claim: &Claim) -> Option<OtherNetns> {
-    let path = PathBuf::from(format!("/proc/{}/ns/net", claim.init.pid));
-    let own = Netns::open(&path).ok().filter(|netns| netns.id == claim.netns.id)?;
-    // Only the cookie identifies the namespace, so it does not matter whether the pid is still that
-    // of the container.
-    let inside = || match cookie()? == claim.netns.cookie {
-        true => netdev_here(&claim.vf),
-        false => Ok(None),
+    let (own, processes) = match claim.init {
+        Some(init) => (netns_of(init.pid, claim)?, vec![init.pid]),
+        // No pid leads to the namespace, so mounts and processes are searched for it.
+        None => (find_netns(claim.netns, Effort::Quick).ok().flatten()?, Vec::new()),
     };
-    let name = own.inside(inside).ok().flatten()?;
-    let processes = vec![claim.init.pid];
+    let name = own.inside(|| netdev_here(&claim.vf)).ok().flatten()?;
     let cookie = claim.netns.cookie;
     Some(OtherNetns { cookie, netns: own, name, processes, holders: Vec::new() })
+}
+
+/// The network namespace of a process, if it is that of the claim. Only the cookie identifies the
+/// namespace, so it does not matter whether the pid is still that of the container.
+fn netns_of(pid: i32, claim: &Claim) -> Option<Netns> {
+    let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+    let own = Netns::open(&path).ok().filter(|netns| netns.id == claim.netns.id)?;
+    let found = own.inside(cookie).ok()?;
+    (found == claim.netns.cookie).then_some(own)
 }

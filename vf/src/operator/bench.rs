@@ -59,7 +59,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         pod: None,
         interface: "mon0".to_owned(),
         netns: Netns::own()?.record()?,
-        init: this_process,
+        init: Some(this_process),
         worker: this_process,
         since: 0,
         scrub: pool.scrub,
@@ -75,6 +75,8 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         carrier: None,
         checked: None,
         gap: None,
+        network: None,
+        idle_since: None,
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

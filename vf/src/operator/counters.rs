@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::kernel::netlink::{Link, Netlink, VfCounters};
 use crate::kernel::netns::Netns;
+use crate::kernel::netns_life::{Effort, find_netns};
 use crate::kernel::sysfs::Sysfs;
-use crate::ledger::claim::Claim;
+use crate::ledger::claim::{Claim, Owner};
 use crate::nic::driver::{Drops, driver};
 use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
@@ -68,14 +69,19 @@ impl<'a> Counters<'a> {
             return Some(link);
         }
         let claim = claim?;
-        let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid))).ok()?;
-        // The namespace is opened before the check: if the init process is alive now, the pid was
-        // not reused before, and this is its namespace.
-        if netns.id != claim.netns.id || !claim.init.is_alive() {
-            return None;
-        }
-        netns.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
+        netns_of(claim)?.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
     }
+}
+
+/// The network namespace of a claim, if its owner lives.
+fn netns_of(claim: &Claim) -> Option<Netns> {
+    let Owner::Init(init) = claim.owner() else {
+        return find_netns(claim.netns, Effort::Quick).ok()?;
+    };
+    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", init.pid))).ok()?;
+    // The namespace is opened before the check: if the init process is alive now, the pid was not
+    // reused before, and this is its namespace.
+    (netns.id == claim.netns.id && init.is_alive()).then_some(netns)
 }
 
 /// Chooses the source of each count: for frames the netdev before the PF, for drops the source that

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::{Link, Netlink};
+use crate::kernel::netns_life::{Effort, processes_in};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::sysfs::pf_netdev::NoPfNetdev;
 use crate::kernel::vf_settings::Settings;
@@ -143,10 +144,11 @@ fn pending_gc(
     forgets: bool,
     link: Option<&Link>,
 ) -> Option<String> {
-    if claim.is_abandoned() {
+    if claim.is_abandoned(Effort::Quick) {
         let cause = match claim.state {
             State::Claiming | State::Configured => "the attach was interrupted",
             State::Releasing => "the release was interrupted",
+            _ if claim.init.is_none() => "its network namespace is gone",
             _ => "its container has exited",
         };
         return Some(format!("{cause}; run `runvfctl gc`"));
@@ -158,8 +160,26 @@ fn pending_gc(
         return Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"));
     }
     let known = claim.open_gap().map(|gap| gap.reason.clone());
-    let blind = known.or_else(|| cause(forgets, claim.carrier, link?))?;
-    Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
+    match known.or_else(|| cause(forgets, claim.carrier, link?)) {
+        Some(blind) => {
+            Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
+        }
+        None => idle_netns(claim),
+    }
+}
+
+/// Since when the network namespace that is the owner has no process. It keeps its VF as long as it
+/// exists.
+fn idle_netns(claim: &Claim) -> Option<String> {
+    let since = claim.idle_since.as_ref()?;
+    let is_idle = processes_in(claim.netns).is_ok_and(|processes| processes.is_empty());
+    let container = &claim.container;
+    is_idle.then(|| {
+        format!(
+            "no process runs in its network namespace since {since}; `runvfctl release {container}` \
+             takes the VF back"
+        )
+    })
 }
 
 /// The status of a VF that is known only from its claim.

@@ -130,7 +130,7 @@ impl Entry {
             tenant: claim.tenant.clone(),
             container: claim.container.clone(),
             interface: claim.interface.clone(),
-            pid: Some(claim.init.pid),
+            pid: claim.init.map(|init| init.pid),
             claim: Some(claim.nonce.clone()),
             since: claim.claimed_at(),
             ..Self::without_vf(event).of_pod(claim.pod.as_ref())

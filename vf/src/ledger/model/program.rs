@@ -85,7 +85,12 @@ impl Step {
             Self::Bind => Self::Verify,
             Self::Verify => Self::Remove,
             Self::Disarm => Self::Quarantined,
-            Self::Attached | Self::Lost | Self::CloseGap | Self::Remove | Self::Quarantined => {
+            Self::Attached
+            | Self::Answer
+            | Self::Lost
+            | Self::CloseGap
+            | Self::Remove
+            | Self::Quarantined => {
                 return None;
             }
         })
@@ -106,6 +111,7 @@ impl World {
     /// Creates a container and begins its attach.
     pub(super) fn begin_attach(&mut self, owner: Owner) {
         *self.life_mut(owner) = Life::Waiting;
+        self.netns_lives[owner as usize] = self.by_netns;
         self.begin(Worker::Attach(owner), Step::LockToClaim, 0, owner);
     }
 
@@ -140,7 +146,8 @@ impl World {
     pub(super) fn is_abandoned(&self, record: &Record) -> bool {
         record.state.is_abandoned(Liveness {
             same_boot: true,
-            init: self.life(record.owner).is_alive(),
+            owner: self.life(record.owner).is_alive()
+                || (self.owner_lives(record.owner) && !self.has(Flaw::NetnsJudgedByProcess)),
             worker: record.worker.is_some_and(|worker| self.run(worker).is_some()),
         })
     }
@@ -215,11 +222,20 @@ impl World {
                 return self.check_abandoned(run);
             }
             Step::LockToRelease => return self.recheck_claim(worker, run),
-            Step::Configured => self.advance(run.vf, worker, State::Configured),
+            Step::Configured => {
+                self.advance(run.vf, worker, State::Configured);
+                if self.has(Flaw::AnsweredBeforeMove) {
+                    self.answer(owner);
+                }
+            }
             Step::Attached => {
                 self.advance(run.vf, worker, State::Attached);
                 self.keep_counters(run);
+                if self.by_netns {
+                    return Then::To(Step::Answer);
+                }
             }
+            Step::Answer => self.answer(owner),
             Step::OpenGap if rearms_before_gap => {}
             Step::OpenGap => self.record_gap(run.vf, worker, true),
             Step::ReadCounters => run.resets = Some(vf.resets),
@@ -263,6 +279,13 @@ impl World {
             Step::CheckAbandonedUnderLock if blind => Then::To(Step::OpenGap),
             Step::CheckAbandoned if lost || blind => Then::Next,
             _ => Then::End,
+        }
+    }
+
+    /// The engine learns that the VF is attached, and starts the container.
+    fn answer(&mut self, owner: Owner) {
+        if self.life(owner) == Life::Waiting {
+            *self.life_mut(owner) = Life::Checked;
         }
     }
 

@@ -208,6 +208,8 @@ pub(super) enum Step {
     ReadBackInside,
     LockToAttach,
     Attached,
+    /// Tells the engine of a network namespace that the VF is attached.
+    Answer,
     /// Checks without the lock whether the record is abandoned.
     CheckAbandoned,
     LockToRelease,
@@ -244,7 +246,11 @@ impl Step {
         !self.takes_lock()
             && !matches!(
                 self,
-                Self::SetUpInside | Self::TellPf | Self::ReadBackInside | Self::CheckAbandoned
+                Self::SetUpInside
+                    | Self::TellPf
+                    | Self::ReadBackInside
+                    | Self::Answer
+                    | Self::CheckAbandoned
             )
     }
 }
@@ -260,6 +266,10 @@ pub(super) struct World {
     pub(super) faults: u8,
     /// How often a VF may still become blind.
     pub(super) blinds: u8,
+    /// Which network namespaces exist, if they are the owners.
+    pub(super) netns_lives: [bool; 2],
+    /// The owners are network namespaces. Does not change during a run.
+    pub(super) by_netns: bool,
     /// VFs rest without a driver. Does not change during a run, nor does the flaw.
     pub(super) parked: bool,
     pub(super) flaw: Option<Flaw>,
@@ -274,6 +284,8 @@ impl World {
             kills,
             faults,
             blinds,
+            netns_lives: [false; 2],
+            by_netns: false,
             parked: false,
             flaw,
         }
@@ -282,6 +294,15 @@ impl World {
     /// The same world with VFs that rest without a driver.
     pub(super) fn with_parked_vfs(self) -> Self {
         Self { vfs: [const { Vf::clean(true) }; 2], parked: true, ..self }
+    }
+
+    /// The same world with network namespaces as owners.
+    pub(super) fn with_netns_owners(self) -> Self {
+        Self { by_netns: true, ..self }
+    }
+
+    pub(super) fn owner_lives(&self, owner: Owner) -> bool {
+        self.life(owner).is_alive() || self.netns_lives[owner as usize]
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -362,15 +383,28 @@ impl World {
         })
     }
 
-    /// Whether a container's network namespace may end. A running attach keeps it open.
-    pub(super) fn netns_may_end(&self, owner: Owner) -> bool {
-        self.life(owner) == Life::Dead
-            && self.run(Worker::Attach(owner)).is_none()
-            && self.vfs.iter().any(|vf| vf.netdev == Netdev::Container(owner))
+    /// Whether the engine may check the container. If the owners are network namespaces, there is no
+    /// check: the answer of the attach starts the container.
+    pub(super) fn may_be_checked(&self, owner: Owner) -> bool {
+        !self.by_netns && (self.is_attached(owner) || self.has(Flaw::StartedWithoutCheck))
     }
 
-    /// Ends a network namespace: its netdevs move to the host netns with their settings.
+    /// Whether a container's network namespace may end. A running attach keeps it open.
+    pub(super) fn netns_may_end(&self, owner: Owner) -> bool {
+        let holds_netdev = self.vfs.iter().any(|vf| vf.netdev == Netdev::Container(owner));
+        self.life(owner) == Life::Dead
+            && self.run(Worker::Attach(owner)).is_none()
+            && (holds_netdev || self.netns_lives[owner as usize])
+    }
+
+    /// Ends a network namespace.
     pub(super) fn end_netns(&mut self, owner: Owner) {
+        self.netns_lives[owner as usize] = false;
+        self.move_netdevs_to_host(owner);
+    }
+
+    /// The netdevs of a network namespace move to the host netns with their settings.
+    pub(super) fn move_netdevs_to_host(&mut self, owner: Owner) {
         for vf in &mut self.vfs {
             if vf.netdev == Netdev::Container(owner) {
                 vf.netdev = Netdev::HostNetns;

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
+use crate::ledger::claim::{Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
@@ -161,7 +161,7 @@ impl AttachSession<'_> {
         netns: NetnsRecord,
     ) -> Result<Claim, Error> {
         Ok(Claim {
-            version: CLAIM_VERSION,
+            version: Claim::version_for(self.init),
             vf: vf.pci.clone(),
             index: vf.index,
             pf: pf.pci.clone(),
@@ -169,7 +169,7 @@ impl AttachSession<'_> {
             state: State::Claiming,
             nonce: self.nonce.clone(),
             boot_id: boot_id()?,
-            container: self.container.id.clone(),
+            container: self.id.to_owned(),
             tenant: self.grant.tenant_name().map(str::to_owned),
             pod: self.grant.pod.as_ref().map(|role| role.pod().clone()),
             interface: interface.name.clone(),
@@ -185,6 +185,8 @@ impl AttachSession<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            network: self.network.map(str::to_owned),
+            idle_since: None,
         })
     }
 }

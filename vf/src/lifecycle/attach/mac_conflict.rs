@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netlink::VfSettings;
+use crate::kernel::netns_life::Effort;
 use crate::ledger::claim::{Claim, State};
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::free_vfs::FreeVf;
@@ -57,7 +58,7 @@ impl<'a> MacsInUse<'a> {
                 // Some drivers report no MAC: all zeros.
                 && mac.is_unicast()
                 && !matches!(claim.state, State::Quarantined { .. })
-                && !claim.is_abandoned()
+                && !claim.is_abandoned(Effort::Quick)
         };
         match self.by_claim.iter().find(is_in_use) {
             None => Ok(()),
@@ -94,7 +95,7 @@ mod tests {
     fn attached(mac: Option<&str>) -> Claim {
         let mut claim = claim("0000:01:10.0", "n");
         claim.state = State::Attached;
-        claim.init = ProcessId::own().unwrap();
+        claim.init = ProcessId::own();
         claim.boot_id = boot_id().unwrap();
         claim.want.vlan = 100;
         claim.want.mac = mac.map_or_else(MacAddress::default, |mac| mac.parse().unwrap());

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
-use crate::host::Container;
+use crate::host::{Container, NetnsContainer};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsId, NetnsRecord, cookie};
+use crate::kernel::netns_life::Effort;
 use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
-use crate::ledger::claim::Claim;
+use crate::ledger::claim::{Claim, Owner};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::lifecycle::error::LifecycleError;
@@ -21,12 +22,16 @@ use crate::policy::request::Interface;
 /// One running attach: the grant, the container, and the handles for host and container.
 pub(super) struct AttachSession<'a> {
     pub(super) grant: &'a Grant,
-    pub(super) container: &'a Container,
+    /// The container's id.
+    pub(super) id: &'a str,
+    /// The engine's network that the VF is for.
+    pub(super) network: Option<&'a str>,
     pub(super) sysfs: Sysfs,
     pub(super) netlink: Netlink,
     pub(super) claims: Claims,
     pub(super) netns: Netns,
-    pub(super) init: ProcessId,
+    /// `None`: the network namespace will be the owner of the claims.
+    pub(super) init: Option<ProcessId>,
     pub(super) worker: ProcessId,
     pub(super) nonce: String,
 }
@@ -50,13 +55,40 @@ impl<'a> AttachSession<'a> {
         if !init.is_alive() {
             return Err(container_gone());
         }
+        Self::new(grant, &container.id, Some(init), netns)
+    }
+
+    /// Opens the network namespace of a container without a known process.
+    ///
+    /// # Errors
+    /// [`KernelError::File`](crate::kernel::error::KernelError::File) when there is none;
+    /// [`LifecycleError::HostNetwork`].
+    pub(super) fn begin_in_netns(
+        grant: &'a Grant,
+        container: &'a NetnsContainer,
+    ) -> Result<Self, Error> {
+        let netns = Netns::open(&container.netns)?;
+        let session = Self::new(grant, &container.id, None, netns)?;
+        Ok(Self { network: container.network.as_deref(), ..session })
+    }
+
+    fn new(
+        grant: &'a Grant,
+        id: &'a str,
+        init: Option<ProcessId>,
+        netns: Netns,
+    ) -> Result<Self, Error> {
         if netns.id == NetnsId::own()? {
             return Err(Error::Lifecycle(LifecycleError::HostNetwork));
         }
-        let worker = ProcessId::own().ok_or_else(container_gone)?;
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        let container = id.to_owned();
+        let no_worker = Error::Lifecycle(LifecycleError::ContainerGone { container, pid });
+        let worker = ProcessId::own().ok_or(no_worker)?;
         Ok(Self {
             grant,
-            container,
+            id,
+            network: None,
             sysfs: Sysfs(grant.host.sysfs.clone()),
             netlink: Netlink::open()?,
             claims: Claims::open(&grant.host.run)?,
@@ -70,13 +102,21 @@ impl<'a> AttachSession<'a> {
     /// The requested interfaces that the container does not have yet.
     pub(super) fn missing_interfaces(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
         let is_attached = |interface: &Interface| {
-            claims.iter().any(|claim| {
-                claim.container == self.container.id
-                    && claim.is_attached_as(interface)
-                    && claim.init == self.init
-            })
+            claims.iter().any(|claim| claim.is_attached_as(interface) && self.owns(claim))
         };
         self.grant.interfaces.iter().filter(|(interface, _)| !is_attached(interface)).collect()
+    }
+
+    /// Whether the claim belongs to this container. Its network may have got the VF before there
+    /// was an init process, so a claim of the network namespace counts as well.
+    pub(super) fn owns(&self, claim: &Claim) -> bool {
+        claim.container == self.id
+            && match claim.owner() {
+                Owner::Init(init) => self.init == Some(init),
+                Owner::Netns(netns) => {
+                    netns.id == self.netns.id && self.netns.record().is_ok_and(|own| own == netns)
+                }
+            }
     }
 
     /// The abandoned claims that may keep this request from its VFs, the most urgent first:
@@ -91,7 +131,8 @@ impl<'a> AttachSession<'a> {
         claims: Vec<Claim>,
         missing: &[&(Interface, Pool)],
     ) -> Vec<Claim> {
-        let mut abandoned: Vec<Claim> = claims.into_iter().filter(Claim::is_abandoned).collect();
+        let is_abandoned = |claim: &Claim| claim.is_abandoned(Effort::Quick);
+        let mut abandoned: Vec<Claim> = claims.into_iter().filter(is_abandoned).collect();
         if abandoned.is_empty() {
             return abandoned;
         }

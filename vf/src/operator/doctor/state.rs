@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use super::machine::Machine;
 use crate::error::Error;
+use crate::kernel::netns_life::Effort;
 use crate::ledger::audit::spooled;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
@@ -105,7 +106,7 @@ fn claim_problem(machine: &Machine, claim: Result<Claim, Error>) -> Option<Findi
         State::Quarantined { reason } => {
             warning(format!("quarantined: {reason}"), format!("run `runvfctl repair {}`", claim.vf))
         }
-        _ if claim.state.is_abandoned(claim.liveness(&machine.root)) => warning(
+        _ if claim.state.is_abandoned(claim.liveness(&machine.root, Effort::Quick)) => warning(
             format!(
                 "abandoned by container {}: {}",
                 claim.container,
@@ -130,7 +131,12 @@ fn claim_problem(machine: &Machine, claim: Result<Claim, Error>) -> Option<Findi
 /// Why no process will finish the work on an abandoned claim.
 fn abandoned_because(machine: &Machine, claim: &Claim) -> &'static str {
     match &claim.state {
-        _ if !claim.liveness(&machine.root).same_boot => "the host has been rebooted",
+        _ if !claim.liveness(&machine.root, Effort::Quick).same_boot => {
+            "the host has been rebooted"
+        }
+        State::Attached | State::Lost { .. } if claim.init.is_none() => {
+            "its network namespace is gone"
+        }
         State::Attached | State::Lost { .. } => "its init process has exited",
         State::Releasing => "the release was interrupted",
         _ => "the attach was interrupted",

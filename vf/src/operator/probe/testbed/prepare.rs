@@ -134,7 +134,7 @@ impl Testbed<'_> {
             pod: None,
             interface: interface.name.clone(),
             netns: self.netns_record,
-            init: self.worker,
+            init: Some(self.worker),
             worker: self.worker,
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             scrub: self.pool.scrub,
@@ -145,6 +145,8 @@ impl Testbed<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            network: None,
+            idle_since: None,
         })
     }
 }
