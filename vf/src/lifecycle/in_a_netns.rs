@@ -9,6 +9,7 @@ use crate::host::{Container, Host, NetnsContainer};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, NetnsRecord, is_host_netns};
 use crate::kernel::netns_life::in_a_netns::{Pin, process_in_new_netns};
+use crate::kernel::netns_life::processes_in;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::audit::audit;
@@ -18,6 +19,7 @@ use crate::ledger::claims::Claims;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
 use crate::lifecycle::outcome::{Outcome, Released};
+use crate::lifecycle::pod_member::claims_of_pod;
 use crate::lifecycle::reconcile::{gc, reconcile};
 use crate::lifecycle::release::{release, release_by_hand, release_network, release_vf};
 use crate::policy::config::OnLoss;
@@ -93,45 +95,93 @@ fn a_device_takes_the_next_free_name_unless_the_container_has_its_vlan() {
         assert_eq!(name().as_deref(), Some("mon1"));
         claims.remove(&claim.vf).unwrap();
     }
-    assert!(claims.create(&child.claim("c")).unwrap());
-    assert_eq!(name(), None);
+    // By another door: an annotation, or a network of the engine with another interface name.
+    let of_network = Claim { init: None, interface: "tap1".to_owned(), ..child.claim("c") };
+    for claim in [child.claim("c"), Claim { version: 2, ..of_network }] {
+        assert!(claims.create(&claim).unwrap());
+        assert_eq!(name(), None);
+        claims.remove(&claim.vf).unwrap();
+    }
+}
+
+fn pod(sandbox: &str) -> Pod {
+    let (namespace, name) = ("acme".to_owned(), "sensor".to_owned());
+    Pod { namespace, name, sandbox: sandbox.to_owned() }
 }
 
 #[test]
 fn a_container_of_a_pod_needs_a_vf_of_its_sandbox_in_its_netns() {
     let folder = tempfile::tempdir().unwrap();
     let child = InitProcess::with_link("eth0");
-    let attach = |sandbox: &str| {
-        let (namespace, name) = ("acme".to_owned(), "sensor".to_owned());
-        let pod = Pod { namespace, name, sandbox: sandbox.to_owned() };
-        let mut grant = grant(folder.path());
-        grant.pod = Some(PodRole::Member(pod));
-        grant.attach(&child.container()).unwrap_err()
+    let grant = grant(folder.path());
+    let (interface, cookie) = (&grant.interfaces[0].0, child.claim("5a").netns.cookie);
+    let claims = Claims::open(&grant.host.run).unwrap();
+    let counts = |claim: &Claim| {
+        assert!(claims.create(claim).unwrap());
+        let found = claims_of_pod(&grant.host, &pod("5a"), cookie).unwrap();
+        claims.remove(&claim.vf).unwrap();
+        found.iter().any(|claim| claim.is_attached_as(interface))
     };
-    let not_in_pod =
-        |error: Error| matches!(error, Error::Lifecycle(LifecycleError::NotInPod { .. }));
-    assert!(not_in_pod(attach("5a")), "no claim");
-    let claims = Claims::open(&folder.path().join("run")).unwrap();
-    let mut claim = child.claim("5a");
-    claim.interface = "host0".to_owned();
+    let claim = Claim { interface: "host0".to_owned(), ..child.claim("5a") };
+    assert!(counts(&claim));
     let elsewhere = NetnsRecord { cookie: 1, ..claim.netns };
     let other_vlan = Settings { vlan: 200, ..claim.want };
+    let ended = claim.init.map(|init| ProcessId { start_time: init.start_time + 1, ..init });
     for (wrong, why) in [
         (Claim { container: "another".to_owned(), ..claim.clone() }, "of another sandbox"),
         (Claim { netns: elsewhere, ..claim.clone() }, "in another network namespace"),
+        (Claim { boot_id: "before".to_owned(), ..claim.clone() }, "of another boot"),
         (Claim { want: other_vlan, ..claim.clone() }, "on another VLAN"),
         (Claim { state: State::Configured, ..claim.clone() }, "not attached"),
-        // There is no such netdev.
-        (claim, "not up"),
+        (Claim { init: ended, ..claim.clone() }, "of a sandbox that has ended"),
     ] {
-        assert!(claims.create(&wrong).unwrap());
-        assert!(not_in_pod(attach("5a")), "{why}");
-        claims.remove(&wrong.vf).unwrap();
+        assert!(!counts(&wrong), "{why}");
     }
-    let host = grant(folder.path()).host;
-    let refused = audit(&host).unwrap().entries;
+}
+
+#[test]
+fn a_refused_container_of_a_pod_has_an_audit_entry_with_the_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = InitProcess::with_link("eth0");
+    let mut grant = grant(folder.path());
+    grant.pod = Some(PodRole::Member(pod("5a")));
+    // The second time, there is a claim, but no such netdev.
+    for claim in [None, Some(Claim { interface: "host0".to_owned(), ..child.claim("5a") })] {
+        let claims = Claims::open(&grant.host.run).unwrap();
+        assert!(claim.is_none_or(|claim| claims.create(&claim).unwrap()));
+        let error = grant.attach(&child.container()).unwrap_err();
+        assert!(matches!(error, Error::Lifecycle(LifecycleError::NotInPod { .. })), "{error:?}");
+    }
+    let refused = audit(&grant.host).unwrap().entries;
+    assert_eq!(refused.len(), 2);
     assert!(refused.iter().all(|entry| entry.pod.as_deref() == Some("sensor")), "{refused:?}");
-    assert_eq!(refused.len(), 6);
+}
+
+/// The sensor is a container of the pod, and the VF belongs to the sandbox.
+#[test]
+fn a_lost_vf_of_a_pod_stops_all_containers_of_the_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    std::fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
+    let (mut sandbox, netns) = process_in_new_netns();
+    let target = sandbox.id().to_string();
+    let join = ["-n", "-t", &target, "sleep", "1000"];
+    let mut sensor = Command::new("nsenter").args(join).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while processes_in(netns).unwrap().len() < 2 {
+        assert!(std::time::Instant::now() < deadline, "the sensor has not joined the pod");
+        thread::yield_now();
+    }
+    let (init, on_loss) = (ProcessId::of(sandbox.id() as i32), OnLoss::Stop);
+    let of_netns = netns_claim("0000:01:10.0", netns);
+    let claim = Claim { version: 1, init, pod: Some(pod("5a")), on_loss, ..of_netns };
+    assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+    let expected = "the VF vanished; the containers of its pod were stopped";
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    for process in [&mut sandbox, &mut sensor] {
+        assert!(!process.wait().unwrap().success());
+    }
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Clean);
 }
 
 #[test]

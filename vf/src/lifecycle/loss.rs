@@ -76,11 +76,18 @@ pub(super) fn handle_loss(
 
 /// Stops the sensor of a lost VF, because a blind sensor looks like peace. Returns what was done.
 ///
-/// Where the owner is a network namespace, runvf knows no container. It then stops all processes in
-/// that namespace: the sensor is among them, and each of them could see the VF's frames.
+/// Where the owner is a network namespace, runvf knows no container. Where it is the sandbox of a
+/// pod, the sensor is another container of the pod. In both cases, all processes in the namespace
+/// are stopped: the sensor is among them, and each of them could see the VF's frames.
 fn stop(claim: &Claim) -> Result<&'static str, Error> {
     match claim.owner() {
-        Owner::Init(init) => init.kill().map(|()| "its container was stopped"),
+        Owner::Init(init) if claim.pod.is_none() => {
+            init.kill().map(|()| "its container was stopped")
+        }
+        Owner::Init(init) => {
+            init.kill()?;
+            kill_processes_in(claim.netns).map(|()| "the containers of its pod were stopped")
+        }
         Owner::Netns(netns) => {
             kill_processes_in(netns).map(|()| "the processes in its network namespace were stopped")
         }

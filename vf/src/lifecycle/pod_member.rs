@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::host::{Container, Host};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, cookie};
+use crate::kernel::netns_life::Effort;
 use crate::kernel::process::boot_id;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::Claim;
@@ -19,9 +20,6 @@ use crate::policy::request::Interface;
 /// Checks that the container's network namespace holds, for each interface, an attached VF of the
 /// pod's sandbox on the interface's VLAN.
 ///
-/// The sandbox's id alone proves nothing, because it may be that of another pod. The cookie of the
-/// network namespace in the claim ties both together.
-///
 /// # Errors
 /// [`LifecycleError::NotInPod`]; when the namespace or the PF cannot be inspected.
 pub(super) fn check<'a>(
@@ -31,9 +29,7 @@ pub(super) fn check<'a>(
     container: &Container,
 ) -> Result<(), Error> {
     let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
-    let (cookie, boot) = (netns.inside(cookie)?, boot_id()?);
-    let mut claims = Claims::open(&host.run)?.of_container(&pod.sandbox)?;
-    claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
+    let claims = claims_of_pod(host, pod, netns.inside(cookie)?)?;
     for interface in interfaces {
         let not_in_pod = || {
             Error::Lifecycle(LifecycleError::NotInPod {
@@ -48,6 +44,21 @@ pub(super) fn check<'a>(
         }
     }
     Ok(())
+}
+
+/// The claims of a pod's sandbox in the network namespace with this cookie.
+///
+/// The sandbox's id alone proves nothing, because it may be that of another pod. The cookie in the
+/// claim ties both together. An abandoned claim does not count: the sandbox has ended, so any process
+/// may release its VF.
+pub(super) fn claims_of_pod(host: &Host, pod: &Pod, cookie: u64) -> Result<Vec<Claim>, Error> {
+    let boot = boot_id()?;
+    let mut claims = Claims::open(&host.run)?.of_container(&pod.sandbox)?;
+    claims.retain(|claim| {
+        let is_here = claim.netns.cookie == cookie && claim.boot_id == boot;
+        is_here && !claim.is_abandoned(Effort::Quick)
+    });
+    Ok(claims)
 }
 
 /// Whether the claim's netdev is up and promiscuous in this network namespace.
