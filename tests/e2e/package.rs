@@ -21,13 +21,14 @@ fn push_packages(lab: &Lab) {
     .unwrap();
 }
 
-/// The ten commands of README.md for a host with an SR-IOV card.
+/// The ten commands of README.md for a host with an SR-IOV card: the first block of its section.
 fn readme_commands() -> [String; 10] {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let section = |text: &&str| text.starts_with("Use it, on real hardware\n");
     let section = readme.split("\n## ").find(section).unwrap();
-    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let lines = section.lines().map(|line| line.strip_prefix("    "));
+    let lines = lines.skip_while(Option::is_none).map_while(|line| line);
     let commands = lines.enumerate().map(|(index, line)| {
         let (command, comment) = line.split_once(" # ").unwrap();
         assert!(comment.starts_with(&format!("{}. ", index + 1)), "{line}");
