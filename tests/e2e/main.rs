@@ -17,6 +17,8 @@ mod differential;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod escapes;

@@ -1,8 +1,6 @@
 //! Proof for Kubernetes nodes, over CRI against the guest's containerd, as kubelet asks it: a pod
 //! has one VF for all its containers, and only if the configuration gives the VLAN to its namespace.
 
-use std::path::Path;
-
 use lab::Lab;
 use serde_json::Value;
 
@@ -32,13 +30,17 @@ pub(crate) const VLAN_100: &str = "io.runvf.vlan=100";
 /// passes on. Such a host is left to no other test.
 pub(crate) fn node(pass: &str) -> Lab {
     let lab = prepared();
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target);
-    lab.push(target.join("cri/release/cri-client"), "/usr/local/bin/cri-client").unwrap();
-    lab.ok(&script(include_str!("scripts/cri_node.sh"), &[("pass", pass)])).unwrap();
-    lab.write("/etc/runvf/runtime.toml", "cri = \"containerd\"\n").unwrap();
+    make_node(&lab, pass);
     configure(&lab, TENANTS);
     lab
+}
+
+/// Makes a host a node.
+pub(crate) fn make_node(lab: &Lab, pass: &str) {
+    let client = lab::target_dir().join("cri/release/cri-client");
+    lab.push(client, "/usr/local/bin/cri-client").unwrap();
+    lab.ok(&script(include_str!("scripts/cri_node.sh"), &[("pass", pass)])).unwrap();
+    lab.write("/etc/runvf/runtime.toml", "cri = \"containerd\"\n").unwrap();
 }
 
 /// Runs a pod of the RuntimeClass runvf, and returns the id of its sandbox.

@@ -7,6 +7,7 @@ mod cdi;
 pub(crate) mod crowd;
 mod delegate;
 mod differential;
+mod doors;
 pub(crate) mod endurance;
 mod escapes;
 mod everyday;

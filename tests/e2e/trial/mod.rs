@@ -1,5 +1,7 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
-//! counts.
+//! counts; and every door with every event.
+
+mod doors;
 
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
 use crate::soak::{crowd, endurance, leaks, netavark};
