@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netns::NetnsRecord;
-use crate::kernel::netns_life::{Effort, find_netns};
+use crate::kernel::netns_life::{Effort, find_netns, processes_in};
 use crate::kernel::process::{ProcessId, boot_id_with_root};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::rfc3339;
@@ -117,7 +117,7 @@ pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
 /// may have one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The init process of a container.
+    /// The init process of a container. For a pod, all processes of the pod.
     Init(ProcessId),
     /// A network namespace, for engines that ask for the VF before there is a process.
     Netns(NetnsRecord),
@@ -275,7 +275,7 @@ impl Claim {
         // other is skipped.
         let by_owner = matches!(self.state, State::Attached | State::Lost { .. });
         let owner_is_alive = || match self.owner() {
-            Owner::Init(init) => init.is_alive_with_root(root),
+            Owner::Init(init) => init.is_alive_with_root(root) || self.has_pod_processes(),
             Owner::Netns(netns) => self.is_netns_alive(root, netns, effort),
         };
         Liveness {
@@ -285,6 +285,13 @@ impl Claim {
             owner: by_owner && owner_is_alive(),
             worker: !by_owner && self.worker.is_alive_with_root(root),
         }
+    }
+
+    /// Whether processes of the claim's pod run. The containers of a pod use the VF of their sandbox
+    /// in its network namespace, and may outlive the sandbox's process for a moment. An unknown answer
+    /// counts as yes, for the reason given at `ProcessId::is_alive_with_root`.
+    fn has_pod_processes(&self) -> bool {
+        self.pod.is_some() && processes_in(self.netns).map_or(true, |found| !found.is_empty())
     }
 
     /// Whether the network namespace of an attached claim lives. An unknown answer counts as yes,
@@ -411,6 +418,7 @@ pub(crate) mod tests {
 
         use super::*;
         use crate::kernel::netns::Netns;
+        use crate::kernel::netns_life::in_a_netns::process_in_new_netns;
 
         const VF: &str = "0000:01:10.0";
 
@@ -433,6 +441,22 @@ pub(crate) mod tests {
             fs::write(netdev.join("ifindex"), "7\n").unwrap();
             assert!(!is_alive(root.path(), gone, Effort::Quick), "the VF is back");
             assert!(is_alive(root.path(), own, Effort::Full), "the VF was moved back by hand");
+        }
+
+        #[test]
+        fn a_claim_of_a_pod_lives_as_long_as_a_process_of_the_pod() {
+            let (mut container, netns) = process_in_new_netns();
+            let [namespace, name, sandbox] = ["acme", "sensor", "5a"].map(str::to_owned);
+            let pod = Some(Pod { namespace, name, sandbox });
+            // No process has this pid.
+            let init = Some(ProcessId { pid: i32::MAX, start_time: 1 });
+            let of_container = Claim { version: 1, init, ..netns_claim(VF, netns) };
+            let of_pod = Claim { pod, ..of_container.clone() };
+            assert!(of_container.is_abandoned(Effort::Quick));
+            assert!(!of_pod.is_abandoned(Effort::Full), "the sandbox has ended, the container not");
+            container.kill().unwrap();
+            container.wait().unwrap();
+            assert!(of_pod.is_abandoned(Effort::Quick));
         }
 
         #[test]

@@ -126,14 +126,12 @@ fn a_container_of_a_pod_needs_a_vf_of_its_sandbox_in_its_netns() {
     assert!(counts(&claim));
     let elsewhere = NetnsRecord { cookie: 1, ..claim.netns };
     let other_vlan = Settings { vlan: 200, ..claim.want };
-    let ended = claim.init.map(|init| ProcessId { start_time: init.start_time + 1, ..init });
     for (wrong, why) in [
         (Claim { container: "another".to_owned(), ..claim.clone() }, "of another sandbox"),
         (Claim { netns: elsewhere, ..claim.clone() }, "in another network namespace"),
         (Claim { boot_id: "before".to_owned(), ..claim.clone() }, "of another boot"),
         (Claim { want: other_vlan, ..claim.clone() }, "on another VLAN"),
         (Claim { state: State::Configured, ..claim.clone() }, "not attached"),
-        (Claim { init: ended, ..claim.clone() }, "of a sandbox that has ended"),
     ] {
         assert!(!counts(&wrong), "{why}");
     }
@@ -157,16 +155,14 @@ fn a_refused_container_of_a_pod_has_an_audit_entry_with_the_pod() {
     assert!(refused.iter().all(|entry| entry.pod.as_deref() == Some("sensor")), "{refused:?}");
 }
 
-/// The sensor is a container of the pod, and the VF belongs to the sandbox.
-#[test]
-fn a_lost_vf_of_a_pod_stops_all_containers_of_the_pod() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = Host::with_root(folder.path());
+/// The claim of a pod on a VF that does not exist, the process of the pod's sandbox, and that of a
+/// sensor in the pod.
+fn pod_with_sensor(host: &Host) -> (Child, Child) {
     std::fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
-    let (mut sandbox, netns) = process_in_new_netns();
+    let (sandbox, netns) = process_in_new_netns();
     let target = sandbox.id().to_string();
     let join = ["-n", "-t", &target, "sleep", "1000"];
-    let mut sensor = Command::new("nsenter").args(join).spawn().unwrap();
+    let sensor = Command::new("nsenter").args(join).spawn().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while processes_in(netns).unwrap().len() < 2 {
         assert!(std::time::Instant::now() < deadline, "the sensor has not joined the pod");
@@ -176,6 +172,31 @@ fn a_lost_vf_of_a_pod_stops_all_containers_of_the_pod() {
     let of_netns = netns_claim("0000:01:10.0", netns);
     let claim = Claim { version: 1, init, pod: Some(pod("5a")), on_loss, ..of_netns };
     assert!(Claims::open(&host.run).unwrap().create(&claim).unwrap());
+    (sandbox, sensor)
+}
+
+/// A sandbox that crashes is released by its engine at once, and the containers of the pod run on.
+#[test]
+fn a_vf_of_a_pod_is_released_after_all_containers_of_the_pod_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut sandbox, mut sensor) = pod_with_sensor(&host);
+    sandbox.kill().unwrap();
+    sandbox.wait().unwrap();
+    let running = format!("process {} is still running in its network namespace", sensor.id());
+    assert_eq!(only_outcome(release(&host, "c").unwrap()), Outcome::Left(running));
+    assert_eq!(reconcile(&host).unwrap(), []);
+    sensor.kill().unwrap();
+    sensor.wait().unwrap();
+    assert_eq!(only_outcome(reconcile(&host).unwrap()), Outcome::Clean);
+}
+
+/// The sensor is a container of the pod, and the VF belongs to the sandbox.
+#[test]
+fn a_lost_vf_of_a_pod_stops_all_containers_of_the_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut sandbox, mut sensor) = pod_with_sensor(&host);
     let expected = "the VF vanished; the containers of its pod were stopped";
     assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
     for process in [&mut sandbox, &mut sensor] {

@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::host::{Container, Host};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, cookie};
-use crate::kernel::netns_life::Effort;
 use crate::kernel::process::boot_id;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::Claim;
@@ -49,15 +48,12 @@ pub(super) fn check<'a>(
 /// The claims of a pod's sandbox in the network namespace with this cookie.
 ///
 /// The sandbox's id alone proves nothing, because it may be that of another pod. The cookie in the
-/// claim ties both together. An abandoned claim does not count: the sandbox has ended, so any process
-/// may release its VF.
+/// claim ties both together. None of these claims is abandoned while the container that asks lives,
+/// because the container is a process of the pod.
 pub(super) fn claims_of_pod(host: &Host, pod: &Pod, cookie: u64) -> Result<Vec<Claim>, Error> {
     let boot = boot_id()?;
     let mut claims = Claims::open(&host.run)?.of_container(&pod.sandbox)?;
-    claims.retain(|claim| {
-        let is_here = claim.netns.cookie == cookie && claim.boot_id == boot;
-        is_here && !claim.is_abandoned(Effort::Quick)
-    });
+    claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
     Ok(claims)
 }
 

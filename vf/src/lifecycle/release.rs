@@ -173,8 +173,10 @@ fn still_running(claim: &Claim) -> Result<Option<Outcome>, Error> {
         Owner::Init(init) if init.is_alive() => {
             format!("its container is still running (process {})", init.pid)
         }
-        Owner::Init(_) => return Ok(None),
-        Owner::Netns(netns) => match processes_in(netns)?.first() {
+        Owner::Init(_) if claim.pod.is_none() => return Ok(None),
+        // The containers of a pod use the VF, too. An engine stops them before the sandbox, but a
+        // sandbox that crashes is released while they run.
+        Owner::Init(_) | Owner::Netns(_) => match processes_in(claim.netns)?.first() {
             Some(pid) => format!("process {pid} is still running in its network namespace"),
             None => return Ok(None),
         },
