@@ -14,8 +14,9 @@
 //!
 //! - Each container is created once, with one interface; A before B.
 //! - A container may exit at any moment. Its network namespace ends at any later time.
-//! - The owners are either all init processes or all network namespaces. In the second case the
-//!   engine starts a container as soon as the attach has answered, and without a check.
+//! - The owners are all init processes, all network namespaces, or all pods. For a network namespace
+//!   the engine starts a container as soon as the attach has answered, and without a check. A pod
+//!   has a sandbox and one more container.
 //! - At a time there is at most one release of each exited container, one reconcile (or `gc`) of
 //!   one record, and one repair. Each may run any number of times.
 //! - The tests set how many processes are killed, how many kernel calls fail or report success
@@ -39,7 +40,7 @@ use stateright::{Model, Property};
 
 use crate::ledger::claim::State;
 use program::Outcome;
-use world::{Life, Netdev, Owner, Process, Record, Step, Vf, Worker, World};
+use world::{Life, Netdev, Owner, Owners, Process, Record, Step, Vf, Worker, World};
 
 /// A flaw that a test adds to the programs, to prove that the model finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +76,8 @@ enum Flaw {
     NetnsJudgedByProcess,
     /// An attach for a network namespace answers before it has moved the netdev.
     AnsweredBeforeMove,
+    /// A pod counts as ended when its sandbox has ended.
+    PodJudgedBySandbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,7 @@ enum Action {
     /// The container moves its netdev to the host netns.
     MoveNetdevToHost(Owner),
     InitExits(Owner),
+    SandboxExits(Owner),
     NetnsEnds(Owner),
     /// The PF resets the VF.
     Reset(usize),
@@ -140,11 +144,13 @@ impl Claims {
         if world.life(owner).is_alive() {
             actions.push(Action::InitExits(owner));
         }
+        if world.sandboxes[owner as usize] {
+            actions.push(Action::SandboxExits(owner));
+        }
         if world.netns_may_end(owner) {
             actions.push(Action::NetnsEnds(owner));
         }
-        let has_claim_after_exit = world.life(owner) == Life::Dead && world.vf_of(owner).is_some();
-        if has_claim_after_exit && world.run(Worker::Release(owner)).is_none() {
+        if world.may_be_released(owner) && world.run(Worker::Release(owner)).is_none() {
             actions.push(Action::BeginRelease(owner));
         }
     }
@@ -191,6 +197,7 @@ impl Model for Claims {
                 next.move_netdevs_to_host(owner);
             }
             Action::InitExits(owner) => *next.life_mut(owner) = Life::Dead,
+            Action::SandboxExits(owner) => next.sandboxes[owner as usize] = false,
             Action::NetnsEnds(owner) => next.end_netns(owner),
             Action::Reset(vf) | Action::TurnOff(vf) => {
                 next.blinds -= 1;
@@ -265,6 +272,14 @@ impl Model for Claims {
                 let mut idle = Owner::ALL.into_iter().filter(is_idle);
                 is_checked && idle.any(|owner| world.is_attached(owner))
             }),
+            Property::sometimes(POD_KEEPS_VF, |_, world: &World| {
+                let has_no_sandbox = |owner: &Owner| !world.sandboxes[*owner as usize];
+                let runs = |owner: &Owner| world.life(*owner) == Life::Started;
+                let is_checked = world.run(Worker::Reconcile).is_some();
+                let mut pods = Owner::ALL.into_iter().filter(has_no_sandbox).filter(runs);
+                let is_of_pods = world.owners == Owners::Pods;
+                is_of_pods && is_checked && pods.any(|owner| world.is_attached(owner))
+            }),
             Property::sometimes(
                 "the container of a killed attach never starts",
                 |_, world: &World| {
@@ -292,6 +307,8 @@ const BLINDNESS_SHOWS: &str = "a VF that is blind, or was blind without an entry
 const OWNER_KEEPS_VF: &str = "a reconcile takes no attached VF from an owner that lives";
 /// Only if the owners are network namespaces.
 const IDLE_NETNS_KEEPS_VF: &str = "a network namespace without a process keeps its VF";
+/// Only if the owners are pods.
+const POD_KEEPS_VF: &str = "a container of a pod keeps the VF after the end of its sandbox";
 const CLEANABLE: &str = "after all processes are dead, every VF can be cleaned";
 
 /// Whether the next check finds a VF that is blind, or was blind without an audit entry.
@@ -342,10 +359,11 @@ fn can_be_cleaned(world: &World) -> bool {
     }
     for owner in Owner::ALL {
         *dead.life_mut(owner) = Life::Dead;
+        dead.sandboxes[owner as usize] = false;
     }
     let mut without_netns = dead.clone();
     Owner::ALL.into_iter().for_each(|owner| without_netns.end_netns(owner));
-    let ends = if world.by_netns { vec![without_netns] } else { vec![dead, without_netns] };
+    let ends = if world.by_netns() { vec![without_netns] } else { vec![dead, without_netns] };
     ends.into_iter().all(|mut world| {
         for vf in 0..world.vfs.len() {
             let worker = if world.is_quarantined(vf) {
@@ -384,7 +402,8 @@ mod tests {
         let checker = explore(1, 1, 0);
         for property in checker.model().properties() {
             match property.expectation {
-                Expectation::Sometimes if property.name == IDLE_NETNS_KEEPS_VF => {}
+                Expectation::Sometimes
+                    if [IDLE_NETNS_KEEPS_VF, POD_KEEPS_VF].contains(&property.name) => {}
                 Expectation::Sometimes => _ = checker.assert_any_discovery(property.name),
                 _ => checker.assert_no_discovery(property.name),
             }
@@ -433,21 +452,25 @@ mod tests {
         assert!(checker.unique_state_count() > 100_000);
     }
 
-    /// The owners are network namespaces.
+    /// The owners are network namespaces, and then pods.
     #[test]
     #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
-    fn all_properties_hold_for_netns_owners() {
-        for (kills, faults, blinds) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
-            let world = World::new(kills, faults, blinds, None).with_netns_owners();
-            let checker = Claims(world).checker().spawn_bfs().join();
-            for property in checker.model().properties() {
-                if property.expectation == Expectation::Always {
-                    checker.assert_no_discovery(property.name);
+    fn all_properties_hold_for_netns_owners_and_pods() {
+        for (owners, reached) in
+            [(Owners::Netns, IDLE_NETNS_KEEPS_VF), (Owners::Pods, POD_KEEPS_VF)]
+        {
+            for (kills, faults, blinds) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+                let world = World::new(kills, faults, blinds, None).with_owners(owners);
+                let checker = Claims(world).checker().spawn_bfs().join();
+                for property in checker.model().properties() {
+                    if property.expectation == Expectation::Always {
+                        checker.assert_no_discovery(property.name);
+                    }
                 }
+                checker.assert_any_discovery(reached);
+                eprintln!("{owners:?}: {} states", checker.unique_state_count());
+                assert!(checker.unique_state_count() > 10_000);
             }
-            checker.assert_any_discovery(IDLE_NETNS_KEEPS_VF);
-            eprintln!("{} states", checker.unique_state_count());
-            assert!(checker.unique_state_count() > 10_000);
         }
     }
 
@@ -469,9 +492,10 @@ mod tests {
             (Flaw::ClosedBeforeAudit, BLINDNESS_SHOWS),
             (Flaw::NetnsJudgedByProcess, OWNER_KEEPS_VF),
             (Flaw::AnsweredBeforeMove, STARTS_WITH_ITS_VF),
+            (Flaw::PodJudgedBySandbox, STARTS_WITH_ITS_VF),
         ] {
             let found = HasDiscoveries::AllOf(BTreeSet::from([property]));
-            // Only the last flaw needs a failed kernel call to matter.
+            // Only this flaw needs a failed kernel call to matter.
             let faults = u8::from(flaw == Flaw::RemovedBeforeVerify);
             // A flaw of the re-arm needs a second reset or a crash during it.
             let (kills, blinds) = match flaw {
@@ -480,8 +504,12 @@ mod tests {
                 _ => (0, 0),
             };
             let world = World::new(kills, faults, blinds, Some(flaw));
-            let by_netns = matches!(flaw, Flaw::NetnsJudgedByProcess | Flaw::AnsweredBeforeMove);
-            let model = Claims(if by_netns { world.with_netns_owners() } else { world });
+            let owners = match flaw {
+                Flaw::NetnsJudgedByProcess | Flaw::AnsweredBeforeMove => Owners::Netns,
+                Flaw::PodJudgedBySandbox => Owners::Pods,
+                _ => Owners::InitProcesses,
+            };
+            let model = Claims(world.with_owners(owners));
             let checker = model.checker().finish_when(found).spawn_bfs().join();
             let path = checker.discovery(property);
             let steps = path.map(|path| path.into_actions());

@@ -1,7 +1,7 @@
 //! The programs of the processes, step by step.
 
 use super::Flaw;
-use super::world::{Life, Netdev, Owner, Process, Record, Run, Step, Worker, World};
+use super::world::{Life, Netdev, Owner, Owners, Process, Record, Run, Step, Worker, World};
 use crate::ledger::claim::{Liveness, State};
 
 /// The outcome of a step.
@@ -111,7 +111,8 @@ impl World {
     /// Creates a container and begins its attach.
     pub(super) fn begin_attach(&mut self, owner: Owner) {
         *self.life_mut(owner) = Life::Waiting;
-        self.netns_lives[owner as usize] = self.by_netns;
+        self.netns_lives[owner as usize] = self.by_netns();
+        self.sandboxes[owner as usize] = self.owners == Owners::Pods;
         self.begin(Worker::Attach(owner), Step::LockToClaim, 0, owner);
     }
 
@@ -146,8 +147,10 @@ impl World {
     pub(super) fn is_abandoned(&self, record: &Record) -> bool {
         record.state.is_abandoned(Liveness {
             same_boot: true,
-            owner: self.life(record.owner).is_alive()
-                || (self.owner_lives(record.owner) && !self.has(Flaw::NetnsJudgedByProcess)),
+            owner: match self.has(Flaw::NetnsJudgedByProcess) {
+                true => self.life(record.owner).is_alive(),
+                false => self.owner_lives(record.owner),
+            },
             worker: record.worker.is_some_and(|worker| self.run(worker).is_some()),
         })
     }
@@ -231,7 +234,7 @@ impl World {
             Step::Attached => {
                 self.advance(run.vf, worker, State::Attached);
                 self.keep_counters(run);
-                if self.by_netns {
+                if self.by_netns() {
                     return Then::To(Step::Answer);
                 }
             }

@@ -16,6 +16,15 @@ impl Owner {
     pub(super) const ALL: [Self; 2] = [Self::A, Self::B];
 }
 
+/// The owners of claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Owners {
+    InitProcesses,
+    Netns,
+    /// The containers are those of pods. Each pod has a sandbox as well, which may end at any moment.
+    Pods,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Netdev {
     HostNetns,
@@ -268,8 +277,10 @@ pub(super) struct World {
     pub(super) blinds: u8,
     /// Which network namespaces exist, if they are the owners.
     pub(super) netns_lives: [bool; 2],
-    /// The owners are network namespaces. Does not change during a run.
-    pub(super) by_netns: bool,
+    /// Which sandboxes live, if the containers are those of pods.
+    pub(super) sandboxes: [bool; 2],
+    /// Does not change during a run.
+    pub(super) owners: Owners,
     /// VFs rest without a driver. Does not change during a run, nor does the flaw.
     pub(super) parked: bool,
     pub(super) flaw: Option<Flaw>,
@@ -285,7 +296,8 @@ impl World {
             faults,
             blinds,
             netns_lives: [false; 2],
-            by_netns: false,
+            sandboxes: [false; 2],
+            owners: Owners::InitProcesses,
             parked: false,
             flaw,
         }
@@ -296,13 +308,30 @@ impl World {
         Self { vfs: [const { Vf::clean(true) }; 2], parked: true, ..self }
     }
 
-    /// The same world with network namespaces as owners.
-    pub(super) fn with_netns_owners(self) -> Self {
-        Self { by_netns: true, ..self }
+    pub(super) fn with_owners(self, owners: Owners) -> Self {
+        Self { owners, ..self }
+    }
+
+    pub(super) fn by_netns(&self) -> bool {
+        self.owners == Owners::Netns
     }
 
     pub(super) fn owner_lives(&self, owner: Owner) -> bool {
-        self.life(owner).is_alive() || self.netns_lives[owner as usize]
+        let at = owner as usize;
+        match self.owners {
+            Owners::Pods if self.has(Flaw::PodJudgedBySandbox) => self.sandboxes[at],
+            _ => self.life(owner).is_alive() || self.netns_lives[at] || self.sandboxes[at],
+        }
+    }
+
+    /// Whether an engine asks for the release of a container's VF. That of a pod is released after
+    /// its last process.
+    pub(super) fn may_be_released(&self, owner: Owner) -> bool {
+        let has_ended = match self.owners {
+            Owners::Pods => !self.owner_lives(owner),
+            _ => self.life(owner) == Life::Dead,
+        };
+        has_ended && self.vf_of(owner).is_some()
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -386,13 +415,14 @@ impl World {
     /// Whether the engine may check the container. If the owners are network namespaces, there is no
     /// check: the answer of the attach starts the container.
     pub(super) fn may_be_checked(&self, owner: Owner) -> bool {
-        !self.by_netns && (self.is_attached(owner) || self.has(Flaw::StartedWithoutCheck))
+        !self.by_netns() && (self.is_attached(owner) || self.has(Flaw::StartedWithoutCheck))
     }
 
     /// Whether a container's network namespace may end. A running attach keeps it open.
     pub(super) fn netns_may_end(&self, owner: Owner) -> bool {
         let holds_netdev = self.vfs.iter().any(|vf| vf.netdev == Netdev::Container(owner));
         self.life(owner) == Life::Dead
+            && !self.sandboxes[owner as usize]
             && self.run(Worker::Attach(owner)).is_none()
             && (holds_netdev || self.netns_lives[owner as usize])
     }
