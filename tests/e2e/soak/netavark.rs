@@ -83,7 +83,7 @@ fn a_pod_on_a_network_has_one_vf() {
     // Without the annotation: the network is the door.
     let pod =
         POD.lines().filter(|line| !line.contains("io.runvf") && !line.contains("annotations"));
-    lab.write("/tmp/pod.yaml", &pod.collect::<Vec<_>>().join("\n")).unwrap();
+    lab.write("/tmp/pod.yaml", pod.collect::<Vec<_>>().join("\n")).unwrap();
     lab.ok("podman kube play --network acme /tmp/pod.yaml").unwrap();
     assert_sensor(&lab, "podman exec acme-sensor");
     lab.ok("podman restart -t 5 acme-sensor").unwrap();

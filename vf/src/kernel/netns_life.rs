@@ -134,14 +134,15 @@ pub(crate) mod in_a_netns {
         let child = Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
         let path = format!("/proc/{}/ns/net", child.id());
         let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
+        let record = loop {
             let netns = Netns::open(path.as_ref()).unwrap();
             if netns.id != NetnsId::own().unwrap() {
-                return (child, netns.record().unwrap());
+                break netns.record().unwrap();
             }
             assert!(Instant::now() < deadline, "the process has no network namespace of its own");
             thread::yield_now();
-        }
+        };
+        (child, record)
     }
 
     /// A bind mount that keeps a network namespace alive, as `ip netns` and Podman make it.
