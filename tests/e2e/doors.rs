@@ -46,7 +46,7 @@ pub(crate) const SEEN: &str = "vlan=100 tenant=acme\n1";
 pub(crate) const ACME: &str =
     "[[tenant]]\nname = \"acme\"\nvlans = [100]\nnamespaces = [\"acme\"]\n";
 
-/// A pool of `pfs`, each of which has `vfs` VFs.
+/// A pool of `pfs` with `vfs` VFs each.
 pub(crate) fn pool(pfs: &str, vfs: usize) -> String {
     format!("[[pool]]\nname = \"sensors\"\npfs = [{pfs}]\nvfs = {vfs}\n")
 }
@@ -66,7 +66,7 @@ impl Door {
         }
     }
 
-    /// The words of the command lines with which the door attaches and releases a VF.
+    /// The words that the command line has when the door attaches a VF, and when it releases one.
     pub(crate) fn verbs(self) -> [&'static str; 2] {
         match self {
             Docker | Podman | Pod => ["create", "delete"],
@@ -148,7 +148,7 @@ pub(crate) fn wait_for_vf(lab: &Lab, door: Door, name: &str) {
     }
 }
 
-/// Removes a container, also what is left of one that did not start.
+/// Removes a container, also the remains of a failed start.
 pub(crate) fn remove(lab: &Lab, door: Door, name: &str) {
     let remove = with(&format!("remove {} {name}", door.name()));
     lab.wait_until(SETTLED, &remove).unwrap_or_else(|error| panic!("{door:?}: {error}"));

@@ -67,7 +67,7 @@ fn runtime_config() -> Finding {
 }
 
 /// `None` if the engine is not installed, or if it is the containerd of Docker, which does not need
-/// runvf. `by_cdi`: the CDI devices are installed, with which an engine needs no configuration.
+/// runvf. `by_cdi`: the CDI devices are installed, so an engine needs no configuration.
 fn finding(engine: Engine, state: State, docker: bool, by_cdi: bool) -> Option<Finding> {
     let check = engine.name();
     let warning = |evidence: String| Finding::warning(check, evidence, engine.install_command());

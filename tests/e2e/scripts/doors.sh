@@ -85,7 +85,7 @@ again() {  # DOOR NAME VLAN
     esac > /dev/null
 }
 
-# Removes a container, whatever is left of it. Succeeds if its engine no longer knows it.
+# Removes a container, also the remains of a failed start. Succeeds if its engine no longer knows it.
 remove() {  # DOOR NAME
     case $1 in
     docker*) docker rm -f "$2" > /dev/null 2>&1 || ! docker inspect "$2" > /dev/null 2>&1 ;;
@@ -95,7 +95,7 @@ remove() {  # DOOR NAME
     esac
 }
 
-# Sandboxes whose creation has failed have no file; the engine removes them.
+# A sandbox has no file if its creation has failed; the engine removes it.
 remove_pods() {  # NAME
     [ -e "$ids/$1.pod" ] || return 0
     cri-client remove-pod "$(< "$ids/$1.pod")" > /dev/null 2>&1 || ! cri-client list | grep -q "$(< "$ids/$1.pod")" ||

@@ -21,7 +21,7 @@ impl Owner {
 pub(super) enum Owners {
     InitProcesses,
     Netns,
-    /// The containers are those of pods. Each pod has a sandbox as well, which may end at any moment.
+    /// Each container belongs to a pod, which has a sandbox as well. The sandbox may end at any moment.
     Pods,
 }
 
@@ -277,7 +277,7 @@ pub(super) struct World {
     pub(super) blinds: u8,
     /// Which network namespaces exist, if they are the owners.
     pub(super) netns_lives: [bool; 2],
-    /// Which sandboxes live, if the containers are those of pods.
+    /// Which sandboxes live, if the owners are pods.
     pub(super) sandboxes: [bool; 2],
     /// Does not change during a run.
     pub(super) owners: Owners,
