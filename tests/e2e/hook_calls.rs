@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lab::Lab;
 use serde_json::Value;
 
+use crate::switch::assert_switch_is_clean;
+
 /// Writes the shell functions that [`with`] sources.
 pub(crate) fn functions(lab: &Lab) {
     lab.write("/tmp/functions", include_str!("scripts/hook_calls.sh")).unwrap();
@@ -25,13 +27,14 @@ pub(crate) fn vlans(lab: &Lab) -> Vec<(u64, bool, String)> {
     all.as_array().unwrap().iter().map(|vf| one(vf).unwrap()).collect()
 }
 
-/// Asserts that each VF of each PF is clean, free and in the host netns, once udev and the engines
-/// have finished.
+/// Asserts that each VF of each PF is clean and free, and in the host netns or parked, once udev and
+/// the engines have finished.
 pub(crate) fn assert_free(lab: &Lab, case: &str) {
     let free = lab.wait_until(Duration::from_secs(120), &with("[ -z \"$(dirty)\" ]"));
     if free.is_err() {
         panic!("{case}:\n{}", lab.sh(&with("dirty; runvfctl status")).unwrap());
     }
+    assert_switch_is_clean(lab);
 }
 
 /// Runs `runvfctl gc`, and returns PCI address, outcome and container of each VF that it reports.
