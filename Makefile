@@ -49,11 +49,16 @@ HOST = --nic $(NIC) --kernel $(KERNEL)
 build: deps ## build runvf, runvf-hook and runvfctl into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
+# The kinds of hosts that a target needs.
+HOSTS = '$(HOST)'
+test test-lab: HOSTS = '--nic 82576' '--nic x710'
+soak trial: HOSTS = '--nic 82576' '--nic x710' '--nic x710 --kernel backports'
+
 # Building the emulated host takes minutes and does not need the programs, so both are built at once.
 .PHONY: build-and-image
 build-and-image: deps
 	$(CARGO) build --release --workspace --bin lab --bin demo
-	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
+	@for host in $(HOSTS); do $(LAB) build $$host || exit; done & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
 demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and the frames each one saw
@@ -68,7 +73,7 @@ lab-shell: build-and-image ## a shell in the emulated SR-IOV host; NIC=x710, KER
 	@$(LAB) shell $(HOST)
 
 .PHONY: test
-test: build-and-image ## one test of each kind, of all three rings; about 12 minutes
+test: build-and-image ## one test of each kind, of all three rings; about 15 minutes
 	@tests/run unit netns lab
 
 .PHONY: soak

@@ -19,7 +19,7 @@ const TENANTS: [(Engine, &str, u16); 3] = [
     (Engine::PodmanRuntime, "civic", 300),
 ];
 
-/// The VF by hand is beside those of the tenants, on the VLAN of the first one.
+/// Index and VLAN of the VF by hand. The tenants have the VFs before it, and the first tenant its VLAN.
 const UNTRUSTED: (usize, u16) = (3, 100);
 
 /// Frames of each class on each VLAN.

@@ -1,5 +1,5 @@
-//! Proof of recovery from resets: whatever resets a VF under a sensor, after one `runvfctl gc` the sensor
-//! receives unknown unicast again, frame by frame, and a gap has its audit entry.
+//! Proof of recovery from resets: after each kind of reset of a VF or its PF, one `runvfctl gc` is enough.
+//! The sensor receives unknown unicast again, frame by frame, and a gap has its audit entry.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ const OF_82576: [Reset; 5] = [
     harmless(MTU_OF_PF),
 ];
 
-/// Waits until the sensor's interface has had its carrier for 5 s without a break. igbvf looks at the
+/// Waits until the carrier of the sensor's interface does not change for 5 s. igbvf looks at the
 /// link every 2 s, and a reset may end with several changes of it.
 fn wait_for_stable_carrier(lab: &Lab) {
     let stable = "

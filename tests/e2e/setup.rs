@@ -117,7 +117,7 @@ pub(crate) fn a_pf_with_a_private_flag_is_set_up_once(host: HostKind) {
     let parked = format!("{vfs} of {vfs}, {vfs} parked without driver");
     assert!(doctor.stdout.contains(&parked), "{doctor}");
 
-    // The flag of a card with a sensor stays as it is.
+    // setup does not change the flag of a card with a sensor.
     start(&lab, Engine::Docker, "user", ASKS);
     lab.ok("ethtool --set-priv-flags pf0 vf-true-promisc-support off").unwrap();
     let problem = format!(
@@ -148,7 +148,7 @@ fn bound(lab: &Lab) -> (usize, String) {
     (count.parse().unwrap(), autoprobe.to_owned())
 }
 
-/// Any driver can have parked VFs, also one that has no need for them.
+/// The VFs of igb rest bound unless the pool says otherwise.
 pub(crate) fn free_vfs_rest_without_a_driver_and_get_it_back(host: HostKind) {
     let lab = installed_on(host);
     let card = Card::of(&lab);

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Attaches and releases a VF on VLAN $vlan. Both calls of the hook are killed at a moment that $seed decides; a call that
+# Attaches and releases a VF on VLAN $number. Both calls of the hook are killed at a moment that $seed decides; a call that
 # has ended before is not. Then gc must leave no claim.
-: "${seed:?}" "${vlan:?}"
+: "${seed:?}" "${number:?}"
 # shellcheck source=hook_calls.sh
 source /tmp/functions
 RANDOM=$seed
@@ -15,7 +15,7 @@ killed() {  # COMMAND
     [ $? != 137 ] || echo killed
 }
 
-holder c "$vlan"
+holder c "$number"
 killed attach
 end c
 killed detach

@@ -38,7 +38,7 @@ pub(crate) fn no_release_ends_in_quarantine(host: HostKind, count: usize) {
     });
 }
 
-/// `count` attaches and releases, of which most are killed at a random moment. After each, one `gc`
+/// `count` attaches and releases. Most of them are killed at a random moment. After each, one `gc`
 /// finishes the work.
 pub(crate) fn random_kills_lose_no_vf(host: HostKind, count: u64) {
     let seed = seed();
@@ -49,7 +49,7 @@ pub(crate) fn random_kills_lose_no_vf(host: HostKind, count: u64) {
     for nth in 0..count {
         let case = format!("RUNVF_SEED={seed}, {nth}");
         let (random, vlan) = ((seed + nth).to_string(), (100 + nth).to_string());
-        let parameters = [("seed", random.as_str()), ("vlan", &vlan)];
+        let parameters = [("seed", random.as_str()), ("number", vlan.as_str())];
         let cycle = script(include_str!("../scripts/killed_cycle.sh"), &parameters);
         let done = lab.sh(&cycle).unwrap();
         assert!(done.success(), "{case}: {done}\n{}", lab.sh("runvfctl status").unwrap());

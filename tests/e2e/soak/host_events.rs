@@ -11,8 +11,8 @@ use crate::hook_calls::{assert_free, functions, gc, status, vlans};
 use crate::host::{leave, prepared_on, settle, state};
 use crate::host_events::{
     CAPTURING, EVENT_TIMEOUT, assert_sensor_sees, assert_sleeper_is_stopped, leave_host, prepare,
-    remove_all, sensor_on, sensor_vf, sleeper_on, sleeper_vf, start_sensor,
-    start_sensor_and_sleeper, wait_for_failure,
+    remove_all, sensor_on, sensor_vf, sleeper_vf, start_sensor, start_sensor_and_sleeper,
+    wait_for_failure,
 };
 use crate::script::script;
 

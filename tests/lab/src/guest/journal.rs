@@ -24,7 +24,8 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // A second panic would abort the process, and hide the first one.
         if !thread::panicking() {
-            assert_eq!(self.read().unwrap(), "", "the journal of the X710 is not empty");
+            let lines = self.read().unwrap_or_else(|error| error.to_string());
+            assert!(lines.is_empty(), "the journal of the X710 is not empty: {lines}");
         }
     }
 }
