@@ -11,9 +11,9 @@ ip netns add hand
 # IPv6 would send frames to the other sensors of the VLAN.
 ip netns exec hand sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ip link set "$name" netns hand name mon0
-ip -n hand link set mon0 up promisc on allmulticast on
+# The driver is busy while the change of the VLAN resets the VF.
 for _ in $(seq 300); do
-    ip -n hand link show mon0 | grep -q LOWER_UP && exit
+    ip -n hand link set mon0 up promisc on allmulticast on && ip -n hand link show mon0 | grep -q LOWER_UP && exit
     sleep 0.1
 done
 exit 1

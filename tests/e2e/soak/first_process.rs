@@ -75,10 +75,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        docker_rm_f_leaves_a_clean_vf,
-        podman_with_runvf_rm_f_leaves_a_clean_vf,
-        the_end_of_the_process_leaves_a_clean_vf,
-        changes_by_the_container_are_undone,
-    );
+    tests_on!(X710, super: the_end_of_the_process_leaves_a_clean_vf, changes_by_the_container_are_undone);
 }

@@ -27,8 +27,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        an_unreadable_claim_is_kept_until_repair,
-        a_vf_in_foreign_use_is_never_claimed,
-    );
+    tests_on!(X710, super: a_vf_in_foreign_use_is_never_claimed);
 }

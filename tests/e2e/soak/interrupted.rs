@@ -66,8 +66,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        an_unreadable_claim_is_shown_and_its_vf_is_not_used,
-        a_release_beside_a_locked_pf_ends_within_20_seconds,
-    );
+    tests_on!(X710, super: a_release_beside_a_locked_pf_ends_within_20_seconds);
 }

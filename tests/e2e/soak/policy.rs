@@ -61,8 +61,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        a_tenant_gets_only_its_own_vlans_under_podman_with_hooks,
-        a_quota_holds_under_concurrent_attaches,
-    );
+    tests_on!(X710, super: a_quota_holds_under_concurrent_attaches);
 }

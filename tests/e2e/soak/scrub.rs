@@ -121,9 +121,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf,
-        a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman,
-        a_hanging_driver_does_not_block_the_engine,
-    );
+    tests_on!(X710, super: a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf, a_hanging_driver_does_not_block_the_engine);
 }
