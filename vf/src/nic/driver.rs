@@ -134,6 +134,13 @@ impl Driver {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
     }
 
+    /// Whether the MAC that the PF reports after an unbind of the VF driver is the only one that the
+    /// VF still has. i40e and ice reset the VF then, and make its filters again from that MAC
+    /// (`i40e_alloc_vsi_res`, `ice_vf_rebuild_host_mac_cfg`).
+    pub(crate) fn reports_mac_of_unbound_vf(&self) -> bool {
+        self.vf == Some("iavf")
+    }
+
     /// How free VFs of a pool rest on a PF with this driver.
     pub(crate) fn rest(&self, pool: &Pool) -> Rest {
         pool.rest.unwrap_or(self.rest)
@@ -173,6 +180,8 @@ mod tests {
         let recovers = |name| driver(Some(name)).is_promiscuous_after_change();
         assert!(["i40e", "ice", "igb", "mlx5_core"].into_iter().all(recovers));
         assert!(!["ixgbe", "new"].into_iter().any(recovers));
+        let reports = |name| driver(Some(name)).reports_mac_of_unbound_vf();
+        assert!(reports("i40e") && reports("ice") && !reports("igb") && !reports("new"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::driver::Driver;
-use crate::nic::rearm::Requests;
+use crate::nic::rearm::{Requests, wake_driver};
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
@@ -26,6 +26,8 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 /// at most once a second unless the change is urgent (`linkwatch_urgent_event`,
 /// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The same, where each look also wakes the VF driver: see [`wake_driver`].
+const WAKE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
 /// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
@@ -40,6 +42,7 @@ pub(crate) fn set_up_netdev(
 ) -> Result<CarrierCounts, Error> {
     let is_sensor = pool.profile == Profile::Sensor;
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
+    let told_later = pf_driver.forgets_promisc;
     let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
     let failed = |action| {
@@ -68,29 +71,47 @@ pub(crate) fn set_up_netdev(
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
-    let requests = pf_driver.forgets_promisc.then(|| Requests::watch(claim));
+    let requests = told_later.then(|| Requests::watch(claim));
+    // The VF driver asks for both modes at once, also without allmulti: see `nic::rearm`.
+    let first = Flags { allmulti: !told_later, ..flags };
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
-    retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
+    retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, first))
         .map_err(failed("bring up"))?;
-    let link = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool)?;
+    let mut link =
+        wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, told_later)?;
+    let carrier_counts = link.carrier_counts;
+    if let Some(requests) = requests {
+        wait_until_told(&netlink, ifindex, name, requests)
+            .map_err(failed("turn allmulti on for"))?;
+        link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
+    }
     let problem = match link {
         _ if link.flags != flags => "is not up and promiscuous",
         _ if link.name != *name => "has another name",
         _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
         _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
-        _ => {
-            // The interface has a carrier before iavf has sent all that it has to tell its PF.
-            if let Some(mut requests) = requests {
-                requests.wait_until_sent(name);
-                requests.wait_until_applied();
-            }
-            return Ok(link.carrier_counts);
-        }
+        _ => return Ok(carrier_counts),
     };
     Err(bad_netdev(claim, interface, problem))
 }
 
-/// Waits until the interface has a carrier, unless the pool ignores it.
+/// Waits until the PF has been told that the interface is promiscuous, and turns its allmulti mode
+/// on. The interface has a carrier before iavf has sent all that it has to tell its PF.
+fn wait_until_told(
+    netlink: &Netlink,
+    ifindex: u32,
+    name: &str,
+    mut requests: Requests<'_>,
+) -> Result<(), NetlinkError> {
+    requests.wait_until_sent(name);
+    let allmulti = Flags { allmulti: true, ..Flags::default() };
+    retry_while_busy(NetlinkError::errno, || netlink.add_flags(ifindex, allmulti))?;
+    requests.wait_until_answered(name);
+    Ok(())
+}
+
+/// Waits until the interface has a carrier, unless the pool ignores it. With `wakes_driver`, makes
+/// iavf send its requests without its pauses of 20 ms.
 fn wait_for_carrier(
     netlink: &Netlink,
     events: &LinkEvents,
@@ -98,8 +119,10 @@ fn wait_for_carrier(
     claim: &Claim,
     interface: &Interface,
     pool: &Pool,
+    wakes_driver: bool,
 ) -> Result<Link, Error> {
     let deadline = Instant::now() + CARRIER_TIMEOUT;
+    let interval = if wakes_driver { WAKE_INTERVAL } else { CARRIER_POLL_INTERVAL };
     loop {
         let link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
         if link.carrier || pool.carrier == Carrier::Ignore {
@@ -112,7 +135,10 @@ fn wait_for_carrier(
                 seconds: CARRIER_TIMEOUT.as_secs(),
             }));
         }
-        events.wait(deadline.min(Instant::now() + CARRIER_POLL_INTERVAL));
+        if wakes_driver {
+            wake_driver(&interface.name);
+        }
+        events.wait(deadline.min(Instant::now() + interval));
     }
 }
 
