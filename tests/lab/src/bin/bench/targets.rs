@@ -53,15 +53,12 @@ type Row = (String, f64, Option<f64>, &'static str);
 
 /// Compares the cases and sizes with the targets. A target whose cases were not measured is left
 /// out.
-pub(crate) fn targets(
-    nic: Nic,
-    all: &BTreeMap<String, Statistics>,
-    sizes: &Sizes,
-) -> Vec<Target> {
+pub(crate) fn targets(nic: Nic, all: &BTreeMap<String, Statistics>, sizes: &Sizes) -> Vec<Target> {
     let measured = Measured(all);
     let rows = of_vfs(nic, &measured).into_iter().chain(of_programs(nic, &measured, sizes));
-    let target =
-        |(what, target, measured, unit): Row| Some(Target { what, target, measured: measured?, unit });
+    let target = |(what, target, measured, unit): Row| {
+        Some(Target { what, target, measured: measured?, unit })
+    };
     rows.filter_map(target).collect()
 }
 
@@ -157,7 +154,8 @@ mod tests {
 
     #[test]
     fn many_attaches_are_compared_with_floors_on_the_x710() {
-        let all = cases(&[("20 attaches: at once", 15_000), ("20 floors: one after another", 12_000)]);
+        let all =
+            cases(&[("20 attaches: at once", 15_000), ("20 floors: one after another", 12_000)]);
         let sizes = Sizes { runvf: 0, hook: 0 };
         let found = targets(Nic::IntelX710, &all, &sizes);
         assert_eq!(found[0].measured, 1.25);
