@@ -63,7 +63,7 @@ impl ClaimLock<'_> {
     /// failed. The VF's lock stays held, so no other process changes the claim.
     ///
     /// # Errors
-    /// Those of `work`; [`LedgerError::Locked`] when the PF's lock cannot be acquired again. Then
+    /// An error of `work`; [`LedgerError::Locked`] when the PF's lock cannot be acquired again. Then
     /// the caller must change nothing more: the claim on disk tells the next process what to do.
     pub(crate) fn without_pf<T>(
         &mut self,

@@ -134,8 +134,8 @@ impl Driver {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
     }
 
-    /// Whether the MAC that the PF reports after an unbind of the VF driver is the only one that the
-    /// VF still has. i40e and ice reset the VF then, and make its filters again from that MAC
+    /// Whether the PF reports each MAC that a VF still has after an unbind of its driver. i40e and
+    /// ice reset the VF then, and make its filters again from the reported MAC
     /// (`i40e_alloc_vsi_res`, `ice_vf_rebuild_host_mac_cfg`).
     pub(crate) fn reports_mac_of_unbound_vf(&self) -> bool {
         self.vf == Some("iavf")

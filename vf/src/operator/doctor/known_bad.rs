@@ -1,4 +1,4 @@
-//! Versions of drivers and firmware with which public reports say that VFs do not work.
+//! Versions of drivers and firmware that public reports name: VFs do not work with them.
 //!
 //! A PF driver of the kernel reports the kernel's version. A driver with a version of its own was
 //! built outside the kernel's source.
@@ -58,8 +58,8 @@ fn has_nvm_before_5_05(firmware: &str) -> bool {
     numbers(firmware).is_some_and(|nvm| nvm > [0, 0] && nvm < [5, 5])
 }
 
-/// Whether a version is at least `from` and before `to`. Drivers of older kernels have versions as
-/// `2.8.20-k`, which say nothing about those of Intel.
+/// Whether a version is at least `from` and before `to`. A driver of an older kernel has a version
+/// as `2.8.20-k`, which says nothing about Intel's versions.
 fn is_in(version: &str, from: [u32; 3], to: [u32; 3]) -> bool {
     !version.ends_with("-k") && numbers(version).is_some_and(|found| found >= from && found < to)
 }

@@ -51,8 +51,7 @@ impl Measured<'_> {
 /// A target, and the measured value if its cases were measured.
 type Row = (String, f64, Option<f64>, &'static str);
 
-/// Compares the cases and sizes with the targets. A target whose cases were not measured is left
-/// out.
+/// Compares the cases and sizes with the targets. Without all of its cases, a target is left out.
 pub(crate) fn targets(nic: Nic, all: &BTreeMap<String, Statistics>, sizes: &Sizes) -> Vec<Target> {
     let measured = Measured(all);
     let rows = of_vfs(nic, &measured).into_iter().chain(of_programs(nic, &measured, sizes));

@@ -75,7 +75,7 @@ impl Socket {
         error_in(&self.exchange(message)?)
     }
 
-    /// Sends a request and waits for the answer, of which it returns the first 4 KiB.
+    /// Sends a request and returns the first 4 KiB of the answer.
     fn exchange(&self, mut message: SetLink) -> Result<[u8; 4096], Errno> {
         let length = message.0.len() as u32;
         message.0[..4].copy_from_slice(&length.to_ne_bytes());

@@ -29,7 +29,7 @@ impl<'lab> ByHand<'lab> {
     }
 
     /// Takes the VF back, and returns what it saw. That is exact if it saw its own unicast and all
-    /// broadcasts of its VLAN, and nothing else.
+    /// broadcasts of its VLAN, and no other frame.
     pub(crate) fn finish(self, traffic: &Traffic) -> Result<Findings> {
         let capture = self.capture.finish(traffic, Some(VLAN))?;
         self.lab.ok(&format!("bash {SCRIPT} down {INDEX}"))?;
