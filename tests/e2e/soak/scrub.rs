@@ -19,14 +19,14 @@ fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman() {
 }
 
 /// No process reads the file through which the driver is asked to unbind the VF, so the write
-/// hangs. The process that waits keeps the lock of the PF, and asks the driver for nothing more;
+/// hangs. The process that waits keeps the lock of the VF, and asks the driver for nothing more;
 /// but no engine waits for it.
 #[test]
 fn a_hanging_driver_does_not_block_the_engine() {
     let lab = prepared();
     let before = state(&lab);
     let unbind = "/sys/bus/pci/drivers/igbvf/unbind";
-    let lock = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+    let lock = "flock -n /run/runvf/locks/0000:01:10.0.lock true";
     lab.ok("mkfifo /tmp/hangs").unwrap();
     for engine in [Engine::Docker, Engine::PodmanHooks] {
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");

@@ -115,6 +115,8 @@ mod tests {
 
     const VF: &str = "0000:01:10.0";
     const PF: &str = "0000:01:00.0";
+    /// For a lock that is free. A child that another test has forked may hold it for a moment.
+    const LONG: Duration = Duration::from_secs(60);
 
     fn take(run: &Path, timeout: Duration) -> Result<ClaimLock<'static>, Error> {
         ClaimLock::take(run, (VF, PF), timeout, Instant::now() + Duration::from_millis(50))
@@ -130,16 +132,17 @@ mod tests {
         let run = folder.path();
         let mut lock = take(run, Duration::ZERO).unwrap();
         let relock_by = Instant::now();
-        let other = || ClaimLock::take(run, ("0000:01:10.2", PF), Duration::ZERO, relock_by);
-        assert!(is_locked(other()));
+        let other = |timeout| ClaimLock::take(run, ("0000:01:10.2", PF), timeout, relock_by);
+        assert!(is_locked(other(Duration::ZERO)));
+        lock.relock_by = Instant::now() + LONG;
         let inside = lock.without_pf(|_| {
             assert!(is_locked(take(run, Duration::from_millis(30))), "its VF is still locked");
-            other().map(drop)
+            other(LONG).map(drop)
         });
         inside.unwrap();
-        assert!(is_locked(other()), "the PF is locked again");
+        assert!(is_locked(other(Duration::ZERO)), "the PF is locked again");
         drop(lock);
-        take(run, Duration::ZERO).unwrap();
+        take(run, LONG).unwrap();
     }
 
     /// A process that waits for both locks holds neither, so the other process can finish.
@@ -148,10 +151,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path();
         let mut lock = take(run, Duration::ZERO).unwrap();
-        lock.relock_by = Instant::now() + Duration::from_secs(60);
+        lock.relock_by = Instant::now() + LONG;
         thread::scope(|scope| {
             let waiting = lock.without_pf(|_| {
-                let waiting = scope.spawn(|| take(run, Duration::from_secs(60)).map(drop));
+                let waiting = scope.spawn(|| take(run, LONG).map(drop));
                 thread::sleep(POLL_INTERVAL * 5);
                 assert!(!waiting.is_finished(), "the VF is locked");
                 Ok(waiting)
@@ -169,7 +172,7 @@ mod tests {
         let mut lock = take(run, Duration::ZERO).unwrap();
         let mut other = None;
         let done = lock.without_pf(|_| {
-            other = Some(lock_pf_within(run, PF, Duration::ZERO)?);
+            other = Some(lock_pf_within(run, PF, LONG)?);
             Ok(())
         });
         assert!(is_locked(done));

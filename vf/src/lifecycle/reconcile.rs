@@ -9,7 +9,7 @@ use crate::ledger::audit::Event;
 use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, PfLock};
+use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, SHORT_LOCK_TIMEOUT};
 use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::loss::handle_loss;
 use crate::lifecycle::outcome::{Outcome, Released};
@@ -51,7 +51,8 @@ pub(crate) fn reconcile_claims(
         if left.is_zero() {
             break;
         }
-        let relock_by = Instant::now() + LOCK_TIMEOUT;
+        // A release that has begun may go on after the budget.
+        let relock_by = Instant::now() + SHORT_LOCK_TIMEOUT;
         let lock = lock_claim(host, &seen, lock_timeout.min(left), relock_by);
         let Ok(mut lock) = lock else { continue };
         // An error on one claim is ignored, because the other VFs must still be released; this

@@ -27,6 +27,9 @@ use crate::policy::config::Scrub;
 /// How long a container's processes may take to exit. The engine kills them before it asks for the
 /// release of the container's VFs.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a release that has begun may wait for its PF's lock after the time that an engine's
+/// release has for all locks. Docker gives a `delete` 30 s (moby `daemon/monitor.go`).
+const RELOCK_GRACE: Duration = Duration::from_secs(5);
 /// Between two checks whether the init process has exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -94,7 +97,7 @@ fn release_before(
         let why = "the PF of another VF was locked, or its release took too long";
         return Ok(Outcome::Left(why.to_owned()));
     }
-    let mut lock = lock_claim(host, claim, lock_timeout, deadline)?;
+    let mut lock = lock_claim(host, claim, lock_timeout, deadline + RELOCK_GRACE)?;
     release_locked(host, claim, &mut lock, EXIT_TIMEOUT, Event::Released)
 }
 
@@ -137,7 +140,8 @@ pub(crate) fn release_claim(
     timeout: Duration,
     event: Event,
 ) -> Result<Outcome, Error> {
-    let mut lock = lock_claim(host, seen, timeout, Instant::now() + LOCK_TIMEOUT)?;
+    let relock_by = Instant::now() + timeout.max(SHORT_LOCK_TIMEOUT);
+    let mut lock = lock_claim(host, seen, timeout, relock_by)?;
     release_locked(host, seen, &mut lock, EXIT_TIMEOUT, event)
 }
 

@@ -73,8 +73,8 @@ pub(crate) fn scrub(
     // udev or the container may have changed the netdev's MAC right before the unbind, and iavf
     // tells its PF later.
     let current_mac = read_settings(&netlink, &pf, claim)?.mac;
-    let old_mac = if pf_driver.reports_mac_of_unbound_vf() { current_mac } else { bound_mac };
-    reset_mac(&netlink, &pf, claim, [old_mac, current_mac]);
+    let old_mac = if pf_driver.has_only_reported_mac() { current_mac } else { bound_mac };
+    reset_mac(&netlink, &pf, claim, [old_mac, current_mac], pf_driver.has_only_reported_mac());
     converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
         // The next attach binds it. Without `setup`, or after `setup --undo`, VFs are bound.
@@ -141,16 +141,28 @@ fn may_have_set_override(state: &State) -> bool {
 /// next VF driver. So a MAC is assigned first. It differs from the current MAC, because assigning
 /// the current MAC changes nothing.
 ///
-/// `macs`: what the PF reported before and after the unbind. On i40e each of the two changes resets
-/// the VF, so a MAC that is gone after the unbind must not count there.
-fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, macs: [MacAddress; 2]) {
+/// `macs`: what the PF reported before and after the unbind. `zeros_suffice`: the PF removes any
+/// MAC if zeros are assigned. On i40e each change resets the VF, so only one is made there.
+fn reset_mac(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    macs: [MacAddress; 2],
+    zeros_suffice: bool,
+) {
     let mac_before = claim.before.settings.mac;
     if !needs_mac_reset(claim, macs) {
         return;
     }
     let [_, current_mac] = macs;
+    let none = MacAddress::default();
+    let remove = || apply_changes(netlink, pf, claim, &[Change::Mac(none)]);
+    let reads_none = || read_settings(netlink, pf, claim).is_ok_and(|have| have.mac == none);
+    if zeros_suffice && remove().is_ok() && reads_none() {
+        return;
+    }
     let _ = apply_changes(netlink, pf, claim, &[Change::Mac(current_mac.different_local())]);
-    if apply_changes(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
+    if remove().is_err() {
         let _ = apply_changes(netlink, pf, claim, &[Change::Mac(mac_before)]);
     }
 }

@@ -6,9 +6,9 @@
 //! promiscuous, each such request contains both modes. So [`rearm`] turns only allmulti off and on,
 //! and the netdev stays promiscuous.
 //!
-//! iavf sends its requests from a watchdog, and the next one only after the PF has answered the one
-//! before. A change of the flags does not wake the watchdog, which sleeps for 2 s when it is idle,
-//! and for 20 ms between two requests; a read of the driver's counters does.
+//! iavf sends its requests from a watchdog. A change of the flags does not wake the watchdog, which
+//! sleeps for 2 s when it is idle, and for 20 ms between two requests; a read of the driver's
+//! counters does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,9 +28,11 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// may come after the first call. The calls need the kernel's network lock, so they must be rare
 /// where many VFs are attached at once.
 const WAKE_INTERVAL: Duration = Duration::from_millis(10);
-/// How long the PF may take to apply a request. It needs a few milliseconds. Its log tells of the
-/// end only if the PF did not count the VF as promiscuous before.
-const APPLY_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the PF may take to apply a request. It needs a few milliseconds, and longer while it
+/// resets other VFs: i40e does both in one task. Its log tells of the end only if the PF did not
+/// count the VF as promiscuous before; i40e of Linux 6.12 forgets that in each reset
+/// (`i40e_free_vf_res`).
+const APPLY_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// What iavf logs right before it sends a request (`iavf_set_promiscuous`).
 const SENT: &str = "romiscuous mode";
@@ -52,18 +54,7 @@ impl<'a> Requests<'a> {
     /// a driver that logs nothing, this only waits. The caller is in the network namespace of
     /// `interface`.
     pub(crate) fn wait_until_sent(&mut self, interface: &str) {
-        self.wait_for_request(interface, SEND_TIMEOUT);
-    }
-
-    /// Waits until the PF has answered the request before. The caller has changed a flag since that
-    /// request, so the VF driver sends another one, but not before the answer. Older kernels send
-    /// none, so this waits for at most [`APPLY_TIMEOUT`].
-    pub(crate) fn wait_until_answered(&mut self, interface: &str) {
-        self.wait_for_request(interface, APPLY_TIMEOUT);
-    }
-
-    fn wait_for_request(&mut self, interface: &str, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + SEND_TIMEOUT;
         loop {
             wake_driver(interface);
             let Some(log) = &mut self.log else { return thread::sleep(APPLY_TIMEOUT) };

@@ -42,7 +42,6 @@ pub(crate) fn set_up_netdev(
 ) -> Result<CarrierCounts, Error> {
     let is_sensor = pool.profile == Profile::Sensor;
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
-    let told_later = pf_driver.forgets_promisc;
     let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
     let failed = |action| {
@@ -71,43 +70,28 @@ pub(crate) fn set_up_netdev(
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
-    let requests = told_later.then(|| Requests::watch(claim));
-    // The VF driver asks for both modes at once, also without allmulti: see `nic::rearm`.
-    let first = Flags { allmulti: !told_later, ..flags };
+    let requests = pf_driver.forgets_promisc.then(|| Requests::watch(claim));
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
-    retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, first))
+    retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
         .map_err(failed("bring up"))?;
-    let mut link =
-        wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, told_later)?;
-    let carrier_counts = link.carrier_counts;
-    if let Some(requests) = requests {
-        wait_until_told(&netlink, ifindex, name, requests)
-            .map_err(failed("turn allmulti on for"))?;
-        link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
-    }
+    let wakes_driver = pf_driver.forgets_promisc;
+    let waited = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, wakes_driver);
+    let link = waited?;
     let problem = match link {
         _ if link.flags != flags => "is not up and promiscuous",
         _ if link.name != *name => "has another name",
         _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
         _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
-        _ => return Ok(carrier_counts),
+        _ => {
+            // The interface has a carrier before iavf has sent all that it has to tell its PF.
+            if let Some(mut requests) = requests {
+                requests.wait_until_sent(name);
+                requests.wait_until_applied();
+            }
+            return Ok(link.carrier_counts);
+        }
     };
     Err(bad_netdev(claim, interface, problem))
-}
-
-/// Waits until the PF has been told that the interface is promiscuous, and turns its allmulti mode
-/// on. The interface has a carrier before iavf has sent all that it has to tell its PF.
-fn wait_until_told(
-    netlink: &Netlink,
-    ifindex: u32,
-    name: &str,
-    mut requests: Requests<'_>,
-) -> Result<(), NetlinkError> {
-    requests.wait_until_sent(name);
-    let allmulti = Flags { allmulti: true, ..Flags::default() };
-    retry_while_busy(NetlinkError::errno, || netlink.add_flags(ifindex, allmulti))?;
-    requests.wait_until_answered(name);
-    Ok(())
 }
 
 /// Waits until the interface has a carrier, unless the pool ignores it. With `wakes_driver`, makes

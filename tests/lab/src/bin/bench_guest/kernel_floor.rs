@@ -80,9 +80,10 @@ impl PreparedFloor {
     fn bring_up(&self, flags: u32) -> Result<()> {
         let socket = Socket::open()?;
         let deadline = Instant::now() + TIMEOUT;
-        let in_time = || match Instant::now() < deadline {
-            true => Ok(thread::sleep(POLL_INTERVAL)),
-            false => Err(format!("{} has no carrier", self.floor.name)),
+        let in_time = || {
+            thread::sleep(POLL_INTERVAL);
+            let no_carrier = || format!("{} has no carrier", self.floor.name);
+            (Instant::now() < deadline).then_some(()).ok_or_else(no_carrier)
         };
         loop {
             match socket.request(SetLink::new(self.vf_ifindex, flags)) {
