@@ -125,8 +125,8 @@ fn a_release_whose_pf_is_locked_after_the_unbind_is_left_to_the_next_one() {
     let mut lock = lock_claim(&host, &claim, LONG, relock_by).unwrap();
     let (outcome, held) = thread::scope(|scope| {
         let other = scope.spawn(|| {
-            let mut written = std::fs::File::open(&unbind).unwrap();
             let held = lock_pf_within(&host.run, &claim.pf, LONG).unwrap();
+            let mut written = std::fs::File::open(&unbind).unwrap();
             let refused = lock_claim(&host, &claim, Duration::ZERO, Instant::now());
             assert!(refused.is_err(), "the VF is locked");
             std::io::Read::read_to_end(&mut written, &mut Vec::new()).unwrap();
