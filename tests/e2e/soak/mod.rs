@@ -28,3 +28,4 @@ mod probe;
 mod registration;
 mod scrub;
 mod setup;
+mod x710_at_once;

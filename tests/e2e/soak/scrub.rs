@@ -20,14 +20,14 @@ fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman(host: Ho
 }
 
 /// No process reads the file through which the driver is asked to unbind the VF, so the write
-/// hangs. The process that waits keeps the lock of the PF, and asks the driver for nothing more;
+/// hangs. The process that waits keeps the lock of the VF, and asks the driver for nothing more;
 /// but no engine waits for it.
 fn a_hanging_driver_does_not_block_the_engine(host: HostKind) {
     let lab = prepared_on(host);
     let card = Card::of(&lab);
     let before = state(&lab);
     let unbind = format!("/sys/bus/pci/drivers/{}/unbind", card.vf_driver);
-    let lock = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+    let lock = format!("flock -n /run/runvf/locks/{}.lock true", card.vf(0));
     lab.ok("mkfifo /tmp/hangs").unwrap();
     for engine in [Engine::Docker, Engine::PodmanHooks] {
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
@@ -46,7 +46,7 @@ fn a_hanging_driver_does_not_block_the_engine(host: HostKind) {
 
         lab.ok(&format!("timeout 20 cat /tmp/hangs > /tmp/written; umount {unbind}")).unwrap();
         assert_eq!(lab.ok("cat /tmp/written").unwrap().text(), card.vf(0));
-        lab.wait_until(Duration::from_secs(20), lock).unwrap();
+        lab.wait_until(Duration::from_secs(20), &lock).unwrap();
         lab.ok("runvfctl gc").unwrap();
         assert_eq!(on_vlans(&lab, "pf0"), []);
         assert_eq!(shown()["state"], "quarantined", "{engine:?}");
@@ -121,5 +121,8 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super: a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf, a_hanging_driver_does_not_block_the_engine);
+    tests_on!(X710, super:
+        a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf,
+        a_hanging_driver_does_not_block_the_engine,
+    );
 }

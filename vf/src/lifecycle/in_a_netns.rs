@@ -1,19 +1,23 @@
-//! Tests of the attach in real network namespaces. They need root and fail without it.
+//! Tests of the attach and the release in real network namespaces. They need root and fail without
+//! it.
 
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::host::{Container, Host};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{Netns, is_host_netns};
+use crate::ledger::audit::Event;
 use crate::ledger::claim::State;
 use crate::ledger::claim::tests::claim;
 use crate::ledger::claims::Claims;
+use crate::ledger::lock::lock_pf_within;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
 use crate::lifecycle::outcome::Outcome;
-use crate::lifecycle::release::release;
+use crate::lifecycle::release::{lock_claim, release, release_locked};
 use crate::policy::request::Request;
 
 fn grant(folder: &std::path::Path) -> Grant {
@@ -87,4 +91,52 @@ fn a_release_without_the_pf_quarantines_the_vf_and_keeps_the_claim() {
     assert!(reason.ends_with("it may still have its VLAN and trust: its PF cannot be reached"));
     let state = claims.get("0000:01:10.0").unwrap().unwrap().state;
     assert_eq!(state, State::Quarantined { reason: reason.clone() });
+}
+
+/// The write to `unbind` ends when the test reads it. Meanwhile the PF is free for other VFs; then it
+/// stays locked.
+#[test]
+fn a_release_whose_pf_is_locked_after_the_unbind_is_left_to_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let devices = host.sysfs.join("bus/pci/devices");
+    let (pf, vf) = (devices.join("0000:01:00.0"), devices.join("0000:01:10.0"));
+    let drivers = host.sysfs.join("bus/pci/drivers/iavf");
+    for folder in [pf.join("net/pf0"), vf.clone(), drivers.clone()] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::write(pf.join("sriov_totalvfs"), "7\n").unwrap();
+    for (target, link) in [
+        ("../0000:01:10.0", pf.join("virtfn0")),
+        ("../../drivers/i40e", pf.join("driver")),
+        ("../0000:01:00.0", vf.join("physfn")),
+        ("../../drivers/iavf", vf.join("driver")),
+    ] {
+        std::os::unix::fs::symlink(target, link).unwrap();
+    }
+    let unbind = drivers.join("unbind");
+    nix::unistd::mkfifo(&unbind, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let claims = Claims::open(&host.run).unwrap();
+    let claim = claim("0000:01:10.0", "n");
+    assert!(claims.create(&claim).unwrap());
+
+    const LONG: Duration = Duration::from_secs(60);
+    let relock_by = Instant::now() + Duration::from_millis(100);
+    let mut lock = lock_claim(&host, &claim, LONG, relock_by).unwrap();
+    let (outcome, held) = thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let held = lock_pf_within(&host.run, &claim.pf, LONG).unwrap();
+            let mut written = std::fs::File::open(&unbind).unwrap();
+            let refused = lock_claim(&host, &claim, Duration::ZERO, Instant::now());
+            assert!(refused.is_err(), "the VF is locked");
+            std::io::Read::read_to_end(&mut written, &mut Vec::new()).unwrap();
+            held
+        });
+        let outcome = release_locked(&host, &claim, &mut lock, Duration::ZERO, Event::Released);
+        (outcome.unwrap(), other.join().unwrap())
+    });
+    assert!(matches!(&outcome, Outcome::Left(why) if why.contains("cannot lock")), "{outcome:?}");
+    assert_eq!(claims.get("0000:01:10.0").unwrap().unwrap().state, State::Releasing);
+    drop((held, lock));
+    lock_claim(&host, &claim, LONG, Instant::now()).unwrap();
 }
