@@ -63,8 +63,9 @@ impl ClaimLock<'_> {
     /// failed. The VF's lock stays held, so no other process changes the claim.
     ///
     /// # Errors
-    /// An error of `work`; [`LedgerError::Locked`] when the PF's lock cannot be acquired again. Then
-    /// the caller must change nothing more: the claim on disk tells the next process what to do.
+    /// An error of `work`; [`LedgerError::Locked`] or an error of the file system when the PF's lock
+    /// cannot be acquired again. Then [`ClaimLock::has_pf`] is false, and the caller must change
+    /// nothing more: the claim on disk tells the next process what to do.
     pub(crate) fn without_pf<T>(
         &mut self,
         work: impl FnOnce(&Self) -> Result<T, Error>,
@@ -78,6 +79,11 @@ impl ClaimLock<'_> {
             self.held = Held::Own(Some(lock_pf_within(&self.run, &self.pf, self.time_left())?));
         }
         done
+    }
+
+    /// Whether the PF is locked: not after [`ClaimLock::without_pf`] could not lock it again.
+    pub(crate) fn has_pf(&self) -> bool {
+        !matches!(self.held, Held::Own(None))
     }
 
     /// Locks the unbinding of the PF's VFs.
@@ -176,8 +182,24 @@ mod tests {
             Ok(())
         });
         assert!(is_locked(done));
+        assert!(!lock.has_pf());
         drop(other);
         assert!(is_locked(take(run, Duration::ZERO)), "its VF is still locked");
+    }
+
+    #[test]
+    fn a_lock_file_that_cannot_be_opened_again_leaves_the_pf_unlocked() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let mut lock = take(run, Duration::ZERO).unwrap();
+        assert!(lock.has_pf());
+        let done = lock.without_pf(|_| {
+            let file = run.join(format!("locks/{PF}.lock"));
+            std::fs::remove_file(&file).and_then(|()| std::fs::create_dir(&file)).unwrap();
+            Ok(())
+        });
+        assert!(matches!(done, Err(Error::Kernel(_))), "{:?}", done.map_err(|error| error.line()));
+        assert!(!lock.has_pf());
     }
 
     #[test]
@@ -191,6 +213,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
+        assert!(lock.has_pf());
         assert!(is_locked(ClaimLock::under(run, (VF, PF), &pf_lock)));
     }
 }

@@ -209,6 +209,8 @@ pub(crate) fn scrub_and_free(
     match scrub(&sysfs, &claim, &from, method, lock) {
         Ok(()) => free(host, &claims, &claim, &entry),
         Err(error @ Error::Ledger(LedgerError::Locked { .. })) => Ok(Outcome::Left(error.line())),
+        // A quarantine changes the PF and the claim.
+        Err(error) if !lock.has_pf() => Ok(Outcome::Left(error.line())),
         Err(error) => quarantine(host, &sysfs, &claims, claim, entry, error),
     }
 }

@@ -59,9 +59,7 @@ pub(crate) fn scrub(
     // An error of this read is returned only after the unbind: the container must lose the VF
     // even if the PF cannot be read.
     let settings = find_pf(sysfs, claim).and_then(|pf| read_settings(&netlink, &pf, claim));
-    if let Some(driver) = sysfs.driver(&claim.vf) {
-        unbind_locked(sysfs, claim, &driver, lock)?;
-    }
+    unbind_locked(sysfs, claim, lock)?;
     let bound_mac = settings?.mac;
     let pf_driver = driver(sysfs.driver(&claim.pf).as_deref());
     remove_stale_override(sysfs, claim, from)?;
@@ -93,21 +91,20 @@ pub(crate) fn scrub(
     verify_mac(&netlink, &pf, claim, netdev)
 }
 
-/// Unbinds the VF's driver. Where the PF resets the VF after that, this and the wait for the reset
-/// take most of a release, so the PF can serve other VFs meanwhile.
-fn unbind_locked(
-    sysfs: &Sysfs,
-    claim: &Claim,
-    vf_driver: &str,
-    lock: &mut ClaimLock<'_>,
-) -> Result<(), Error> {
+/// Unbinds the VF's driver, if it has one. Where the PF resets the VF after that, this and the wait
+/// for the reset take most of a release, so the PF can serve other VFs meanwhile.
+fn unbind_locked(sysfs: &Sysfs, claim: &Claim, lock: &mut ClaimLock<'_>) -> Result<(), Error> {
+    let vf_driver = sysfs.driver(&claim.vf);
+    let unbind = || vf_driver.as_deref().map_or(Ok(()), |it| sysfs.unbind(&claim.vf, it));
     if driver(sysfs.driver(&claim.pf).as_deref()).reset_time().is_zero() {
-        return sysfs.unbind(&claim.vf, vf_driver);
+        return unbind();
     }
     lock.without_pf(|lock| {
-        let unbinding = lock.lock_unbind()?;
-        sysfs.unbind(&claim.vf, vf_driver)?;
-        drop(unbinding);
+        if vf_driver.is_some() {
+            let _unbinding = lock.lock_unbind()?;
+            unbind()?;
+        }
+        // Also without a driver, because a process that was killed may have unbound it right before.
         wait_for_reset(sysfs, &claim.pf);
         Ok(())
     })
