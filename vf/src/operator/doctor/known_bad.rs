@@ -30,7 +30,7 @@ pub(super) fn known_bad(
     let found = |why, remedy| Some(KnownBad { why, remedy });
     match driver {
         "i40e" if vf_device == Some(VF_700) && has_nvm_before_5_05(firmware) => found(
-            "frames from the wire can stop the card with an NVM before 5.05 (CVE-2016-8106)",
+            "a remote attacker can stop the traffic of a card with an NVM before 5.05 (CVE-2016-8106)",
             "update the NVM of the card",
         ),
         "i40e" if is_in(version, [2, 28, 5], [3, 0, 0]) => found(
