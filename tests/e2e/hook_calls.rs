@@ -39,7 +39,9 @@ pub(crate) fn assert_free(lab: &Lab, case: &str) {
 
 /// Runs `runvfctl gc`, and returns PCI address, outcome and container of each VF that it reports.
 pub(crate) fn gc(lab: &Lab) -> Vec<(String, String, String)> {
-    let output = lab.sh("timeout 60 runvfctl gc --json").unwrap();
+    // A crowd's gc on the X710 cleans up to 64 VFs one after another, each for about a second.
+    let timeout = Duration::from_secs(320);
+    let output = lab.sh_within(timeout, "timeout 300 runvfctl gc --json").unwrap();
     let all: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output}"));
     let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
     let vfs = all.as_array().unwrap().iter();
