@@ -1,11 +1,14 @@
 #!/bin/bash
 # Sets up VF $index of pf0 by hand on VLAN $vlan, with its driver $driver: promiscuous in the netns `hand`, without trust.
 : "${index:?}" "${vlan:?}" "${driver:?}"
-vf=$(basename "$(readlink "/sys/class/net/pf0/device/virtfn$index")")
-echo "$vf" > "/sys/bus/pci/drivers/$driver/bind"
-until [ -d "/sys/bus/pci/devices/$vf/net" ] && [ "$(ls "/sys/bus/pci/devices/$vf/net")" ]; do sleep 0.1; done
+device=$(readlink -f "/sys/class/net/pf0/device/virtfn$index")
+# `runvfctl setup` keeps free VFs without a driver. Then the kernel binds one only for an override.
+echo "$driver" > "$device/driver_override"
+echo "${device##*/}" > /sys/bus/pci/drivers_probe
+echo > "$device/driver_override"
+until [ "$(ls "$device/net" 2> /dev/null)" ]; do sleep 0.1; done
 udevadm settle
-name=$(ls "/sys/bus/pci/devices/$vf/net")
+name=$(ls "$device/net")
 ip link set pf0 vf "$index" vlan "$vlan" trust off
 ip netns add hand
 # IPv6 would send frames to the other sensors of the VLAN.
