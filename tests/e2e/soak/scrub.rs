@@ -20,8 +20,8 @@ fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman(host: Ho
 }
 
 /// No process reads the file through which the driver is asked to unbind the VF, so the write
-/// hangs. The process that waits keeps the lock of the VF, and asks the driver for nothing more;
-/// but no engine waits for it.
+/// hangs. The process that waits keeps the lock of the VF, and on the 82576 that of the PF. It asks
+/// the driver for nothing more; but no engine waits for it.
 fn a_hanging_driver_does_not_block_the_engine(host: HostKind) {
     let lab = prepared_on(host);
     let card = Card::of(&lab);
@@ -43,6 +43,12 @@ fn a_hanging_driver_does_not_block_the_engine(host: HostKind) {
         assert!(reason.starts_with(&format!("writing {unbind} ")), "{engine:?}: {quarantined}");
         assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "the driver was asked for nothing more");
         lab.ok(&format!("! {lock}")).unwrap();
+        let lock_of_pf = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+        match card.parks {
+            // The PF is free for its other VFs, once the release has ended.
+            true => lab.wait_until(Duration::from_secs(20), lock_of_pf).unwrap(),
+            false => lab.ok(&format!("! {lock_of_pf}")).unwrap(),
+        };
 
         lab.ok(&format!("timeout 20 cat /tmp/hangs > /tmp/written; umount {unbind}")).unwrap();
         assert_eq!(lab.ok("cat /tmp/written").unwrap().text(), card.vf(0));
