@@ -160,6 +160,11 @@ pub(crate) fn killed_attaches_leave_no_vf_claimed(host: HostKind, rounds: u64) {
 }
 
 #[test]
+fn eighty_three_attaches_at_once_share_sixty_four_vfs() {
+    a_crowd_shares_the_vfs(X710, 1);
+}
+
+#[test]
 fn forty_attaches_at_once_share_twenty_one_vfs() {
     a_crowd_shares_the_vfs(I82576, 2);
 }

@@ -3,7 +3,7 @@
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS};
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, cycles, endurance, leaks, limits};
+use crate::soak::{crowd, cycles, endurance, fault_points, leaks, limits};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -33,6 +33,12 @@ fn a_thousand_containers_leave_nothing() {
 #[test]
 fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_removals() {
     limits::hoarders_do_not_delay_removals(20_000, 400_000);
+}
+
+#[test]
+fn attach_and_release_on_the_x710_recover_at_every_fault_point() {
+    fault_points::attach_recovers_at_every_fault_point(X710);
+    fault_points::release_recovers_at_every_fault_point(X710);
 }
 
 /// With the other driver, these are more than three thousand different bundles.
