@@ -14,7 +14,7 @@ pub(crate) mod fault_points;
 mod first_process;
 mod foreign;
 mod hooks_order;
-mod host_events;
+pub(crate) mod host_events;
 mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;

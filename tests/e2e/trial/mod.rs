@@ -1,9 +1,9 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts.
 
-use crate::card::{I82576, X710, X710_ON_BACKPORTS};
-use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, cycles, endurance, fault_points, leaks, limits};
+use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
+use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
+use crate::soak::{crowd, cycles, endurance, fault_points, host_events, leaks, limits};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -66,3 +66,21 @@ fn three_hundred_releases_on_the_x710_under_the_newer_kernel_end_in_no_quarantin
 fn three_hundred_cycles_on_the_x710_with_random_kills_lose_no_vf() {
     cycles::random_kills_lose_no_vf(X710, 300);
 }
+
+#[test]
+fn a_hundred_killed_attaches_on_the_x710_leave_no_vf_claimed() {
+    crowd::killed_attaches_leave_no_vf_claimed(X710, 7);
+}
+
+#[test]
+fn generated_bundles_find_faults() {
+    faults_are_found("--no-shrink --seed 0..8");
+}
+
+// What make test and make soak do on the 82576, and what the card hardly changes.
+tests_on!(X710, host_events:
+    a_recreated_vf_in_another_netns_is_not_touched,
+    a_recreated_vf_of_the_host_is_not_touched,
+    the_host_is_reset_under_its_sensors,
+    a_container_hides_its_vf_in_a_netns_of_its_own,
+);
