@@ -7,7 +7,7 @@ use std::time::Duration;
 use lab::{BothCpus, HostKind, Lab};
 use serde_json::Value;
 
-use crate::card::{Card, I82576, X710};
+use crate::card::{Card, I82576};
 use crate::hook_calls::{assert_free, functions, gc, seed, vlans, with};
 use crate::host::{assert_untouched, installed_on, state};
 use crate::script::script;
@@ -157,11 +157,6 @@ pub(crate) fn killed_attaches_leave_no_vf_claimed(host: HostKind, rounds: u64) {
         eprintln!("{case}: {killed} killed, {} VFs released by gc", done.len());
     }
     lab.ok(&with("! pgrep -x 'runvf|runvf-hook'")).unwrap();
-}
-
-#[test]
-fn eighty_three_attaches_at_once_share_sixty_four_vfs() {
-    a_crowd_shares_the_vfs(X710, 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `make soak` adds to `make test`: whole sweeps and tables, crowds, endurance, other engines,
 //! rare events; and on the other NIC and the newer kernel what `make test` runs on the X710.
 
-mod bad_input;
+pub(crate) mod bad_input;
 mod bundles;
 pub(crate) mod crowd;
 pub(crate) mod cycles;
@@ -12,7 +12,7 @@ mod escapes;
 mod everyday;
 pub(crate) mod fault_points;
 mod first_process;
-mod foreign;
+pub(crate) mod foreign;
 mod hooks_order;
 pub(crate) mod host_events;
 mod interrupted;
@@ -23,11 +23,11 @@ mod on_backports;
 mod on_the_82576;
 mod options;
 mod pods;
-mod policy;
-mod probe;
+pub(crate) mod policy;
+pub(crate) mod probe;
 mod processes;
 mod registration;
-mod scrub;
+pub(crate) mod scrub;
 mod setup;
 mod x710;
 mod x710_at_once;

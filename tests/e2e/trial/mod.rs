@@ -3,7 +3,10 @@
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
-use crate::soak::{crowd, cycles, endurance, fault_points, host_events, leaks, limits};
+use crate::soak::{
+    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
+    probe, scrub,
+};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -68,6 +71,11 @@ fn three_hundred_cycles_on_the_x710_with_random_kills_lose_no_vf() {
 }
 
 #[test]
+fn eighty_three_attaches_at_once_share_sixty_four_vfs() {
+    crowd::a_crowd_shares_the_vfs(X710, 2);
+}
+
+#[test]
 fn a_hundred_killed_attaches_on_the_x710_leave_no_vf_claimed() {
     crowd::killed_attaches_leave_no_vf_claimed(X710, 7);
 }
@@ -84,3 +92,8 @@ tests_on!(X710, host_events:
     the_host_is_reset_under_its_sensors,
     a_container_hides_its_vf_in_a_netns_of_its_own,
 );
+tests_on!(X710, bad_input: docker_refuses_on_hosts_without_a_usable_vf);
+tests_on!(X710, foreign: a_vf_in_foreign_use_is_never_claimed);
+tests_on!(X710, policy: a_quota_holds_under_concurrent_attaches);
+tests_on!(X710, probe: a_killed_or_stopped_probe_leaves_no_vf_claimed);
+tests_on!(X710, scrub: a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf);
