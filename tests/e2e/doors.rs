@@ -8,6 +8,7 @@ use lab::{HostKind, Lab, Output, Programs};
 use crate::host::configure;
 use crate::pods_cri::make_node;
 use crate::script::script;
+use crate::switch::assert_switch_is_clean;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -160,6 +161,7 @@ pub(crate) fn assert_free(lab: &Lab, case: &str) {
     if lab.wait_until(SETTLED, &free).is_err() {
         panic!("{case}:\n{}", lab.sh(&with("not_free; runvfctl status")).unwrap());
     }
+    assert_switch_is_clean(lab);
 }
 
 /// As [`assert_free`], after the cleanup of an operator.

@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod card;
+#[cfg(test)]
 mod cdi;
 #[cfg(test)]
 mod delegate;
@@ -63,6 +65,8 @@ mod probe;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod resets;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scrub;
@@ -71,8 +75,6 @@ mod setup;
 #[cfg(test)]
 mod soak;
 #[cfg(test)]
+mod switch;
+#[cfg(test)]
 mod trial;
-#[cfg(test)]
-mod x710;
-#[cfg(test)]
-mod x710_sensors;

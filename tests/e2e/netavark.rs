@@ -4,12 +4,13 @@
 
 use lab::Lab;
 
+use crate::card::I82576;
 use crate::engine::{Engine, IMAGE, run, start};
 use crate::fault_points::faulty_host_with_vfs;
 use crate::hook_calls::{assert_free, functions, gc, status, vlans, with};
 use crate::host::{
-    HostKind, assert_clean, assert_untouched, configure, leave, leave_host_of_kind, on_vlans,
-    prepared, state,
+    Preparation, assert_clean, assert_untouched, configure, leave, leave_as, on_vlans, prepared,
+    state,
 };
 use crate::policy::audit;
 
@@ -117,7 +118,7 @@ fn a_network_without_a_free_vf_is_refused() {
 /// The claim is on disk, and Podman gets no answer.
 #[test]
 fn a_plugin_that_is_killed_leaves_nothing_after_gc() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let before = state(&lab);
     create_network(&lab, "acme", "--opt vlan=100");
     for fault in ["claim-create:1:kill", "move:1:kill", "attached:1:kill"] {
@@ -130,7 +131,7 @@ fn a_plugin_that_is_killed_leaves_nothing_after_gc() {
         assert_free(&lab, fault);
     }
     remove_networks(&lab, "acme");
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
 }
 
 /// Podman keeps the network namespace until the container is cleaned up.

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod blindness;
+pub(crate) mod claim_lock;
 pub(crate) mod device;
 mod disarm;
 pub(crate) mod error;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::card::I82576;
 use crate::engine::{Engine, run, start};
 use crate::fault_points::{
     Faults, NETNS_ATTACH, NETNS_GC, NETNS_LOSS, TEARDOWN, assert_recovery_with_vfs,
@@ -19,12 +20,15 @@ const POD: &str = include_str!("../../../docs/examples/pod.yaml");
 
 #[test]
 fn the_netavark_plugin_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(&[
-        (NETNS_ATTACH, Faults::All),
-        (TEARDOWN, Faults::All),
-        (NETNS_GC, Faults::All),
-        (NETNS_LOSS, Faults::All),
-    ]);
+    assert_recovery_with_vfs(
+        I82576,
+        &[
+            (NETNS_ATTACH, Faults::All),
+            (TEARDOWN, Faults::All),
+            (NETNS_GC, Faults::All),
+            (NETNS_LOSS, Faults::All),
+        ],
+    );
 }
 
 /// Podman, netavark and the plugin are killed together, `count` times at random moments.

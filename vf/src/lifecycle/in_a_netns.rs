@@ -1,8 +1,10 @@
-//! Tests of the attach in real network namespaces. They need root and fail without it.
+//! Tests of the attach and the release in real network namespaces. They need root and fail without
+//! it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::host::{Container, Host, NetnsContainer};
@@ -12,16 +14,20 @@ use crate::kernel::netns_life::in_a_netns::{Pin, process_in_new_netns};
 use crate::kernel::netns_life::processes_in;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::audit::audit;
+use crate::ledger::audit::{Event, audit};
 use crate::ledger::claim::tests::{claim, netns_claim};
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
+use crate::ledger::lock::lock_pf_within;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::{Grant, authorize};
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::pod_member::claims_of_pod;
 use crate::lifecycle::reconcile::{gc, reconcile};
-use crate::lifecycle::release::{release, release_by_hand, release_network, release_vf};
+use crate::lifecycle::release::{
+    lock_claim, release, release_by_hand, release_locked, release_network, release_vf,
+};
+use crate::nic::driver::driver;
 use crate::policy::config::OnLoss;
 use crate::policy::pod::{Pod, PodRole};
 use crate::policy::request::Request;
@@ -44,12 +50,12 @@ impl InitProcess {
         let script = format!("ip link add {name} type veth peer name x && exec sleep 60");
         let child = Command::new("unshare").args(["-n", "sh", "-c", &script]).spawn().unwrap();
         let child = Self(child);
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         let links = || Netns::open(&child.netns())?.inside(|| Netlink::open()?.links());
         while !links().unwrap().iter().any(|link| link.name == name)
             || is_host_netns(&child.netns()).unwrap()
         {
-            assert!(std::time::Instant::now() < deadline, "the child has not created its link");
+            assert!(Instant::now() < deadline, "the child has not created its link");
             thread::yield_now();
         }
         child
@@ -163,9 +169,9 @@ fn pod_with_sensor(host: &Host) -> (Child, Child) {
     let target = sandbox.id().to_string();
     let join = ["-n", "-t", &target, "sleep", "1000"];
     let sensor = Command::new("nsenter").args(join).spawn().unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while processes_in(netns).unwrap().len() < 2 {
-        assert!(std::time::Instant::now() < deadline, "the sensor has not joined the pod");
+        assert!(Instant::now() < deadline, "the sensor has not joined the pod");
         thread::yield_now();
     }
     let (init, on_loss) = (ProcessId::of(sandbox.id() as i32), OnLoss::Stop);
@@ -348,4 +354,77 @@ fn attach_to_a_netns_refuses_the_host_netns_and_a_missing_one() {
     assert!(line.starts_with("cannot open network namespace /nonexistent: "), "{line}");
     let entries = audit(&Host { audit: folder.path().join("log/audit.jsonl"), ..Host::default() });
     assert_eq!(entries.unwrap().entries.len(), 2, "a refusal has no audit entry");
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A sysfs with an i40e PF and its first VF, which has no driver. Returns the folder of the VF.
+fn add_x710(host: &Host) -> PathBuf {
+    let devices = host.sysfs.join("bus/pci/devices");
+    let (pf, vf) = (devices.join("0000:01:00.0"), devices.join("0000:01:10.0"));
+    for folder in [pf.join("net/pf0"), vf.clone()] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::write(pf.join("sriov_totalvfs"), "7\n").unwrap();
+    for (target, link) in [
+        ("../0000:01:10.0", pf.join("virtfn0")),
+        ("../../drivers/i40e", pf.join("driver")),
+        ("../0000:01:00.0", vf.join("physfn")),
+    ] {
+        std::os::unix::fs::symlink(target, link).unwrap();
+    }
+    vf
+}
+
+/// The write to `unbind` ends when the test reads it. Meanwhile the PF is free for other VFs; then it
+/// stays locked.
+#[test]
+fn a_release_whose_pf_is_locked_after_the_unbind_is_left_to_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let vf = add_x710(&host);
+    let drivers = host.sysfs.join("bus/pci/drivers/iavf");
+    std::fs::create_dir_all(&drivers).unwrap();
+    std::os::unix::fs::symlink("../../drivers/iavf", vf.join("driver")).unwrap();
+    let unbind = drivers.join("unbind");
+    nix::unistd::mkfifo(&unbind, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let claims = Claims::open(&host.run).unwrap();
+    let claim = claim("0000:01:10.0", "n");
+    assert!(claims.create(&claim).unwrap());
+
+    let relock_by = Instant::now() + Duration::from_millis(100);
+    let mut lock = lock_claim(&host, &claim, LONG, relock_by).unwrap();
+    let (outcome, held) = thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let held = lock_pf_within(&host.run, &claim.pf, LONG).unwrap();
+            let mut written = std::fs::File::open(&unbind).unwrap();
+            let refused = lock_claim(&host, &claim, Duration::ZERO, Instant::now());
+            assert!(refused.is_err(), "the VF is locked");
+            std::io::Read::read_to_end(&mut written, &mut Vec::new()).unwrap();
+            held
+        });
+        let outcome = release_locked(&host, &claim, &mut lock, Duration::ZERO, Event::Released);
+        (outcome.unwrap(), other.join().unwrap())
+    });
+    assert!(matches!(&outcome, Outcome::Left(why) if why.contains("cannot lock")), "{outcome:?}");
+    assert_eq!(claims.get("0000:01:10.0").unwrap().unwrap().state, State::Releasing);
+    drop((held, lock));
+    lock_claim(&host, &claim, LONG, Instant::now()).unwrap();
+}
+
+/// A release was killed right after it had unbound the driver, so the PF may still be in the reset of
+/// the VF. The next release waits for that as well. Then it fails, because `pf0` is only a folder.
+#[test]
+fn a_release_of_a_vf_without_a_driver_waits_for_its_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    add_x710(&host);
+    let claims = Claims::open(&host.run).unwrap();
+    let claim = claim("0000:01:10.0", "n");
+    assert!(claims.create(&claim).unwrap());
+    let mut lock = lock_claim(&host, &claim, LONG, Instant::now() + LONG).unwrap();
+    let began = Instant::now();
+    let outcome = release_locked(&host, &claim, &mut lock, Duration::ZERO, Event::Released);
+    assert!(matches!(outcome, Ok(Outcome::Quarantined(_))), "{outcome:?}");
+    assert!(began.elapsed() >= driver(Some("i40e")).reset_time());
 }

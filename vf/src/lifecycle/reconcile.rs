@@ -10,10 +10,11 @@ use crate::ledger::audit::Event;
 use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, lock_pf_within};
+use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, SHORT_LOCK_TIMEOUT};
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::loss::handle_loss;
 use crate::lifecycle::outcome::{Outcome, Released};
-use crate::lifecycle::release::{EXIT_TIMEOUT, release_locked};
+use crate::lifecycle::release::{EXIT_TIMEOUT, lock_claim, release_locked};
 
 /// Releases every VF of an abandoned claim: its owner has ended, or its attach or release was
 /// killed. Running attaches are safe, because the worker of their claims is alive.
@@ -55,11 +56,13 @@ pub(crate) fn reconcile_claims(
         if left.is_zero() {
             break;
         }
-        let lock = lock_pf_within(&host.run, &seen.pf, lock_timeout.min(left));
-        let Ok(lock) = lock else { continue };
+        // A release that has begun may go on after the budget.
+        let relock_by = Instant::now() + SHORT_LOCK_TIMEOUT;
+        let lock = lock_claim(host, &seen, lock_timeout.min(left), relock_by);
+        let Ok(mut lock) = lock else { continue };
         // An error on one claim is ignored, because the other VFs must still be released; this
         // claim stays.
-        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, QUICK) {
+        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &mut lock, QUICK) {
             released.push(Released::of(&seen, outcome));
         }
     }
@@ -74,7 +77,8 @@ pub(crate) fn reconcile_pf(host: &Host, pf: &str, lock: &PfLock) -> bool {
         return false;
     };
     let is_freed = |seen: &Claim| {
-        let outcome = release_abandoned(host, seen, lock, QUICK);
+        let outcome = ClaimLock::under(&host.run, (&seen.vf, &seen.pf), lock)
+            .and_then(|mut lock| release_abandoned(host, seen, &mut lock, QUICK));
         matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_))))
     };
     let deadline = Instant::now() + ATTACH_BUDGET;
@@ -121,8 +125,8 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
 
 /// Releases the claim if it is abandoned; otherwise checks the container's VF.
 fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outcome>, Error> {
-    let lock = lock_pf_within(&host.run, &seen.pf, timeout)?;
-    match release_abandoned(host, seen, &lock, (Effort::Full, EXIT_TIMEOUT))? {
+    let mut lock = lock_claim(host, seen, timeout, Instant::now() + LOCK_TIMEOUT)?;
+    match release_abandoned(host, seen, &mut lock, (Effort::Full, EXIT_TIMEOUT))? {
         None => handle_loss(host, seen, &lock),
         outcome => Ok(outcome),
     }
@@ -136,7 +140,7 @@ fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outco
 fn release_abandoned(
     host: &Host,
     seen: &Claim,
-    _lock: &PfLock,
+    lock: &mut ClaimLock<'_>,
     (effort, exit_timeout): (Effort, Duration),
 ) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
@@ -146,7 +150,7 @@ fn release_abandoned(
             _ => return Ok(None),
         }
     }
-    release_locked(host, seen, exit_timeout, Event::Released).map(Some)
+    release_locked(host, seen, lock, exit_timeout, Event::Released).map(Some)
 }
 
 #[cfg(test)]
@@ -157,6 +161,7 @@ mod tests {
     use super::*;
     use crate::ledger::audit::{Entry, append_or_spool, spooled};
     use crate::ledger::claim::tests::claim;
+    use crate::ledger::lock::lock_pf_within;
     use crate::lifecycle::repair::repair;
 
     const VF: &str = "0000:01:10.0";
