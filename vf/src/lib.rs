@@ -57,6 +57,7 @@ pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
 #[doc(hidden)]
 pub use operator::bench::claim_and_forget;
+pub use operator::capture_settings::{CaptureSettings, capture_settings};
 pub use operator::config_check::{check_config, is_managed};
 pub use operator::counters::{Counted, Counter};
 pub use operator::doctor::{Finding, Severity, doctor};
@@ -70,8 +71,9 @@ pub use operator::setup::{
 pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
 pub use policy::config::{
-    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant, VlanRange,
-    check_folder_owners,
+    Carrier, Config, Figure, Interrupts, MANUAL, Offloads, OnLoss, Placement, Pool, Profile,
+    Promisc, Rest, Scrub, Tenant, VlanRange, check_folder_owners,
 };
 pub use policy::error::PolicyError;
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};
+pub use policy::transmit::Transmit;

@@ -8,3 +8,4 @@ pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod request;
 pub(crate) mod suggest;
+pub(crate) mod transmit;

@@ -1,56 +1,32 @@
-//! Offloads, private flags, counters and driver information, by the `SIOCETHTOOL` ioctl.
-//!
-//! LRO and GRO merge frames before a sensor sees them, which breaks the stream reassembly of every
-//! IDS. The manuals of Zeek and Suricata both tell users to turn them off.
+//! Offloads, queues, rings, interrupts, private flags, counters and driver information, by the
+//! `SIOCETHTOOL` ioctl.
 
 mod driver;
 mod ioctl;
+mod offloads;
+mod parameters;
 mod private_flags;
+mod rss;
 mod statistics;
 
 use nix::errno::Errno;
 
 pub(crate) use self::driver::driver_info;
 use self::ioctl::{call, ethtool};
+pub(crate) use self::offloads::{offloads, turn_offloads_off};
+pub(crate) use self::parameters::{
+    Channels, RxCoalesce, RxRing, channels, rx_coalesce, rx_ring, set_channels, set_rx_ring,
+    set_rx_usecs,
+};
 pub(crate) use self::private_flags::{private_flags, set_private_flag};
+pub(crate) use self::rss::{is_symmetric, set_symmetric};
 pub(crate) use self::statistics::read_statistics;
-use crate::error::Error;
-use crate::kernel::error::KernelError;
 
 // `include/uapi/linux/ethtool.h`
-const ETHTOOL_SGRO: u32 = 0x2c;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETHTOOL_GFLAGS: u32 = 0x25;
-const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETH_FLAG_LRO: u32 = 1 << 15;
-
-/// Turns LRO and GRO of an interface off. The calling thread must be in the interface's network
-/// namespace.
-///
-/// # Errors
-/// [`KernelError::Link`] when the kernel refuses. A driver without these offloads is not an error.
-pub(crate) fn disable_receive_merging(interface: &str) -> Result<(), Error> {
-    let failed = |errno| {
-        Error::Kernel(KernelError::Link {
-            action: "turn off LRO and GRO of",
-            object: interface.to_owned(),
-            source: crate::kernel::error::NetlinkError::Refused(errno),
-        })
-    };
-    match ethtool(interface, ETHTOOL_SGRO, 0) {
-        Ok(_) | Err(Errno::EOPNOTSUPP) => {}
-        Err(errno) => return Err(failed(errno)),
-    }
-    match ethtool(interface, ETHTOOL_GFLAGS, 0) {
-        Ok(flags) if flags & ETH_FLAG_LRO != 0 => {
-            ethtool(interface, ETHTOOL_SFLAGS, flags & !ETH_FLAG_LRO).map_err(failed)?;
-            Ok(())
-        }
-        Ok(_) | Err(Errno::EOPNOTSUPP) => Ok(()),
-        Err(errno) => Err(failed(errno)),
-    }
-}
 
 /// Whether LRO is on. `None`: the kernel reports an error.
 pub(crate) fn lro(interface: &str) -> Option<bool> {

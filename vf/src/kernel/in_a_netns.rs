@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
-use super::ethtool;
 use super::netlink::{Flags, Netlink};
 use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
 use super::netns_sysfs::NetnsSysfs;
@@ -247,15 +246,6 @@ fn a_sysctl_is_written_only_in_the_current_netns() {
                 Ok(())
             })
             .unwrap();
-    });
-}
-
-#[test]
-fn disable_receive_merging_works_on_a_veth_and_names_a_missing_interface() {
-    with_veths(|| {
-        ethtool::disable_receive_merging("host0").unwrap();
-        let error = ethtool::disable_receive_merging("none0").unwrap_err().line();
-        assert_eq!(error, "cannot turn off LRO and GRO of none0: No such device");
     });
 }
 

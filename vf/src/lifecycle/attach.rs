@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::fault;
 use crate::host::{Container, Host};
 use crate::kernel::error::KernelError;
+use crate::kernel::interrupts::cpus_of_process;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
@@ -42,7 +43,7 @@ use crate::lifecycle::release::release_claim;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::driver::driver;
 use crate::nic::vf_config::verify_settings;
-use crate::policy::config::Pool;
+use crate::policy::config::{Interrupts, Pool};
 use crate::policy::request::{Interface, Request};
 
 impl Grant {
@@ -164,6 +165,7 @@ impl AttachSession<'_> {
         let pf_driver = driver(self.sysfs.driver(&claim.pf).as_deref());
         let set_up = || set_up_netdev(&claim, interface, pool, pf_driver);
         let carrier = self.netns.inside(set_up)?;
+        self.move_interrupts(&claim, pool);
         // The PF's side is verified again, because on some drivers a change to the netdev resets
         // the VF.
         verify_settings(&self.netlink, &self.sysfs, &claim)?;
@@ -173,6 +175,19 @@ impl AttachSession<'_> {
         audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
         (claim.carrier, claim.checked) = (Some(carrier), Some(now()));
         self.claims.advance(&mut claim, State::Attached)
+    }
+
+    /// Lets the CPUs of the container's cpuset handle the VF's interrupts. The driver has requested
+    /// them when the interface came up. A cpuset of all CPUs asks for nothing.
+    fn move_interrupts(&self, claim: &Claim, pool: &Pool) {
+        let cpus = match pool.capture().interrupts {
+            Interrupts::Cpuset => cpus_of_process(self.init.pid),
+            Interrupts::Keep => None,
+        };
+        let online = self.sysfs.online_cpus().unwrap_or_default();
+        if let Some(cpus) = cpus.filter(|cpus| !cpus.is_superset(&online)) {
+            self.sysfs.set_interrupt_cpus(&claim.vf, &cpus);
+        }
     }
 }
 

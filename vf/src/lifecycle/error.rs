@@ -32,6 +32,8 @@ pub enum LifecycleError {
     NoCarrier { vf: String, interface: String, seconds: u64 },
     #[error("VF {vf}: `{interface}` in the container {problem}")]
     BadNetdev { vf: String, interface: String, problem: &'static str },
+    #[error("VF {vf}: this kernel cannot keep `{interface}` from sending")]
+    NoEgressHook { vf: String, interface: String },
     #[error("container {container} has no VF for interface `{interface}`")]
     NotAttached { container: String, interface: String },
 }
@@ -63,6 +65,9 @@ impl LifecycleError {
                  see `dmesg`"
                     .to_owned()
             }
+            Self::NoEgressHook { .. } => "use a kernel with CONFIG_NF_TABLES_NETDEV and \
+                 CONFIG_NETFILTER_EGRESS (Linux 5.16), or set `transmit = \"allow\"` in the pool"
+                .to_owned(),
             Self::NotAttached { .. } | Self::ClaimLost { .. } => {
                 "remove the container and run it again; see `runvfctl status`".to_owned()
             }

@@ -5,7 +5,7 @@
 use crate::error::Error;
 use crate::host::Host;
 use crate::ledger::audit;
-use crate::policy::authorize::{TenantGrant, decide};
+use crate::policy::authorize::{TenantGrant, decide, may_send};
 use crate::policy::config::{Config, Pool};
 use crate::policy::request::{Interface, Request};
 
@@ -28,8 +28,8 @@ pub struct Grant {
 ///   no such pool.
 /// - [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
 ///   [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
-///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]: the configuration does not
-///   allow the request.
+///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`],
+///   [`PolicyError::TransmitNotAllowed`]: the configuration does not allow the request.
 ///
 /// [`PolicyError::NoConfig`]: crate::policy::error::PolicyError::NoConfig
 /// [`PolicyError::Config`]: crate::policy::error::PolicyError::Config
@@ -38,6 +38,7 @@ pub struct Grant {
 /// [`PolicyError::VlanUnassigned`]: crate::policy::error::PolicyError::VlanUnassigned
 /// [`PolicyError::TwoTenants`]: crate::policy::error::PolicyError::TwoTenants
 /// [`PolicyError::ProtoNotAllowed`]: crate::policy::error::PolicyError::ProtoNotAllowed
+/// [`PolicyError::TransmitNotAllowed`]: crate::policy::error::PolicyError::TransmitNotAllowed
 /// [`PolicyError::PoolNotAllowed`]: crate::policy::error::PolicyError::PoolNotAllowed
 pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
@@ -47,6 +48,12 @@ pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant
 }
 
 impl Grant {
+    /// Whether there is an interface by which the container must not send. The front door then also
+    /// denies AF_XDP sockets where it can, because nftables does not see their frames.
+    pub fn is_receive_only(&self) -> bool {
+        self.interfaces.iter().any(|(interface, pool)| !may_send(interface, pool))
+    }
+
     /// The tenant's name for the audit log: the tenant of the VLAN if there is one, otherwise the
     /// tenant that the request names.
     pub(super) fn tenant_name(&self) -> Option<&str> {

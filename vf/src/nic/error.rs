@@ -49,6 +49,8 @@ pub enum NicError {
     NotLocated { vf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
+    #[error("{netdev}: {problem}")]
+    Setting { netdev: String, problem: String },
 }
 
 const BUSY: &str =
@@ -106,6 +108,9 @@ impl NicError {
             Self::NotLocated { .. } => {
                 "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
             }
+            Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
+                 \"keep\" leaves it as the driver sets it"
+                .to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
         })
     }

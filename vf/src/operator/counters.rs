@@ -67,15 +67,16 @@ impl<'a> Counters<'a> {
         if let Some(link) = find_link(self.sysfs, self.netlink, vf).ok()? {
             return Some(link);
         }
-        let claim = claim?;
-        let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid))).ok()?;
-        // The namespace is opened before the check: if the init process is alive now, the pid was
-        // not reused before, and this is its namespace.
-        if netns.id != claim.netns.id || !claim.init.is_alive() {
-            return None;
-        }
-        netns.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
+        netns_of(claim?)?.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
     }
+}
+
+/// The network namespace of a claim's container. `None`: the container has ended.
+pub(crate) fn netns_of(claim: &Claim) -> Option<Netns> {
+    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid))).ok()?;
+    // The namespace is opened before the check: if the init process is alive now, the pid was not
+    // reused before, and this is its namespace.
+    (netns.id == claim.netns.id && claim.init.is_alive()).then_some(netns)
 }
 
 /// Chooses the source of each count: for frames the netdev before the PF, for drops the source that

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::policy::config::{Config, Pool, Tenant, join_ranges, only_pool, pool_names};
 use crate::policy::error::PolicyError;
 use crate::policy::request::{Interface, Request};
+use crate::policy::transmit::Transmit;
 
 /// The result for a request that the configuration allows.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub(crate) struct TenantGrant {
 /// # Errors
 /// [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
 /// [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
-/// [`PolicyError::PoolNotAllowed`]; [`PolicyError::Config`] when the pool does not exist, or when
-/// there are several pools and the request names none.
+/// [`PolicyError::PoolNotAllowed`], [`PolicyError::TransmitNotAllowed`]; [`PolicyError::Config`]
+/// when the pool does not exist, or when there are several pools and the request names none.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
     let tenant = match config.tenants.as_slice() {
         [] => None,
@@ -51,10 +52,19 @@ pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<
             None => config.pool(requested, path)?,
             Some(grant) => grant.pool(&config.pools, requested, path)?,
         };
+        if interface.transmit == Some(Transmit::Allow) && pool.transmit() == Transmit::Drop {
+            let (interface, pool) = (interface.name.clone(), pool.name.clone());
+            return Err(Error::Policy(PolicyError::TransmitNotAllowed { interface, pool }));
+        }
         Ok((interface.clone(), pool.clone()))
     };
     let interfaces = request.interfaces.iter().map(with_pool).collect::<Result<_, Error>>()?;
     Ok(Decision { tenant, interfaces })
+}
+
+/// Whether a container may send by this interface.
+pub(crate) fn may_send(interface: &Interface, pool: &Pool) -> bool {
+    interface.transmit.unwrap_or(pool.transmit()) == Transmit::Allow
 }
 
 /// Finds the tenant that all VLANs of the request belong to.

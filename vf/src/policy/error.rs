@@ -32,6 +32,8 @@ pub enum PolicyError {
     ProtoNotAllowed { tenant: String, vlan: u16, proto: VlanProto, allowed: VlanProto },
     #[error("{tenant} asks for pool `{pool}`, but may use only pool {allowed}")]
     PoolNotAllowed { tenant: String, pool: String, allowed: String },
+    #[error("`{interface}` asks to send, but containers of pool `{pool}` only receive")]
+    TransmitNotAllowed { interface: String, pool: String },
 }
 
 impl PolicyError {
@@ -49,6 +51,9 @@ impl PolicyError {
             Self::TwoTenants { .. } => "use one container per tenant".to_owned(),
             Self::ProtoNotAllowed { allowed, .. } => format!("set `io.runvf.proto={allowed}`"),
             Self::PoolNotAllowed { .. } => "correct `io.runvf.pool`".to_owned(),
+            Self::TransmitNotAllowed { .. } => "remove `io.runvf.transmit`, or set \
+                 `transmit = \"allow\"` in the pool in /etc/runvf/config.toml"
+                .to_owned(),
         })
     }
 }

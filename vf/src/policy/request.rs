@@ -12,6 +12,7 @@ use crate::kernel::mac::MacAddress;
 use crate::kernel::vlan::VlanProto;
 use crate::policy::error::PolicyError;
 use crate::policy::suggest::nearest;
+use crate::policy::transmit::Transmit;
 
 /// The prefix of all runvf annotations.
 pub const PREFIX: &str = "io.runvf.";
@@ -30,7 +31,7 @@ const MAX_INTERFACES: usize = 16;
 pub(crate) const MTU_RANGE: RangeInclusive<u32> = 68..=65535;
 
 /// The keys that may have an interface name as suffix. The only other key is `tenant`.
-const PER_INTERFACE_KEYS: [&str; 6] = ["vlan", "pool", "mtu", "mac", "qos", "proto"];
+const PER_INTERFACE_KEYS: [&str; 7] = ["vlan", "pool", "mtu", "mac", "qos", "proto", "transmit"];
 
 /// The request of a container: one VF for each interface, and at least one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Interface {
     /// 802.1p priority, 0–7.
     pub qos: u8,
     pub proto: VlanProto,
+    /// Whether the container wants to send. `None`: as the pool sets it.
+    pub transmit: Option<Transmit>,
 }
 
 impl Request {
@@ -178,6 +181,7 @@ impl Interface {
             proto: options
                 .get("proto")
                 .map_or(Ok(VlanProto::Dot1Q), |found| parse_proto(*found))?,
+            transmit: options.get("transmit").map(|found| parse_transmit(*found)).transpose()?,
         })
     }
 }
@@ -255,6 +259,14 @@ fn parse_proto(annotation: Annotation<'_>) -> Result<VlanProto, Error> {
             "is not a VLAN protocol",
             "give 802.1q or 802.1ad".to_owned(),
         )),
+    }
+}
+
+fn parse_transmit(annotation: Annotation<'_>) -> Result<Transmit, Error> {
+    match annotation.value {
+        "drop" => Ok(Transmit::Drop),
+        "allow" => Ok(Transmit::Allow),
+        _ => Err(malformed(annotation, "is unknown", "give drop or allow".to_owned())),
     }
 }
 

@@ -7,6 +7,7 @@ use super::configure::{configure, take_snapshot, wanted_settings};
 use super::mac_conflict::MacsInUse;
 use super::session::AttachSession;
 use crate::error::Error;
+use crate::kernel::interrupts::cpus_of_process;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
@@ -21,13 +22,14 @@ use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
 use crate::nic::pf::Pf;
+use crate::nic::placement::order_pfs;
 use crate::nic::promisc::check_pf;
 use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
 
 impl AttachSession<'_> {
-    /// Claims and configures a VF on the first PF of the pool that has a free one. A PF that cannot
-    /// serve the request is skipped; its error is returned if no other PF can.
+    /// Claims and configures a VF on the first PF, in the order of [`order_pfs`], that has a free
+    /// one. A PF that cannot serve the request is skipped; its error is returned if no other PF can.
     ///
     /// A PF that is locked by another attach is tried again in a second round, so that two attaches
     /// do not wait for one PF while another PF is idle.
@@ -40,7 +42,10 @@ impl AttachSession<'_> {
         let mut first_error = None;
         let mut full_pfs = Vec::new();
         let mut locked_pfs = Vec::new();
-        let first_round = pool.pfs.iter().map(|pf_name| (pf_name, Duration::ZERO));
+        let claims = self.claims.readable()?;
+        let cpus = cpus_of_process(self.init.pid);
+        let pfs = order_pfs(&self.sysfs, pool, &claims, cpus.as_ref());
+        let first_round = pfs.into_iter().map(|pf_name| (pf_name, Duration::ZERO));
         let mut rounds = first_round.collect::<VecDeque<_>>();
         while let Some((pf_name, timeout)) = rounds.pop_front().or_else(|| locked_pfs.pop()) {
             match self.claim_on_pf(pf_name, interface, pool, netns, timeout) {

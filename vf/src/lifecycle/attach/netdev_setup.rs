@@ -2,18 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use crate::error::Error;
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::error::KernelError;
 use crate::kernel::error::NetlinkError;
-use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Link, LinkEvents, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;
+use crate::kernel::nftables;
 use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
 use crate::lifecycle::error::LifecycleError;
+use crate::nic::capture;
 use crate::nic::driver::Driver;
 use crate::nic::rearm::Requests;
+use crate::policy::authorize::may_send;
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
@@ -27,7 +31,7 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 /// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
+/// Sets up the VF's netdev: MTU, IPv6, queues and offloads, the drop of sent frames, flags. Waits for the carrier and verifies the
 /// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
 /// promiscuity. Must run inside the container's network namespace.
 ///
@@ -63,7 +67,11 @@ pub(crate) fn set_up_netdev(
         // IPv6 is disabled before the interface is up, because the kernel would otherwise send IPv6
         // packets to the tenant's network first.
         set_ipv6_sysctl(name, "disable_ipv6", "1")?;
-        ethtool::disable_receive_merging(name)?;
+    }
+    capture::apply(name, &claim.vf, &pool.capture())?;
+    if !may_send(interface, pool) {
+        // Before the interface is up, so that not even the first frame leaves.
+        keep_from_sending(claim, interface)?;
     }
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
@@ -88,6 +96,21 @@ pub(crate) fn set_up_netdev(
         }
     };
     Err(bad_netdev(claim, interface, problem))
+}
+
+fn keep_from_sending(claim: &Claim, interface: &Interface) -> Result<(), Error> {
+    nftables::drop_egress(&interface.name).map_err(|source| match source.errno() {
+        // Without nf_tables, without its netdev family, and without the egress hook.
+        Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP) => {
+            let (vf, interface) = (claim.vf.clone(), interface.name.clone());
+            Error::Lifecycle(LifecycleError::NoEgressHook { vf, interface })
+        }
+        _ => Error::Kernel(KernelError::Link {
+            action: "drop the frames that a container sends by",
+            object: format!("{} (VF {})", interface.name, claim.vf),
+            source,
+        }),
+    })
 }
 
 /// Waits until the interface has a carrier, unless the pool ignores it.

@@ -112,3 +112,30 @@ fn refused_requests_and_their_messages() {
         assert_eq!(decision_for(TENANTS, annotations), Err(expected.to_owned()), "{annotations:?}");
     }
 }
+
+#[test]
+fn an_annotation_allows_sending_only_where_the_pool_does() {
+    const SENDING: &str = r#"pool = [{ name = "east", pfs = ["x"], transmit = "allow" }]"#;
+    let refused = "`mon0` asks to send, but containers of pool `east` only receive; remove \
+        `io.runvf.transmit`, or set `transmit = \"allow\"` in the pool in /etc/runvf/config.toml";
+    for (config, transmit, expected) in [
+        (ONE_POOL, None, Ok(false)),
+        (ONE_POOL, Some("drop"), Ok(false)),
+        (ONE_POOL, Some("allow"), Err(refused.to_owned())),
+        (SENDING, None, Ok(true)),
+        (SENDING, Some("drop"), Ok(false)),
+        (SENDING, Some("allow"), Ok(true)),
+    ] {
+        let path = Path::new("/etc/runvf/config.toml");
+        let config = Config::parse(config, path).unwrap();
+        let annotation = transmit.map(|value| ("io.runvf.transmit", value));
+        let annotations = [(VLAN, "100")].into_iter().chain(annotation);
+        let request = Request::from_annotations(annotations).unwrap().unwrap();
+        let decision = decide(&config, &request, path).map_err(|error| error.line());
+        let sends = decision.map(|decision| {
+            let (interface, pool) = &decision.interfaces[0];
+            may_send(interface, pool)
+        });
+        assert_eq!(sends, expected, "{transmit:?}");
+    }
+}

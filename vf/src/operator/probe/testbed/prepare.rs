@@ -86,6 +86,7 @@ impl Testbed<'_> {
             mac: None,
             qos: 0,
             proto: VlanProto::Dot1Q,
+            transmit: None,
         };
         let claim = self.new_claim(role, vf, &interface, config)?;
         if !self.claims.create(&claim)? {
