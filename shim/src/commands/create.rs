@@ -70,9 +70,10 @@ pub(crate) fn create(
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(&spec, keyring, spec.process().as_ref())?;
     enter(&bundle)?;
-    let library = init::build(global, options, &bundle, &spec, ends, log)?;
+    let is_receive_only = grant.as_ref().is_some_and(vf::Grant::is_receive_only);
+    let library = init::build(global, options, &bundle, &spec, ends, log, is_receive_only)?;
     let record = check_bundle(&library, &bundle)
-        .and_then(|()| record_init(&library, rootfs, options, &spec))
+        .and_then(|()| record_init(&library, rootfs, options, &spec, is_receive_only))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
         .and_then(|record| write_pid_file(&library, options).map(|()| record));
     match record {
@@ -112,6 +113,7 @@ fn record_init(
     rootfs: PathBuf,
     options: &cli::Create,
     spec: &Spec,
+    is_receive_only: bool,
 ) -> Result<Record, Error> {
     let pid = init_pid(library);
     // A seccomp profile with a notifier may end the init process while it waits. Only libcontainer's
@@ -121,6 +123,7 @@ fn record_init(
     let mut record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;
     let poststart = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().clone());
     record.poststart = poststart.unwrap_or_default();
+    record.receive_only = is_receive_only;
     record.save(&library.root)?;
     Ok(record)
 }
