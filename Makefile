@@ -109,7 +109,7 @@ deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
 SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
-    $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
+    $(wildcard bundles/*.sh bundles/scripts/* bundles/*/root/usr/local/bin/*) $(shell find tests -name '*.sh')
 
 .PHONY: lint
 lint: deps ## formatting, clippy and shellcheck
@@ -151,7 +151,7 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 644 -t $(DOC)/docs docs/*.md
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
-	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
+	tar -c --exclude=.gitignore --exclude=rootfs --exclude=rootfs.tar bundles | tar -x --no-same-owner -C $(DOC)
 
 # For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman
 # runs these hooks at once; `runvfctl install podman` checks the version and writes the same files.

@@ -49,5 +49,5 @@ done
 printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'sensor:x:999:999:sensor:/:/bin/sh' > etc/passwd
 printf '%s\n' 'root:x:0:' 'sensor:x:999:' > etc/group
 # Each of them may be a volume, which takes the mode from here, and may be written by any user of the sensor.
-mkdir -p -m 1777 var/log/sensor var/log/suricata var/log/argus
+mkdir -p var/log/sensor var/log/suricata var/log/argus
 chmod 1777 var/log/sensor var/log/suricata var/log/argus

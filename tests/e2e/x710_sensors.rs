@@ -66,7 +66,8 @@ fn a_sensor_that_a_reset_has_made_blind_is_re_armed() {
     for event in [
         PF_RESET,
         "echo corer > /sys/kernel/debug/i40e/0000:01:00.0/command",
-        "nsenter -n -t $(cat /tmp/a.pid) ethtool -L mon0 combined 1",
+        // The attach has set one channel and the largest ring.
+        "nsenter -n -t $(cat /tmp/a.pid) ethtool -L mon0 combined 2",
         "nsenter -n -t $(cat /tmp/a.pid) ethtool -G mon0 rx 1024",
     ] {
         make_blind(&lab, event);
