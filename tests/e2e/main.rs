@@ -53,11 +53,17 @@ mod policy;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod receive_only;
+#[cfg(test)]
 mod registration;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scrub;
+#[cfg(test)]
+mod sensor_settings;
+#[cfg(test)]
+mod sensors;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
