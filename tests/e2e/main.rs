@@ -21,6 +21,8 @@ mod escapes;
 #[cfg(test)]
 mod everyday;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod fault_points;
 #[cfg(test)]
 mod first_process;

@@ -33,14 +33,14 @@ fn bypass_qdisc(port: &Port) {
     Errno::result(result).unwrap();
 }
 
-/// Both ends of a veth, up: the one that sends, and the one that counts.
+/// Both ends of a veth, up: one sends, the other counts.
 fn ports() -> (Port, Port) {
     ip("link set host0 up");
     ip("link set host1 up");
     (Port::open(index_of("host0")).unwrap(), Port::open(index_of("host1")).unwrap())
 }
 
-/// Sends `frames` frames, and then one from the other end of the pair by which the wait ends.
+/// Sends frames, and returns how many of them arrive within half a second.
 fn arrivals(from: &Port, to: &Port, frames: usize) -> usize {
     for _ in 0..frames {
         // The kernel reports a dropped frame as ENOBUFS, or as sent.
