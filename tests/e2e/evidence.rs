@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::Lab;
 use lab::traffic::{Conversations, mirrored};
 
-use crate::host::installed;
+use crate::host::{configure, installed};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 const TENANTS: [(&str, u16, u8); 2] = [("acme", 100, 1), ("bravo", 200, 2)];
@@ -42,6 +42,8 @@ fn start(lab: &Lab, name: &str, vlan: u16, options: &str) {
 
 /// Replays the tenants' conversations, and compares each sensor with the same program offline.
 fn compare(lab: &Lab, all: &[Conversations; 2], options: &str) {
+    // The mirror port of this PF carries the tenants' traffic.
+    configure(lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
     lab.write("/tmp/e/functions", include_str!("scripts/evidence.sh")).unwrap();
     lab.write("/tmp/e/evidence.rules", RULES).unwrap();
     for ((name, vlan, _), own) in TENANTS.iter().zip(all) {

@@ -133,7 +133,7 @@ impl CaptureState {
 
     /// The first setting that differs from the pool's after the changes.
     fn difference(&self, want: &Capture) -> Option<String> {
-        let found = self.changes(want).into_iter().find_map(|change| match change {
+        self.changes(want).into_iter().find_map(|change| match change {
             Change::Channels(count) => {
                 Some(format!("has {} channels instead of {count}", self.channels?.receiving))
             }
@@ -151,8 +151,7 @@ impl CaptureState {
             // The other offloads concern frames that are sent, or change no frame.
             Change::OffloadsOff(_) => self.merging().next().map(|name| format!("still has {name}")),
             Change::RxRing(_) | Change::RxUsecs(_) => None,
-        });
-        found
+        })
     }
 }
 

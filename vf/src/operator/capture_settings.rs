@@ -60,7 +60,7 @@ fn of_claim(sysfs: &Sysfs, claim: &Claim) -> Option<CaptureSettings> {
             let source = NetlinkError::Refused(errno);
             Error::Kernel(KernelError::Link { action, object, source })
         })?;
-        let drops_sent = nftables::drops_egress(&link.name).ok();
+        let drops_sent = nftables::drops_egress(&claim.interface).ok();
         Ok(Some((link.name, state, drops_sent)))
     };
     let (interface, state, drops_sent) = netns_of(claim)?.inside(read).ok()??;

@@ -46,40 +46,19 @@ pub(crate) fn set_up_netdev(
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
     let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
-    let failed = |action| {
-        move |source| {
-            Error::Kernel(KernelError::Link {
-                action,
-                object: format!("{name} (VF {})", claim.vf),
-                source,
-            })
-        }
-    };
     let netlink = Netlink::open()?;
     // The netdev is found by its PCI address, because the move may have changed its index, and also
     // its name if the name was in use.
     let link = netlink.link_by_pci(&claim.vf)?;
     let ifindex = link.ok_or_else(|| bad_netdev(claim, interface, MISSING))?.ifindex;
-    if let Some(mtu) = mtu {
-        netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
-    }
-    if is_sensor {
-        // IPv6 is disabled before the interface is up, because the kernel would otherwise send IPv6
-        // packets to the tenant's network first.
-        set_ipv6_sysctl(name, "disable_ipv6", "1")?;
-    }
-    capture::apply(name, &claim.vf, &pool.capture())?;
-    if !may_send(interface, pool) {
-        // Before the interface is up, so that not even the first frame leaves.
-        keep_from_sending(claim, interface)?;
-    }
+    prepare(&netlink, ifindex, claim, interface, pool)?;
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
     let requests = pf_driver.forgets_promisc.then(|| Requests::watch(claim));
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
     retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
-        .map_err(failed("bring up"))?;
+        .map_err(|source| failed(claim, interface, "bring up", source))?;
     let link = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool)?;
     let problem = match link {
         _ if link.flags != flags => "is not up and promiscuous",
@@ -98,6 +77,40 @@ pub(crate) fn set_up_netdev(
     Err(bad_netdev(claim, interface, problem))
 }
 
+/// Does what must be done before the interface is up.
+fn prepare(
+    netlink: &Netlink,
+    ifindex: u32,
+    claim: &Claim,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<(), Error> {
+    if let Some(mtu) = interface.mtu.or(pool.mtu) {
+        netlink
+            .set_mtu(ifindex, mtu)
+            .map_err(|source| failed(claim, interface, "set the MTU of", source))?;
+    }
+    if pool.profile == Profile::Sensor {
+        // The kernel would otherwise send IPv6 packets to the tenant's network first.
+        set_ipv6_sysctl(&interface.name, "disable_ipv6", "1")?;
+    }
+    capture::apply(&interface.name, &claim.vf, &pool.capture())?;
+    match may_send(interface, pool) {
+        true => Ok(()),
+        false => keep_from_sending(claim, interface),
+    }
+}
+
+fn failed(
+    claim: &Claim,
+    interface: &Interface,
+    action: &'static str,
+    source: NetlinkError,
+) -> Error {
+    let object = format!("{} (VF {})", interface.name, claim.vf);
+    Error::Kernel(KernelError::Link { action, object, source })
+}
+
 fn keep_from_sending(claim: &Claim, interface: &Interface) -> Result<(), Error> {
     nftables::drop_egress(&interface.name).map_err(|source| match source.errno() {
         // Without nf_tables, without its netdev family, and without the egress hook.
@@ -105,11 +118,7 @@ fn keep_from_sending(claim: &Claim, interface: &Interface) -> Result<(), Error> 
             let (vf, interface) = (claim.vf.clone(), interface.name.clone());
             Error::Lifecycle(LifecycleError::NoEgressHook { vf, interface })
         }
-        _ => Error::Kernel(KernelError::Link {
-            action: "drop the frames that a container sends by",
-            object: format!("{} (VF {})", interface.name, claim.vf),
-            source,
-        }),
+        _ => failed(claim, interface, "drop the frames that a container sends by", source),
     })
 }
 
