@@ -15,6 +15,8 @@ rm -rf usr/share/{doc,man,info,locale,lintian,bug,zoneinfo,perl5,python3,debconf
     etc/{dpkg,cron.d,cron.daily,logrotate.d,init.d,systemd,update-motd.d,default,apparmor.d,perl,python3*}
 
 find usr/sbin -mindepth 1 ! -name ip ! -name argus -delete
+# Of Argus's thirty clients, those that read and merge records.
+find usr/bin -name 'ra*' ! -name ra ! -name racluster ! -name rasort -delete
 
 # Keep only the libraries that the remaining programs load. A package also depends on libraries for its maintainer scripts
 # and for the programs that were removed above.

@@ -98,7 +98,7 @@ fn argus_says_exactly_what_it_lost() {
     let record = "docker exec argus health";
     let lost = lost_while_paused(&lab, "argus", record, "", 3000);
     let flows = "docker exec argus ra -n -r /var/log/argus/argus.out -s srcid,pkts -c , - not man";
-    let counted = format!("{flows} | grep ^100, | cut -d, -f2 | paste -sd+ | bc");
+    let counted = format!("{flows} | grep ^100, | cut -d, -f2 | jq -s add");
     let counted: u32 = lab.ok(&counted).unwrap().text().parse().unwrap();
     assert!(lost > 0 && counted + lost == 3001, "{counted} + {lost} of VLAN 100");
     let stopped = lab.ok("docker stop argus; docker inspect -f '{{.State.ExitCode}}' argus");

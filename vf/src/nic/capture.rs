@@ -19,16 +19,12 @@ use crate::policy::config::{Capture, Figure, Offloads};
 /// reassembly of every IDS.
 const MERGING: [&str; 5] =
     ["rx-gro", "rx-gro-hw", "rx-gro-list", "rx-lro", "rx-udp-gro-forwarding"];
+/// The beginnings of the names of offloads that split frames on their way out. While one of them is
+/// on, libpcap expects frames of 64 KiB (`iface_get_offload`, `pcap-linux.c`), so that the buffer of
+/// tcpdump holds 16 frames in a MiB instead of 650.
+const SPLITTING: [&str; 4] = ["tx-generic-segmentation", "tx-gso-", "tx-tcp", "tx-udp"];
 /// The beginnings of the names that [`Offloads::Off`] adds.
-const FURTHER: [&str; 7] = [
-    "rx-checksum",
-    "tx-checksum-",
-    "tx-generic-segmentation",
-    "tx-gso-",
-    "tx-scatter-gather",
-    "tx-tcp",
-    "tx-udp",
-];
+const FURTHER: [&str; 3] = ["rx-checksum", "tx-checksum-", "tx-scatter-gather"];
 /// By how many microseconds a driver may round `rx_usecs`: iavf has steps of 2, others of 4 or 8.
 const USECS_TOLERANCE: u32 = 8;
 
@@ -110,13 +106,12 @@ impl CaptureState {
             Figure::Number(usecs) if have.adaptive || have.usecs != usecs => Some(usecs),
             _ => None,
         });
+        let begins = |name: &str, all: &[&str]| all.iter().any(|start| name.starts_with(start));
+        let changes_frames = |name: &str| MERGING.contains(&name) || begins(name, &SPLITTING);
         let is_unwanted = |name: &&String| match want.offloads {
             Offloads::Keep => false,
-            Offloads::Frames => MERGING.contains(&name.as_str()),
-            Offloads::Off => {
-                MERGING.contains(&name.as_str())
-                    || FURTHER.iter().any(|beginning| name.starts_with(beginning))
-            }
+            Offloads::Frames => changes_frames(name),
+            Offloads::Off => changes_frames(name) || begins(name, &FURTHER),
         };
         let offloads: Vec<String> = self.offloads.iter().filter(is_unwanted).cloned().collect();
         let changed = channels.filter(|count| Some(*count) != self.channels.map(|it| it.receiving));

@@ -31,9 +31,9 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 /// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sets up the VF's netdev: MTU, IPv6, queues and offloads, the drop of sent frames, flags. Waits for the carrier and verifies the
-/// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
-/// promiscuity. Must run inside the container's network namespace.
+/// Sets up the VF's netdev: MTU, IPv6, queues and offloads, the drop of sent frames, flags. Waits for
+/// the carrier and verifies the netdev. With `pf_driver` of the VF's PF, also waits until the PF has
+/// been told about promiscuity. Must run inside the container's network namespace.
 ///
 /// Returns the carrier counters from before that wait, so that a later reset shows.
 pub(crate) fn set_up_netdev(

@@ -32,6 +32,9 @@ fn channels_and_offloads_are_set_and_read_back() {
         let after = CaptureState::read("four0").unwrap();
         assert_eq!(after.channels.unwrap().receiving, 1);
         assert_eq!(after.merging().count(), 0, "{:?}", after.offloads);
+        let is_on = |name: &str| after.offloads.iter().any(|offload| offload == name);
+        assert!(!is_on("tx-generic-segmentation") && !is_on("tx-tcp-segmentation"));
+        assert!(is_on("tx-scatter-gather"), "{:?}", after.offloads);
         apply("four0", "0000:01:10.0", &sensor()).unwrap();
     });
 }

@@ -8,10 +8,10 @@ use super::figure::Figure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Offloads {
-    /// Those that merge received frames (GRO, LRO), so that the sensor sees the frames of the wire.
+    /// Those that merge received frames (GRO, LRO), so that the sensor sees the frames of the wire,
+    /// and those that split sent ones (TSO, GSO), so that libpcap needs no room for unsplit ones.
     Frames,
-    /// Also checksums, segmentation and scatter-gather, as the manuals of Zeek and Security Onion
-    /// ask for.
+    /// Also checksums and scatter-gather, as the manuals of Zeek and Security Onion ask for.
     Off,
     /// None.
     Keep,
