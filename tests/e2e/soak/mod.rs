@@ -24,4 +24,5 @@ mod policy;
 mod probe;
 mod registration;
 mod scrub;
+mod sensors;
 mod setup;
