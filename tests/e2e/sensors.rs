@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::Lab;
 use lab::traffic::{Class, Traffic};
 
-use crate::host::{leave, prepared, state};
+use crate::host::{leave, on_vlans, prepared, state};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 const VLAN: u16 = 100;
@@ -150,5 +150,35 @@ fn a_full_log_volume_is_unhealthy_and_a_restart_gets_a_vf_again() {
     let back = "docker exec tcpdump cat /sys/class/net/mon0/carrier | grep -q 1";
     lab.wait_until(TIMEOUT, back).unwrap();
     lab.ok("docker rm -f tcpdump").unwrap();
+    leave(lab, &before);
+}
+
+/// One file starts all sensors of a tenant, each with a VF of its own, and they come back after a
+/// restart.
+#[test]
+fn the_sensors_of_a_tenant_start_by_one_compose_file() {
+    let lab = prepared();
+    let before = state(&lab);
+    let compose = "docker-compose -p acme -f /tmp/tenant/compose.yaml";
+    let files = [
+        ("compose.yaml", include_str!("../../bundles/tenant/compose.yaml")),
+        ("acme.rules", include_str!("../../bundles/tenant/acme.rules")),
+        ("acme.zeek", include_str!("../../bundles/tenant/acme.zeek")),
+    ];
+    for (name, text) in files {
+        lab.write(&format!("/tmp/tenant/{name}"), text).unwrap();
+    }
+    for command in ["up -d --quiet-pull", "restart -t 10"] {
+        lab.ok_within(TIMEOUT, &format!("{compose} {command}")).unwrap();
+        for sensor in ["suricata", "argus"] {
+            lab.wait_until(TIMEOUT, &format!("{compose} exec -T {sensor} health")).unwrap();
+        }
+        assert_eq!(on_vlans(&lab, "pf0"), [(100, true), (100, true)], "{command}");
+    }
+    send(&lab, 100);
+    for sensor in ["suricata", "argus"] {
+        assert_eq!(lost(&lab, &format!("acme-{sensor}-1"), 101), 0, "{sensor}");
+    }
+    lab.ok_within(TIMEOUT, &format!("{compose} down -v -t 10")).unwrap();
     leave(lab, &before);
 }

@@ -64,6 +64,11 @@ fn a_sensor_under_systemd_has_a_vf_again_after_a_restart() {
 fn the_sensors_of_a_tenant_are_one_pod_and_each_has_a_vf() {
     let lab = prepared();
     let before = state(&lab);
+    // Podman's image for the infra container is not in the guest, and there is no registry.
+    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
+        .unwrap();
+    let infra = "/etc/containers/containers.conf.d/90-infra.conf";
+    lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
     let files =
         ["tenant/acme.pod", "tenant/acme-argus.container", "tenant/acme-suricata.container"];
     install(&lab, &files);
@@ -72,5 +77,6 @@ fn the_sensors_of_a_tenant_are_one_pod_and_each_has_a_vf() {
     assert_eq!(on_vlans(&lab, "pf0"), [(100, true), (100, true)]);
     lab.ok_within(TIMEOUT, "systemctl stop acme-pod").unwrap();
     remove(&lab, &["acme-argus", "acme-suricata"]);
+    lab.ok(&format!("podman rmi localhost/pause; rm -r {infra}")).unwrap();
     leave(lab, &before);
 }
