@@ -3,9 +3,8 @@
 use nix::errno::Errno;
 
 use super::driver::text;
+use super::features::{ETHTOOL_SFEATURES, Features, MAX_BLOCKS, SetBlock, read};
 use super::ioctl::call;
-use super::{ETHTOOL_GFEATURES, ETHTOOL_SFEATURES};
-use super::{Features, GetBlock, MAX_BLOCKS, SetBlock};
 
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
@@ -67,13 +66,6 @@ pub(crate) fn turn_offloads_off(interface: &str, unwanted: &[&str]) -> Result<()
         want.valid &= have.available & !have.never_changed;
     }
     call("features", interface, (&raw mut want).cast())
-}
-
-fn read(interface: &str) -> Result<Features<GetBlock>, Errno> {
-    let blocks = [GetBlock::default(); MAX_BLOCKS];
-    let mut have = Features { command: ETHTOOL_GFEATURES, block_count: MAX_BLOCKS as u32, blocks };
-    call("read-features", interface, (&raw mut have).cast())?;
-    Ok(have)
 }
 
 /// The names of all offloads, by their bits. Unused bits have empty names.
