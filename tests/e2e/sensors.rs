@@ -15,7 +15,7 @@ const VLAN: u16 = 100;
 fn start(lab: &Lab, sensor: &str, options: &str) {
     let run = "docker run -d --runtime runvf --network none --user 999:999 --read-only \
         --cap-drop ALL --cap-add NET_RAW --tmpfs /run:mode=1777 --tmpfs /tmp:mode=1777 \
-        --annotation io.runvf.vlan=100 --annotation io.runvf.tenant=acme";
+        --annotation io.runvf.vlan=100 --annotation io.runvf.tenant=acme -e REPORT=/run/tcpdump.report";
     lab.ok(&format!("{run} --name {sensor} {options} runvf/{sensor}")).unwrap();
 }
 
