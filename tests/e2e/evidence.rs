@@ -28,7 +28,7 @@ fn start(lab: &Lab, name: &str, vlan: u16, options: &str) {
         lab.ok(&format!(
             "mkdir -p /tmp/e/{name}/{sensor}; chmod 1777 /tmp/e/{name}/{sensor}
              docker run -d --name {name}-{sensor} --runtime runvf --network none --user 999:999 \
-             --cap-drop ALL --cap-add NET_RAW --annotation io.runvf.vlan={vlan} {options} \
+             --tmpfs /run:mode=1777 --cap-drop ALL --cap-add NET_RAW --annotation io.runvf.vlan={vlan} {options} \
              -v /tmp/e/{name}/{sensor}:/var/log/{sensor} \
              -v /tmp/e/evidence.rules:/etc/suricata/rules/local.rules:ro runvf/{sensor}"
         ))

@@ -19,7 +19,7 @@ suricata_offline() {  # NAME
     chmod 1777 "/tmp/e/$1/offline-suricata"
     docker run --rm --network none -v "/tmp/e/$1.pcap:/in.pcap:ro" -v "/tmp/e/$1/offline-suricata:/var/log/suricata" \
         -v /tmp/e/evidence.rules:/etc/suricata/rules/local.rules:ro runvf/suricata \
-        suricata -c /etc/suricata/suricata.yaml -k none -r /in.pcap -l /var/log/suricata > /dev/null
+        suricata -c /etc/suricata/suricata.yaml --runmode single -k none -r /in.pcap -l /var/log/suricata > /dev/null
     events "/tmp/e/$1/offline-suricata/eve.json"
 }
 
