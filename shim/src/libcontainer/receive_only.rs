@@ -18,7 +18,8 @@ use super::seccomp::SeccompFilter;
 use crate::error::Error;
 
 /// The architectures of the programs that the kernel runs. libseccomp kills a program of another
-/// one. On 32-bit x86 it also covers socketcall(2).
+/// one. On 32-bit x86, it denies all sockets by socketcall(2), because a filter cannot read the
+/// arguments of that call.
 const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
     &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 } else if cfg!(target_arch = "aarch64") {
@@ -29,7 +30,12 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 
 /// Compiles the filter.
 pub(crate) fn filter() -> Result<SeccompFilter, Error> {
-    let is_xdp = json!([{ "index": 0, "value": libc::AF_XDP, "op": "SCMP_CMP_EQ" }]);
+    // The kernel takes the lower half of the register as the family (`int`), so a program could set a
+    // bit above it. The first value is the mask.
+    let mask = u32::MAX;
+    let is_xdp = json!([{
+        "index": 0, "value": mask, "valueTwo": libc::AF_XDP, "op": "SCMP_CMP_MASKED_EQ",
+    }]);
     let deny = |call: &str, errno: Errno, args: serde_json::Value| {
         let action = "SCMP_ACT_ERRNO";
         json!({ "names": [call], "action": action, "errnoRet": errno as i32, "args": args })
