@@ -4,8 +4,9 @@
 //! `PACKET_QDISC_BYPASS` (`packet_xmit`, `net/packet/af_packet.c`), which a tc filter is not. It is
 //! not in the path of AF_XDP sockets (`__dev_direct_xmit`, `net/core/dev.c`).
 //!
-//! The chain belongs to the interface: it goes when the interface leaves the network namespace or is
-//! unregistered. Only a process with CAP_NET_ADMIN in the network namespace can remove it.
+//! The chain belongs to the interface and goes with it; from Linux 6.16 on, it belongs to the
+//! interface's name, and stays in a network namespace that outlives the interface. Only a process
+//! with CAP_NET_ADMIN in the network namespace can remove it, or rename the interface.
 
 mod message;
 
@@ -59,33 +60,51 @@ fn table(interface: &str) -> String {
 ///
 /// # Errors
 /// `EOPNOTSUPP` and `EPROTONOSUPPORT` from a kernel without nf_tables or without its egress hook;
-/// `ENOENT` when there is no such interface; `EIO` when the chain does not read back.
+/// `ENOENT` when there is no such interface (before Linux 6.16); `EIO` when the chain does not read back.
 pub(crate) fn drop_egress(interface: &str) -> Result<(), NetlinkError> {
     let mut socket = Socket::open()?;
-    if !fault::lie("nftables").map_err(NetlinkError::Refused)? {
-        let name = table(interface);
-        let of_table = || Attributes::default().text(nft::TABLE_NAME, &name);
-        let hook = Attributes::default()
-            .number(nft::HOOK_NUMBER, EGRESS)
-            .number(nft::HOOK_PRIORITY, 0)
-            .text(nft::HOOK_DEVICE, interface);
-        let chain = Attributes::default()
-            .text(nft::CHAIN_TABLE, &name)
-            .text(nft::CHAIN_NAME, CHAIN)
-            .nested(nft::CHAIN_HOOK, &hook)
-            .number(nft::CHAIN_POLICY, DROP)
-            .text(nft::CHAIN_TYPE, "filter");
-        socket.commit(&[
-            // A table can be deleted only if it exists.
-            Message::new(nft::NEWTABLE, NLM_F_CREATE, of_table()),
-            Message::new(nft::DELTABLE, 0, of_table()),
-            Message::new(nft::NEWTABLE, NLM_F_CREATE, of_table()),
-            Message::new(nft::NEWCHAIN, NLM_F_CREATE | NLM_F_ACK, chain),
-        ])?;
-    }
+    let name = table(interface);
+    let of_table = || Attributes::default().text(nft::TABLE_NAME, &name);
+    let hook = Attributes::default()
+        .number(nft::HOOK_NUMBER, EGRESS)
+        .number(nft::HOOK_PRIORITY, 0)
+        .text(nft::HOOK_DEVICE, interface);
+    let chain = Attributes::default()
+        .text(nft::CHAIN_TABLE, &name)
+        .text(nft::CHAIN_NAME, CHAIN)
+        .nested(nft::CHAIN_HOOK, &hook)
+        .number(nft::CHAIN_POLICY, DROP)
+        .text(nft::CHAIN_TYPE, "filter");
+    socket.commit(&[
+        // A table can be deleted only if it exists.
+        Message::new(nft::NEWTABLE, NLM_F_CREATE, of_table()),
+        Message::new(nft::DELTABLE, 0, of_table()),
+        Message::new(nft::NEWTABLE, NLM_F_CREATE, of_table()),
+        Message::new(nft::NEWCHAIN, NLM_F_CREATE | NLM_F_ACK, chain),
+    ])?;
     match socket.drops_egress(interface)? {
         true => Ok(()),
         false => Err(NetlinkError::Refused(Errno::EIO)),
+    }
+}
+
+/// Removes the chain that an earlier interface with this name may have left. The calling thread must
+/// be in the interface's network namespace.
+///
+/// # Errors
+/// The kernel's errno. A kernel without nf_tables has no chain, which is no error.
+pub(crate) fn allow_egress(interface: &str) -> Result<(), NetlinkError> {
+    let name = table(interface);
+    let of_table = || Attributes::default().text(nft::TABLE_NAME, &name);
+    let removed = Socket::open().and_then(|mut socket| {
+        socket.commit(&[
+            Message::new(nft::NEWTABLE, NLM_F_CREATE, of_table()),
+            Message::new(nft::DELTABLE, NLM_F_ACK, of_table()),
+        ])
+    });
+    match removed {
+        Err(NetlinkError::Refused(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT)) => Ok(()),
+        result => result,
     }
 }
 
@@ -117,6 +136,9 @@ impl Socket {
     /// Sends messages that the kernel applies together or not at all. The last one asks for an
     /// acknowledgement.
     fn commit(&mut self, messages: &[Message]) -> Result<(), NetlinkError> {
+        if fault::lie("nftables").map_err(NetlinkError::Refused)? {
+            return Ok(());
+        }
         let first = self.sequence + 1;
         let mut bytes = Message::batch_begin().serialize(first);
         for (message, sequence) in messages.iter().zip(first + 1..) {
@@ -135,6 +157,9 @@ impl Socket {
     }
 
     fn drops_egress(&mut self, interface: &str) -> Result<bool, NetlinkError> {
+        if fault::lie("read-nftables").map_err(NetlinkError::Refused)? {
+            return Ok(false);
+        }
         self.sequence += 1;
         let chain = Attributes::default()
             .text(nft::CHAIN_TABLE, &table(interface))

@@ -96,7 +96,8 @@ fn prepare(
     }
     capture::apply(&interface.name, &claim.vf, &pool.capture())?;
     match may_send(interface, pool) {
-        true => Ok(()),
+        true => nftables::allow_egress(&interface.name)
+            .map_err(|source| failed(claim, interface, "let a container send by", source)),
         false => keep_from_sending(claim, interface),
     }
 }
