@@ -60,7 +60,8 @@ fn table(interface: &str) -> String {
 ///
 /// # Errors
 /// `EOPNOTSUPP` and `EPROTONOSUPPORT` from a kernel without nf_tables or without its egress hook;
-/// `ENOENT` when there is no such interface (before Linux 6.16); `EIO` when the chain does not read back.
+/// `ENOENT` when there is no such interface (before Linux 6.16); `EIO` when the chain does not read
+/// back.
 pub(crate) fn drop_egress(interface: &str) -> Result<(), NetlinkError> {
     let mut socket = Socket::open()?;
     let name = table(interface);
@@ -103,7 +104,9 @@ pub(crate) fn allow_egress(interface: &str) -> Result<(), NetlinkError> {
         ])
     });
     match removed {
-        Err(NetlinkError::Refused(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT)) => Ok(()),
+        Err(NetlinkError::Refused(
+            Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT,
+        )) => Ok(()),
         result => result,
     }
 }
@@ -115,7 +118,9 @@ pub(crate) fn allow_egress(interface: &str) -> Result<(), NetlinkError> {
 /// The kernel's errno. A kernel without nf_tables has no chain, which is no error.
 pub(crate) fn drops_egress(interface: &str) -> Result<bool, NetlinkError> {
     match Socket::open().and_then(|mut socket| socket.drops_egress(interface)) {
-        Err(NetlinkError::Refused(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT)) => Ok(false),
+        Err(NetlinkError::Refused(
+            Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT,
+        )) => Ok(false),
         result => result,
     }
 }
