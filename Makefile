@@ -56,7 +56,7 @@ build-and-image: deps
 	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
-demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and the frames each one saw
+demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and what each one saw
 	@$(TARGET)/release/demo
 
 .PHONY: lab

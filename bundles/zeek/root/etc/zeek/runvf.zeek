@@ -9,7 +9,7 @@ redef ignore_checksums = T;
 
 redef Stats::report_interval = 10 sec;
 redef Log::default_rotation_interval = 1 hr;
-# The archived logs of two days; see the script `sensor`.
+# The script `sensor` removes the oldest of them.
 redef Log::default_rotation_dir = "/var/log/zeek/old";
 
 # A fanout group of its own: the default one is shared by all interfaces of a network namespace.

@@ -1,9 +1,10 @@
-//! The demo: the sensors of three tenants on one SR-IOV host, and the frames that each of them saw.
+//! The demo: Suricata and Argus of three tenants on one SR-IOV host, and what each of them saw.
 //!
 //! The exit status is 0 only if each sensor got all frames of its tenant's VLAN and no others.
 
+mod argus;
 mod report;
-mod sensor;
+mod suricata;
 mod tenants;
 
 use std::io::Write;
@@ -42,10 +43,11 @@ fn demo() -> Result<bool> {
     let mut stations = Vec::new();
     for tenant in &TENANTS {
         step(&format!(
-            "{}: starting {} on VLAN {} with `{}`",
-            tenant.name, tenant.sensor, tenant.vlan, tenant.command
+            "{}: starting Suricata and Argus on VLAN {} with `{}`",
+            tenant.name, tenant.vlan, tenant.command
         ));
-        stations.push(sensor::start(&lab, tenant)?);
+        stations.push(suricata::start(&lab, tenant)?);
+        argus::start(&lab, tenant)?;
     }
     show(&lab.ok("runvfctl status")?.stdout);
 
@@ -53,10 +55,11 @@ fn demo() -> Result<bool> {
     let count: u32 = traffic.flows().iter().map(|flow| flow.count).sum();
     step(&format!("sending {count} frames from the mirror port"));
     traffic.play(&lab, "mirror0")?;
-    step("stopping the sensors and reading their captures");
+    step("stopping the sensors and reading what they found");
     let mut findings = Vec::new();
     for tenant in &TENANTS {
-        findings.push(sensor::finish(&lab, tenant, &traffic)?);
+        let alerts = suricata::finish(&lab, tenant, &traffic)?;
+        findings.push((alerts, argus::finish(&lab, tenant)?));
     }
     let status = lab.ok("runvfctl status")?.stdout;
     let clean = lab.sh("ip link show pf0 | grep -E 'vf .*(vlan|trust on)'")?.status == 1
@@ -75,20 +78,18 @@ fn show(text: &str) {
     let _ = writeln!(std::io::stdout(), "\n{text}");
 }
 
-/// All classes on each tenant's VLAN, on a VLAN without a tenant, and untagged.
+/// Broadcasts and unknown unicast on each tenant's VLAN, on a VLAN without a tenant, and untagged.
 ///
-/// Unicast frames go to the tenant's VF on the tenant's VLAN, and to all VFs where no VF listens.
+/// On the latter two, also unicast to the VFs of the tenants. On a tenant's VLAN, the 82576 would
+/// deliver such a frame to only one of the tenant's two sensors.
 fn traffic(stations: &[Mac]) -> Traffic {
     let mut traffic = Traffic::new();
-    for (tenant, station) in TENANTS.iter().zip(stations) {
-        traffic = traffic.send_all(&[Some(tenant.vlan)], &[*station], FRAMES);
+    for tenant in &TENANTS {
+        traffic = traffic.send_all(&[Some(tenant.vlan)], &[], FRAMES);
     }
     traffic = traffic.send_all(&[Some(UNASSIGNED_VLAN), None], stations, FRAMES);
     for vlan in [ATTACKED_VLAN, UNASSIGNED_VLAN] {
         traffic = traffic.send(Some(vlan), Class::Pattern("runvf-evil".to_owned()), ATTACKS);
-    }
-    for tenant in &TENANTS {
-        traffic = traffic.send(Some(tenant.vlan), Class::Pattern("runvf-demo-end".to_owned()), 1);
     }
     traffic
 }
