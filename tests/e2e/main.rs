@@ -73,6 +73,8 @@ mod soak;
 #[cfg(test)]
 mod trial;
 #[cfg(test)]
+mod vfio;
+#[cfg(test)]
 mod x710;
 #[cfg(test)]
 mod x710_sensors;

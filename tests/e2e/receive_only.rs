@@ -54,7 +54,7 @@ fn no_frame_of_a_receive_only_sensor_reaches_the_wire() {
     for way in ["packet", "bypass"] {
         assert_eq!(on_the_wire(&lab, &inside("sensor", way)), "0", "{way}");
     }
-    // The first process and those of `docker exec` have the same filter.
+    // The first process and a process of `docker exec` have the same filter.
     let denied = lab.sh(&inside("sensor", "xdp")).unwrap();
     assert_eq!(
         (denied.status, denied.stderr.as_str()),

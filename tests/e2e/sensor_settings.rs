@@ -82,13 +82,22 @@ fn a_setting_that_the_driver_lacks_refuses_the_container_and_says_why() {
     leave(lab, &before);
 }
 
-/// A host whose iavf has two channels for each VF: one for each CPU.
+/// A host with two CPUs, so that iavf has two channels for each VF.
 fn x710(keys: &str) -> Lab {
+    x710_with_cpuset(keys, "0-1")
+}
+
+/// The same, with a container that may run on these CPUs.
+fn x710_with_cpuset(keys: &str, cpus: &str) -> Lab {
     let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
     lab.ok("echo 1 > /sys/devices/system/cpu/cpu1/online").unwrap();
     configure(&lab, &format!("{POOL}vfs = 4\n{keys}"));
     lab.write("/tmp/functions", include_str!("scripts/fault_points.sh")).unwrap();
-    lab.ok("runvfctl setup; source /tmp/functions; holder a; attach_without_mac").unwrap();
+    let restrict = format!("taskset -pc {cpus} $(cat /tmp/a.pid)");
+    lab.ok(&format!(
+        "runvfctl setup; source /tmp/functions; holder a; {restrict}; attach_without_mac"
+    ))
+    .unwrap();
     lab
 }
 
@@ -118,7 +127,10 @@ fn a_sensor_on_the_x710_has_the_settings_of_its_pool_and_stays_promiscuous() {
     // iavf has steps of 2 µs.
     assert!(coalescing.contains("Adaptive RX: off"), "{coalescing}");
     assert!(coalescing.contains("rx-usecs: 126 "), "{coalescing}");
-    assert!(ethtool(&lab, X710_PID, "-k").contains("generic-receive-offload: off"));
+    let offloads = ethtool(&lab, X710_PID, "-k");
+    for off in ["generic-receive-offload", "tcp-segmentation-offload"] {
+        assert!(offloads.contains(&format!("{off}: off")), "{offloads}");
+    }
     let shown = settings(&lab);
     assert_eq!((&shown["channels"], &shown["rx_ring"]), (&1.into(), &4096.into()), "{shown}");
     assert_unknown_unicast_arrives(&lab);
@@ -136,6 +148,12 @@ fn several_channels_on_the_x710_have_a_symmetric_key() {
     assert_eq!(lab.x710_journal().unwrap(), "");
 }
 
+fn assert_interrupts_run_on_cpu_1(lab: &Lab) {
+    let shown = settings(lab);
+    let cpus = shown["interrupt_cpus"].as_array().unwrap();
+    assert!(!cpus.is_empty() && cpus.iter().all(|cpus| cpus == "1"), "{shown}");
+}
+
 /// The interrupts of the VF run where its container runs.
 #[test]
 fn interrupts_follow_the_cpuset_of_the_container() {
@@ -144,9 +162,15 @@ fn interrupts_follow_the_cpuset_of_the_container() {
     lab.ok("echo 1 > /sys/devices/system/cpu/cpu1/online").unwrap();
     let options = "--annotation io.runvf.vlan=100 --cpuset-cpus 1";
     start(&lab, Engine::Docker, "sensor", options);
-    let shown = settings(&lab);
-    let cpus = shown["interrupt_cpus"].as_array().unwrap();
-    assert!(!cpus.is_empty() && cpus.iter().all(|cpus| cpus == "1"), "{shown}");
+    assert_interrupts_run_on_cpu_1(&lab);
     lab.ok("docker rm -f sensor; echo 0 > /sys/devices/system/cpu/cpu1/online").unwrap();
     leave(lab, &before);
+}
+
+#[test]
+fn interrupts_on_the_x710_follow_the_cpuset_of_the_container() {
+    let lab = x710_with_cpuset("", "1");
+    assert_interrupts_run_on_cpu_1(&lab);
+    assert_unknown_unicast_arrives(&lab);
+    assert_eq!(lab.x710_journal().unwrap(), "");
 }

@@ -30,4 +30,5 @@ pub(crate) mod retry;
 pub(crate) mod sysfs;
 pub(crate) mod time;
 pub(crate) mod vf_settings;
+pub(crate) mod vfio;
 pub(crate) mod vlan;

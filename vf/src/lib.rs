@@ -9,6 +9,8 @@
 //!    of its own calls [`refuse`], so that the audit log has this refusal too.
 //!    If the container's spec moves netdevs, [`refuse_managed_netdevs`] is called first, also for a
 //!    container that asks for no VF.
+//!    For VFs that the container drives by vfio-pci, a runtime calls [`Grant::claim_vfio`] before it
+//!    creates the container.
 //! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
 //!    every VF is up in the container.
 //! 4. [`check_attached`] runs right before the init process may run the user's program.
@@ -42,11 +44,12 @@ pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
+pub use kernel::vfio::DeviceNode;
 pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
-pub use lifecycle::attach::check_attached;
+pub use lifecycle::attach::{VfioClaims, check_attached};
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -55,6 +58,7 @@ pub use lifecycle::reconcile::{gc, reconcile};
 pub use lifecycle::release::{release, release_vf};
 pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
+pub use nic::vfio::VfioVf;
 #[doc(hidden)]
 pub use operator::bench::claim_and_forget;
 pub use operator::capture_settings::{CaptureSettings, capture_settings};

@@ -18,3 +18,4 @@ pub(crate) mod promisc;
 pub(crate) mod rearm;
 pub(crate) mod udev;
 pub(crate) mod vf_config;
+pub(crate) mod vfio;

@@ -22,7 +22,7 @@ use crate::libcontainer::{
 };
 use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
-use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
+use crate::vf::{Netns, authorize_request, claim_vfio, net_devices, release_vfs};
 
 /// A bundle, and its `config.json`.
 pub(crate) struct Bundle {
@@ -59,13 +59,14 @@ pub(crate) fn create(
     check_id_unused(global, id)?;
     let Bundle { path: bundle, config: document } = bundle;
     spec_check::check(&document, &bundle, global.systemd_cgroup, log)?;
-    let spec = document.spec;
+    let mut spec = document.spec;
     rootfs::check(&spec, &bundle)?;
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;
     proc_guard::check(&spec, &rootfs, log)?;
     let (netns, devices) = (Netns::of(&spec), net_devices(&spec));
     let grant = authorize_request(id, spec.annotations().as_ref(), &netns, &devices, config)?;
+    let vfio = claim_vfio(grant.as_ref(), id, &mut spec)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(&spec, keyring, spec.process().as_ref())?;
@@ -79,6 +80,8 @@ pub(crate) fn create(
     match record {
         Ok(record) => Ok(Container { library, record }),
         Err(first) => {
+            // While they are not attached, this process counts as their owner.
+            drop(vfio);
             let first = children::kill_started_after(id, first);
             Err(undo(library, grant.is_some(), first, log))
         }

@@ -47,7 +47,7 @@ pub(crate) struct Record {
     /// The poststart hooks, which `start` runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststart: Vec<Hook>,
-    /// Whether the container has a VF by which it must not send, so that `exec` must deny AF_XDP
+    /// Whether the container must not send by one of its VFs, so that `exec` must deny AF_XDP
     /// sockets, too.
     #[serde(default)]
     pub(crate) receive_only: bool,

@@ -29,7 +29,7 @@ use super::seccomp::SeccompFilter;
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
-    /// In the order in which they are loaded.
+    /// The first one is loaded first.
     filters: Vec<SeccompFilter>,
     /// These three are only for `exec`. For `create`, libcontainer sets them.
     identity: Option<Identity>,

@@ -2,6 +2,7 @@
 //! rare events.
 
 mod bad_input;
+mod bundle_survives;
 mod bundles;
 pub(crate) mod crowd;
 mod delegate;
@@ -26,3 +27,4 @@ mod registration;
 mod scrub;
 mod sensors;
 mod setup;
+mod vfio;

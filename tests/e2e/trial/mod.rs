@@ -3,6 +3,7 @@
 
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
 use crate::soak::{crowd, endurance, leaks};
+use crate::vfio::killed_containers_lose_no_vf;
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -17,6 +18,11 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
     endurance::containers_with_random_kills_leave_nothing(4);
+}
+
+#[test]
+fn a_hundred_killed_containers_lose_no_vf() {
+    killed_containers_lose_no_vf(100);
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Sysfs {
         proc_file::read(&self.0.join("devices/system/cpu/online")).ok()?.parse().ok()
     }
 
-    /// The CPUs near a PCI function: those of its NUMA node. `None`: the firmware names no node.
+    /// The CPUs near a PCI function, on its NUMA node. `None`: the firmware names no node.
     pub(crate) fn local_cpus(&self, pci: &str) -> Option<CpuSet> {
         let device = self.pci_device(pci);
         let node = proc_file::read(&device.join("numa_node")).ok()?;
@@ -52,7 +52,7 @@ impl Sysfs {
     }
 
     /// Lets only these CPUs handle the interrupts of a PCI function. An interrupt that the kernel
-    /// manages itself (mlx5) stays where it is, and so does one that the driver does not use.
+    /// manages itself (mlx5) stays where it is, and so does an unused interrupt.
     pub(crate) fn set_interrupt_cpus(&self, pci: &str, cpus: &CpuSet) {
         for number in self.interrupts(pci) {
             // An error costs speed, and no frame is seen by another container.

@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-/// The version of the claims that this runvf writes, and the highest version that it reads.
+/// The version of a claim on a VF with a netdev.
 ///
 /// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
 /// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
@@ -103,10 +103,14 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
+/// The version of a claim on a VF that its container has by vfio-pci, and the highest version that
+/// this runvf reads. An older runvf would miss the netdev, and stop the container.
+pub(crate) const VFIO_CLAIM_VERSION: u32 = 3;
+
 /// The record of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// See [`CLAIM_VERSION`]. The first records have no version.
+    /// See [`CLAIM_VERSION`] and [`VFIO_CLAIM_VERSION`]. The first records have no version.
     #[serde(default = "first_version")]
     pub version: u32,
     /// PCI address of the VF.
@@ -155,6 +159,10 @@ pub struct Claim {
     /// The last gap.
     #[serde(default)]
     pub gap: Option<Gap>,
+    /// The IOMMU group of a VF that a program in the container drives by vfio-pci. `None`: the VF
+    /// has a netdev.
+    #[serde(default)]
+    pub iommu_group: Option<u32>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -193,6 +201,13 @@ impl Claim {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+            && self.iommu_group.is_some() == interface.vfio
+    }
+
+    /// The same claim for a container that gets the VF by vfio-pci, if there is a group.
+    pub(crate) fn in_group(self, iommu_group: Option<u32>) -> Self {
+        let version = if iommu_group.is_some() { VFIO_CLAIM_VERSION } else { self.version };
+        Self { version, iommu_group, ..self }
     }
 
     /// `since` as text, RFC 3339 in UTC. `None` if the year has more than four digits; runvf writes
@@ -261,6 +276,7 @@ pub(crate) mod tests {
             carrier: None,
             checked: None,
             gap: None,
+            iommu_group: None,
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::fault;
 use crate::kernel::sysfs::{compare_pci, is_pci_address};
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
+use crate::ledger::claim::{Claim, State, VFIO_CLAIM_VERSION};
 use crate::ledger::error::LedgerError;
 use crate::ledger::unknown_fields::keep_unknown_fields;
 
@@ -274,14 +274,14 @@ struct AnyVersion {
 /// [`LedgerError::NewerClaim`], also if this runvf could parse the claim; [`LedgerError::BadClaim`].
 fn parse_claim(text: &[u8], path: &Path) -> Result<Claim, Error> {
     let problem = match serde_json::from_slice::<Claim>(text) {
-        Ok(claim) if claim.version <= CLAIM_VERSION => return Ok(claim),
+        Ok(claim) if claim.version <= VFIO_CLAIM_VERSION => return Ok(claim),
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
     };
     let path = path.to_owned();
     Err(Error::Ledger(match serde_json::from_slice::<AnyVersion>(text) {
-        Ok(AnyVersion { version, container, interface }) if version > CLAIM_VERSION => {
-            let readable = CLAIM_VERSION;
+        Ok(AnyVersion { version, container, interface }) if version > VFIO_CLAIM_VERSION => {
+            let readable = VFIO_CLAIM_VERSION;
             LedgerError::NewerClaim { path, version, readable, container, interface }
         }
         _ => LedgerError::BadClaim { path, problem },
@@ -427,7 +427,7 @@ mod tests {
     fn a_claim_of_a_higher_version_is_named_and_kept() {
         let run = tempfile::tempdir().unwrap();
         let claims = Claims::open(run.path()).unwrap();
-        let raise = |record: &mut Value| record["version"] = json!(CLAIM_VERSION + 1);
+        let raise = |record: &mut Value| record["version"] = json!(VFIO_CLAIM_VERSION + 1);
         let unreadable = |record: &mut Value| {
             raise(record);
             record["state"] = json!("parked");
@@ -438,8 +438,8 @@ mod tests {
             assert_eq!(
                 error.line(),
                 format!(
-                    "{} was written by a newer runvf: it has version 2, and this runvf reads \
-                     claims up to version 1; the VF stays claimed; install that version of runvf \
+                    "{} was written by a newer runvf: it has version 4, and this runvf reads \
+                     claims up to version 3; the VF stays claimed; install that version of runvf \
                      again to release it",
                     path.display()
                 )

@@ -9,16 +9,19 @@ mod configure;
 mod mac_conflict;
 mod netdev_setup;
 mod session;
+mod vfio;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use configure::{configure, take_snapshot, wanted_settings};
 pub(crate) use netdev_setup::set_up_netdev;
 pub(crate) use session::nonce;
+pub use vfio::VfioClaims;
 
 use self::session::AttachSession;
+use self::vfio::check_vfio;
 
 use crate::error::Error;
 use crate::fault;
@@ -38,7 +41,7 @@ use crate::ledger::lock::SHORT_LOCK_TIMEOUT;
 use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
-use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
+use crate::lifecycle::reconcile::reconcile_claims;
 use crate::lifecycle::release::release_claim;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::driver::driver;
@@ -75,8 +78,9 @@ impl Grant {
         if missing.is_empty() {
             return Ok(());
         }
-        let abandoned = session.abandoned_in_the_way(claims, &missing);
-        reconcile_claims(&self.host, abandoned, Duration::ZERO, ATTACH_BUDGET);
+        session.release_abandoned_in_the_way(&missing)?;
+        let (by_vfio, missing): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|(interface, _)| interface.vfio);
         let netns = match session.inspect_netns(&missing) {
             // The interface may belong to an abandoned claim that was not released above because
             // its PF was locked. So wait for the lock now.
@@ -98,6 +102,9 @@ impl Grant {
         }
         audit::check_writable(&self.host)?;
         let undo = Undo { session: &session, is_committed: false };
+        for (interface, _) in by_vfio {
+            session.adopt(interface)?;
+        }
         for (interface, pool) in missing {
             let claim = session.claim_vf(interface, pool, netns)?;
             session.attach_vf(claim, interface, pool)?;
@@ -130,7 +137,9 @@ impl Drop for Undo<'_> {
         let (host, container) = (&session.grant.host, &session.container.id);
         let deadline = Instant::now() + SHORT_LOCK_TIMEOUT;
         for claim in session.claims.of_container(container).unwrap_or_default() {
-            if claim.nonce == session.nonce {
+            // The runtime's own process has claimed a VF of vfio-pci for this container only.
+            let is_adopted = claim.iommu_group.is_some() && claim.worker == session.worker;
+            if claim.nonce == session.nonce || is_adopted {
                 // A VF that cannot be released stays claimed: as quarantined, or by a dead worker.
                 let left = deadline.saturating_duration_since(Instant::now());
                 let _ = release_claim(host, &claim, left, Event::Released);
@@ -214,6 +223,10 @@ pub fn check_attached(host: &Host, request: &Request, container: &Container) -> 
             .iter()
             .find(|claim| claim.is_attached_as(interface) && Some(claim.init) == init)
             .ok_or_else(not_attached)?;
+        if claim.iommu_group.is_some() {
+            check_vfio(&Sysfs(host.sysfs.clone()), claim)?;
+            continue;
+        }
         let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", claim.init.pid)))?;
         let link = netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf))?;
         if !link.is_some_and(|link| link.flags.up && link.flags.promisc) {

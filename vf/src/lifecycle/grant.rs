@@ -29,7 +29,8 @@ pub struct Grant {
 /// - [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
 ///   [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
 ///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`],
-///   [`PolicyError::TransmitNotAllowed`]: the configuration does not allow the request.
+///   [`PolicyError::TransmitNotAllowed`], [`PolicyError::VfioSends`]: the configuration does not
+///   allow the request.
 ///
 /// [`PolicyError::NoConfig`]: crate::policy::error::PolicyError::NoConfig
 /// [`PolicyError::Config`]: crate::policy::error::PolicyError::Config
@@ -39,6 +40,7 @@ pub struct Grant {
 /// [`PolicyError::TwoTenants`]: crate::policy::error::PolicyError::TwoTenants
 /// [`PolicyError::ProtoNotAllowed`]: crate::policy::error::PolicyError::ProtoNotAllowed
 /// [`PolicyError::TransmitNotAllowed`]: crate::policy::error::PolicyError::TransmitNotAllowed
+/// [`PolicyError::VfioSends`]: crate::policy::error::PolicyError::VfioSends
 /// [`PolicyError::PoolNotAllowed`]: crate::policy::error::PolicyError::PoolNotAllowed
 pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
@@ -48,7 +50,7 @@ pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant
 }
 
 impl Grant {
-    /// Whether there is an interface by which the container must not send. The front door then also
+    /// Whether the container must not send by one of its interfaces. The front door then also
     /// denies AF_XDP sockets where it can, because nftables does not see their frames.
     pub fn is_receive_only(&self) -> bool {
         self.interfaces.iter().any(|(interface, pool)| !may_send(interface, pool))

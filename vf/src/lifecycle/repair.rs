@@ -167,6 +167,7 @@ impl Claim {
             carrier: None,
             checked: None,
             gap: None,
+            iommu_group: None,
         };
         // Spoof check and rates are kept, because the operator may have set them. The scrub removes
         // VLAN and trust. It removes the MAC too, because it may be a container's.

@@ -95,7 +95,7 @@ impl CaptureState {
         }
     }
 
-    /// The steps, in the order in which they must be done: a change of the channels makes new rings
+    /// The steps, the first one to do first: a change of the channels makes new rings
     /// with a moderation of their own.
     fn changes(&self, want: &Capture) -> Vec<Change> {
         let channels = self.wanted_channels(want);

@@ -51,6 +51,14 @@ pub enum NicError {
     NoFlr { vf: String, pool: String },
     #[error("{netdev}: {problem}")]
     Setting { netdev: String, problem: String },
+    #[error("VF {vf}: the driver vfio-pci is not loaded")]
+    NoVfio { vf: String },
+    #[error("VF {vf} is in no IOMMU group")]
+    NoIommu { vf: String },
+    #[error("VF {vf} shares IOMMU group {group} with {}", .others.join(", "))]
+    SharedGroup { vf: String, group: u32, others: Vec<String> },
+    #[error("VF {vf} was not given to vfio-pci: {problem}")]
+    VfioNotBound { vf: String, problem: String },
 }
 
 const BUSY: &str =
@@ -111,6 +119,16 @@ impl NicError {
             Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
                  \"keep\" leaves it as the driver sets it"
                 .to_owned(),
+            Self::NoVfio { .. } => {
+                "run `modprobe vfio-pci`, and name it in a file in /etc/modules-load.d".to_owned()
+            }
+            Self::NoIommu { .. } => "a program that drives it could read and write all memory: turn \
+                 the IOMMU on in the firmware, and with `intel_iommu=on` on the kernel's command line"
+                .to_owned(),
+            Self::SharedGroup { .. } => "a program that drives it could reach them by DMA: use a \
+                 slot whose root port has ACS"
+                .to_owned(),
+            Self::VfioNotBound { vf, .. } => format!("see `dmesg` for {vf}"),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
         })
     }

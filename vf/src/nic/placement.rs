@@ -1,4 +1,4 @@
-//! The order in which an attach tries the PFs of a pool.
+//! The order of a pool's PFs for an attach.
 
 use crate::kernel::cpu_set::CpuSet;
 use crate::kernel::sysfs::Sysfs;
@@ -15,11 +15,11 @@ enum Distance {
     Remote,
 }
 
-/// Returns the names of the pool's PFs in the order in which to try them: those of the NUMA nodes of
-/// the container's CPUs first, because a frame then stays on the node where it is read; with
+/// Returns the names of the pool's PFs, the first one to try first: PFs on the NUMA nodes of the
+/// container's CPUs, because a frame then stays on the node where it is read; with
 /// [`Placement::Spread`] those with the fewest claimed VFs before others; then the pool's order.
 ///
-/// `cpus`: those of the container. `None`: unknown, as for a door that has no process yet.
+/// `cpus`: the CPUs of the container. `None`: unknown, as for a door that has no process yet.
 pub(crate) fn order_pfs<'a>(
     sysfs: &Sysfs,
     pool: &'a Pool,

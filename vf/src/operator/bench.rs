@@ -74,6 +74,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         carrier: None,
         checked: None,
         gap: None,
+        iommu_group: None,
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

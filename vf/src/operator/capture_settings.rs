@@ -39,8 +39,8 @@ pub struct CaptureSettings {
     pub interrupt_cpus: Vec<String>,
 }
 
-/// Reads the settings of each attached VF. A VF that is lost, and one whose container ends
-/// meanwhile, is left out. Changes nothing.
+/// Reads the settings of each attached VF. A lost VF is left out, and so is the VF of a container that
+/// ends meanwhile. Changes nothing.
 ///
 /// # Errors
 /// When the claims cannot be read.

@@ -39,8 +39,8 @@ pub(crate) struct TenantGrant {
 /// # Errors
 /// [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
 /// [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
-/// [`PolicyError::PoolNotAllowed`], [`PolicyError::TransmitNotAllowed`]; [`PolicyError::Config`]
-/// when the pool does not exist, or when there are several pools and the request names none.
+/// [`PolicyError::PoolNotAllowed`], [`PolicyError::TransmitNotAllowed`],
+/// [`PolicyError::VfioSends`]; [`PolicyError::Config`] when the pool does not exist, or when there are several pools and the request names none.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
     let tenant = match config.tenants.as_slice() {
         [] => None,
@@ -55,6 +55,10 @@ pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<
         if interface.transmit == Some(Transmit::Allow) && pool.transmit() == Transmit::Drop {
             let (interface, pool) = (interface.name.clone(), pool.name.clone());
             return Err(Error::Policy(PolicyError::TransmitNotAllowed { interface, pool }));
+        }
+        if interface.vfio && !may_send(interface, pool) {
+            let (interface, pool) = (interface.name.clone(), pool.name.clone());
+            return Err(Error::Policy(PolicyError::VfioSends { interface, pool }));
         }
         Ok((interface.clone(), pool.clone()))
     };

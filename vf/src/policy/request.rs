@@ -31,7 +31,8 @@ const MAX_INTERFACES: usize = 16;
 pub(crate) const MTU_RANGE: RangeInclusive<u32> = 68..=65535;
 
 /// The keys that may have an interface name as suffix. The only other key is `tenant`.
-const PER_INTERFACE_KEYS: [&str; 7] = ["vlan", "pool", "mtu", "mac", "qos", "proto", "transmit"];
+const PER_INTERFACE_KEYS: [&str; 8] =
+    ["vlan", "pool", "mtu", "mac", "qos", "proto", "transmit", "driver"];
 
 /// The request of a container: one VF for each interface, and at least one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub struct Interface {
     pub proto: VlanProto,
     /// Whether the container wants to send. `None`: as the pool sets it.
     pub transmit: Option<Transmit>,
+    /// Whether a program in the container drives the VF itself, by vfio-pci. The VF then has no
+    /// netdev, and `name` only tells it from the container's other VFs.
+    pub vfio: bool,
 }
 
 impl Request {
@@ -171,6 +175,11 @@ impl Interface {
         let number = |option: &str, what: &str, min: u32, max: u32| {
             options.get(option).map(|found| parse_number(*found, what, min, max)).transpose()
         };
+        let vfio = options.get("driver").map_or(Ok(false), |found| parse_driver(*found))?;
+        if let Some(mtu) = options.get("mtu").filter(|_| vfio) {
+            let hint = "a VF of vfio-pci has no interface; its program sets the MTU".to_owned();
+            return Err(malformed(*mtu, "cannot be set", hint));
+        }
         Ok(Self {
             name: name.to_owned(),
             vlan: parse_number(*vlan, "a VLAN", 1, 4094)? as u16,
@@ -182,6 +191,7 @@ impl Interface {
                 .get("proto")
                 .map_or(Ok(VlanProto::Dot1Q), |found| parse_proto(*found))?,
             transmit: options.get("transmit").map(|found| parse_transmit(*found)).transpose()?,
+            vfio,
         })
     }
 }
@@ -267,6 +277,17 @@ fn parse_transmit(annotation: Annotation<'_>) -> Result<Transmit, Error> {
         "drop" => Ok(Transmit::Drop),
         "allow" => Ok(Transmit::Allow),
         _ => Err(malformed(annotation, "is unknown", "give drop or allow".to_owned())),
+    }
+}
+
+fn parse_driver(annotation: Annotation<'_>) -> Result<bool, Error> {
+    match annotation.value {
+        "vfio-pci" => Ok(true),
+        _ => Err(malformed(
+            annotation,
+            "is unknown",
+            "give vfio-pci, or remove it for an interface of the VF's usual driver".to_owned(),
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `transmit packet|bypass|xdp INTERFACE COUNT` sends broadcast frames of EtherType 0x88b5 in one of
-//! the ways in which a program with CAP_NET_RAW can send: by a packet socket, by one that bypasses
-//! the queueing discipline, and by an AF_XDP socket in copy mode.
+//! three ways that CAP_NET_RAW allows: by a packet socket, by a packet socket that bypasses the queueing
+//! discipline, and by an AF_XDP socket in copy mode.
 //!
 //! It prints nothing and fails if the kernel refuses. A frame that the kernel drops is no failure:
 //! the frames are counted on the wire.

@@ -1,4 +1,4 @@
-//! Channels, ring sizes and interrupt coalescing: commands whose structures consist of `u32` fields
+//! Channels, ring sizes and interrupt coalescing: commands with structures of `u32` fields
 //! (`include/uapi/linux/ethtool.h`).
 
 use nix::errno::Errno;

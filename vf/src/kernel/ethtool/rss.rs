@@ -59,7 +59,7 @@ pub(crate) fn is_symmetric(interface: &str) -> Result<Option<bool>, Errno> {
     Ok(Some(is_repeated && bytes[HASH_OFFSET] == TOEPLITZ))
 }
 
-/// Sets the symmetric key. The table and the hash function stay as they are.
+/// Sets the symmetric key. The table and the hash function do not change.
 ///
 /// # Errors
 /// `EOPNOTSUPP` when the driver has no such key, or a fixed one.

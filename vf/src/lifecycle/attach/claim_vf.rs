@@ -24,6 +24,7 @@ use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
 use crate::nic::pf::Pf;
 use crate::nic::placement::order_pfs;
 use crate::nic::promisc::check_pf;
+use crate::nic::vfio::isolated_group;
 use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
 
@@ -43,7 +44,9 @@ impl AttachSession<'_> {
         let mut full_pfs = Vec::new();
         let mut locked_pfs = Vec::new();
         let claims = self.claims.readable()?;
-        let cpus = cpus_of_process(self.init.pid);
+        // The CPUs of a container that does not exist yet are unknown.
+        let cpus =
+            Some(self.init).filter(|_| !interface.vfio).and_then(|init| cpus_of_process(init.pid));
         let pfs = order_pfs(&self.sysfs, pool, &claims, cpus.as_ref());
         let first_round = pfs.into_iter().map(|pf_name| (pf_name, Duration::ZERO));
         let mut rounds = first_round.collect::<VecDeque<_>>();
@@ -133,7 +136,8 @@ impl AttachSession<'_> {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
             }
-            let claim = self.new_claim(pf, &vf, interface, (pool, rest), netns)?;
+            let group = interface.vfio.then(|| isolated_group(&self.sysfs, &vf.pci)).transpose()?;
+            let claim = self.new_claim(pf, &vf, interface, (pool, rest), netns)?.in_group(group);
             // `false`: a process without the lock (an operator, for example) has put a file at the
             // claim's path. Then the next free VF is tried.
             if self.create_claim(&claim)? {
@@ -189,6 +193,7 @@ impl AttachSession<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            iommu_group: None,
         })
     }
 }
@@ -209,6 +214,9 @@ fn is_unfit_pf(error: &Error) -> bool {
                 | NicError::PfBusy { .. }
                 | NicError::WrongVfCount { .. }
                 | NicError::ProtoUnsupported { .. }
+                | NicError::NoVfio { .. }
+                | NicError::NoIommu { .. }
+                | NicError::SharedGroup { .. }
         ),
         Error::Lifecycle(LifecycleError::MacInUse { .. }) => true,
         _ => false,

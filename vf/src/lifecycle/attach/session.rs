@@ -1,7 +1,7 @@
 //! The state of one running attach.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::host::Container;
@@ -14,6 +14,7 @@ use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
+use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::nic::pf::pci_named;
 use crate::policy::config::Pool;
 use crate::policy::request::Interface;
@@ -67,6 +68,41 @@ impl<'a> AttachSession<'a> {
         })
     }
 
+    /// For a container that does not exist yet: its runtime, which is the calling process, stands for
+    /// it.
+    ///
+    /// # Errors
+    /// [`LifecycleError::ContainerGone`].
+    pub(super) fn of_runtime(grant: &'a Grant, runtime: &'a Container) -> Result<Self, Error> {
+        let gone = || {
+            let (container, pid) = (runtime.id.clone(), runtime.pid);
+            Error::Lifecycle(LifecycleError::ContainerGone { container, pid })
+        };
+        let worker = ProcessId::own().ok_or_else(gone)?;
+        Ok(Self {
+            grant,
+            container: runtime,
+            sysfs: Sysfs(grant.host.sysfs.clone()),
+            netlink: Netlink::open()?,
+            claims: Claims::open(&grant.host.run)?,
+            netns: Netns::own()?,
+            init: worker,
+            worker,
+            nonce: nonce(worker),
+        })
+    }
+
+    /// Releases the VFs of abandoned claims that may keep this request from its VFs, for
+    /// [`ATTACH_BUDGET`].
+    pub(super) fn release_abandoned_in_the_way(
+        &self,
+        missing: &[&(Interface, Pool)],
+    ) -> Result<(), Error> {
+        let abandoned = self.abandoned_in_the_way(self.claims.readable()?, missing);
+        reconcile_claims(&self.grant.host, abandoned, Duration::ZERO, ATTACH_BUDGET);
+        Ok(())
+    }
+
     /// The requested interfaces that the container does not have yet.
     pub(super) fn missing_interfaces(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
         let is_attached = |interface: &Interface| {
@@ -86,7 +122,7 @@ impl<'a> AttachSession<'a> {
     /// - on the PFs that the request may use.
     ///
     /// Other claims are left to `gc`, because a PF that hangs must not delay this container.
-    pub(super) fn abandoned_in_the_way(
+    fn abandoned_in_the_way(
         &self,
         claims: Vec<Claim>,
         missing: &[&(Interface, Pool)],

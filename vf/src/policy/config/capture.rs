@@ -21,14 +21,14 @@ pub enum Offloads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interrupts {
-    /// Those of the container's cpuset, if it is restricted.
+    /// The CPUs of the container's cpuset, if it is restricted.
     Cpuset,
     /// As the kernel chose them.
     Keep,
 }
 
-/// The order in which an attach tries the PFs of a pool. Those on the NUMA nodes of the container's
-/// cpuset always come first.
+/// The order of a pool's PFs for an attach. PFs on the NUMA nodes of the container's cpuset always
+/// come first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Placement {

@@ -28,6 +28,7 @@ fn a_vlan_without_interface_name_requests_mon0() {
             qos: 0,
             proto: VlanProto::Dot1Q,
             transmit: None,
+            vfio: false,
         }]
     );
 }
@@ -43,6 +44,7 @@ fn each_option_applies_to_its_interface() {
         ("io.runvf.proto.tap1", "802.1AD"),
         ("io.runvf.pool.tap1", "west"),
         ("io.runvf.transmit.tap1", "allow"),
+        ("io.runvf.driver", "vfio-pci"),
         ("io.runvf.tenant", "acme"),
     ]);
     let request = request.unwrap().unwrap();
@@ -54,7 +56,8 @@ fn each_option_applies_to_its_interface() {
     assert_eq!((tap1.vlan, tap1.mtu, tap1.qos), (4094, Some(9000), 7));
     assert_eq!(tap1.mac.unwrap().to_string(), "02:00:00:00:00:0a");
     assert_eq!((tap1.proto, tap1.pool.as_deref()), (VlanProto::Dot1Ad, Some("west")));
-    assert_eq!(tap1.transmit, Some(Transmit::Allow));
+    assert_eq!((tap1.transmit, tap1.vfio), (Some(Transmit::Allow), false));
+    assert!(request.interfaces[0].vfio);
     assert_eq!((&request.interfaces[0].pool, request.interfaces[0].transmit), (&None, None));
 }
 

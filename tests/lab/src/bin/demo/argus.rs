@@ -50,7 +50,7 @@ pub(crate) fn start(lab: &Lab, tenant: &Tenant) -> Result<()> {
 pub(crate) fn finish(lab: &Lab, tenant: &Tenant) -> Result<Flows> {
     let Tenant { name, engine, .. } = tenant;
     lab.ok(&format!("{engine} stop {name}-argus && {engine} rm {name}-argus"))?;
-    // Argus writes a record each 5 s for a flow; racluster merges those of a flow.
+    // Argus writes a record each 5 s for a flow; racluster merges the records of a flow.
     let records = lab.ok(&format!(
         "docker run --rm --network none -v {}:/data:ro runvf/argus racluster -n -c , \
          -m proto saddr sport daddr dport -r /data/argus.out -s spkts - udp | grep '^[0-9]' || true",

@@ -16,8 +16,7 @@ pub(crate) fn report(traffic: &Traffic, findings: &[(Findings, Flows)]) -> bool 
     let vlans = TENANTS.iter().map(|tenant| Some(tenant.vlan)).chain([Some(UNASSIGNED_VLAN), None]);
     rows.extend(vlans.map(|vlan| vlan_row(traffic, findings, vlan)));
 
-    let sent: Vec<Flows> =
-        TENANTS.iter().map(|tenant| Flows::sent(traffic, tenant.vlan)).collect();
+    let sent: Vec<Flows> = TENANTS.iter().map(|tenant| Flows::sent(traffic, tenant.vlan)).collect();
     let mut row = |name: &str, sent: u32, found: &dyn Fn(&(Findings, Flows)) -> u32| {
         let mut row = vec![name.to_owned(), sent.to_string()];
         row.extend(findings.iter().map(|one| found(one).to_string()));

@@ -87,6 +87,7 @@ impl Testbed<'_> {
             qos: 0,
             proto: VlanProto::Dot1Q,
             transmit: None,
+            vfio: false,
         };
         let claim = self.new_claim(role, vf, &interface, config)?;
         if !self.claims.create(&claim)? {
@@ -145,6 +146,7 @@ impl Testbed<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            iommu_group: None,
         })
     }
 }
