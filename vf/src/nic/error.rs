@@ -119,6 +119,16 @@ impl NicError {
             Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
                  \"keep\" leaves it as the driver sets it"
                 .to_owned(),
+            Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
+            Self::NoVfio { .. }
+            | Self::NoIommu { .. }
+            | Self::SharedGroup { .. }
+            | Self::VfioNotBound { .. } => return self.hint_for_vfio(),
+        })
+    }
+
+    fn hint_for_vfio(&self) -> Option<String> {
+        Some(match self {
             Self::NoVfio { .. } => {
                 "run `modprobe vfio-pci`, and name it in a file in /etc/modules-load.d".to_owned()
             }
@@ -129,7 +139,7 @@ impl NicError {
                  slot whose root port has ACS"
                 .to_owned(),
             Self::VfioNotBound { vf, .. } => format!("see `dmesg` for {vf}"),
-            Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
+            _ => return None,
         })
     }
 }
