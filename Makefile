@@ -39,25 +39,30 @@ deps: ## install the Debian packages that building and testing need
 CARGO := cargo --locked
 PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
 LAB := $(TARGET)/release/lab
-# The SR-IOV NIC of the emulated host: 82576 or x710.
-NIC ?= 82576
-# Its kernel: stable or backports.
+# The SR-IOV NIC of the emulated host: NIC=82576 or NIC=x710. Its kernel: KERNEL=stable or KERNEL=backports.
+HOST_NIC = $(or $(NIC),82576)
 KERNEL ?= stable
-HOST = --nic $(NIC) --kernel $(KERNEL)
+HOST = --nic $(HOST_NIC) --kernel $(KERNEL)
 
 .PHONY: build
 build: deps ## build runvf, runvf-hook and runvfctl into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
+# The kinds of hosts that a target needs.
+HOSTS = '$(HOST)'
+test test-lab: HOSTS = '--nic 82576' '--nic x710'
+soak trial: HOSTS = '--nic 82576' '--nic x710' '--nic x710 --kernel backports'
+
 # Building the emulated host takes minutes and does not need the programs, so both are built at once.
 .PHONY: build-and-image
 build-and-image: deps
 	$(CARGO) build --release --workspace --bin lab --bin demo
-	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
+	@for host in $(HOSTS); do $(LAB) build $$host || exit; done & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
-demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and what each one saw
-	@$(TARGET)/release/demo
+demo: HOST_NIC = $(or $(NIC),x710)
+demo: build-and-image ## three tenants' sensors on an emulated X710, and what each one saw; NIC=82576
+	@$(TARGET)/release/demo $(HOST)
 
 .PHONY: lab
 lab: build-and-image ## boot the emulated SR-IOV host and leave it running; NIC=x710, KERNEL=backports
@@ -68,7 +73,7 @@ lab-shell: build-and-image ## a shell in the emulated SR-IOV host; NIC=x710, KER
 	@$(LAB) shell $(HOST)
 
 .PHONY: test
-test: build-and-image ## one test of each kind, of all three rings; about 12 minutes
+test: build-and-image ## one test of each kind, of all three rings; about 15 minutes
 	@tests/run unit netns lab
 
 .PHONY: soak
@@ -94,10 +99,10 @@ test-lab: build-and-image ## ring 3: the programs under Docker and Podman on an 
 	@tests/run lab
 
 .PHONY: bench
-bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; not a test
+bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; NIC=x710; not a test
 	@$(CARGO) build --release --workspace --bin bench
 	@$(CARGO) build --profile dist --workspace --bin bench-guest
-	@$(TARGET)/release/bench
+	@$(TARGET)/release/bench $(HOST)
 
 .PHONY: fuzz
 fuzz: FUZZ_SECONDS ?= 600
@@ -109,7 +114,7 @@ deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
 SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
-    $(wildcard bundles/*.sh bundles/scripts/* bundles/*/root/usr/local/bin/*) $(shell find tests -name '*.sh')
+    $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
 
 .PHONY: lint
 lint: deps ## formatting, clippy and shellcheck
@@ -151,7 +156,7 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 644 -t $(DOC)/docs docs/*.md
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
-	tar -c --exclude=.gitignore --exclude=rootfs --exclude=rootfs.tar bundles | tar -x --no-same-owner -C $(DOC)
+	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
 
 # For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman
 # runs these hooks at once; `runvfctl install podman` checks the version and writes the same files.

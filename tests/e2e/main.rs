@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod card;
+#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod differential;
@@ -59,6 +61,8 @@ mod receive_only;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod resets;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scrub;
@@ -71,10 +75,8 @@ mod setup;
 #[cfg(test)]
 mod soak;
 #[cfg(test)]
+mod switch;
+#[cfg(test)]
 mod trial;
 #[cfg(test)]
 mod vfio;
-#[cfg(test)]
-mod x710;
-#[cfg(test)]
-mod x710_sensors;

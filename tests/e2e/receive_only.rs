@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use lab::{Lab, Nic, Output, Programs};
+use lab::{Lab, Output};
 
+use crate::card::X710;
 use crate::engine::{Engine, IMAGE, start};
-use crate::host::{configure, leave, prepared, state};
+use crate::hook_calls::{functions, with};
+use crate::host::{configure, installed_on, leave, prepared, state};
 use crate::script::script;
 
 const FRAMES: &str = "20";
@@ -108,15 +110,13 @@ fn an_annotation_cannot_allow_what_the_pool_does_not() {
 
 #[test]
 fn no_frame_of_a_receive_only_sensor_reaches_the_wire_of_the_x710() {
-    let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
+    let lab = installed_on(X710);
     push_transmit(&lab);
-    lab.write("/tmp/functions", include_str!("scripts/fault_points.sh")).unwrap();
+    functions(&lab);
     let attached = |keys: &str, vlan: &str| {
         configure(&lab, &format!("{POOL}vfs = 4\n{keys}"));
-        lab.ok("runvfctl setup").unwrap();
         let name = format!("v{vlan}");
-        lab.ok(&format!("source /tmp/functions; holder {name}; hook attach {name} {vlan}"))
-            .unwrap();
+        lab.ok(&with(&format!("runvfctl setup; holder {name} {vlan}; attach {name}"))).unwrap();
         move |way: &str| {
             format!("nsenter -n -t $(cat /tmp/{name}.pid) /tmp/transmit {way} mon0 {FRAMES}")
         }

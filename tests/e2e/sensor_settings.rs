@@ -2,11 +2,13 @@
 //! back by ethtool, and frames for unknown addresses that arrive afterwards.
 
 use lab::traffic::{Capture, Class, Traffic};
-use lab::{Lab, Nic, Programs};
+use lab::{BothCpus, Lab};
 use serde_json::Value;
 
+use crate::card::X710;
 use crate::engine::{Engine, IMAGE, start};
-use crate::host::{assert_untouched, configure, leave, prepared, state};
+use crate::hook_calls::{functions, with};
+use crate::host::{assert_untouched, configure, installed_on, leave, prepared, state};
 
 const POOL: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n";
 
@@ -82,23 +84,20 @@ fn a_setting_that_the_driver_lacks_refuses_the_container_and_says_why() {
     leave(lab, &before);
 }
 
-/// A host with two CPUs, so that iavf has two channels for each VF.
-fn x710(keys: &str) -> Lab {
+/// An X710 with two CPUs, so that iavf has two channels for each VF, and a container with a VF.
+fn x710(keys: &str) -> (Lab, BothCpus) {
     x710_with_cpuset(keys, "0-1")
 }
 
 /// The same, with a container that may run on these CPUs.
-fn x710_with_cpuset(keys: &str, cpus: &str) -> Lab {
-    let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
-    lab.ok("echo 1 > /sys/devices/system/cpu/cpu1/online").unwrap();
+fn x710_with_cpuset(keys: &str, cpus: &str) -> (Lab, BothCpus) {
+    let lab = installed_on(X710);
+    let both_cpus = lab.use_both_cpus().unwrap();
     configure(&lab, &format!("{POOL}vfs = 4\n{keys}"));
-    lab.write("/tmp/functions", include_str!("scripts/fault_points.sh")).unwrap();
+    functions(&lab);
     let restrict = format!("taskset -pc {cpus} $(cat /tmp/a.pid)");
-    lab.ok(&format!(
-        "runvfctl setup; source /tmp/functions; holder a; {restrict}; attach_without_mac"
-    ))
-    .unwrap();
-    lab
+    lab.ok(&with(&format!("runvfctl setup; holder a 11; {restrict}; attach a"))).unwrap();
+    (lab, both_cpus)
 }
 
 const X710_PID: &str = "$(cat /tmp/a.pid)";
@@ -120,7 +119,7 @@ fn assert_unknown_unicast_arrives(lab: &Lab) {
 
 #[test]
 fn a_sensor_on_the_x710_has_the_settings_of_its_pool_and_stays_promiscuous() {
-    let lab = x710("");
+    let (lab, _both_cpus) = x710("");
     assert!(current(&ethtool(&lab, X710_PID, "-l")).contains("Combined: 1"));
     assert!(current(&ethtool(&lab, X710_PID, "-g")).contains("RX: 4096"));
     let coalescing = ethtool(&lab, X710_PID, "-c");
@@ -139,7 +138,7 @@ fn a_sensor_on_the_x710_has_the_settings_of_its_pool_and_stays_promiscuous() {
 
 #[test]
 fn several_channels_on_the_x710_have_a_symmetric_key() {
-    let lab = x710("channels = \"max\"\nrx_ring = 1024\n");
+    let (lab, _both_cpus) = x710("channels = \"max\"\nrx_ring = 1024\n");
     assert!(current(&ethtool(&lab, X710_PID, "-l")).contains("Combined: 2"));
     assert!(current(&ethtool(&lab, X710_PID, "-g")).contains("RX: 1024"));
     assert!(ethtool(&lab, X710_PID, "-x").contains("6d:5a:6d:5a:6d:5a"));
@@ -159,7 +158,7 @@ fn assert_interrupts_run_on_cpu_1(lab: &Lab) {
 fn interrupts_follow_the_cpuset_of_the_container() {
     let lab = prepared();
     let before = state(&lab);
-    lab.ok("echo 1 > /sys/devices/system/cpu/cpu1/online").unwrap();
+    let _both_cpus = lab.use_both_cpus().unwrap();
     let options = "--annotation io.runvf.vlan=100 --cpuset-cpus 1";
     start(&lab, Engine::Docker, "sensor", options);
     assert_interrupts_run_on_cpu_1(&lab);
@@ -169,7 +168,7 @@ fn interrupts_follow_the_cpuset_of_the_container() {
 
 #[test]
 fn interrupts_on_the_x710_follow_the_cpuset_of_the_container() {
-    let lab = x710_with_cpuset("", "1");
+    let (lab, _both_cpus) = x710_with_cpuset("", "1");
     assert_interrupts_run_on_cpu_1(&lab);
     assert_unknown_unicast_arrives(&lab);
     assert_eq!(lab.x710_journal().unwrap(), "");

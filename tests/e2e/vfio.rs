@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use lab::Lab;
 use lab::traffic::{Class, Traffic};
-use lab::{Lab, Nic, Programs};
 
+use crate::card::X710;
 use crate::engine::{Engine, IMAGE, run};
 use crate::hook_calls::seed;
 use crate::host::{
-    assert_clean, assert_untouched, configure, leave, on_vlans, prepared, settle, state,
+    assert_clean, assert_untouched, configure, installed_on, leave, on_vlans, prepared, settle,
+    state,
 };
 use crate::script::script;
 
@@ -157,7 +159,7 @@ pub(crate) fn killed_containers_lose_no_vf(cycles: u32) {
 
 /// DPDK's driver for iavf on the emulated X710.
 pub(crate) fn dpdk_receives_on_the_x710() {
-    let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::Released).unwrap();
+    let lab = installed_on(X710);
     configure(&lab, &format!("{POOL}vfs = 4\n"));
     lab.ok("runvfctl setup").unwrap();
     start_dpdk(&lab);

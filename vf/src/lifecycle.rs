@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod blindness;
+pub(crate) mod claim_lock;
 mod disarm;
 pub(crate) mod error;
 pub(crate) mod grant;

@@ -14,8 +14,8 @@ use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
-use crate::ledger::lock::PfLock;
 use crate::lifecycle::blindness::{Sight, check_sight};
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
 use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
@@ -38,7 +38,7 @@ use crate::policy::config::OnLoss;
 pub(super) fn handle_loss(
     host: &Host,
     seen: &Claim,
-    _lock: &PfLock,
+    _lock: &ClaimLock<'_>,
 ) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
     let mut claim = match claims.get(&seen.vf) {

@@ -9,10 +9,10 @@ use crate::tenants::Tenant;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The captured frames, and the number of the alerts.
+/// The captured frames, and the number of the alerts. `None`: the receiver was no Suricata.
 pub(crate) struct Findings {
     pub(crate) verdict: Verdict,
-    pub(crate) alerts: u32,
+    pub(crate) alerts: Option<u32>,
 }
 
 /// Starts the sensor, and returns the MAC address of its VF once the sensor captures.
@@ -50,7 +50,7 @@ pub(crate) fn finish(lab: &Lab, tenant: &Tenant, traffic: &Traffic) -> Result<Fi
     let verdict = traffic.judge(&lab.pull(&capture)?, |flow| flow.vlan == Some(*vlan))?;
     let alerts = lab.ok(&format!("grep -c 'demo attack' {log}/fast.log || true"))?;
     let unreadable = |error| Error::Traffic(format!("the number of {name}'s alerts: {error}"));
-    Ok(Findings { verdict, alerts: alerts.text().parse().map_err(unreadable)? })
+    Ok(Findings { verdict, alerts: Some(alerts.text().parse().map_err(unreadable)?) })
 }
 
 fn folder(tenant: &Tenant) -> String {
