@@ -8,7 +8,7 @@ use lab::{HostKind, Lab};
 use crate::card::{ALLOW_PROMISC, Card};
 use crate::engine::{Engine, IMAGE, start};
 use crate::hook_calls::{assert_free, functions, gc, status, vlans};
-use crate::host::{leave, prepared_on, settle, state};
+use crate::host::{configure, leave, prepared_on, settle, state};
 use crate::host_events::{
     CAPTURING, EVENT_TIMEOUT, assert_sensor_sees, assert_sleeper_is_stopped, leave_host, prepare,
     remove_all, sensor_on, sensor_vf, sleeper_vf, start_sensor, start_sensor_and_sleeper,
@@ -102,6 +102,8 @@ pub(crate) fn a_recreated_vf_of_the_host_is_not_touched(host: HostKind) {
 
 fn the_pf_loses_its_driver_and_gets_it_back(host: HostKind) {
     let (lab, _) = prepare(host);
+    // As many as the host had before. On a busy machine, udev needs half a minute for the names of 32.
+    configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 7\n");
     start_sensor_and_sleeper(&lab);
     let driver = format!("/sys/bus/pci/drivers/{}", Card::of(&lab).pf_driver);
     lab.ok(&format!("echo 0000:01:00.0 > {driver}/unbind; ! ls /sys/class/net/pf0")).unwrap();
