@@ -100,9 +100,7 @@ impl NicError {
             Self::NetdevUnsettled { pci, .. } => {
                 format!("its driver may be loading or hang: see `dmesg` for {pci}, then try again")
             }
-            Self::ReadbackDiffers { .. } => {
-                "this PF driver does not apply what runvf needs".to_owned()
-            }
+            Self::ReadbackDiffers { .. } => "this PF driver ignores what runvf needs".to_owned(),
             Self::SetVf { what, source, .. } if source.errno() == Some(Errno::EOPNOTSUPP) => {
                 format!("this driver cannot set {what}; the PF must be in legacy eswitch mode")
             }
