@@ -99,6 +99,8 @@ fn a_vf_that_cannot_be_isolated_or_must_not_send_is_refused() {
     };
     refused(&lab, Engine::Docker, "asks for vfio-pci, but may only receive; ");
     configure(&lab, POOL);
+    // Another test may have loaded it.
+    lab.ok("! grep -q '^vfio_pci ' /proc/modules || modprobe -r vfio-pci").unwrap();
     refused(&lab, Engine::Docker, "the driver vfio-pci is not loaded; run `modprobe vfio-pci`");
     lab.ok("modprobe vfio-pci").unwrap();
     refused(&lab, Engine::PodmanHooks, "which this runtime or hook cannot give; ");
