@@ -165,6 +165,10 @@ fn resolve(figure: Figure, max: u32) -> Option<u32> {
 /// [`NicError::Setting`] for a setting that the driver does not have or did not apply;
 /// [`KernelError::Link`] with the answer of the driver.
 pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Error> {
+    // A driver that cannot report a setting must not refuse a container that asks for none.
+    if *want == (Capture { interrupts: want.interrupts, ..Capture::KEEP }) {
+        return Ok(());
+    }
     let object = || format!("{interface} (VF {vf})");
     let failed = |action: &'static str| {
         move |errno| {

@@ -62,14 +62,10 @@ pub(crate) struct RxCoalesce {
 }
 
 /// Reads a structure. `None`: the driver has no such settings.
-fn read<const N: usize>(
-    point: &'static str,
-    interface: &str,
-    command: u32,
-) -> Result<Option<[u32; N]>, Errno> {
+fn read<const N: usize>(interface: &str, command: u32) -> Result<Option<[u32; N]>, Errno> {
     let mut fields = [0; N];
     fields[0] = command;
-    match call(point, interface, (&raw mut fields).cast()) {
+    match call("read-settings", interface, (&raw mut fields).cast()) {
         Err(Errno::EOPNOTSUPP) => Ok(None),
         result => result.map(|()| Some(fields)),
     }
@@ -78,7 +74,7 @@ fn read<const N: usize>(
 /// # Errors
 /// The kernel's errno; `ENODEV` when the calling thread's network namespace has no such interface.
 pub(crate) fn channels(interface: &str) -> Result<Option<Channels>, Errno> {
-    let fields: Option<RawChannels> = read("read-channels", interface, ETHTOOL_GCHANNELS)?;
+    let fields: Option<RawChannels> = read(interface, ETHTOOL_GCHANNELS)?;
     Ok(fields.map(|fields| Channels {
         receiving: fields[channels::RX] + fields[channels::COMBINED],
         max: fields[channels::MAX_RX].max(fields[channels::MAX_COMBINED]),
@@ -91,7 +87,7 @@ pub(crate) fn channels(interface: &str) -> Result<Option<Channels>, Errno> {
 /// `EOPNOTSUPP` for a driver with a fixed number; `EINVAL` for more than its maximum; `EBUSY` and
 /// `EAGAIN` while iavf is in a reset.
 pub(crate) fn set_channels(interface: &str, count: u32) -> Result<(), Errno> {
-    let fields: Option<RawChannels> = read("read-channels", interface, ETHTOOL_GCHANNELS)?;
+    let fields: Option<RawChannels> = read(interface, ETHTOOL_GCHANNELS)?;
     // The other fields keep their values, because iavf refuses other "other" channels than it has
     // (`iavf_set_channels`).
     let mut fields = fields.ok_or(Errno::EOPNOTSUPP)?;
@@ -108,7 +104,7 @@ pub(crate) fn set_channels(interface: &str, count: u32) -> Result<(), Errno> {
 /// # Errors
 /// As [`channels`].
 pub(crate) fn rx_ring(interface: &str) -> Result<Option<RxRing>, Errno> {
-    let fields: Option<RawRings> = read("read-rings", interface, ETHTOOL_GRINGPARAM)?;
+    let fields: Option<RawRings> = read(interface, ETHTOOL_GRINGPARAM)?;
     Ok(fields.map(|fields| RxRing { size: fields[rings::RX], max: fields[rings::RX_MAX] }))
 }
 
@@ -117,7 +113,7 @@ pub(crate) fn rx_ring(interface: &str) -> Result<Option<RxRing>, Errno> {
 /// # Errors
 /// As [`set_channels`].
 pub(crate) fn set_rx_ring(interface: &str, size: u32) -> Result<(), Errno> {
-    let fields: Option<RawRings> = read("read-rings", interface, ETHTOOL_GRINGPARAM)?;
+    let fields: Option<RawRings> = read(interface, ETHTOOL_GRINGPARAM)?;
     let mut fields = fields.ok_or(Errno::EOPNOTSUPP)?;
     (fields[0], fields[rings::RX]) = (ETHTOOL_SRINGPARAM, size);
     call("rings", interface, (&raw mut fields).cast())
@@ -126,7 +122,7 @@ pub(crate) fn set_rx_ring(interface: &str, size: u32) -> Result<(), Errno> {
 /// # Errors
 /// As [`channels`].
 pub(crate) fn rx_coalesce(interface: &str) -> Result<Option<RxCoalesce>, Errno> {
-    let fields: Option<RawCoalesce> = read("read-coalesce", interface, ETHTOOL_GCOALESCE)?;
+    let fields: Option<RawCoalesce> = read(interface, ETHTOOL_GCOALESCE)?;
     Ok(fields.map(|fields| RxCoalesce {
         usecs: fields[coalesce::RX_USECS],
         adaptive: fields[coalesce::ADAPTIVE_RX] != 0,
@@ -138,7 +134,7 @@ pub(crate) fn rx_coalesce(interface: &str) -> Result<Option<RxCoalesce>, Errno> 
 /// # Errors
 /// `EINVAL` for a time that the driver does not support; `EOPNOTSUPP`.
 pub(crate) fn set_rx_usecs(interface: &str, usecs: u32) -> Result<(), Errno> {
-    let fields: Option<RawCoalesce> = read("read-coalesce", interface, ETHTOOL_GCOALESCE)?;
+    let fields: Option<RawCoalesce> = read(interface, ETHTOOL_GCOALESCE)?;
     let mut fields = fields.ok_or(Errno::EOPNOTSUPP)?;
     fields[0] = ETHTOOL_SCOALESCE;
     (fields[coalesce::RX_USECS], fields[coalesce::ADAPTIVE_RX]) = (usecs, 0);

@@ -35,7 +35,7 @@ fn field(bytes: &[u8], index: usize) -> u32 {
 /// Returns the sizes of the table, in entries, and of the key, in bytes.
 fn sizes(interface: &str) -> Result<(u32, u32), Errno> {
     let mut bytes = request(ETHTOOL_GRSSH, 0, 0);
-    call("read-rss", interface, bytes.as_mut_ptr().cast())?;
+    call("read-settings", interface, bytes.as_mut_ptr().cast())?;
     Ok((field(&bytes, 2), field(&bytes, 3)))
 }
 
@@ -54,7 +54,12 @@ pub(crate) fn is_symmetric(interface: &str) -> Result<Option<bool>, Errno> {
     let mut bytes = request(ETHTOOL_GRSSH, table, key);
     let key_offset = HEADER + 4 * table as usize;
     bytes.resize(key_offset + key as usize, 0);
-    call("read-rss", interface, bytes.as_mut_ptr().cast())?;
+    match call("read-settings", interface, bytes.as_mut_ptr().cast()) {
+        // ixgbevf asks its PF, which refuses unless an administrator has turned `query_rss` on
+        // (`ixgbevf_get_rss_key_locked`).
+        Err(Errno::EPERM | Errno::EOPNOTSUPP) => return Ok(None),
+        read => read?,
+    }
     let is_repeated = bytes[key_offset..].chunks(2).all(|pair| SYMMETRIC.starts_with(pair));
     Ok(Some(is_repeated && bytes[HASH_OFFSET] == TOEPLITZ))
 }

@@ -51,3 +51,14 @@ pub(crate) struct Capture {
     pub(crate) offloads: Offloads,
     pub(crate) interrupts: Interrupts,
 }
+
+impl Capture {
+    /// Everything as the driver and the kernel have set it.
+    pub(crate) const KEEP: Self = Self {
+        channels: Figure::Keep,
+        rx_ring: Figure::Keep,
+        rx_usecs: Figure::Keep,
+        offloads: Offloads::Keep,
+        interrupts: Interrupts::Keep,
+    };
+}

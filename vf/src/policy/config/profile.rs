@@ -18,13 +18,7 @@ impl Pool {
                 offloads: Offloads::Frames,
                 interrupts: Interrupts::Cpuset,
             },
-            Profile::Plain => Capture {
-                channels: Figure::Keep,
-                rx_ring: Figure::Keep,
-                rx_usecs: Figure::Keep,
-                offloads: Offloads::Keep,
-                interrupts: Interrupts::Keep,
-            },
+            Profile::Plain => Capture::KEEP,
         };
         Capture {
             channels: self.channels.unwrap_or(defaults.channels),
