@@ -61,7 +61,7 @@ build-and-image: deps
 
 .PHONY: demo
 demo: HOST_NIC = $(or $(NIC),x710)
-demo: build-and-image ## three tenants' sensors on an emulated X710, and the frames each one saw; NIC=82576
+demo: build-and-image ## three tenants' sensors on an emulated X710, and what each one saw; NIC=82576
 	@$(TARGET)/release/demo $(HOST)
 
 .PHONY: lab

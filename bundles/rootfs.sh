@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the root file system of a sensor as a tar from Debian 13 packages and the sensor's own files, without an image
-# registry.
+# Builds the root file system of a sensor as a tar from Debian 13 packages, the sensor's own files and those in scripts/,
+# without an image registry.
 #
 # usage: rootfs.sh SENSOR DESTINATION.tar        SENSOR is a directory beside this script
 #
@@ -17,4 +17,5 @@ mmdebstrap --quiet --variant=extract \
     --include="$(IFS=,; echo "${packages[*]}")" \
     --extract-hook="'$here/prune.sh' \"\$1\"" \
     --extract-hook="sync-in '$sensor/root' /" \
+    --extract-hook="sync-in '$here/scripts' /usr/local/bin" \
     trixie "$dest"

@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// The VLAN protocol: 802.1q or 802.1ad
     #[arg(long)]
     proto: Option<String>,
+    /// Whether the container may send: drop or allow
+    #[arg(long)]
+    transmit: Option<String>,
     /// The container's id in `status`, `release` and the audit log; the name of the namespace if
     /// omitted
     #[arg(long, value_name = "ID")]
@@ -78,6 +81,7 @@ impl Options {
             ("mac", mac),
             ("qos", qos),
             ("proto", self.proto.clone()),
+            ("transmit", self.transmit.clone()),
         ];
         for (key, value) in of_option {
             annotations.extend(value.map(|value| (of_interface(key), value)));
@@ -168,10 +172,11 @@ mod tests {
         assert_eq!((request.tenant.as_deref(), one.pool.as_deref()), (Some("acme"), Some("p")));
         assert_eq!((one.name.as_str(), one.vlan, one.mtu), ("x0", 100, Some(9000)));
         assert_eq!(one.mac.map(|mac| mac.to_string()).as_deref(), Some("02:00:00:00:01:00"));
-        let words = ["--qos", "3", "--proto", "802.1ad"];
+        let words = ["--qos", "3", "--proto", "802.1ad", "--transmit", "drop"];
         let request = options(&words).unwrap().request().unwrap();
         let one = &request.interfaces[0];
         assert_eq!((one.qos, one.proto), (3, vf::VlanProto::Dot1Ad));
+        assert_eq!(one.transmit, Some(vf::Transmit::Drop));
         assert_eq!(options(&[]).unwrap().request().unwrap().interfaces[0].name, "mon0");
         for wrong in [&["--mac", "x"][..], &["--vlan", "4095"], &["--mtu", "x"]] {
             assert!(options(wrong).is_err(), "{wrong:?}");

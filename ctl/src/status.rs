@@ -2,6 +2,7 @@
 
 mod names;
 mod rates;
+mod settings;
 mod watch;
 
 use std::collections::HashMap;
@@ -21,6 +22,10 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Show the settings that the kernel reports for attached VFs: queues, rings, offloads, and
+    /// whether the container may send
+    #[arg(long, conflicts_with = "watch")]
+    settings: bool,
     /// Refresh every SECONDS (2 by default) and show frames per second; with --json, print one
     /// document per line. Ends on Ctrl-C
     #[arg(
@@ -36,6 +41,9 @@ pub(crate) struct Options {
 
 /// Returns the text to print; with `--watch` it is printed here, and the result is empty.
 pub(crate) fn run(host: &Host, options: &Options) -> Result<String, Error> {
+    if options.settings {
+        return settings::run(host, options.json);
+    }
     let Some(seconds) = options.watch else {
         return Ok(show(&Snapshot::take(host, &mut Rates::default())?, options));
     };

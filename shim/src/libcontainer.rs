@@ -35,6 +35,7 @@ pub(crate) mod process_check;
 pub(crate) mod process_defaults;
 mod propagation;
 mod readonly;
+mod receive_only;
 pub(crate) mod rlimits;
 pub(crate) mod rootfs;
 pub(crate) mod runtime_hooks;

@@ -2,6 +2,8 @@
 //! releases them. For a container without a request, only the netdevs that its spec moves are
 //! checked.
 
+mod vfio;
+
 use std::collections::HashMap;
 
 use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
@@ -94,6 +96,18 @@ pub(crate) fn authorize_request(
         return Err(vf::refuse(&host, &request, id, vf::LifecycleError::HostNetwork.into()).into());
     }
     Ok(Some(vf::authorize(&host, request, id)?))
+}
+
+/// Claims the VFs that the container drives by vfio-pci, and adds them to its spec. They are released
+/// when the result is dropped, except those that [`vf::Grant::attach`] has attached.
+pub(crate) fn claim_vfio<'a>(
+    grant: Option<&'a vf::Grant>,
+    id: &str,
+    spec: &mut Spec,
+) -> Result<Option<vf::VfioClaims<'a>>, Error> {
+    let claimed = grant.map(|grant| grant.claim_vfio(id)).transpose()?;
+    vfio::add(spec, claimed.as_ref().map_or(&[], |claimed| claimed.vfs()));
+    Ok(claimed)
 }
 
 /// Checks that the VFs of a request are attached to the container with the init process `pid`.

@@ -333,7 +333,8 @@ fn installed_programs_have_no_fault_points() {
 }
 
 /// The text in the code before the name of a point at which the kernel can lie.
-pub(crate) const KERNEL_CALLS: [&str; 3] = ["write_with_retry(\"", ".set_link(\"", "call(\""];
+pub(crate) const KERNEL_CALLS: [&str; 4] =
+    ["write_with_retry(\"", ".set_link(\"", "call(\"", "fault::lie(\""];
 
 /// The names of the points after one of `calls` in the code of `vf`.
 pub(crate) fn points_at(calls: &[&str]) -> BTreeSet<String> {

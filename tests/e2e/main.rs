@@ -27,6 +27,8 @@ mod escapes;
 #[cfg(test)]
 mod everyday;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod fault_points;
 #[cfg(test)]
 mod first_process;
@@ -63,6 +65,8 @@ mod policy;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod receive_only;
+#[cfg(test)]
 mod registration;
 #[cfg(test)]
 mod resets;
@@ -71,6 +75,10 @@ mod script;
 #[cfg(test)]
 mod scrub;
 #[cfg(test)]
+mod sensor_settings;
+#[cfg(test)]
+mod sensors;
+#[cfg(test)]
 mod setup;
 #[cfg(test)]
 mod soak;
@@ -78,3 +86,5 @@ mod soak;
 mod switch;
 #[cfg(test)]
 mod trial;
+#[cfg(test)]
+mod vfio;

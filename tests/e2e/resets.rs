@@ -42,7 +42,8 @@ const OF_X710: [Reset; 8] = [
     blinds("echo pfr > /sys/kernel/debug/i40e/0000:01:00.0/command"),
     blinds("echo corer > /sys/kernel/debug/i40e/0000:01:00.0/command"),
     blinds(VF_RESET),
-    blinds("ip netns exec a ethtool -L mon0 combined 1"),
+    // The attach has set one channel.
+    blinds("ip netns exec a ethtool -L mon0 combined 2"),
     blinds(RINGS_OF_VF),
     harmless(PF_GOES_DOWN_AND_UP),
     harmless(RINGS_OF_PF),

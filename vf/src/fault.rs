@@ -196,6 +196,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(total, 29, "the search misses steps, or a step was added or removed");
+        assert_eq!(total, 32, "the search misses steps, or a step was added or removed");
     }
 }

@@ -11,6 +11,8 @@
 //!    of its own calls [`refuse`], so that the audit log has this refusal too.
 //!    If the container's spec moves netdevs, [`refuse_managed_netdevs`] is called first, also for a
 //!    container that asks for no VF.
+//!    For VFs that the container drives by vfio-pci, a runtime calls [`Grant::claim_vfio`] before it
+//!    creates the container.
 //! 3. [`Grant::attach`] runs when the container's init process exists and waits. When it returns,
 //!    every VF is up in the container.
 //!    For the request of a CDI [`Device`], [`Grant::attach_device`] does this.
@@ -48,11 +50,12 @@ pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
+pub use kernel::vfio::DeviceNode;
 pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{Claim, Gap, State};
 pub use ledger::error::LedgerError;
-pub use lifecycle::attach::{AttachedVf, check_attached};
+pub use lifecycle::attach::{AttachedVf, VfioClaims, check_attached};
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -61,8 +64,10 @@ pub use lifecycle::reconcile::{gc, reconcile};
 pub use lifecycle::release::{release, release_by_hand, release_network, release_vf};
 pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
+pub use nic::vfio::VfioVf;
 #[doc(hidden)]
 pub use operator::bench::claim_and_forget;
+pub use operator::capture_settings::{CaptureSettings, capture_settings};
 pub use operator::config_check::{check_config, is_managed};
 pub use operator::counters::{Counted, Counter};
 pub use operator::doctor::{Finding, Severity, doctor};
@@ -76,10 +81,11 @@ pub use operator::setup::{
 pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
 pub use policy::config::{
-    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant, VlanRange,
-    check_folder_owners,
+    Carrier, Config, Figure, Interrupts, MANUAL, Offloads, OnLoss, Placement, Pool, Profile,
+    Promisc, Rest, Scrub, Tenant, VlanRange, check_folder_owners,
 };
 pub use policy::device::Device;
 pub use policy::error::PolicyError;
 pub use policy::pod::{CriEngine, Pod, PodRole, is_pod_key, pod_role};
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};
+pub use policy::transmit::Transmit;

@@ -1,5 +1,6 @@
 //! PFs, VFs and their netdevs: reads their state and changes it.
 
+pub(crate) mod capture;
 pub(crate) mod create_vfs;
 pub(crate) mod diff;
 pub(crate) mod driver;
@@ -12,7 +13,9 @@ pub(crate) mod locate;
 pub(crate) mod managed;
 pub(crate) mod netdev;
 pub(crate) mod pf;
+pub(crate) mod placement;
 pub(crate) mod promisc;
 pub(crate) mod rearm;
 pub(crate) mod udev;
 pub(crate) mod vf_config;
+pub(crate) mod vfio;

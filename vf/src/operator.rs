@@ -2,6 +2,7 @@
 //! against the host.
 
 pub(crate) mod bench;
+pub(crate) mod capture_settings;
 pub(crate) mod config_check;
 pub(crate) mod counters;
 pub(crate) mod doctor;

@@ -10,3 +10,4 @@ pub(crate) mod error;
 pub(crate) mod pod;
 pub(crate) mod request;
 pub(crate) mod suggest;
+pub(crate) mod transmit;

@@ -76,7 +76,7 @@ fn json_has_the_counts_and_their_source() {
 
 #[test]
 fn watched_json_is_one_line() {
-    let options = Options { json: true, watch: Some(1) };
+    let options = Options { json: true, settings: false, watch: Some(1) };
     assert_eq!(show(&snapshot(), &options).lines().count(), 1);
 }
 

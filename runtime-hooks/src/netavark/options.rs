@@ -6,7 +6,7 @@ use super::input::{ContainerOptions, Network};
 use crate::error::Error;
 
 /// The options that are a part of the request, as the annotations of the same names.
-const OF_REQUEST: [&str; 6] = ["vlan", "tenant", "pool", "mtu", "qos", "proto"];
+const OF_REQUEST: [&str; 7] = ["vlan", "tenant", "pool", "mtu", "qos", "proto", "transmit"];
 /// The name of the interface in all containers of the network.
 const INTERFACE: &str = "interface";
 

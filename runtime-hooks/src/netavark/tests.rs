@@ -43,7 +43,7 @@ fn a_mistake_shows_when_the_network_is_created() {
         (
             json!({ "vlan": "100", "vlam": "1" }),
             "`vlam` is not an option of a network of runvf; \
-             the options are vlan, tenant, pool, mtu, qos, proto, interface",
+             the options are vlan, tenant, pool, mtu, qos, proto, transmit, interface",
         ),
         (
             json!({ "vlan": "100", "interface": "a/b" }),

@@ -22,7 +22,7 @@ use crate::libcontainer::{
 };
 use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
-use crate::vf::{Netns, authorize_request, net_devices, release_vfs};
+use crate::vf::{Netns, authorize_request, claim_vfio, net_devices, release_vfs};
 
 /// A bundle, and its `config.json`.
 pub(crate) struct Bundle {
@@ -59,25 +59,29 @@ pub(crate) fn create(
     check_id_unused(global, id)?;
     let Bundle { path: bundle, config: document } = bundle;
     spec_check::check(&document, &bundle, global.systemd_cgroup, log)?;
-    let spec = document.spec;
+    let mut spec = document.spec;
     rootfs::check(&spec, &bundle)?;
     let rootfs = rootfs::path_of(&spec, &bundle);
     symlinks::check(&spec, &rootfs)?;
     proc_guard::check(&spec, &rootfs, log)?;
     let (netns, devices) = (Netns::of(&spec), net_devices(&spec));
     let grant = authorize_request(id, spec.annotations().as_ref(), &netns, &devices, config)?;
+    let vfio = claim_vfio(grant.as_ref(), id, &mut spec)?;
     let memlock = MemlockLimit::of(spec.process().as_ref());
     let keyring = (!options.no_new_keyring).then_some(id);
     crate::libcontainer::prepare_fork(&spec, keyring, spec.process().as_ref())?;
     enter(&bundle)?;
-    let library = init::build(global, options, &bundle, &spec, ends, log)?;
+    let is_receive_only = grant.as_ref().is_some_and(vf::Grant::is_receive_only);
+    let library = init::build(global, options, &bundle, &spec, ends, log, is_receive_only)?;
     let record = check_bundle(&library, &bundle)
-        .and_then(|()| record_init(&library, rootfs, options, &spec))
+        .and_then(|()| record_init(&library, rootfs, options, &spec, is_receive_only))
         .and_then(|record| finish(&library, &spec, record, memlock, grant.as_ref()))
         .and_then(|record| write_pid_file(&library, options).map(|()| record));
     match record {
         Ok(record) => Ok(Container { library, record }),
         Err(first) => {
+            // While they are not attached, this process counts as their owner.
+            drop(vfio);
             let first = children::kill_started_after(id, first);
             Err(undo(library, grant.is_some(), first, log))
         }
@@ -112,6 +116,7 @@ fn record_init(
     rootfs: PathBuf,
     options: &cli::Create,
     spec: &Spec,
+    is_receive_only: bool,
 ) -> Result<Record, Error> {
     let pid = init_pid(library);
     // A seccomp profile with a notifier may end the init process while it waits. Only libcontainer's
@@ -121,6 +126,7 @@ fn record_init(
     let mut record = Record::new(rootfs, pid, !options.no_new_keyring).ok_or_else(exited)?;
     let poststart = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().clone());
     record.poststart = poststart.unwrap_or_default();
+    record.receive_only = is_receive_only;
     record.save(&library.root)?;
     Ok(record)
 }

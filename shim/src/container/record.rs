@@ -51,6 +51,10 @@ pub(crate) struct Record {
     /// The poststart hooks, which `start` runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststart: Vec<Hook>,
+    /// Whether the container must not send by one of its VFs, so that `exec` must deny AF_XDP
+    /// sockets, too.
+    #[serde(default)]
+    pub(crate) receive_only: bool,
     /// The fields of a newer runvf.
     #[serde(flatten)]
     unknown: Map<String, Value>,

@@ -29,7 +29,8 @@ use super::seccomp::SeccompFilter;
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     descriptors: Descriptors,
-    filter: Option<SeccompFilter>,
+    /// The first one is loaded first.
+    filters: Vec<SeccompFilter>,
     /// These three are only for `exec`. For `create`, libcontainer sets them.
     identity: Option<Identity>,
     memory_policy: Option<LinuxMemoryPolicy>,
@@ -44,10 +45,10 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// `process`: before any default was applied.
-    pub(crate) fn for_create(filter: Option<SeccompFilter>, process: Option<&Process>) -> Self {
+    pub(crate) fn for_create(filters: Vec<SeccompFilter>, process: Option<&Process>) -> Self {
         Self {
             descriptors: Descriptors::scan(),
-            filter,
+            filters,
             identity: None,
             memory_policy: None,
             open_files: None,
@@ -58,14 +59,14 @@ impl Executor {
     }
 
     pub(crate) fn for_exec(
-        filter: Option<SeccompFilter>,
+        filters: Vec<SeccompFilter>,
         identity: Option<Identity>,
         memory_policy: Option<LinuxMemoryPolicy>,
         open_files: Option<OpenFilesLimit>,
         has_environment: bool,
     ) -> Self {
         let is_init = false;
-        let created = Self::for_create(filter, None);
+        let created = Self::for_create(filters, None);
         Self { identity, memory_policy, open_files, is_init, has_environment, ..created }
     }
 
@@ -94,7 +95,8 @@ impl Executor {
             return format!("cannot set the limit of open files: {}", text(errno));
         }
         let failed = |errno| format!("cannot load the seccomp filter: {}", text(errno));
-        command.execute(|| self.filter.as_ref().map_or(Ok(()), SeccompFilter::load).map_err(failed))
+        let load = || self.filters.iter().try_for_each(SeccompFilter::load).map_err(failed);
+        command.execute(load)
     }
 }
 

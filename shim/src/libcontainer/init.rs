@@ -17,14 +17,15 @@ use super::private_mountns::PrivateMountNs;
 use super::seccomp::{self, SeccompFilter};
 use super::spec_patch::{self, Cgroups};
 use super::userns_mounts::BindStaging;
-use super::{children, errors, rootfs, runtime_hooks, stdio};
+use super::{children, errors, receive_only, rootfs, runtime_hooks, stdio};
 use crate::cli::{self, Global};
 use crate::container::{self, cgroup_path};
 use crate::error::Error;
 use crate::log::Log;
 use crate::tty::streams::ProcessEnds;
 
-/// Creates a container. On return, its init process waits for `start`.
+/// Creates a container. On return, its init process waits for `start`. `is_receive_only`: its
+/// processes get no AF_XDP sockets.
 pub(crate) fn build(
     global: &Global,
     options: &cli::Create,
@@ -32,6 +33,7 @@ pub(crate) fn build(
     spec: &Spec,
     ends: Option<ProcessEnds>,
     log: &Log,
+    is_receive_only: bool,
 ) -> Result<Library, Error> {
     let id = options.id.as_str();
     let rootfs = rootfs::path_of(spec, bundle);
@@ -39,7 +41,12 @@ pub(crate) fn build(
     let cgroups = Cgroups { systemd: global.systemd_cgroup, unified: cgroup_path::is_unified() };
     let patched = spec_patch::patch(spec, id, &rootfs, cgroups);
     let mut patched = staged.patch(spec, patched).unwrap_or_else(|| spec.clone());
-    let filter = SeccompFilter::for_init(spec)?;
+    let mut filters = Vec::new();
+    if is_receive_only {
+        filters.push(receive_only::filter()?);
+        seccomp::keep_capability_to_load(&mut patched);
+    }
+    filters.extend(SeccompFilter::for_init(spec)?);
     seccomp::take_from(&mut patched);
     runtime_hooks::take_poststart(&mut patched);
     let user_ns = MappedUserNs::new(spec)?;
@@ -51,7 +58,7 @@ pub(crate) fn build(
     stdio::connect(builder, ends)
         .with_root_path(global.root())
         .map_err(Error::library("create", id))?
-        .with_executor(Executor::for_create(filter, spec.process().as_ref()))
+        .with_executor(Executor::for_create(filters, spec.process().as_ref()))
         .with_console_socket(options.console_socket.as_ref())
         .with_preserved_fds(options.preserve_fds.into())
         .as_init(patched.path())

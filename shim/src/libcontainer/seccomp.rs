@@ -61,7 +61,7 @@ impl SeccompFilter {
         Self::compile(profile).map(Some)
     }
 
-    fn compile(profile: &LinuxSeccomp) -> Result<Self, Error> {
+    pub(super) fn compile(profile: &LinuxSeccomp) -> Result<Self, Error> {
         let program = compile::compile(profile).map_err(|problem| Error::Seccomp { problem })?;
         Ok(Self { program, flags: flags(profile) })
     }
@@ -108,6 +108,11 @@ pub(crate) fn take_from(spec: &mut Spec) {
     }
     linux.set_seccomp(None);
     spec.set_linux(Some(linux));
+    keep_capability_to_load(spec);
+}
+
+/// Lets the process of a spec keep the capability to load a filter.
+pub(super) fn keep_capability_to_load(spec: &mut Spec) {
     if let Some(mut process) = spec.process().clone() {
         keep_sys_admin(&mut process);
         spec.set_process(Some(process));
@@ -138,7 +143,7 @@ fn exchange_masks(mut profile: LinuxSeccomp) -> LinuxSeccomp {
 
 /// Adds CAP_SYS_ADMIN to the effective and permitted sets, unless the process has no_new_privs. A
 /// process without a capabilities object keeps all capabilities of root.
-fn keep_sys_admin(process: &mut Process) {
+pub(super) fn keep_sys_admin(process: &mut Process) {
     if process.no_new_privileges() == Some(true) {
         return;
     }

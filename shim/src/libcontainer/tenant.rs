@@ -18,8 +18,8 @@ use super::exec_state::ExecState;
 use super::executor::Executor;
 use super::identity::{self, Identity};
 use super::rlimits::{self, OpenFilesLimit};
-use super::seccomp::SeccompFilter;
-use super::{errors, process_check, process_defaults, stdio};
+use super::seccomp::{self, SeccompFilter};
+use super::{errors, process_check, process_defaults, receive_only, stdio};
 use crate::cli;
 use crate::container::Container;
 use crate::error::Error;
@@ -40,15 +40,20 @@ pub(crate) fn adapt(
     }
     process_check::check(&process)?;
     check_cwd(container, process.cwd())?;
-    let filter = SeccompFilter::for_exec(spec, &mut process)?;
+    let mut filters = Vec::new();
+    if container.record.receive_only {
+        seccomp::keep_sys_admin(&mut process);
+        filters.push(receive_only::filter()?);
+    }
+    filters.extend(SeccompFilter::for_exec(spec, &mut process)?);
     set_owner_of_stdio(container, &process, ends)?;
-    // After the filter, because that adds a capability that the process needs to load it.
+    // After the filters, because they add a capability that the process needs to load it.
     let identity = Identity::take_from(container, &mut process)?;
     // Before one of them is taken out.
     rlimits::raise_hard_limits(Some(&process))?;
     let open_files = OpenFilesLimit::take_from(&mut process);
     let memory_policy = spec.linux().as_ref().and_then(|linux| linux.memory_policy().clone());
-    Ok((process, Executor::for_exec(filter, identity, memory_policy, open_files, has_environment)))
+    Ok((process, Executor::for_exec(filters, identity, memory_policy, open_files, has_environment)))
 }
 
 /// Checks that the working directory exists. libcontainer's error for a missing one is only

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lab::HostKind;
 
-use crate::card::I82576;
+use crate::card::{I82576, X710};
 use crate::fault_points::{
     ATTACH, CLEAN_UP, CREATION, DETACH, FLUSH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REFUSAL,
     REPAIR, SPOOL, Snapshot, UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points,
@@ -54,6 +54,19 @@ mod on_the_x710 {
         attach_recovers_from_a_kill_at_every_point,
         release_recovers_from_a_kill_at_every_point,
     );
+}
+
+/// With two CPUs, iavf has two channels for each VF, and the change to one resets the VF.
+#[test]
+fn an_attach_recovers_from_faults_at_the_change_of_the_channels() {
+    let lab = faulty_host_with_vfs(X710);
+    let before = state(&lab);
+    let both_cpus = lab.use_both_cpus().unwrap();
+    let faults = Faults::Only(&["channels:1:kill", "channels:1:lie", "rings:1:kill"]);
+    assert_recovery(&lab, &ATTACH, faults);
+    lab.ok("echo 0 > /sys/devices/system/cpu/cpu1/online").unwrap();
+    drop(both_cpus);
+    leave_as(Preparation::Faulty, lab, &before);
 }
 
 #[test]
@@ -204,9 +217,11 @@ fn every_fault_point_belongs_to_a_procedure() {
     add("runvfctl setup --undo", &|_| true);
     // This host has no driver with a flag that matters, and no udev rules; the tests of `setup`
     // have both. Only iavf needs a change of flags and a wake-up to be re-armed.
-    passed.extend(
-        ["read-private-flags", "uevent", "clear-flags", "read-statistics"].map(str::to_owned),
-    );
+    let of_others = ["read-private-flags", "uevent", "clear-flags", "read-statistics"];
+    // igbvf has a fixed number of channels, and no RSS key. The others need a container with fewer
+    // CPUs, and one with vfio-pci: `sensor_settings` and `soak::vfio`.
+    let of_sensors = ["channels", "rss", "irq-affinity", "vfio-open"];
+    passed.extend(of_others.into_iter().chain(of_sensors).map(str::to_owned));
     let missed: Vec<_> = points.difference(&passed).collect();
     assert!(missed.is_empty(), "passed by no test: {missed:?}");
 }

@@ -9,6 +9,7 @@ use crate::soak::{
     bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits,
     netavark, policy, probe, scrub,
 };
+use crate::vfio::killed_containers_lose_no_vf;
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -28,6 +29,11 @@ fn twelve_hundred_containers_with_random_kills_leave_nothing() {
 #[test]
 fn a_hundred_podmans_that_are_killed_leave_no_vf() {
     netavark::killed_podmans_leave_no_vf(100);
+}
+
+#[test]
+fn a_hundred_killed_containers_lose_no_vf() {
+    killed_containers_lose_no_vf(100);
 }
 
 #[test]

@@ -16,6 +16,7 @@ packages=(
     iproute2 ethtool openssh-server procps util-linux jq tar
     docker.io docker-cli containerd runc podman crun netavark iptables nftables uidmap apparmor
     tcpdump tcpreplay docker-compose strace
+    dpdk-dev  # dpdk-testpmd, which drives a VF by vfio-pci
 )
 
 # The files of guest/ are copied before the packages are installed, because initramfs-tools reads its configuration

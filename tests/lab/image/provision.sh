@@ -13,7 +13,9 @@ for folder in /var/lib/runvf-bundles/*; do
     podman untag "docker.io/runvf/$sensor" "docker.io/runvf/$sensor"
 
     mkdir -p "$folder/rootfs" "/var/log/runvf/$sensor"
-    tar -xf "$folder/rootfs.tar" -C "$folder/rootfs"
+    # The sensor may run as another user than root.
+    chmod 1777 "/var/log/runvf/$sensor"
+    tar --xattrs --xattrs-include=security.capability -xf "$folder/rootfs.tar" -C "$folder/rootfs"
     rm "$folder/rootfs.tar"
 done
 

@@ -204,6 +204,24 @@ impl Sysfs {
         probed
     }
 
+    /// Binds a PCI function without a driver to this driver, which is loaded. `after`: its
+    /// `driver_override` afterwards.
+    ///
+    /// # Errors
+    /// [`KernelError::File`] and [`KernelError::Timeout`] when a write fails. The caller reads back
+    /// which driver is bound.
+    pub(crate) fn bind_to(
+        &self,
+        pci: &str,
+        driver: &str,
+        after: Option<&str>,
+    ) -> Result<(), Error> {
+        self.set_driver_override(pci, driver)?;
+        let probed = self.probe_until_bound(pci, false);
+        self.set_driver_override(pci, after.unwrap_or("\n"))?;
+        probed
+    }
+
     /// Restricts a PCI function to one driver. A `driver` of `"\n"` removes the restriction.
     pub(crate) fn set_driver_override(&self, pci: &str, driver: &str) -> Result<(), Error> {
         let path = self.pci_device(pci).join("driver_override");

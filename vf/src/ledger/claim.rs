@@ -98,7 +98,7 @@ impl State {
     }
 }
 
-/// The version of a claim with an init process as its owner.
+/// The version of a claim on a VF with a netdev, with an init process as its owner.
 ///
 /// A container may outlive an upgrade or a downgrade of runvf. So every new field needs
 /// `#[serde(default)]`, and an older runvf ignores the field but keeps it. A change that an older
@@ -106,9 +106,16 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
-/// The version of a claim with a network namespace as its owner, and the highest version that this
-/// runvf reads. An older runvf knows only init processes, so it must leave such a claim alone.
+/// The version of a claim with a network namespace as its owner. An older runvf knows only init
+/// processes, so it must leave such a claim alone.
 pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
+
+/// The version of a claim on a VF that its container has by vfio-pci. An older runvf would miss the
+/// netdev, and stop the container.
+pub(crate) const VFIO_CLAIM_VERSION: u32 = 3;
+
+/// The highest version that this runvf reads.
+pub(crate) const MAX_CLAIM_VERSION: u32 = VFIO_CLAIM_VERSION;
 
 /// The owner of a claim. Its end ends the claim.
 ///
@@ -126,7 +133,8 @@ pub(crate) enum Owner {
 /// The record of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// See [`CLAIM_VERSION`] and [`NETNS_CLAIM_VERSION`]. The first records have no version.
+    /// See [`CLAIM_VERSION`], [`NETNS_CLAIM_VERSION`] and [`VFIO_CLAIM_VERSION`]. The first records
+    /// have no version.
     #[serde(default = "first_version")]
     pub version: u32,
     /// PCI address of the VF.
@@ -185,6 +193,10 @@ pub struct Claim {
     /// there are processes, or the owner is an init process.
     #[serde(default)]
     pub idle_since: Option<String>,
+    /// The IOMMU group of a VF that a program in the container drives by vfio-pci. `None`: the VF
+    /// has a netdev.
+    #[serde(default)]
+    pub iommu_group: Option<u32>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -223,6 +235,7 @@ impl Claim {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+            && self.iommu_group.is_some() == interface.vfio
     }
 
     /// The alias of the netdev in the container (`/sys/class/net/mon0/ifalias`), for example
@@ -256,9 +269,13 @@ impl Claim {
         self.init.map_or(Owner::Netns(self.netns), Owner::Init)
     }
 
-    /// The version of a claim with this owner.
-    pub(crate) fn version_for(init: Option<ProcessId>) -> u32 {
-        if init.is_some() { CLAIM_VERSION } else { NETNS_CLAIM_VERSION }
+    /// The lowest version of runvf's records that has what this claim needs.
+    pub(crate) fn min_version(&self) -> u32 {
+        match (self.iommu_group, self.owner()) {
+            (Some(_), _) => VFIO_CLAIM_VERSION,
+            (None, Owner::Netns(_)) => NETNS_CLAIM_VERSION,
+            (None, Owner::Init(_)) => CLAIM_VERSION,
+        }
     }
 
     /// Whether any process may release this claim: see [`State::is_abandoned`].
@@ -350,6 +367,7 @@ pub(crate) mod tests {
             gap: None,
             network: None,
             idle_since: None,
+            iommu_group: None,
         }
     }
 
@@ -401,10 +419,11 @@ pub(crate) mod tests {
 
     #[test]
     fn an_older_runvf_reads_a_claim_of_an_init_process() {
-        let init = Some(ProcessId { pid: 1, start_time: 2 });
-        assert_eq!((Claim::version_for(init), Claim::version_for(None)), (1, 2));
-        let text = serde_json::to_value(claim("0000:01:10.0", "n")).unwrap();
-        assert_eq!(text["init"]["pid"], 1);
+        let of_init = claim("0000:01:10.0", "n");
+        assert_eq!(of_init.min_version(), 1);
+        assert_eq!(serde_json::to_value(&of_init).unwrap()["init"]["pid"], 1);
+        assert_eq!(Claim { init: None, ..of_init.clone() }.min_version(), 2);
+        assert_eq!(Claim { iommu_group: Some(7), ..of_init }.min_version(), 3);
         let text = include_str!("../../../tests/corpus/seeds/claim/of-a-netns.json");
         let of_netns = serde_json::from_str::<Claim>(text).unwrap();
         assert_eq!((of_netns.version, of_netns.init), (NETNS_CLAIM_VERSION, None));

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::fault;
 use crate::kernel::sysfs::{compare_pci, is_pci_address};
-use crate::ledger::claim::{Claim, NETNS_CLAIM_VERSION, State};
+use crate::ledger::claim::{Claim, MAX_CLAIM_VERSION, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::unknown_fields::keep_unknown_fields;
 
@@ -274,17 +274,16 @@ struct AnyVersion {
 /// [`LedgerError::NewerClaim`], also if this runvf could parse the claim; [`LedgerError::BadClaim`].
 fn parse_claim(text: &[u8], path: &Path) -> Result<Claim, Error> {
     let problem = match serde_json::from_slice::<Claim>(text) {
-        Ok(claim) if claim.version > NETNS_CLAIM_VERSION => String::new(),
-        Ok(claim) if claim.version < Claim::version_for(claim.init) => {
-            "it names no init process".to_owned()
-        }
-        Ok(claim) => return Ok(claim),
+        Ok(claim) if claim.version > MAX_CLAIM_VERSION => String::new(),
+        Ok(claim) if claim.version >= claim.min_version() => return Ok(claim),
+        Ok(claim) if claim.iommu_group.is_some() => "its version knows no vfio-pci".to_owned(),
+        Ok(_) => "it names no init process".to_owned(),
         Err(error) => error.to_string(),
     };
     let path = path.to_owned();
     Err(Error::Ledger(match serde_json::from_slice::<AnyVersion>(text) {
-        Ok(AnyVersion { version, container, interface }) if version > NETNS_CLAIM_VERSION => {
-            let readable = NETNS_CLAIM_VERSION;
+        Ok(AnyVersion { version, container, interface }) if version > MAX_CLAIM_VERSION => {
+            let readable = MAX_CLAIM_VERSION;
             LedgerError::NewerClaim { path, version, readable, container, interface }
         }
         _ => LedgerError::BadClaim { path, problem },
@@ -297,6 +296,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::claim::tests::claim;
+    use crate::ledger::claim::{NETNS_CLAIM_VERSION, VFIO_CLAIM_VERSION};
 
     const VF: &str = "0000:01:10.0";
 
@@ -430,7 +430,7 @@ mod tests {
     fn a_claim_of_a_higher_version_is_named_and_kept() {
         let run = tempfile::tempdir().unwrap();
         let claims = Claims::open(run.path()).unwrap();
-        let raise = |record: &mut Value| record["version"] = json!(NETNS_CLAIM_VERSION + 1);
+        let raise = |record: &mut Value| record["version"] = json!(MAX_CLAIM_VERSION + 1);
         let unreadable = |record: &mut Value| {
             raise(record);
             record["state"] = json!("parked");
@@ -441,8 +441,8 @@ mod tests {
             assert_eq!(
                 error.line(),
                 format!(
-                    "{} was written by a newer runvf: it has version 3, and this runvf reads \
-                     claims up to version 2; the VF stays claimed; install that version of runvf \
+                    "{} was written by a newer runvf: it has version 4, and this runvf reads \
+                     claims up to version 3; the VF stays claimed; install that version of runvf \
                      again to release it",
                     path.display()
                 )
@@ -467,6 +467,22 @@ mod tests {
             record["version"] = json!(NETNS_CLAIM_VERSION);
         });
         assert_eq!(claims.get(VF).unwrap().unwrap().init, None);
+    }
+
+    #[test]
+    fn a_claim_by_vfio_needs_its_version() {
+        let run = tempfile::tempdir().unwrap();
+        let claims = Claims::open(run.path()).unwrap();
+        let with_version = |version: u32| {
+            write_changed(run.path(), |record| {
+                record["iommu_group"] = json!(7);
+                record["version"] = json!(version);
+            });
+            claims.get(VF)
+        };
+        let line = with_version(NETNS_CLAIM_VERSION).unwrap_err().line();
+        assert!(line.contains("its version knows no vfio-pci"), "{line}");
+        assert_eq!(with_version(VFIO_CLAIM_VERSION).unwrap().unwrap().iommu_group, Some(7));
     }
 
     #[test]

@@ -9,25 +9,30 @@ mod configure;
 mod mac_conflict;
 mod netdev_setup;
 mod session;
+mod vfio;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use configure::{bind_driver, configure, take_snapshot, wanted_settings};
 pub(crate) use netdev_setup::set_up_netdev;
 pub(crate) use session::nonce;
+pub use vfio::VfioClaims;
 
 use self::session::AttachSession;
+use self::vfio::check_vfio;
 
 use crate::error::Error;
 use crate::fault;
 use crate::host::{Container, Host, NetnsContainer};
 use crate::kernel::error::KernelError;
+use crate::kernel::interrupts::cpus_of_process;
 use crate::kernel::mac::MacAddress;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::process::ProcessId;
+use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::now;
 use crate::ledger::audit;
 use crate::ledger::audit::{Entry, Event};
@@ -38,12 +43,12 @@ use crate::ledger::tenancy::{check_netns_tenancy, check_quota};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::pod_member;
-use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
+use crate::lifecycle::reconcile::reconcile_claims;
 use crate::lifecycle::release::release_claim;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::driver::driver;
 use crate::nic::vf_config::verify_settings;
-use crate::policy::config::Pool;
+use crate::policy::config::{Interrupts, Pool};
 use crate::policy::pod::PodRole;
 use crate::policy::request::{Interface, Request};
 
@@ -105,8 +110,9 @@ impl Grant {
         if missing.is_empty() {
             return Ok(());
         }
-        let abandoned = session.abandoned_in_the_way(claims, &missing);
-        reconcile_claims(&self.host, abandoned, Duration::ZERO, ATTACH_BUDGET);
+        session.release_abandoned_in_the_way(&missing)?;
+        let (by_vfio, missing): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|(interface, _)| interface.vfio);
         let netns = match session.inspect_netns(&missing) {
             // The interface may belong to an abandoned claim that was not released above because
             // its PF was locked. So wait for the lock now.
@@ -128,6 +134,9 @@ impl Grant {
         }
         audit::check_writable(&self.host)?;
         let undo = Undo { session, is_committed: false };
+        for (interface, _) in by_vfio {
+            session.adopt(interface)?;
+        }
         for (interface, pool) in missing {
             let claim = session.claim_vf(interface, pool, netns)?;
             session.attach_vf(claim, interface, pool)?;
@@ -160,7 +169,9 @@ impl Drop for Undo<'_> {
         let host = &session.grant.host;
         let deadline = Instant::now() + SHORT_LOCK_TIMEOUT;
         for claim in session.claims.of_container(session.id).unwrap_or_default() {
-            if claim.nonce == session.nonce {
+            // The runtime's own process has claimed a VF of vfio-pci for this container only.
+            let is_adopted = claim.iommu_group.is_some() && claim.worker == session.worker;
+            if claim.nonce == session.nonce || is_adopted {
                 // A VF that cannot be released stays claimed: as quarantined, or by a dead worker.
                 let left = deadline.saturating_duration_since(Instant::now());
                 let _ = release_claim(host, &claim, left, Event::Released);
@@ -195,6 +206,7 @@ impl AttachSession<'_> {
         let pf_driver = driver(self.sysfs.driver(&claim.pf).as_deref());
         let set_up = || set_up_netdev(&claim, interface, pool, pf_driver);
         let carrier = self.netns.inside(set_up)?;
+        self.move_interrupts(&claim, pool);
         // The PF's side is verified again, because on some drivers a change to the netdev resets
         // the VF.
         verify_settings(&self.netlink, &self.sysfs, &claim)?;
@@ -204,6 +216,20 @@ impl AttachSession<'_> {
         audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
         (claim.carrier, claim.checked) = (Some(carrier), Some(now()));
         self.claims.advance(&mut claim, State::Attached)
+    }
+
+    /// Lets the CPUs of the container's cpuset handle the VF's interrupts. The driver has requested
+    /// them when the interface came up. A cpuset of all CPUs asks for nothing.
+    fn move_interrupts(&self, claim: &Claim, pool: &Pool) {
+        let cpus = match pool.capture().interrupts {
+            // A network namespace without a process has no cpuset.
+            Interrupts::Cpuset => self.init.and_then(|init| cpus_of_process(init.pid)),
+            Interrupts::Keep => None,
+        };
+        let online = self.sysfs.online_cpus().unwrap_or_default();
+        if let Some(cpus) = cpus.filter(|cpus| !cpus.is_superset(&online)) {
+            self.sysfs.set_interrupt_cpus(&claim.vf, &cpus);
+        }
     }
 }
 
@@ -278,6 +304,10 @@ pub fn check_attached(host: &Host, request: &Request, container: &Container) -> 
             .iter()
             .find(|claim| claim.is_attached_as(interface) && is_owner(claim))
             .ok_or_else(not_attached)?;
+        if claim.iommu_group.is_some() {
+            check_vfio(&Sysfs(host.sysfs.clone()), claim)?;
+            continue;
+        }
         if !pod_member::is_ready(host, claim, &netns()?)? {
             return Err(not_attached());
         }

@@ -55,7 +55,11 @@ impl Grant {
         claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
         let has_vlan = |claim: &Claim| {
             let is_attached = claim.container == container.id && claim.state == State::Attached;
-            is_attached && self.interfaces.iter().all(|(wanted, _)| is_on_vlan(claim, wanted))
+            // A program that drives a VF by vfio-pci has no interface on the VLAN.
+            let has_netdev = claim.iommu_group.is_none();
+            is_attached
+                && has_netdev
+                && self.interfaces.iter().all(|(wanted, _)| is_on_vlan(claim, wanted))
         };
         if claims.iter().any(has_vlan) {
             return Ok(None);

@@ -34,6 +34,10 @@ pub enum LifecycleError {
     BadNetdev { vf: String, interface: String, problem: &'static str },
     #[error("pod {pod} has no VF on VLAN {vlan} as `{interface}` in this network namespace")]
     NotInPod { pod: String, vlan: u16, interface: String },
+    #[error("VF {vf}: this kernel cannot keep `{interface}` from sending")]
+    NoEgressHook { vf: String, interface: String },
+    #[error("`{interface}` asks for vfio-pci, which this runtime or hook cannot give")]
+    NeedsRuntime { interface: String },
     #[error("container {container} has no VF for interface `{interface}`")]
     NotAttached { container: String, interface: String },
 }
@@ -63,6 +67,14 @@ impl LifecycleError {
             Self::BadNetdev { .. } => {
                 "the VF driver or a process in the container's network namespace has changed it; \
                  see `dmesg`"
+                    .to_owned()
+            }
+            Self::NoEgressHook { .. } => "use a kernel with CONFIG_NF_TABLES_NETDEV and \
+                 CONFIG_NETFILTER_EGRESS (Linux 5.16), or set `transmit = \"allow\"` in the pool"
+                .to_owned(),
+            Self::NeedsRuntime { .. } => {
+                "use `--runtime runvf` with its builtin engine, because the \
+                 device nodes must be known before the container is made"
                     .to_owned()
             }
             Self::NotAttached { .. } | Self::ClaimLost { .. } => {

@@ -5,7 +5,7 @@
 use crate::error::Error;
 use crate::host::Host;
 use crate::ledger::audit;
-use crate::policy::authorize::{TenantGrant, decide};
+use crate::policy::authorize::{TenantGrant, decide, may_send};
 use crate::policy::config::{Config, Pool};
 use crate::policy::pod::PodRole;
 use crate::policy::request::{Interface, Request};
@@ -29,10 +29,12 @@ pub struct Grant {
 /// # Errors
 /// - [`PolicyError::NoConfig`], [`PolicyError::Config`]: there is no valid configuration, or it has
 ///   no such pool.
-/// - [`PolicyError::NamespaceNotAllowed`], [`PolicyError::UnknownTenant`], [`PolicyError::VlanNotAllowed`],
-///   [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
-///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`]: the configuration does not
+/// - [`PolicyError::NamespaceNotAllowed`], [`PolicyError::UnknownTenant`],
+///   [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
+///   [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`],
+///   [`PolicyError::TransmitNotAllowed`], [`PolicyError::VfioSends`]: the configuration does not
 ///   allow the request.
+/// - [`PolicyError::BadPod`]: a pod asks for vfio-pci.
 ///
 /// [`PolicyError::NoConfig`]: crate::policy::error::PolicyError::NoConfig
 /// [`PolicyError::Config`]: crate::policy::error::PolicyError::Config
@@ -42,6 +44,8 @@ pub struct Grant {
 /// [`PolicyError::VlanUnassigned`]: crate::policy::error::PolicyError::VlanUnassigned
 /// [`PolicyError::TwoTenants`]: crate::policy::error::PolicyError::TwoTenants
 /// [`PolicyError::ProtoNotAllowed`]: crate::policy::error::PolicyError::ProtoNotAllowed
+/// [`PolicyError::TransmitNotAllowed`]: crate::policy::error::PolicyError::TransmitNotAllowed
+/// [`PolicyError::VfioSends`]: crate::policy::error::PolicyError::VfioSends
 /// [`PolicyError::PoolNotAllowed`]: crate::policy::error::PolicyError::PoolNotAllowed
 pub fn authorize(host: &Host, request: Request, container: &str) -> Result<Grant, Error> {
     let decided = Config::load(host).and_then(|config| decide(&config, &request, &host.config));
@@ -55,6 +59,12 @@ impl Grant {
     /// What the container is to its pod. `None`: it belongs to no pod of Kubernetes.
     pub fn pod(&self) -> Option<&PodRole> {
         self.pod.as_ref()
+    }
+
+    /// Whether the container must not send by one of its interfaces. The front door then also
+    /// denies AF_XDP sockets where it can, because nftables does not see their frames.
+    pub fn is_receive_only(&self) -> bool {
+        self.interfaces.iter().any(|(interface, pool)| !may_send(interface, pool))
     }
 
     /// The tenant's name for the audit log: the tenant of the VLAN if there is one, otherwise the

@@ -25,6 +25,7 @@ use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::locate::{Location, locate};
 use crate::nic::vf_config::{check_pci_address, converge_from, find_pf, read_settings};
+use crate::nic::vfio;
 use crate::policy::config::OnLoss;
 
 /// Checks the VF of a claim that is not abandoned.
@@ -66,10 +67,14 @@ pub(super) fn handle_loss(
         let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
         claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
-    unbind_changed_vf(&sysfs, &claim);
+    // To unbind vfio-pci would wait for the program, which could see another VLAN meanwhile.
+    let must_stop = claim.iommu_group.is_some() && is_changed(&sysfs, &claim);
+    if claim.iommu_group.is_none() {
+        unbind_changed_vf(&sysfs, &claim);
+    }
     let consequence = match claim.on_loss {
-        OnLoss::Keep => "its container keeps running",
-        OnLoss::Stop => stop(&claim)?,
+        OnLoss::Keep if !must_stop => "its container keeps running",
+        OnLoss::Keep | OnLoss::Stop => stop(&claim)?,
     };
     Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
 }
@@ -113,6 +118,9 @@ fn check_attached_vf(
     claims: &Claims,
     claim: &mut Claim,
 ) -> Result<Result<Option<Outcome>, String>, Error> {
+    if claim.iommu_group.is_some() {
+        return check_vfio(host, sysfs, claims, claim);
+    }
     // Searched twice, because the container may move the netdev from one network namespace to
     // another during a search, so that the search finds it in neither.
     let found = match find_netns(sysfs, claim)? {
@@ -139,6 +147,33 @@ fn check_attached_vf(
         (Sight::Rearmed(reason), None) => Ok(Some(Outcome::Rearmed(reason))),
         (Sight::Promiscuous, None) => Ok(None),
     })
+}
+
+/// As [`check_attached_vf`], for a VF that a program drives by vfio-pci. Only the program knows
+/// whether the VF is promiscuous.
+fn check_vfio(
+    host: &Host,
+    sysfs: &Sysfs,
+    claims: &Claims,
+    claim: &mut Claim,
+) -> Result<Result<Option<Outcome>, String>, Error> {
+    if let Some(problem) = vfio::problem(sysfs, claim) {
+        return Ok(Err(problem));
+    }
+    let resets_vf = driver(sysfs.driver(&claim.pf).as_deref()).config_resets_vf;
+    match restore_settings(host, sysfs, claim)? {
+        Restored::Failed(reason) => return Ok(Err(reason)),
+        Restored::SetBack(difference) if resets_vf => {
+            let reason =
+                format!("{difference}: set back, which has reset the VF under its program");
+            return Ok(Err(reason));
+        }
+        Restored::SetBack(difference) => return Ok(Ok(Some(Outcome::SetBack(difference)))),
+        Restored::Unchanged => {}
+    }
+    claim.checked = Some(now());
+    claims.advance(claim, State::Attached)?;
+    Ok(Ok(None))
 }
 
 /// The result of [`restore_settings`].
@@ -196,13 +231,17 @@ fn unbind_changed_vf(sysfs: &Sysfs, claim: &Claim) {
     if !matches!(foreign, Ok(None)) || check_pci_address(sysfs, claim).is_err() {
         return;
     }
-    let (Ok(netlink), Ok(pf)) = (Netlink::open(), find_pf(sysfs, claim)) else { return };
-    let is_changed = read_settings(&netlink, &pf, claim)
-        .is_ok_and(|have| changed_outside_runvf(&have, &claim.want).is_some());
-    if is_changed {
+    if is_changed(sysfs, claim) {
         // A failure is ignored, because the container must still be stopped.
         let _ = sysfs.unbind(&claim.vf, &driver);
     }
+}
+
+/// Whether the PF reports another VLAN or trust than claimed.
+fn is_changed(sysfs: &Sysfs, claim: &Claim) -> bool {
+    let (Ok(netlink), Ok(pf)) = (Netlink::open(), find_pf(sysfs, claim)) else { return false };
+    read_settings(&netlink, &pf, claim)
+        .is_ok_and(|have| changed_outside_runvf(&have, &claim.want).is_some())
 }
 
 /// Finds the network namespace where the container has its VF. `Err`: why the container no longer

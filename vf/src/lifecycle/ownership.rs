@@ -17,6 +17,7 @@ use crate::nic::driver::driver;
 use crate::nic::find_link::find_link;
 use crate::nic::locate::{Location, OtherNetns, locate};
 use crate::nic::vf_config::{check_pci_address, find_pf, read_settings};
+use crate::nic::vfio;
 
 /// Between two checks whether the processes have left a network namespace.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -33,6 +34,12 @@ pub(crate) fn foreign_owner(
     claim: &Claim,
     exit_timeout: Duration,
 ) -> Result<Option<String>, Error> {
+    if vfio::is_bound(sysfs, claim) {
+        // The program may be that of another tool, if the claim is wrong.
+        let is_closed = vfio::wait_until_closed(claim, Instant::now() + exit_timeout)?;
+        let reason = || "a program has the device node of its IOMMU group open".to_owned();
+        return Ok((!is_closed).then(reason));
+    }
     if let Some(reason) = claimed_in_host_netns(sysfs, claim)? {
         return Ok(Some(reason));
     }

@@ -176,6 +176,7 @@ impl Claim {
             gap: None,
             network: None,
             idle_since: None,
+            iommu_group: None,
         };
         // Spoof check and rates are kept, because the operator may have set them. The scrub removes
         // VLAN and trust. It removes the MAC too, because it may be a container's.

@@ -19,6 +19,7 @@ use crate::kernel::netdev_settings::NetdevSettings;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
+use crate::kernel::vfio::VFIO_PCI;
 use crate::ledger::claim::{Claim, State, VfSnapshot};
 use crate::lifecycle::claim_lock::ClaimLock;
 use crate::nic::create_vfs::wait_for_netdev;
@@ -111,8 +112,13 @@ fn unbind_locked(sysfs: &Sysfs, claim: &Claim, lock: &mut ClaimLock<'_>) -> Resu
 }
 
 /// Removes the `driver_override` of an attach or a release that was killed while [`Sysfs::probe`]
-/// had it set. Every other value is the operator's and stays.
+/// or [`Sysfs::bind_to`] had it set. Every other value is the operator's and stays.
 fn remove_stale_override(sysfs: &Sysfs, claim: &Claim, from: &State) -> Result<(), Error> {
+    if claim.iommu_group.is_some() && sysfs.driver_override(&claim.vf).as_deref() == Some(VFIO_PCI)
+    {
+        let before = claim.before.driver_override.as_deref().unwrap_or("\n");
+        return sysfs.set_driver_override(&claim.vf, before);
+    }
     if may_have_set_override(from)
         && claim.before.driver_override.is_none()
         && !sysfs.autoprobes(&claim.vf)
@@ -280,6 +286,10 @@ mod tests {
         assert!(is_kept("0", &State::Configured, "igbvf"));
         assert!(is_kept("1", &State::Claiming, "igbvf"));
         assert!(is_kept("0", &State::Claiming, "vfio-pci"));
+
+        let claim = Claim { iommu_group: Some(7), ..claim };
+        remove_stale_override(&sysfs, &claim, &State::Attached).unwrap();
+        assert!(fs::read_to_string(vf.join("driver_override")).unwrap().starts_with('\n'));
     }
 
     /// iavf told its PF about udev's MAC after the PF was read.

@@ -49,6 +49,16 @@ pub enum NicError {
     NotLocated { vf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
+    #[error("{netdev}: {problem}")]
+    Setting { netdev: String, problem: String },
+    #[error("VF {vf}: the driver vfio-pci is not loaded")]
+    NoVfio { vf: String },
+    #[error("VF {vf} is in no IOMMU group")]
+    NoIommu { vf: String },
+    #[error("VF {vf} shares IOMMU group {group} with {}", .others.join(", "))]
+    SharedGroup { vf: String, group: u32, others: Vec<String> },
+    #[error("VF {vf} was not given to vfio-pci: {problem}")]
+    VfioNotBound { vf: String, problem: String },
 }
 
 const BUSY: &str =
@@ -90,9 +100,7 @@ impl NicError {
             Self::NetdevUnsettled { pci, .. } => {
                 format!("its driver may be loading or hang: see `dmesg` for {pci}, then try again")
             }
-            Self::ReadbackDiffers { .. } => {
-                "this PF driver does not apply what runvf needs".to_owned()
-            }
+            Self::ReadbackDiffers { .. } => "this PF driver ignores what runvf needs".to_owned(),
             Self::SetVf { what, source, .. } if source.errno() == Some(Errno::EOPNOTSUPP) => {
                 format!("this driver cannot set {what}; the PF must be in legacy eswitch mode")
             }
@@ -106,7 +114,30 @@ impl NicError {
             Self::NotLocated { .. } => {
                 "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
             }
+            Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
+                 \"keep\" leaves it as the driver sets it"
+                .to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
+            Self::NoVfio { .. }
+            | Self::NoIommu { .. }
+            | Self::SharedGroup { .. }
+            | Self::VfioNotBound { .. } => return self.hint_for_vfio(),
+        })
+    }
+
+    fn hint_for_vfio(&self) -> Option<String> {
+        Some(match self {
+            Self::NoVfio { .. } => {
+                "run `modprobe vfio-pci`, and name it in a file in /etc/modules-load.d".to_owned()
+            }
+            Self::NoIommu { .. } => "a program that drives it could read and write all memory: turn \
+                 the IOMMU on in the firmware, and with `intel_iommu=on` on the kernel's command line"
+                .to_owned(),
+            Self::SharedGroup { .. } => "a program that drives it could reach them by DMA: use a \
+                 slot whose root port has ACS"
+                .to_owned(),
+            Self::VfioNotBound { vf, .. } => format!("see `dmesg` for {vf}"),
+            _ => return None,
         })
     }
 }

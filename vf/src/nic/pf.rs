@@ -122,7 +122,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::policy::config::{Carrier, OnLoss, Profile, Promisc, Scrub};
+    use crate::policy::config::{Carrier, OnLoss, Placement, Profile, Promisc, Scrub};
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -160,6 +160,13 @@ mod tests {
             rest: None,
             profile: Profile::Sensor,
             mtu: None,
+            transmit: None,
+            channels: None,
+            rx_ring: None,
+            rx_usecs: None,
+            offloads: None,
+            interrupts: None,
+            placement: Placement::Spread,
         }
     }
 

@@ -77,6 +77,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         gap: None,
         network: None,
         idle_since: None,
+        iommu_group: None,
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

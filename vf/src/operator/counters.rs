@@ -68,13 +68,12 @@ impl<'a> Counters<'a> {
         if let Some(link) = find_link(self.sysfs, self.netlink, vf).ok()? {
             return Some(link);
         }
-        let claim = claim?;
-        netns_of(claim)?.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
+        netns_of(claim?)?.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
     }
 }
 
-/// The network namespace of a claim, if its owner lives.
-fn netns_of(claim: &Claim) -> Option<Netns> {
+/// The network namespace of a claim. `None`: its owner has ended.
+pub(crate) fn netns_of(claim: &Claim) -> Option<Netns> {
     let Owner::Init(init) = claim.owner() else {
         return find_netns(claim.netns, Effort::Quick).ok()?;
     };

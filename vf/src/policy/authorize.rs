@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::policy::config::{Config, Pool, Tenant, join_ranges, only_pool, pool_names};
 use crate::policy::error::PolicyError;
 use crate::policy::request::{Interface, Request};
+use crate::policy::transmit::Transmit;
 
 /// The result for a request that the configuration allows.
 #[derive(Debug)]
@@ -37,10 +38,13 @@ pub(crate) struct TenantGrant {
 ///
 /// # Errors
 /// [`PolicyError::NamespaceNotAllowed`], [`PolicyError::UnknownTenant`],
-/// [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`], [`PolicyError::ProtoNotAllowed`],
-/// [`PolicyError::PoolNotAllowed`]; [`PolicyError::Config`] when the pool does not exist, or when
-/// there are several pools and the request names none.
+/// [`PolicyError::VlanNotAllowed`], [`PolicyError::VlanUnassigned`], [`PolicyError::TwoTenants`],
+/// [`PolicyError::ProtoNotAllowed`], [`PolicyError::PoolNotAllowed`],
+/// [`PolicyError::TransmitNotAllowed`], [`PolicyError::VfioSends`]; [`PolicyError::BadPod`] when a
+/// pod asks for vfio-pci; [`PolicyError::Config`] when the pool does not exist, or when there are
+/// several pools and the request names none.
 pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<Decision, Error> {
+    check_pod(request)?;
     let tenant = match config.tenants.as_slice() {
         [] => None,
         tenants => Some(find_tenant(tenants, request)?),
@@ -51,10 +55,37 @@ pub(crate) fn decide(config: &Config, request: &Request, path: &Path) -> Result<
             None => config.pool(requested, path)?,
             Some(grant) => grant.pool(&config.pools, requested, path)?,
         };
+        if interface.transmit == Some(Transmit::Allow) && pool.transmit() == Transmit::Drop {
+            let (interface, pool) = (interface.name.clone(), pool.name.clone());
+            return Err(Error::Policy(PolicyError::TransmitNotAllowed { interface, pool }));
+        }
+        if interface.vfio && !may_send(interface, pool) {
+            let (interface, pool) = (interface.name.clone(), pool.name.clone());
+            return Err(Error::Policy(PolicyError::VfioSends { interface, pool }));
+        }
         Ok((interface.clone(), pool.clone()))
     };
     let interfaces = request.interfaces.iter().map(with_pool).collect::<Result<_, Error>>()?;
     Ok(Decision { tenant, interfaces })
+}
+
+/// Refuses vfio-pci for a pod. Its sandbox would get the device nodes, and its containers none.
+fn check_pod(request: &Request) -> Result<(), Error> {
+    match &request.pod {
+        Some(role) if request.interfaces.iter().any(|interface| interface.vfio) => {
+            let (namespace, name) = (&role.pod().namespace, &role.pod().name);
+            Err(Error::Policy(PolicyError::BadPod {
+                problem: format!("pod {namespace}/{name} asks for vfio-pci, which no pod can have"),
+                hint: "remove `io.runvf.driver`".to_owned(),
+            }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a container may send by this interface.
+pub(crate) fn may_send(interface: &Interface, pool: &Pool) -> bool {
+    interface.transmit.unwrap_or(pool.transmit()) == Transmit::Allow
 }
 
 /// Finds the tenant that all VLANs of the request belong to.

@@ -3,15 +3,21 @@
 //! `file_ownership` refuses a file that users other than root can change; `parse`, `defaults` and
 //! `validate` report its errors; `authorize` compares it with a request.
 
+mod capture;
 mod defaults;
+mod figure;
 pub(crate) mod file_ownership;
 pub(crate) mod parse;
+mod profile;
 mod schema;
 pub(crate) mod validate;
 mod vlans;
 
 use std::path::Path;
 
+pub(crate) use self::capture::Capture;
+pub use self::capture::{Interrupts, Offloads, Placement};
+pub use self::figure::Figure;
 pub use self::file_ownership::check_folder_owners;
 pub use self::parse::MANUAL;
 pub use self::schema::{Carrier, Config, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant};

@@ -29,6 +29,8 @@ impl Device {
             mac: None,
             qos: 0,
             proto: self.proto,
+            transmit: None,
+            vfio: false,
         };
         Request { tenant: self.tenant.clone(), interfaces: vec![interface], pod: None }
     }

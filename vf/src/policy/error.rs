@@ -36,6 +36,10 @@ pub enum PolicyError {
     BadPod { problem: String, hint: String },
     #[error("{tenant} asks for pool `{pool}`, but may use only pool {allowed}")]
     PoolNotAllowed { tenant: String, pool: String, allowed: String },
+    #[error("`{interface}` asks to send, but containers of pool `{pool}` only receive")]
+    TransmitNotAllowed { interface: String, pool: String },
+    #[error("`{interface}` asks for vfio-pci, but may only receive")]
+    VfioSends { interface: String, pool: String },
 }
 
 impl PolicyError {
@@ -59,6 +63,13 @@ impl PolicyError {
             Self::TwoTenants { .. } => "use one container per tenant".to_owned(),
             Self::ProtoNotAllowed { allowed, .. } => format!("set `io.runvf.proto={allowed}`"),
             Self::PoolNotAllowed { .. } => "correct `io.runvf.pool`".to_owned(),
+            Self::VfioSends { pool, .. } => format!(
+                "nothing on the host can drop what such a program sends; set `transmit = \"allow\"` in pool `{pool}` in /etc/runvf/config.toml, and remove \
+                 `io.runvf.transmit`"
+            ),
+            Self::TransmitNotAllowed { .. } => "remove `io.runvf.transmit`, or set \
+                 `transmit = \"allow\"` in the pool in /etc/runvf/config.toml"
+                .to_owned(),
         })
     }
 }

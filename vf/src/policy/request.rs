@@ -13,6 +13,7 @@ use crate::kernel::vlan::VlanProto;
 use crate::policy::error::PolicyError;
 use crate::policy::pod::PodRole;
 use crate::policy::suggest::nearest;
+use crate::policy::transmit::Transmit;
 
 /// The prefix of all runvf annotations.
 pub const PREFIX: &str = "io.runvf.";
@@ -34,7 +35,8 @@ pub(crate) const VLAN_RANGE: RangeInclusive<u16> = 1..=4094;
 pub(crate) const MTU_RANGE: RangeInclusive<u32> = 68..=65535;
 
 /// The keys that may have an interface name as suffix. The only other key is `tenant`.
-const PER_INTERFACE_KEYS: [&str; 6] = ["vlan", "pool", "mtu", "mac", "qos", "proto"];
+const PER_INTERFACE_KEYS: [&str; 8] =
+    ["vlan", "pool", "mtu", "mac", "qos", "proto", "transmit", "driver"];
 
 /// The request of a container: one VF for each interface, and at least one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,11 @@ pub struct Interface {
     /// 802.1p priority, 0–7.
     pub qos: u8,
     pub proto: VlanProto,
+    /// Whether the container wants to send. `None`: as the pool sets it.
+    pub transmit: Option<Transmit>,
+    /// Whether a program in the container drives the VF itself, by vfio-pci. The VF then has no
+    /// netdev, and `name` only tells it from the container's other VFs.
+    pub vfio: bool,
 }
 
 impl Request {
@@ -174,6 +181,11 @@ impl Interface {
         let number = |option: &str, what: &str, min: u32, max: u32| {
             options.get(option).map(|found| parse_number(*found, what, min, max)).transpose()
         };
+        let vfio = options.get("driver").map_or(Ok(false), |found| parse_driver(*found))?;
+        if let Some(mtu) = options.get("mtu").filter(|_| vfio) {
+            let hint = "a VF of vfio-pci has no interface; its program sets the MTU".to_owned();
+            return Err(malformed(*mtu, "cannot be set", hint));
+        }
         Ok(Self {
             name: name.to_owned(),
             vlan: parse_number(*vlan, "a VLAN", 1, 4094)? as u16,
@@ -184,6 +196,8 @@ impl Interface {
             proto: options
                 .get("proto")
                 .map_or(Ok(VlanProto::Dot1Q), |found| parse_proto(*found))?,
+            transmit: options.get("transmit").map(|found| parse_transmit(*found)).transpose()?,
+            vfio,
         })
     }
 }
@@ -260,6 +274,25 @@ fn parse_proto(annotation: Annotation<'_>) -> Result<VlanProto, Error> {
             annotation,
             "is not a VLAN protocol",
             "give 802.1q or 802.1ad".to_owned(),
+        )),
+    }
+}
+
+fn parse_transmit(annotation: Annotation<'_>) -> Result<Transmit, Error> {
+    match annotation.value {
+        "drop" => Ok(Transmit::Drop),
+        "allow" => Ok(Transmit::Allow),
+        _ => Err(malformed(annotation, "is unknown", "give drop or allow".to_owned())),
+    }
+}
+
+fn parse_driver(annotation: Annotation<'_>) -> Result<bool, Error> {
+    match annotation.value {
+        "vfio-pci" => Ok(true),
+        _ => Err(malformed(
+            annotation,
+            "is unknown",
+            "give vfio-pci, or remove it for an interface of the VF's usual driver".to_owned(),
         )),
     }
 }

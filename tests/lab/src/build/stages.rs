@@ -8,7 +8,7 @@ use crate::cache::{Cache, Inputs};
 use crate::error::Result;
 
 /// The sensors of `bundles/` that the guest has as images `runvf/NAME` and as OCI bundles.
-pub const SENSORS: [&str; 2] = ["tcpdump", "suricata"];
+pub const SENSORS: [&str; 3] = ["tcpdump", "suricata", "argus"];
 
 /// Unpacks QEMU, and returns the folder that contains its `root`.
 pub(crate) fn unpack_tools(cache: &Cache, scripts: &Path) -> Result<PathBuf> {
@@ -83,8 +83,10 @@ pub(crate) fn build_sensors(cache: &Cache, bundles: &Path) -> Result<PathBuf> {
 }
 
 fn sensor_inputs(bundles: &Path) -> Result<Inputs> {
-    let mut inputs =
-        Inputs::default().path(&bundles.join("rootfs.sh"))?.path(&bundles.join("prune.sh"))?;
+    let mut inputs = Inputs::default();
+    for shared in ["rootfs.sh", "prune.sh", "scripts"] {
+        inputs = inputs.path(&bundles.join(shared))?;
+    }
     for sensor in SENSORS {
         inputs = inputs
             .path(&bundles.join(sensor).join("packages"))?

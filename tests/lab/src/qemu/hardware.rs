@@ -124,8 +124,13 @@ fn pf_and_mirror_port(port: u8, card: Card<'_>) -> Vec<String> {
             format!("x710,id={},journal={}", x710_id(port), journal.display())
         }
     };
+    // Without ACS, all functions below the port of the last 82576 are in one IOMMU group.
+    let acs = match card {
+        Card::Intel82576 if port + 1 == card.nic().pfs() => ",disable-acs=on",
+        _ => "",
+    };
     let options = [
-        ("-device", format!("pcie-root-port,id=rp{port},chassis={chassis}")),
+        ("-device", format!("pcie-root-port,id=rp{port},chassis={chassis}{acs}")),
         ("-netdev", format!("hubport,id=pf{port},hubid={hub}")),
         ("-device", format!("{device},bus=rp{port},netdev=pf{port},mac=52:54:00:01:00:0{port}")),
         ("-netdev", format!("hubport,id=mirror{port},hubid={hub}")),

@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 const SENDER: Mac = [0x02, 0, 0, 0, 0xfe, 0x01];
 const UNKNOWN_STATION: Mac = [0x02, 0, 0, 0, 0xfe, 0x02];
 const BROADCAST: Mac = [0xff; 6];
+/// The UDP ports: the source port of the end marks and of the first flow, and the destination port.
+const END_PORT: u16 = 40000;
+const FIRST_PORT: u16 = 41000;
+const TO_PORT: u16 = 40001;
 
 /// The mark of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +45,15 @@ impl Traffic {
             for (index, flow) in
                 self.flows.iter().enumerate().filter(|(_, flow)| number < flow.count)
             {
-                frames.push(frame(
-                    flow,
-                    &format!("runvf-lab run={} flow={index} number={number} {flow};", self.run),
-                )?);
+                let mark =
+                    format!("runvf-lab run={} flow={index} number={number} {flow};", self.run);
+                // Each flow has a port of its own, so that a flow sensor tells them apart.
+                frames.push(frame(flow, FIRST_PORT.wrapping_add(index as u16), &mark)?);
             }
         }
         for vlan in self.vlans() {
             let flow = Flow { vlan, class: Class::Broadcast, count: 1 };
-            frames.push(frame(&flow, &self.end_mark(vlan))?);
+            frames.push(frame(&flow, END_PORT, &self.end_mark(vlan))?);
         }
         Ok(frames)
     }
@@ -61,7 +65,7 @@ impl Traffic {
     }
 }
 
-fn frame(flow: &Flow, mark: &str) -> Result<Vec<u8>> {
+fn frame(flow: &Flow, from_port: u16, mark: &str) -> Result<Vec<u8>> {
     let receiver = match &flow.class {
         Class::Broadcast | Class::Pattern(_) => BROADCAST,
         Class::Unicast(mac) => *mac,
@@ -83,7 +87,7 @@ fn frame(flow: &Flow, mark: &str) -> Result<Vec<u8>> {
         None => ethernet.ipv4(from, to, hops),
     };
     let mut bytes = Vec::new();
-    ip.udp(40000, 40001)
+    ip.udp(from_port, TO_PORT)
         .write(&mut bytes, text.as_bytes())
         .map_err(|error| failed(error.to_string()))?;
     Ok(bytes)

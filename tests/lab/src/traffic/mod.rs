@@ -8,11 +8,13 @@
 //! capture with the end mark of its VLAN is complete, and a test needs no guess at a delay.
 
 mod capture;
+mod conversations;
 mod flow;
 mod frame;
 mod replay;
 mod verdict;
 
 pub use capture::Capture;
+pub use conversations::{Conversations, mirrored};
 pub use flow::{Class, Flow, Mac, Traffic, mac};
 pub use verdict::Verdict;

@@ -8,10 +8,11 @@ use super::configure::{bind_driver, configure, take_snapshot, wanted_settings};
 use super::mac_conflict::MacsInUse;
 use super::session::AttachSession;
 use crate::error::Error;
+use crate::kernel::interrupts::cpus_of_process;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{Claim, State};
+use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, VfLock, lock_pf_within, lock_tenant, try_lock_vf};
 use crate::ledger::tenancy::check_quota;
@@ -22,14 +23,16 @@ use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::free_vfs::{FreeVf, FreeVfs, UnavailableVfs};
 use crate::nic::pf::Pf;
+use crate::nic::placement::order_pfs;
 use crate::nic::promisc::check_pf;
+use crate::nic::vfio::isolated_group;
 use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
 
 impl AttachSession<'_> {
-    /// Claims and configures a VF on the first PF of the pool that has a free one, and binds its
-    /// driver. A PF that cannot serve the request is skipped; its error is returned if no other PF
-    /// can.
+    /// Claims and configures a VF on the first PF, in the order of [`order_pfs`], that has a free one,
+    /// and binds its driver. A PF that cannot serve the request is skipped; its error is returned if
+    /// no other PF can.
     ///
     /// A PF that is locked by another attach is tried again in a second round, so that two attaches
     /// do not wait for one PF while another PF is idle.
@@ -42,7 +45,11 @@ impl AttachSession<'_> {
         let mut first_error = None;
         let mut full_pfs = Vec::new();
         let mut locked_pfs = Vec::new();
-        let first_round = pool.pfs.iter().map(|pf_name| (pf_name, Duration::ZERO));
+        let claims = self.claims.readable()?;
+        // The CPUs of a container that does not exist yet are unknown.
+        let cpus = self.init.filter(|_| !interface.vfio).and_then(|init| cpus_of_process(init.pid));
+        let pfs = order_pfs(&self.sysfs, pool, &claims, cpus.as_ref());
+        let first_round = pfs.into_iter().map(|pf_name| (pf_name, Duration::ZERO));
         let mut rounds = first_round.collect::<VecDeque<_>>();
         while let Some((pf_name, timeout)) = rounds.pop_front().or_else(|| locked_pfs.pop()) {
             match self.claim_on_pf(pf_name, interface, pool, netns, timeout) {
@@ -170,8 +177,10 @@ impl AttachSession<'_> {
         (pool, rest): (&Pool, Rest),
         netns: NetnsRecord,
     ) -> Result<Claim, Error> {
-        Ok(Claim {
-            version: Claim::version_for(self.init),
+        let iommu_group =
+            interface.vfio.then(|| isolated_group(&self.sysfs, &vf.pci)).transpose()?;
+        let claim = Claim {
+            version: CLAIM_VERSION,
             vf: vf.pci.clone(),
             index: vf.index,
             pf: pf.pci.clone(),
@@ -197,7 +206,9 @@ impl AttachSession<'_> {
             gap: None,
             network: self.network.map(str::to_owned),
             idle_since: None,
-        })
+            iommu_group,
+        };
+        Ok(Claim { version: claim.min_version(), ..claim })
     }
 }
 
@@ -217,6 +228,9 @@ fn is_unfit_pf(error: &Error) -> bool {
                 | NicError::PfBusy { .. }
                 | NicError::WrongVfCount { .. }
                 | NicError::ProtoUnsupported { .. }
+                | NicError::NoVfio { .. }
+                | NicError::NoIommu { .. }
+                | NicError::SharedGroup { .. }
         ),
         Error::Lifecycle(LifecycleError::MacInUse { .. }) => true,
         _ => false,

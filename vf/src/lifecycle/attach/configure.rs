@@ -12,6 +12,7 @@ use crate::nic::driver::driver;
 use crate::nic::free_vfs::FreeVf;
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{converge_from, read_settings, unbind};
+use crate::nic::vfio;
 use crate::policy::request::Interface;
 
 /// Reads the state of a free VF. The release restores this state.
@@ -44,12 +45,13 @@ pub(crate) fn configure(
     let pf_driver = driver(sysfs.driver(&pf.pci).as_deref());
     let is_unchanged = changes(&vf.settings, &claim.want).is_empty();
     let assigns_mac = claim.want.mac != MacAddress::default();
+    let is_rebound = assigns_mac || claim.iommu_group.is_some();
     // The driver is unbound first where a change resets a bound VF. Then `unbind` waits for the
     // reset that follows, because i40e would not apply a new trust during it. A parked VF needs
     // neither. The driver is also unbound for an assigned MAC, because the VF driver reads the MAC
-    // when it binds (igb: "Reload the VF driver").
+    // when it binds (igb: "Reload the VF driver"), and for vfio-pci.
     let have = match &vf.driver {
-        Some(driver) if assigns_mac || pf_driver.config_resets_vf && !is_unchanged => {
+        Some(driver) if is_rebound || pf_driver.config_resets_vf && !is_unchanged => {
             unbind(sysfs, &pf.pci, &vf.pci, driver)?;
             read_settings(netlink, pf, claim)?
         }
@@ -62,6 +64,9 @@ pub(crate) fn configure(
 /// Binds the driver of a configured VF, unless it has one. The driver may create the netdev later.
 /// The caller has the VF's lock, because a release may free the VF at the same time.
 pub(crate) fn bind_driver(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    if claim.iommu_group.is_some() {
+        return vfio::bind(sysfs, claim);
+    }
     if sysfs.driver(&claim.vf).is_some() {
         return Ok(());
     }

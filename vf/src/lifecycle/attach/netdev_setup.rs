@@ -2,18 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use crate::error::Error;
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::error::KernelError;
 use crate::kernel::error::NetlinkError;
-use crate::kernel::ethtool;
 use crate::kernel::netlink::{Flags, Link, LinkEvents, Netlink};
 use crate::kernel::netns::set_ipv6_sysctl;
+use crate::kernel::nftables;
 use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
 use crate::lifecycle::error::LifecycleError;
+use crate::nic::capture;
 use crate::nic::driver::Driver;
 use crate::nic::rearm::{Requests, wake_driver};
+use crate::policy::authorize::may_send;
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
@@ -29,9 +33,9 @@ const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The same, where each look also wakes the VF driver: see [`wake_driver`].
 const WAKE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Sets up the VF's netdev: alias, MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
-/// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
-/// promiscuity. Must run inside the container's network namespace.
+/// Sets up the VF's netdev: alias, MTU, IPv6, queues and offloads, the drop of sent frames, flags. Waits
+/// for the carrier and verifies the netdev. With `pf_driver` of the VF's PF, also waits until the PF
+/// has been told about promiscuity. Must run inside the container's network namespace.
 ///
 /// Returns the carrier counters from before that wait, so that a later reset shows.
 pub(crate) fn set_up_netdev(
@@ -44,38 +48,20 @@ pub(crate) fn set_up_netdev(
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
     let mtu = interface.mtu.or(pool.mtu);
     let name = &interface.name;
-    let failed = |action| {
-        move |source| {
-            Error::Kernel(KernelError::Link {
-                action,
-                object: format!("{name} (VF {})", claim.vf),
-                source,
-            })
-        }
-    };
     let netlink = Netlink::open()?;
     // The netdev is found by its PCI address, because the move may have changed its index, and also
     // its name if the name was in use.
     let link = netlink.link_by_pci(&claim.vf)?;
     let ifindex = link.ok_or_else(|| bad_netdev(claim, interface, MISSING))?.ifindex;
     let alias = claim.alias();
-    netlink.set_alias(ifindex, &alias).map_err(failed("set the alias of"))?;
-    if let Some(mtu) = mtu {
-        netlink.set_mtu(ifindex, mtu).map_err(failed("set the MTU of"))?;
-    }
-    if is_sensor {
-        // IPv6 is disabled before the interface is up, because the kernel would otherwise send IPv6
-        // packets to the tenant's network first.
-        set_ipv6_sysctl(name, "disable_ipv6", "1")?;
-        ethtool::disable_receive_merging(name)?;
-    }
+    prepare(&netlink, ifindex, claim, &alias, interface, pool)?;
     // The socket is opened before the interface is up, because an event in between would be missed
     // and the kernel would not repeat it.
     let events = LinkEvents::open()?;
     let requests = pf_driver.forgets_promisc.then(|| Requests::watch(claim));
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
     retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
-        .map_err(failed("bring up"))?;
+        .map_err(|source| failed(claim, interface, "bring up", source))?;
     let wakes_driver = pf_driver.forgets_promisc;
     let waited = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, wakes_driver);
     let link = waited?;
@@ -95,6 +81,56 @@ pub(crate) fn set_up_netdev(
         }
     };
     Err(bad_netdev(claim, interface, problem))
+}
+
+/// Does what must be done before the interface is up.
+fn prepare(
+    netlink: &Netlink,
+    ifindex: u32,
+    claim: &Claim,
+    alias: &str,
+    interface: &Interface,
+    pool: &Pool,
+) -> Result<(), Error> {
+    netlink
+        .set_alias(ifindex, alias)
+        .map_err(|source| failed(claim, interface, "set the alias of", source))?;
+    if let Some(mtu) = interface.mtu.or(pool.mtu) {
+        netlink
+            .set_mtu(ifindex, mtu)
+            .map_err(|source| failed(claim, interface, "set the MTU of", source))?;
+    }
+    if pool.profile == Profile::Sensor {
+        // The kernel would otherwise send IPv6 packets to the tenant's network first.
+        set_ipv6_sysctl(&interface.name, "disable_ipv6", "1")?;
+    }
+    capture::apply(&interface.name, &claim.vf, &pool.capture())?;
+    match may_send(interface, pool) {
+        true => nftables::allow_egress(&interface.name)
+            .map_err(|source| failed(claim, interface, "let a container send by", source)),
+        false => keep_from_sending(claim, interface),
+    }
+}
+
+fn failed(
+    claim: &Claim,
+    interface: &Interface,
+    action: &'static str,
+    source: NetlinkError,
+) -> Error {
+    let object = format!("{} (VF {})", interface.name, claim.vf);
+    Error::Kernel(KernelError::Link { action, object, source })
+}
+
+fn keep_from_sending(claim: &Claim, interface: &Interface) -> Result<(), Error> {
+    nftables::drop_egress(&interface.name).map_err(|source| match source.errno() {
+        // Without nf_tables, without its netdev family, and without the egress hook.
+        Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP) => {
+            let (vf, interface) = (claim.vf.clone(), interface.name.clone());
+            Error::Lifecycle(LifecycleError::NoEgressHook { vf, interface })
+        }
+        _ => failed(claim, interface, "drop the frames that a container sends by", source),
+    })
 }
 
 /// Waits until the interface has a carrier, unless the pool ignores it. With `wakes_driver`, makes

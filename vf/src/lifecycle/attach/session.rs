@@ -1,7 +1,7 @@
 //! The state of one running attach.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::host::{Container, NetnsContainer};
@@ -15,6 +15,7 @@ use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, lock_pf};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::grant::Grant;
+use crate::lifecycle::reconcile::{ATTACH_BUDGET, reconcile_claims};
 use crate::nic::pf::pci_named;
 use crate::policy::config::Pool;
 use crate::policy::request::Interface;
@@ -72,6 +73,16 @@ impl<'a> AttachSession<'a> {
         Ok(Self { network: container.network.as_deref(), ..session })
     }
 
+    /// For a container that does not exist yet: its runtime, which is the calling process, stands for
+    /// it.
+    ///
+    /// # Errors
+    /// [`LifecycleError::ContainerGone`].
+    pub(super) fn of_runtime(grant: &'a Grant, id: &'a str) -> Result<Self, Error> {
+        let session = Self::open(grant, id, None, Netns::own()?)?;
+        Ok(Self { init: Some(session.worker), ..session })
+    }
+
     fn new(
         grant: &'a Grant,
         id: &'a str,
@@ -81,6 +92,15 @@ impl<'a> AttachSession<'a> {
         if netns.id == NetnsId::own()? {
             return Err(Error::Lifecycle(LifecycleError::HostNetwork));
         }
+        Self::open(grant, id, init, netns)
+    }
+
+    fn open(
+        grant: &'a Grant,
+        id: &'a str,
+        init: Option<ProcessId>,
+        netns: Netns,
+    ) -> Result<Self, Error> {
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let container = id.to_owned();
         let no_worker = Error::Lifecycle(LifecycleError::ContainerGone { container, pid });
@@ -97,6 +117,17 @@ impl<'a> AttachSession<'a> {
             worker,
             nonce: nonce(worker),
         })
+    }
+
+    /// Releases the VFs of abandoned claims that may keep this request from its VFs, for
+    /// [`ATTACH_BUDGET`].
+    pub(super) fn release_abandoned_in_the_way(
+        &self,
+        missing: &[&(Interface, Pool)],
+    ) -> Result<(), Error> {
+        let abandoned = self.abandoned_in_the_way(self.claims.readable()?, missing);
+        reconcile_claims(&self.grant.host, abandoned, Duration::ZERO, ATTACH_BUDGET);
+        Ok(())
     }
 
     /// The requested interfaces that the container does not have yet.
@@ -126,7 +157,7 @@ impl<'a> AttachSession<'a> {
     /// - on the PFs that the request may use.
     ///
     /// Other claims are left to `gc`, because a PF that hangs must not delay this container.
-    pub(super) fn abandoned_in_the_way(
+    fn abandoned_in_the_way(
         &self,
         claims: Vec<Claim>,
         missing: &[&(Interface, Pool)],

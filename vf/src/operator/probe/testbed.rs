@@ -40,6 +40,7 @@ use crate::nic::pf::Pf;
 use crate::nic::vf_config::{read_settings, verify_settings};
 use crate::policy::config::{Config, Pool, Profile};
 use crate::policy::request::Interface;
+use crate::policy::transmit::Transmit;
 
 /// A claimed VF and its role.
 struct TestVf {
@@ -80,7 +81,11 @@ impl<'a> Testbed<'a> {
             pf,
             // With the sensor profile the kernel sends no frames of its own (ARP, IPv6), so only
             // the probe's frames are sent.
-            pool: Pool { profile: Profile::Sensor, ..pool.clone() },
+            pool: Pool {
+                profile: Profile::Sensor,
+                transmit: Some(Transmit::Allow),
+                ..pool.clone()
+            },
             vlans: Vlans::default(),
             sysfs: Sysfs(host.sysfs.clone()),
             netlink,

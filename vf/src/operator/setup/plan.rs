@@ -147,7 +147,7 @@ pub(super) fn plan(pf: &Pf, state: &PfState, pool: &Pool) -> Result<Vec<Step>, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::config::{Carrier, OnLoss, Profile, Scrub};
+    use crate::policy::config::{Carrier, OnLoss, Placement, Profile, Scrub};
 
     fn pf() -> Pf {
         Pf { pci: "0000:41:00.1".into(), name: "p1".into(), ifindex: 7, total: 64 }
@@ -167,6 +167,13 @@ mod tests {
             rest: None,
             profile: Profile::Sensor,
             mtu: None,
+            transmit: None,
+            channels: None,
+            rx_ring: None,
+            rx_usecs: None,
+            offloads: None,
+            interrupts: None,
+            placement: Placement::Spread,
         }
     }
 

@@ -162,8 +162,39 @@ fn a_pod_gets_only_the_vlans_of_the_tenants_that_name_its_namespace() {
         let expected = format!("pods of namespace `{namespace}` may not use VLAN {vlan}; ask for");
         assert!(line.starts_with(&expected), "{line}");
     }
+    let by_vfio = [(VLAN, "100"), ("io.runvf.driver", "vfio-pci")];
+    let line = decided(NAMESPACES, "acme-east", &by_vfio).unwrap_err();
+    let expected = "pod acme-east/sensor asks for vfio-pci, which no pod can have; ";
+    assert!(line.starts_with(expected), "{line}");
     // Without tenants, any pod may have any VLAN, like any container.
     assert_eq!(decided(ONE_POOL, "default", &[(VLAN, "4094")]), Ok(None));
     // A container without a pod needs no namespace.
     assert!(decision_for(NAMESPACES, &[(VLAN, "100")]).is_ok());
+}
+
+#[test]
+fn an_annotation_allows_sending_only_where_the_pool_does() {
+    const SENDING: &str = r#"pool = [{ name = "east", pfs = ["x"], transmit = "allow" }]"#;
+    let refused = "`mon0` asks to send, but containers of pool `east` only receive; remove \
+        `io.runvf.transmit`, or set `transmit = \"allow\"` in the pool in /etc/runvf/config.toml";
+    for (config, transmit, expected) in [
+        (ONE_POOL, None, Ok(false)),
+        (ONE_POOL, Some("drop"), Ok(false)),
+        (ONE_POOL, Some("allow"), Err(refused.to_owned())),
+        (SENDING, None, Ok(true)),
+        (SENDING, Some("drop"), Ok(false)),
+        (SENDING, Some("allow"), Ok(true)),
+    ] {
+        let path = Path::new("/etc/runvf/config.toml");
+        let config = Config::parse(config, path).unwrap();
+        let annotation = transmit.map(|value| ("io.runvf.transmit", value));
+        let annotations = [(VLAN, "100")].into_iter().chain(annotation);
+        let request = Request::from_annotations(annotations).unwrap().unwrap();
+        let decision = decide(&config, &request, path).map_err(|error| error.line());
+        let sends = decision.map(|decision| {
+            let (interface, pool) = &decision.interfaces[0];
+            may_send(interface, pool)
+        });
+        assert_eq!(sends, expected, "{transmit:?}");
+    }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::capture::{Interrupts, Offloads, Placement};
+use super::figure::Figure;
 use super::vlans::VlanRange;
 use crate::kernel::vlan::VlanProto;
+use crate::policy::transmit::Transmit;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,13 +90,25 @@ pub struct Pool {
     /// The MTU for containers that request none, as [`crate::policy::request::Interface::mtu`].
     /// `None`: the driver's MTU.
     pub mtu: Option<u32>,
+    /// Whether containers may send. `None`, here and below: as the profile sets it.
+    pub transmit: Option<Transmit>,
+    /// The number of channels that receive.
+    pub channels: Option<Figure>,
+    /// The size of each receive ring, in descriptors.
+    pub rx_ring: Option<Figure>,
+    /// The shortest time between two receive interrupts, in microseconds.
+    pub rx_usecs: Option<Figure>,
+    pub offloads: Option<Offloads>,
+    pub interrupts: Option<Interrupts>,
+    #[serde(default)]
+    pub placement: Placement,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// The netdev receives only: no ARP, no IPv6, and no LRO or GRO, which merge frames into frames
-    /// that were never on the wire.
+    /// The netdev receives only: no ARP, no IPv6, and no offload that merges frames into frames that
+    /// were never on the wire. `config/profile.rs` has its other defaults.
     #[default]
     Sensor,
     /// A normal network interface: runvf does not change ARP, IPv6 and offloads. It is still

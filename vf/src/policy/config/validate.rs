@@ -3,6 +3,7 @@
 //! The person who types `docker run` may see these messages, so they name the line of a tenant and
 //! not its name.
 
+use super::figure::Figure;
 use super::parse::{ConfigProblem, KeyPath};
 use super::schema::{Config, Pool, Tenant};
 use crate::policy::request::{MTU_RANGE, NAME_RULE, is_name};
@@ -109,6 +110,16 @@ fn validate_pool(pools: &[Pool], index: usize) -> Result<(), ConfigProblem> {
     if pool.mtu.is_some_and(|mtu| !MTU_RANGE.contains(&mtu)) {
         let problem = format!("pool `{}`: `mtu` must be from 68 to 65535", pool.name);
         return Err(at_key("mtu").problem(problem, "remove it to keep the driver's MTU"));
+    }
+    for (key, figure) in [("channels", pool.channels), ("rx_ring", pool.rx_ring)] {
+        if figure == Some(Figure::Number(0)) {
+            let problem = format!("pool `{}`: `{key}` must be at least 1", pool.name);
+            return Err(at_key(key).problem(problem, "remove it for the default"));
+        }
+    }
+    if pool.rx_usecs == Some(Figure::Max) {
+        let problem = format!("pool `{}`: `rx_usecs` must be a number or \"keep\"", pool.name);
+        return Err(at_key("rx_usecs").problem(problem, "remove it for the default"));
     }
     for (item, pf) in pool.pfs.iter().enumerate() {
         let at_item = KeyPath::item("pool", index, "pfs", item);

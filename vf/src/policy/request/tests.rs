@@ -27,6 +27,8 @@ fn a_vlan_without_interface_name_requests_mon0() {
             mac: None,
             qos: 0,
             proto: VlanProto::Dot1Q,
+            transmit: None,
+            vfio: false,
         }]
     );
 }
@@ -41,6 +43,8 @@ fn each_option_applies_to_its_interface() {
         ("io.runvf.qos.tap1", "7"),
         ("io.runvf.proto.tap1", "802.1AD"),
         ("io.runvf.pool.tap1", "west"),
+        ("io.runvf.transmit.tap1", "allow"),
+        ("io.runvf.driver", "vfio-pci"),
         ("io.runvf.tenant", "acme"),
     ]);
     let request = request.unwrap().unwrap();
@@ -52,7 +56,17 @@ fn each_option_applies_to_its_interface() {
     assert_eq!((tap1.vlan, tap1.mtu, tap1.qos), (4094, Some(9000), 7));
     assert_eq!(tap1.mac.unwrap().to_string(), "02:00:00:00:00:0a");
     assert_eq!((tap1.proto, tap1.pool.as_deref()), (VlanProto::Dot1Ad, Some("west")));
-    assert_eq!(request.interfaces[0].pool, None);
+    assert_eq!((tap1.transmit, tap1.vfio), (Some(Transmit::Allow), false));
+    assert!(request.interfaces[0].vfio);
+    assert_eq!((&request.interfaces[0].pool, request.interfaces[0].transmit), (&None, None));
+}
+
+#[test]
+fn transmit_is_drop_or_allow() {
+    for value in ["", "yes", "Allow"] {
+        let line = refused(&[("io.runvf.vlan", "1"), ("io.runvf.transmit", value)]);
+        assert_eq!(line, format!("io.runvf.transmit={value} is unknown; give drop or allow"));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use lab::traffic::{Capture, Class, Mac, Traffic, mac};
 use lab::{Error, Lab, Result};
 
-use crate::sensor::Findings;
+use crate::suricata::Findings;
 
 /// The last VF of pf0, and the VLAN of the first tenant.
 const INDEX: u32 = 31;

@@ -1,12 +1,13 @@
-//! The demo: the sensors of three tenants on one SR-IOV host, and the frames that each of them saw.
+//! The demo: Suricata and Argus of three tenants on one SR-IOV host, and what each of them saw.
 //! On the X710, a VF that was set up by hand without trust is beside them.
 //!
 //! The exit status is 0 only if each sensor got all frames of its tenant's VLAN and no others, and
 //! the VF without trust got no frame for an unknown address.
 
+mod argus;
 mod by_hand;
 mod report;
-mod sensor;
+mod suricata;
 mod tenants;
 
 use std::io::Write;
@@ -55,10 +56,11 @@ fn demo(kind: HostKind) -> Result<bool> {
     let mut stations = Vec::new();
     for tenant in &TENANTS {
         step(&format!(
-            "{}: starting {} on VLAN {} with `{}`",
-            tenant.name, tenant.sensor, tenant.vlan, tenant.command
+            "{}: starting Suricata and Argus on VLAN {} with `{}`",
+            tenant.name, tenant.vlan, tenant.command
         ));
-        stations.push(sensor::start(&lab, tenant)?);
+        stations.push(suricata::start(&lab, tenant)?);
+        argus::start(&lab, tenant)?;
     }
     // On the 82576, the PF's promiscuity opens all VFs, trusted or not.
     let by_hand = if kind.nic == Nic::IntelX710 {
@@ -73,15 +75,17 @@ fn demo(kind: HostKind) -> Result<bool> {
     let count: u32 = traffic.flows().iter().map(|flow| flow.count).sum();
     step(&format!("sending {count} frames from the mirror port"));
     traffic.play(&lab, "mirror0")?;
-    step("stopping the sensors and reading their captures");
+    step("stopping the sensors and reading what they found");
     let mut columns = Vec::new();
     for tenant in &TENANTS {
         let (title, vlan) = (format!("{} saw", tenant.name), tenant.vlan);
-        columns.push(Column { title, vlan, findings: sensor::finish(&lab, tenant, &traffic)? });
+        let findings = suricata::finish(&lab, tenant, &traffic)?;
+        let flows = Some(argus::finish(&lab, tenant)?);
+        columns.push(Column { title, vlan, findings, flows });
     }
     if let Some(by_hand) = by_hand {
         let (title, vlan) = ("no trust: saw".to_owned(), by_hand::VLAN);
-        columns.push(Column { title, vlan, findings: by_hand.finish(&traffic)? });
+        columns.push(Column { title, vlan, findings: by_hand.finish(&traffic)?, flows: None });
     }
     let status = lab.ok("runvfctl status")?.stdout;
     let clean = lab.sh("ip link show pf0 | grep -E 'vf .*(vlan|trust on)'")?.status == 1
@@ -102,22 +106,21 @@ fn show(text: &str) {
 
 /// All classes on each tenant's VLAN, on a VLAN without a tenant, and untagged.
 ///
-/// Unicast frames go to the tenant's VF on the tenant's VLAN, and to all VFs where no VF listens.
-/// `by_hand` is the VF without trust, which gets unicast frames of its own, too.
+/// Unicast frames go to all VFs of Suricata where no VF listens. `by_hand` is the VF without trust, on
+/// the X710. There, unicast frames on a tenant's VLAN also go to the tenant's VF, and to `by_hand`; the
+/// 82576 would deliver such a frame to only one of the tenant's two sensors.
 fn traffic(stations: &[Mac], by_hand: Option<Mac>) -> Traffic {
     let mut traffic = Traffic::new();
     if let Some(station) = by_hand {
         traffic = traffic.send(Some(by_hand::VLAN), Class::Unicast(station), FRAMES);
     }
     for (tenant, station) in TENANTS.iter().zip(stations) {
-        traffic = traffic.send_all(&[Some(tenant.vlan)], &[*station], FRAMES);
+        let to = if by_hand.is_some() { std::slice::from_ref(station) } else { &[] };
+        traffic = traffic.send_all(&[Some(tenant.vlan)], to, FRAMES);
     }
     traffic = traffic.send_all(&[Some(UNASSIGNED_VLAN), None], stations, FRAMES);
     for vlan in [ATTACKED_VLAN, UNASSIGNED_VLAN] {
         traffic = traffic.send(Some(vlan), Class::Pattern("runvf-evil".to_owned()), ATTACKS);
-    }
-    for tenant in &TENANTS {
-        traffic = traffic.send(Some(tenant.vlan), Class::Pattern("runvf-demo-end".to_owned()), 1);
     }
     traffic
 }

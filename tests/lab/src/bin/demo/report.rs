@@ -1,10 +1,11 @@
-//! The table of sent and captured frames.
+//! The table of sent frames, and of what the receivers found.
 
 use std::io::Write;
 
 use lab::traffic::{Class, Traffic};
 
-use crate::sensor::Findings;
+use crate::argus::Flows;
+use crate::suricata::Findings;
 use crate::tenants::{ATTACKED_VLAN, ATTACKS, TENANTS, UNASSIGNED_VLAN};
 
 /// What one receiver saw.
@@ -12,6 +13,8 @@ pub(crate) struct Column {
     pub(crate) title: String,
     pub(crate) vlan: u16,
     pub(crate) findings: Findings,
+    /// What the tenant's Argus recorded.
+    pub(crate) flows: Option<Flows>,
 }
 
 /// Prints the table, and returns whether all findings are exact.
@@ -26,15 +29,24 @@ pub(crate) fn report(traffic: &Traffic, columns: &[Column]) -> bool {
             rows.push(row(traffic, columns, name, vlan, Some(&Class::UnknownUnicast)));
         }
     }
-    let mut alerts = vec!["alerts".to_owned(), ATTACKS.to_string()];
-    let counted = |count: u32| count.to_string();
-    alerts.extend(columns.iter().map(|one| one.findings.alerts.map_or("-".to_owned(), counted)));
-    rows.push(alerts);
+    let all_sent = TENANTS.iter().map(|tenant| Flows::sent(traffic, tenant.vlan));
+    let (flows, packets) =
+        all_sent.fold((0, 0), |sum, sent| (sum.0 + sent.flows, sum.1 + sent.packets));
+    let mut add = |name: &str, sent: u32, found: &dyn Fn(&Column) -> Option<u32>| {
+        let counted =
+            |column: &Column| found(column).map_or("-".to_owned(), |count| count.to_string());
+        let mut row = vec![name.to_owned(), sent.to_string()];
+        row.extend(columns.iter().map(counted));
+        rows.push(row);
+    };
+    add("Suricata: alerts", ATTACKS, &|column| column.findings.alerts);
+    add("Argus: flows", flows, &|column| column.flows.map(|flows| flows.flows));
+    add("Argus: packets", packets, &|column| column.flows.map(|flows| flows.packets));
 
     let mut all_exact = true;
     let mut verdicts = vec!["verdict".to_owned(), String::new()];
     for column in columns {
-        let exact = is_exact(column);
+        let exact = is_exact(traffic, column);
         all_exact &= exact;
         verdicts.push(if exact { "exact" } else { "WRONG" }.to_owned());
         if !column.findings.verdict.is_exact() {
@@ -43,15 +55,17 @@ pub(crate) fn report(traffic: &Traffic, columns: &[Column]) -> bool {
     }
     rows.push(verdicts);
     for row in &rows {
-        let cells: Vec<String> = row.iter().map(|cell| format!("{cell:<20}")).collect();
-        let _ = writeln!(std::io::stdout(), "{}", cells.join(" ").trim_end());
+        let cells: String = row[1..].iter().map(|cell| format!("{cell:<15}")).collect();
+        let _ = writeln!(std::io::stdout(), "{}", format!("{:<22}{cells}", row[0]).trim_end());
     }
     all_exact
 }
 
-fn is_exact(Column { vlan, findings, .. }: &Column) -> bool {
+fn is_exact(traffic: &Traffic, Column { vlan, findings, flows, .. }: &Column) -> bool {
     let expected = if *vlan == ATTACKED_VLAN { ATTACKS } else { 0 };
-    findings.verdict.is_exact() && findings.alerts.is_none_or(|alerts| alerts == expected)
+    findings.verdict.is_exact()
+        && findings.alerts.is_none_or(|alerts| alerts == expected)
+        && flows.is_none_or(|flows| flows == Flows::sent(traffic, *vlan))
 }
 
 fn name_of(vlan: Option<u16>) -> String {
@@ -98,7 +112,7 @@ mod tests {
         let seen: BTreeMap<_, _> =
             seen.iter().map(|(class, count)| ((Some(vlan), class.clone()), *count)).collect();
         let findings = Findings { verdict: Verdict { seen, ..Verdict::default() }, alerts };
-        Column { title: "x".to_owned(), vlan, findings }
+        Column { title: "x".to_owned(), vlan, findings, flows: None }
     }
 
     #[test]
@@ -112,10 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn missing_flows_are_not_exact() {
+        let traffic = Traffic::new().send_all(&[Some(100)], &[], 7);
+        let found = |flows, packets| {
+            let flows = Some(Flows { flows, packets });
+            is_exact(&traffic, &Column { flows, ..column(100, &[], Some(0)) })
+        };
+        // The end mark is a flow, too.
+        assert!(found(3, 15) && !found(2, 15) && !found(3, 14) && !found(3, 16));
+    }
+
+    #[test]
     fn missing_alerts_are_not_exact() {
-        let is_exact = |vlan, alerts| is_exact(&column(vlan, &[], alerts));
+        let is_exact = |vlan, alerts| is_exact(&Traffic::new(), &column(vlan, &[], alerts));
         assert!(is_exact(ATTACKED_VLAN, Some(ATTACKS)) && is_exact(100, Some(0)));
-        assert!(is_exact(ATTACKED_VLAN, None), "tcpdump raises none");
+        assert!(is_exact(ATTACKED_VLAN, None), "the VF without trust has no Suricata");
         assert!(!is_exact(ATTACKED_VLAN, Some(ATTACKS - 1)) && !is_exact(100, Some(1)));
     }
 }

@@ -4,27 +4,14 @@ pub(crate) struct Tenant {
     pub(crate) name: &'static str,
     pub(crate) vlan: u16,
     pub(crate) engine: &'static str,
-    pub(crate) sensor: &'static str,
-    /// The command that starts the sensor, without its options.
+    /// The command that starts a sensor, without its options.
     pub(crate) command: &'static str,
 }
 
 pub(crate) const TENANTS: [Tenant; 3] = [
-    Tenant {
-        name: "acme",
-        vlan: 100,
-        engine: "docker",
-        sensor: "suricata",
-        command: "docker run --runtime runvf",
-    },
-    Tenant {
-        name: "bravo",
-        vlan: 200,
-        engine: "docker",
-        sensor: "suricata",
-        command: "docker run --runtime runvf",
-    },
-    Tenant { name: "civic", vlan: 300, engine: "podman", sensor: "tcpdump", command: "podman run" },
+    Tenant { name: "acme", vlan: 100, engine: "docker", command: "docker run --runtime runvf" },
+    Tenant { name: "bravo", vlan: 200, engine: "docker", command: "docker run --runtime runvf" },
+    Tenant { name: "civic", vlan: 300, engine: "podman", command: "podman run" },
 ];
 
 /// The VLAN with frames that match the sensors' rule for attacks.

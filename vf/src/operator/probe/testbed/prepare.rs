@@ -86,6 +86,8 @@ impl Testbed<'_> {
             mac: None,
             qos: 0,
             proto: VlanProto::Dot1Q,
+            transmit: None,
+            vfio: false,
         };
         let claim = self.new_claim(role, vf, &interface, config)?;
         if !self.claims.create(&claim)? {
@@ -148,6 +150,7 @@ impl Testbed<'_> {
             gap: None,
             network: None,
             idle_since: None,
+            iommu_group: None,
         })
     }
 }
