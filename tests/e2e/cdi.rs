@@ -6,8 +6,11 @@ use std::time::Duration;
 use lab::{Lab, Output};
 use serde_json::Value;
 
+use crate::card::I82576;
 use crate::engine::IMAGE;
-use crate::host::{assert_clean, configure, on_vlans, prepared};
+use crate::host::{
+    Preparation, assert_clean, configure, leave_as, on_vlans, prepared, reused, state,
+};
 
 const POOL: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n";
 const TENANTS: &str = "[[tenant]]\nname = \"acme\"\nvlans = [100]\n\
@@ -20,14 +23,23 @@ pub(crate) const RUN: [&str; 2] =
 const LOOK: &str = "for name in mon0 mon1 mon2; do [ ! -e /sys/class/net/$name ] || echo $name $(cat /sys/class/net/$name/ifalias \
      /sys/class/net/$name/carrier); done";
 
-/// A host with the CDI devices of a configuration, and Docker with CDI on. It is left to no other
-/// test, because Docker was restarted.
-pub(crate) fn with_devices(config: &str) -> Lab {
-    let lab = prepared();
+/// A host with the CDI devices of a configuration, and Docker with CDI on; and its state.
+pub(crate) fn with_devices(config: &str) -> (Lab, String) {
+    let lab = reused(I82576, Preparation::Cdi, || {
+        let lab = prepared();
+        enable_in_docker(&lab);
+        lab
+    });
     configure(&lab, config);
-    lab.ok("runvfctl install cdi").unwrap();
-    enable_in_docker(&lab);
-    lab
+    lab.ok("runvfctl install cdi; rm -f /var/log/runvf/audit*").unwrap();
+    let before = state(&lab);
+    (lab, before)
+}
+
+/// Leaves a host [`with_devices`] to another test.
+pub(crate) fn leave_with_devices(lab: Lab, before: &str) {
+    lab.ok("runvfctl uninstall cdi").unwrap();
+    leave_as(Preparation::Cdi, lab, before);
 }
 
 pub(crate) fn enable_in_docker(lab: &Lab) {
@@ -54,6 +66,7 @@ fn finding(lab: &Lab, check: &str) -> Option<Value> {
 #[test]
 fn a_device_gives_a_vf_under_the_engines_own_runtime() {
     let lab = prepared();
+    let before = state(&lab);
     configure(&lab, POOL);
     assert_eq!(finding(&lab, "cdi"), None);
     let output = lab.ok("runvfctl install cdi").unwrap();
@@ -91,11 +104,12 @@ fn a_device_gives_a_vf_under_the_engines_own_runtime() {
         let output = seen(&lab, run, "--device runvf.io/vlan=100");
         assert!(output.status != 0 && output.stderr.contains("runvf.io/vlan=100"), "{output}");
     }
+    leave_as(Preparation::Cdi, lab, &before);
 }
 
 #[test]
 fn a_refusal_of_a_device_reaches_the_user() {
-    let lab = with_devices(&(POOL.to_owned() + TENANTS));
+    let (lab, before) = with_devices(&(POOL.to_owned() + TENANTS));
     for run in RUN {
         let output = seen(&lab, run, "--device runvf.io/tenant=acme");
         assert_eq!(output.text(), "mon0 vlan=100 tenant=acme 1", "{run}: {output}");
@@ -149,4 +163,6 @@ fn a_refusal_of_a_device_reaches_the_user() {
         (&twice["severity"], &twice["mend"]),
         (&"failure".into(), &"remove /etc/cdi/other.json".into())
     );
+    lab.ok("rm /etc/cdi/other.json").unwrap();
+    leave_with_devices(lab, &before);
 }

@@ -96,7 +96,7 @@ pub(crate) fn host(kind: impl Into<HostKind>, programs: Programs, config: &str) 
 /// Opens every door of a host with runvf, and creates the VFs.
 pub(crate) fn open_all(lab: &Lab) {
     lab.ok("runvfctl setup").unwrap();
-    make_node(lab, "io.runvf.*");
+    make_node(lab);
     lab.write(PATH, FUNCTIONS).unwrap();
     call(lab, "open_doors").unwrap();
 }

@@ -31,6 +31,10 @@ pub(crate) enum Preparation {
     SevenVfs,
     /// Two VFs, and the programs with fault points.
     Faulty,
+    /// As [`ThreeVfs`](Self::ThreeVfs), with CDI on in Docker.
+    Cdi,
+    /// As [`ThreeVfs`](Self::ThreeVfs), with a containerd for pods.
+    Node,
 }
 
 /// Hosts that a test has left unchanged.

@@ -4,9 +4,11 @@
 use lab::Lab;
 use serde_json::Value;
 
-use crate::cdi::wait_for_release;
-use crate::host::{assert_clean, configure, on_vlans, prepared};
-use crate::script::script;
+use crate::card::I82576;
+use crate::host::{
+    Preparation, assert_clean, assert_untouched, configure, leave_as, on_vlans, prepared, reused,
+    state,
+};
 
 const TENANTS: &str = r#"
 [[pool]]
@@ -23,24 +25,45 @@ name = "bravo"
 vlans = [200]
 "#;
 
+const RUNTIME_TOML: &str = "/etc/runvf/runtime.toml";
 pub(crate) const IMAGE: &str = "docker.io/runvf/tcpdump:latest";
 pub(crate) const VLAN_100: &str = "io.runvf.vlan=100";
 
-/// A node with runvf as a runtime of its containerd. `pass` is the pattern of the users' annotations that it
-/// passes on. Such a host is left to no other test.
-pub(crate) fn node(pass: &str) -> Lab {
-    let lab = prepared();
-    make_node(&lab, pass);
+/// A node with runvf as a runtime of its containerd, and its state.
+pub(crate) fn node() -> (Lab, String) {
+    let lab = reused(I82576, Preparation::Node, || {
+        let lab = prepared();
+        make_node(&lab);
+        lab
+    });
+    lab.write(RUNTIME_TOML, "cri = \"containerd\"\n").unwrap();
     configure(&lab, TENANTS);
-    lab
+    let before = state(&lab);
+    (lab, before)
+}
+
+/// Leaves a [`node`] to another test.
+pub(crate) fn leave_node(lab: Lab, before: &str) {
+    assert_clean(&lab, 0, "enp1s0v0");
+    leave_as(Preparation::Node, lab, before);
 }
 
 /// Makes a host a node.
-pub(crate) fn make_node(lab: &Lab, pass: &str) {
+pub(crate) fn make_node(lab: &Lab) {
     let client = lab::target_dir().join("cri/release/cri-client");
     lab.push(client, "/usr/local/bin/cri-client").unwrap();
-    lab.ok(&script(include_str!("scripts/cri_node.sh"), &[("pass", pass)])).unwrap();
-    lab.write("/etc/runvf/runtime.toml", "cri = \"containerd\"\n").unwrap();
+    lab.ok(include_str!("scripts/cri_node.sh")).unwrap();
+    lab.write(RUNTIME_TOML, "cri = \"containerd\"\n").unwrap();
+}
+
+/// Changes the pattern of the users' annotations that containerd passes on.
+fn pass_on(lab: &Lab, from: &str, to: &str) {
+    lab.ok(&format!(
+        "sed -i 's/\"{from}\"/\"{to}\"/g' /etc/containerd/config.toml; grep -q '\"{}\"' /etc/containerd/config.toml; \
+         systemctl restart containerd; until cri-client list > /dev/null 2>&1; do sleep 0.1; done",
+        to.replace('*', "[*]")
+    ))
+    .unwrap();
 }
 
 /// Runs a pod of the RuntimeClass runvf, and returns the id of its sandbox.
@@ -74,7 +97,7 @@ pub(crate) fn last_entry(lab: &Lab, event: &str) -> Value {
 
 #[test]
 fn a_pod_has_one_vf_for_all_its_containers() {
-    let lab = node("io.runvf.*");
+    let (lab, before) = node();
     let sandbox = run_pod(&lab, "acme", "sensor", VLAN_100);
     assert_eq!(on_vlans(&lab, "pf0"), [(100, true)]);
     let one = start_container(&lab, &sandbox, "one");
@@ -102,16 +125,17 @@ fn a_pod_has_one_vf_for_all_its_containers() {
     assert_sees_vf(&lab, &two);
 
     lab.ok(&format!("cri-client remove-pod {sandbox}")).unwrap();
-    wait_for_release(&lab);
-    assert_clean(&lab, 0, "enp1s0v0");
+    assert_untouched(&lab, &before);
     let released = last_entry(&lab, "released");
     assert_eq!((&released["namespace"], &released["pod"]), (&"acme".into(), &"sensor".into()));
+    leave_node(lab, &before);
 }
 
 #[test]
 fn a_pod_of_another_namespace_is_refused() {
+    let (lab, before) = node();
     // With this pattern, containerd passes all annotations of a user on.
-    let lab = node("*");
+    pass_on(&lab, "io.runvf.*", "*");
     let refused = |options: &str, namespace: &str, annotations: &str, why: &str| {
         let run = format!("cri-client pod {options} runvf {namespace} sensor {annotations}");
         let output = lab.sh(&run).unwrap();
@@ -142,12 +166,14 @@ fn a_pod_of_another_namespace_is_refused() {
     refused("--host-network", "acme", VLAN_100, host);
     lab.ok("rm /etc/runvf/runtime.toml").unwrap();
     refused("", "acme", VLAN_100, "/etc/runvf/runtime.toml names no engine for pods");
+    pass_on(&lab, "*", "io.runvf.*");
+    leave_node(lab, &before);
 }
 
 /// A container of a sandbox that has lost its VF.
 #[test]
 fn a_container_starts_only_if_its_pod_has_the_vf() {
-    let lab = node("io.runvf.*");
+    let (lab, before) = node();
     let sandbox = run_pod(&lab, "acme", "sensor", VLAN_100);
     let create = format!("cri-client create {sandbox} late {IMAGE} sleep 100000");
     let late = lab.ok(&create).unwrap().text().to_owned();
@@ -158,6 +184,5 @@ fn a_container_starts_only_if_its_pod_has_the_vf() {
     assert!(refused.status == 1 && refused.stderr.contains(missing), "{refused}");
     assert_eq!(last_entry(&lab, "refused")["pod"], "sensor");
     lab.ok(&format!("cri-client remove-pod {sandbox}")).unwrap();
-    wait_for_release(&lab);
-    assert_clean(&lab, 0, "enp1s0v0");
+    leave_node(lab, &before);
 }

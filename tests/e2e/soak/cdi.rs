@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::cdi::{RUN, seen, wait_for_release, with_devices};
+use crate::cdi::{RUN, leave_with_devices, seen, wait_for_release, with_devices};
 use crate::engine::IMAGE;
-use crate::host::{assert_clean, configure, on_vlans};
+use crate::host::{Preparation, assert_clean, configure, leave_as, on_vlans};
 use crate::pods::assert_sensor;
 
 const POOL: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n";
@@ -15,7 +15,7 @@ const QUADLET: &str = include_str!("../../../docs/examples/acme-cdi.container");
 
 #[test]
 fn compose_and_quadlets_start_a_sensor_with_a_device() {
-    let lab = with_devices(POOL);
+    let (lab, before) = with_devices(POOL);
     lab.write("/tmp/compose/compose.yaml", COMPOSE).unwrap();
     lab.ok("docker-compose -f /tmp/compose/compose.yaml up -d --quiet-pull").unwrap();
     assert_sensor(&lab, "docker-compose -f /tmp/compose/compose.yaml exec -T acme");
@@ -28,14 +28,19 @@ fn compose_and_quadlets_start_a_sensor_with_a_device() {
     lab.write("/etc/containers/systemd/acme.container", QUADLET).unwrap();
     lab.ok("systemctl daemon-reload; systemctl start acme").unwrap();
     assert_sensor(&lab, "podman exec acme");
-    lab.ok("systemctl stop acme").unwrap();
+    lab.ok(
+        "systemctl stop acme; rm /etc/containers/systemd/acme.container; systemctl daemon-reload; \
+        rm -r /var/log/runvf/acme",
+    )
+    .unwrap();
     wait_for_release(&lab);
     assert_clean(&lab, 0, "enp1s0v0");
+    leave_with_devices(lab, &before);
 }
 
 #[test]
 fn a_container_with_a_device_is_started_again_after_a_crash() {
-    let lab = with_devices(POOL);
+    let (lab, before) = with_devices(POOL);
     for engine in ["docker", "podman"] {
         let run = format!("{engine} run -d --name sensor --network none --restart always");
         lab.ok(&format!("{run} --device runvf.io/vlan=100 {IMAGE} sleep 100000")).unwrap();
@@ -48,11 +53,12 @@ fn a_container_with_a_device_is_started_again_after_a_crash() {
         wait_for_release(&lab);
         assert_clean(&lab, 0, "enp1s0v0");
     }
+    leave_with_devices(lab, &before);
 }
 
 #[test]
 fn the_devices_follow_the_configuration() {
-    let lab = with_devices(POOL);
+    let (lab, before) = with_devices(POOL);
     let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
     for unit in ["runvf-cdi.path", "runvf-cdi.service"] {
         lab.push(format!("{units}/{unit}"), &format!("/usr/lib/systemd/system/{unit}")).unwrap();
@@ -69,7 +75,9 @@ fn the_devices_follow_the_configuration() {
     lab.wait_until(SETTLED, "systemctl is-failed runvf-cdi.service").unwrap();
     assert_eq!(lab.ok(&format!("{names} | xargs")).unwrap().text(), "100 acme");
     lab.ok(
-        "runvfctl uninstall cdi; ! systemctl is-enabled runvf-cdi.path; [ -z \"$(ls /etc/cdi)\" ]",
+        "runvfctl uninstall cdi; ! systemctl is-enabled runvf-cdi.path; [ -z \"$(ls /etc/cdi)\" ]; \
+        rm /usr/lib/systemd/system/runvf-cdi.*; systemctl daemon-reload",
     )
     .unwrap();
+    leave_as(Preparation::Cdi, lab, &before);
 }

@@ -2,7 +2,8 @@
 //! processes run in it, and how they are stopped.
 //!
 //! Mounts, processes, descriptors and threads keep a namespace alive. So does an open socket, but
-//! no file of `/proc` leads from a socket to its namespace; such a namespace counts as gone.
+//! no file of `/proc` leads from a socket to its namespace; nor from a mount in another mount
+//! namespace. Such a namespace is not found.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -59,6 +59,13 @@ impl Sysfs {
         }
     }
 
+    /// Whether a PCI function has a netdev, in any network namespace: the kernel creates the folder
+    /// with the first netdev and removes it with the last one (`cleanup_glue_dir`,
+    /// `drivers/base/core.c`).
+    pub(crate) fn has_netdev(&self, pci: &str) -> bool {
+        self.pci_device(pci).join("net").exists()
+    }
+
     /// Whether a netdev of a PCI function has an upper netdev (macvlan, ipvlan, VLAN;
     /// `netdev_adjacent_sysfs_add`, `net/core/dev.c`). Sysfs does not show an upper netdev in
     /// another network namespace.

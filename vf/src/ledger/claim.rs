@@ -25,7 +25,8 @@
 //! record has a nonce: a process that read a record with another nonce leaves the new one alone.
 
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -226,6 +227,11 @@ pub struct VfSnapshot {
     pub netdev: Option<NetdevSettings>,
 }
 
+/// How long the end of a network namespace may take after its last keeper is gone.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two checks whether the netdev has returned.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 /// The container name in the claims of a probe. Engines never use parentheses in a container id.
 pub(crate) const PROBE_CONTAINER: &str = "(probe)";
 
@@ -316,15 +322,28 @@ impl Claim {
     ///
     /// At the end of a namespace the kernel moves its netdevs to the host netns
     /// (`default_device_exit_net`, `net/core/dev.c`). So a VF that is back in the host netns means
-    /// that the namespace is gone, unless a mount or a process shows that it lives: then the VF was
-    /// moved back by hand.
+    /// namespace is gone, unless a mount or a process shows that it lives: then the VF was
+    /// moved back by hand. If the namespace is not found, and the netdev of the VF does not return
+    /// within [`RETURN_TIMEOUT`], then a socket or a mount that this process does not see may keep
+    /// the namespace, so it counts as alive.
     fn is_netns_alive(&self, root: &Path, netns: NetnsRecord, effort: Effort) -> bool {
-        let has_returned = !Sysfs(root.join("sys")).netdevs_or_empty(&self.vf).is_empty();
-        let effort = if has_returned { Effort::Quick } else { effort };
-        match find_netns(netns, effort) {
-            Ok(None) => effort == Effort::Quick && !has_returned,
-            Ok(Some(_)) | Err(_) => true,
+        let sysfs = Sysfs(root.join("sys"));
+        let has_returned = || !sysfs.netdevs_or_empty(&self.vf).is_empty();
+        if has_returned() {
+            return !matches!(find_netns(netns, Effort::Quick), Ok(None));
         }
+        if effort == Effort::Quick || !matches!(find_netns(netns, Effort::Full), Ok(None)) {
+            return true;
+        }
+        let deadline = Instant::now() + RETURN_TIMEOUT;
+        let is_elsewhere = || sysfs.has_netdev(&self.vf) && !has_returned();
+        while is_elsewhere() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        false
     }
 }
 
@@ -456,6 +475,8 @@ pub(crate) mod tests {
             assert!(is_alive(root.path(), own, Effort::Quick));
 
             let netdev = root.path().join("sys/bus/pci/devices").join(VF).join("net/v0");
+            fs::create_dir_all(netdev.parent().unwrap()).unwrap();
+            assert!(is_alive(root.path(), gone, Effort::Full), "a hidden netns has the VF");
             fs::create_dir_all(&netdev).unwrap();
             fs::write(netdev.join("ifindex"), "7\n").unwrap();
             assert!(!is_alive(root.path(), gone, Effort::Quick), "the VF is back");

@@ -12,7 +12,8 @@
 //!
 //! Bounds of the model:
 //!
-//! - Each container is created once, with one interface; A before B.
+//! - Each container is created once, with one interface; A before B. In a world with one pod, another
+//!   container joins this pod later.
 //! - A container may exit at any moment. Its network namespace ends at any later time.
 //! - The owners are all init processes, all network namespaces, or all pods. For a network namespace
 //!   the engine starts a container as soon as the attach has answered, and without a check. A pod
@@ -80,11 +81,15 @@ enum Flaw {
     AnsweredBeforeMove,
     /// A pod counts as ended when its sandbox has ended.
     PodJudgedBySandbox,
+    /// The release of a pod looks for the pod's processes only before it takes the lock.
+    PodNotRecheckedUnderLock,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Create(Owner),
+    /// Another container joins the pod.
+    Join(Owner),
     Check(Owner),
     Start(Owner),
     /// The container moves its netdev to the host netns.
@@ -143,6 +148,7 @@ impl Claims {
             }
             Life::Checked => actions.push(Action::Start(owner)),
             Life::Started => actions.push(Action::MoveNetdevToHost(owner)),
+            Life::Dead if world.may_be_joined(owner) => actions.push(Action::Join(owner)),
             Life::Waiting | Life::WithoutVf | Life::Dead => {}
         }
         if world.life(owner).is_alive() {
@@ -195,6 +201,10 @@ impl Model for Claims {
         let mut next = world.clone();
         match action {
             Action::Create(owner) => next.begin_attach(owner),
+            Action::Join(owner) => {
+                next.joins -= 1;
+                *next.life_mut(owner) = Life::Waiting;
+            }
             Action::Check(owner) => *next.life_mut(owner) = Life::Checked,
             Action::Start(owner) => *next.life_mut(owner) = Life::Started,
             Action::MoveNetdevToHost(owner) => {
@@ -285,6 +295,10 @@ impl Model for Claims {
                 let is_of_pods = world.owners == Owners::Pods;
                 is_of_pods && is_checked && pods.any(|owner| world.is_attached(owner))
             }),
+            Property::sometimes(JOINS_LATE, |_, world: &World| {
+                let has_begun = world.run(Worker::Release(Owner::A)).is_some();
+                world.owners == Owners::Pods && has_begun && world.life(Owner::A) == Life::Started
+            }),
             Property::sometimes(
                 "the container of a killed attach never starts",
                 |_, world: &World| {
@@ -314,6 +328,8 @@ const OWNER_KEEPS_VF: &str = "a reconcile takes no attached VF from an owner tha
 const IDLE_NETNS_KEEPS_VF: &str = "a network namespace without a process keeps its VF";
 /// Only if the owners are pods.
 const POD_KEEPS_VF: &str = "a container of a pod keeps the VF after the end of its sandbox";
+/// Only if a container joins a pod later.
+const JOINS_LATE: &str = "a container of a pod starts after a release of the pod has begun";
 const CLEANABLE: &str = "after all processes are dead, every VF can be cleaned";
 
 /// Whether the next check finds a VF that is blind, or was blind without an audit entry.
@@ -408,7 +424,8 @@ mod tests {
         for property in checker.model().properties() {
             match property.expectation {
                 Expectation::Sometimes
-                    if [IDLE_NETNS_KEEPS_VF, POD_KEEPS_VF].contains(&property.name) => {}
+                    if [IDLE_NETNS_KEEPS_VF, POD_KEEPS_VF, JOINS_LATE].contains(&property.name) => {
+                }
                 Expectation::Sometimes => _ = checker.assert_any_discovery(property.name),
                 _ => checker.assert_no_discovery(property.name),
             }
@@ -480,6 +497,21 @@ mod tests {
     }
 
     #[test]
+    fn all_properties_hold_for_a_pod_that_a_container_joins() {
+        for (kills, faults, blinds) in [(2, 0, 0), (1, 1, 0), (0, 0, 1)] {
+            let world = World::new(kills, faults, blinds, None).with_joined_pod();
+            let checker = Claims(world).checker().spawn_bfs().join();
+            for property in checker.model().properties() {
+                if property.expectation == Expectation::Always {
+                    checker.assert_no_discovery(property.name);
+                }
+            }
+            checker.assert_any_discovery(JOINS_LATE);
+            eprintln!("a joined pod: {} states", checker.unique_state_count());
+        }
+    }
+
+    #[test]
     fn each_flaw_is_found() {
         for (flaw, property) in [
             (Flaw::IgnoredRecord, ONE_OWNER),
@@ -499,6 +531,7 @@ mod tests {
             (Flaw::NetnsJudgedByProcess, OWNER_KEEPS_VF),
             (Flaw::AnsweredBeforeMove, STARTS_WITH_ITS_VF),
             (Flaw::PodJudgedBySandbox, STARTS_WITH_ITS_VF),
+            (Flaw::PodNotRecheckedUnderLock, STARTS_WITH_ITS_VF),
         ] {
             let found = HasDiscoveries::AllOf(BTreeSet::from([property]));
             // Only this flaw needs a failed kernel call to matter.
@@ -518,6 +551,7 @@ mod tests {
             // A VF that has a driver anyway is not changed by another bind.
             let model = Claims(match flaw {
                 Flaw::BoundWithoutLock => world.with_parked_vfs(),
+                Flaw::PodNotRecheckedUnderLock => world.with_joined_pod(),
                 _ => world.with_owners(owners),
             });
             let checker = model.checker().finish_when(found).spawn_bfs().join();

@@ -53,6 +53,10 @@ impl Grant {
         let boot = boot_id()?;
         let mut claims = Claims::open(&self.host.run)?.readable()?;
         claims.retain(|claim| claim.netns.cookie == cookie && claim.boot_id == boot);
+        let (abandoned, owned): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| claim.is_abandoned(Effort::Quick));
+        // Not an abandoned claim: a container that is started again in the network namespace of its
+        // pod has the id of its former process, and `gc` would take that process's VF.
         let has_vlan = |claim: &Claim| {
             let is_attached = claim.container == container.id && claim.state == State::Attached;
             // A program that drives a VF by vfio-pci has no interface on the VLAN.
@@ -61,13 +65,11 @@ impl Grant {
                 && has_netdev
                 && self.interfaces.iter().all(|(wanted, _)| is_on_vlan(claim, wanted))
         };
-        if claims.iter().any(has_vlan) {
+        if owned.iter().any(has_vlan) {
             return Ok(None);
         }
-        // The attach releases these VFs, so a container that is started again in the network
-        // namespace of its pod keeps its name.
-        claims.retain(|claim| claim.is_abandoned(Effort::Quick));
-        let is_abandoned = |vf: &str| claims.iter().any(|claim| claim.vf == vf);
+        // The attach releases the abandoned VFs, so such a container keeps its names.
+        let is_abandoned = |vf: &str| abandoned.iter().any(|claim| claim.vf == vf);
         links.retain(|link| !link.parent.as_deref().is_some_and(is_abandoned));
         Ok(Some(free_name(&links)))
     }

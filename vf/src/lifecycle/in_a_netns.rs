@@ -25,7 +25,8 @@ use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::pod_member::claims_of_pod;
 use crate::lifecycle::reconcile::{gc, reconcile};
 use crate::lifecycle::release::{
-    lock_claim, release, release_by_hand, release_locked, release_network, release_vf,
+    lock_claim, release, release_by_hand, release_if_unused, release_locked, release_network,
+    release_vf,
 };
 use crate::nic::driver::driver;
 use crate::policy::config::OnLoss;
@@ -108,6 +109,10 @@ fn a_device_takes_the_next_free_name_unless_the_container_has_its_vlan() {
         assert_eq!(name(), None);
         claims.remove(&claim.vf).unwrap();
     }
+    // Of the container's former process in this network namespace, which is a pod's.
+    let init = ProcessId::of(child.0.id() as i32).map(|now| ProcessId { start_time: 1, ..now });
+    assert!(claims.create(&Claim { init, ..child.claim("c") }).unwrap());
+    assert_eq!(name().as_deref(), Some("mon1"));
 }
 
 fn pod(sandbox: &str) -> Pod {
@@ -195,6 +200,24 @@ fn a_vf_of_a_pod_is_released_after_all_containers_of_the_pod_have_ended() {
     sensor.kill().unwrap();
     sensor.wait().unwrap();
     assert_eq!(only_outcome(reconcile(&host).unwrap()), Outcome::Clean);
+}
+
+/// The release has found no process, and waited for the lock.
+#[test]
+fn a_container_that_joins_a_pod_during_its_release_keeps_the_vf() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut sandbox, mut sensor) = pod_with_sensor(&host);
+    sandbox.kill().unwrap();
+    sandbox.wait().unwrap();
+    let claim = Claims::open(&host.run).unwrap().get("0000:01:10.0").unwrap().unwrap();
+    let mut lock = lock_claim(&host, &claim, LONG, Instant::now() + LONG).unwrap();
+    let mut outcome = || release_if_unused(&host, &claim, &mut lock).unwrap();
+    let running = format!("process {} is still running in its network namespace", sensor.id());
+    assert_eq!(outcome(), Outcome::Left(running));
+    sensor.kill().unwrap();
+    sensor.wait().unwrap();
+    assert_eq!(outcome(), Outcome::Clean);
 }
 
 /// The sensor is a container of the pod, and the VF belongs to the sandbox.

@@ -11,6 +11,7 @@ use crate::kernel::process::boot_id;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
+use crate::ledger::lock::lock_pf;
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::vf_config::verify_settings;
 use crate::policy::pod::Pod;
@@ -28,7 +29,7 @@ pub(super) fn check<'a>(
     container: &Container,
 ) -> Result<(), Error> {
     let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", container.pid)))?;
-    let claims = claims_of_pod(host, pod, netns.inside(cookie)?)?;
+    let cookie = netns.inside(cookie)?;
     for interface in interfaces {
         let not_in_pod = || {
             Error::Lifecycle(LifecycleError::NotInPod {
@@ -37,8 +38,16 @@ pub(super) fn check<'a>(
                 interface: interface.name.clone(),
             })
         };
-        let claim = claims.iter().find(|claim| claim.is_attached_as(interface));
-        if !is_ready(host, claim.ok_or_else(not_in_pod)?, &netns)? {
+        let find = || -> Result<Option<Claim>, Error> {
+            let mut claims = claims_of_pod(host, pod, cookie)?.into_iter();
+            Ok(claims.find(|claim| claim.is_attached_as(interface)))
+        };
+        // Under the lock of the PF, a release of the sandbox looks for processes of the pod, and
+        // changes the claim. So either it finds this container, or this container finds no claim.
+        let seen = find()?.ok_or_else(not_in_pod)?;
+        let _lock = lock_pf(&host.run, &seen.pf)?;
+        let claim = find()?.filter(|claim| claim.pf == seen.pf).ok_or_else(not_in_pod)?;
+        if !is_ready(host, &claim, &netns)? {
             return Err(not_in_pod());
         }
     }

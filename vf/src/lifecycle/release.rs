@@ -153,7 +153,23 @@ fn release_before(
         return Ok(Outcome::Left(why.to_owned()));
     }
     let mut lock = lock_claim(host, claim, lock_timeout, deadline + RELOCK_GRACE)?;
-    release_locked(host, claim, &mut lock, EXIT_TIMEOUT, Event::Released)
+    match processes {
+        Processes::MustBeGone => release_if_unused(host, claim, &mut lock),
+        Processes::MayRun => release_locked(host, claim, &mut lock, EXIT_TIMEOUT, Event::Released),
+    }
+}
+
+/// Releases one VF, unless a container of its pod has been created before the caller had the locks:
+/// see `pod_member::check`.
+pub(super) fn release_if_unused(
+    host: &Host,
+    claim: &Claim,
+    lock: &mut ClaimLock<'_>,
+) -> Result<Outcome, Error> {
+    match still_running(claim)? {
+        Some(running) => Ok(running),
+        None => release_locked(host, claim, lock, EXIT_TIMEOUT, Event::Released),
+    }
 }
 
 /// Releases one VF. With `force`, a running container loses it.

@@ -323,7 +323,14 @@ impl World {
             run.read = Some(now.clone());
             return Then::To(Step::CheckAbandonedUnderLock);
         }
-        Then::Next
+        // As `release_if_unused`.
+        let is_in_use = self.owners == Owners::Pods && self.owner_lives(run.owner);
+        match worker {
+            Worker::Release(_) if is_in_use && !self.has(Flaw::PodNotRecheckedUnderLock) => {
+                Then::End
+            }
+            _ => Then::Next,
+        }
     }
 
     /// As [`crate::ledger::claims::Claims::advance`].

@@ -293,6 +293,8 @@ pub(super) struct World {
     pub(super) netns_lives: [bool; 2],
     /// Which sandboxes live, if the owners are pods.
     pub(super) sandboxes: [bool; 2],
+    /// How often a container may still join a pod.
+    pub(super) joins: u8,
     /// Does not change during a run.
     pub(super) owners: Owners,
     /// VFs rest without a driver. Does not change during a run, nor does the flaw.
@@ -311,6 +313,7 @@ impl World {
             blinds,
             netns_lives: [false; 2],
             sandboxes: [false; 2],
+            joins: 0,
             owners: Owners::InitProcesses,
             parked: false,
             flaw,
@@ -324,6 +327,13 @@ impl World {
 
     pub(super) fn with_owners(self, owners: Owners) -> Self {
         Self { owners, ..self }
+    }
+
+    /// The same world with one pod, and a container that joins it later. There is no second pod,
+    /// because that would be millions of states.
+    pub(super) fn with_joined_pod(self) -> Self {
+        let containers = [Life::Absent, Life::Dead];
+        Self { owners: Owners::Pods, containers, joins: 1, ..self }
     }
 
     pub(super) fn by_netns(&self) -> bool {
@@ -435,9 +445,19 @@ impl World {
     }
 
     /// Whether the engine may check the container. If the owners are network namespaces, there is no
-    /// check: the answer of the attach starts the container.
+    /// check: the answer of the attach starts the container. In a pod, the check takes the lock.
     pub(super) fn may_be_checked(&self, owner: Owner) -> bool {
-        !self.by_netns() && (self.is_attached(owner) || self.has(Flaw::StartedWithoutCheck))
+        match self.owners {
+            Owners::Netns => false,
+            Owners::Pods if self.is_locked() => false,
+            _ => self.is_attached(owner) || self.has(Flaw::StartedWithoutCheck),
+        }
+    }
+
+    /// Whether a container may join a pod after the end of the former one: the pod's network
+    /// namespace exists, with its VF.
+    pub(super) fn may_be_joined(&self, owner: Owner) -> bool {
+        self.joins > 0 && self.vfs.iter().any(|vf| vf.netdev == Netdev::Container(owner))
     }
 
     /// Whether a container's network namespace may end. A running attach keeps it open.
