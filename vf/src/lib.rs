@@ -34,9 +34,11 @@ mod policy;
 
 pub use error::{Error, one_line};
 pub use host::{Container, Host};
+pub use kernel::carrier::CarrierCounts;
 pub use kernel::error::{KernelError, NetlinkError};
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
+pub use kernel::netlink::{NetdevEvent, NetdevState};
 pub use kernel::netns::{is_host_netns, loopback_up};
 pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
@@ -44,9 +46,10 @@ pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vlan::VlanProto;
 pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
-pub use ledger::claim::{Claim, Gap, State};
+pub use ledger::claim::{BlindTotal, Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
+pub use lifecycle::check::{Look, check};
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -69,9 +72,10 @@ pub use operator::setup::{
 };
 pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
+pub use operator::watch::{PfLink, VfEvents, changed_vfs, claim, claims, claims_folder, pf_link};
 pub use policy::config::{
-    Carrier, Config, MANUAL, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant, VlanRange,
-    check_folder_owners,
+    Carrier, Config, MANUAL, OnLoss, OnPromiscOff, Pool, Profile, Promisc, Rest, Scrub, Tenant,
+    VlanRange, check_folder_owners,
 };
 pub use policy::error::PolicyError;
 pub use policy::request::{DEFAULT_INTERFACE, Interface, PREFIX, Request};

@@ -2,11 +2,13 @@
 
 pub(crate) mod attach;
 pub(crate) mod blindness;
+pub(crate) mod check;
 mod disarm;
 pub(crate) mod error;
 pub(crate) mod grant;
 #[cfg(test)]
 mod in_a_netns;
+mod joined;
 mod loss;
 pub(crate) mod net_devices;
 pub(crate) mod outcome;

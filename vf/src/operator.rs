@@ -1,5 +1,5 @@
-//! Functions behind `runvfctl`: setup, status, doctor, probe, and the check of the configuration
-//! against the host.
+//! Functions behind `runvfctl` and the monitor: setup, status, doctor, probe, events, and the check
+//! of the configuration against the host.
 
 pub(crate) mod bench;
 pub(crate) mod config_check;
@@ -10,3 +10,4 @@ pub(crate) mod probe;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod survey;
+pub(crate) mod watch;

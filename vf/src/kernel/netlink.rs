@@ -1,5 +1,6 @@
 //! rtnetlink: reads links and VF settings, and changes them.
 
+mod events;
 mod link;
 mod socket;
 mod vf;
@@ -16,6 +17,8 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 
+pub(crate) use self::events::NetdevEvents;
+pub use self::events::{NetdevEvent, NetdevState};
 pub(crate) use self::link::{Flags, Link};
 use self::socket::{LinkEventSocket, Request, Socket, until_complete};
 pub(crate) use self::vf::VfCounters;
@@ -27,6 +30,7 @@ use crate::kernel::vf_settings::{Change, Settings};
 
 /// `include/uapi/linux/rtnetlink.h`
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 
 /// The settings of a PF's VFs, by VF index.

@@ -35,7 +35,7 @@ use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::{ProcessId, boot_id_with_root};
 use crate::kernel::time::rfc3339;
 use crate::kernel::vf_settings::Settings;
-use crate::policy::config::{OnLoss, Scrub};
+use crate::policy::config::{OnLoss, OnPromiscOff, Scrub};
 use crate::policy::request::Interface;
 
 /// The state of a claimed VF. A VF without a record is free.
@@ -155,6 +155,16 @@ pub struct Claim {
     /// The last gap.
     #[serde(default)]
     pub gap: Option<Gap>,
+    /// All gaps that have ended.
+    #[serde(default)]
+    pub blind: BlindTotal,
+    /// What happens if a process in the container turns promiscuity off.
+    #[serde(default)]
+    pub on_promisc_off: OnPromiscOff,
+    /// The cgroups of other containers whose processes were found in the VF's network namespace.
+    /// Each has a `joined` audit entry.
+    #[serde(default)]
+    pub joined: Vec<String>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -166,6 +176,30 @@ pub struct Gap {
     /// When the VF was re-armed. `None`: it was not yet, or a `gc` that re-armed it was killed.
     pub until: Option<String>,
     pub reason: String,
+}
+
+/// The number and the total length of the gaps of a claim that have ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlindTotal {
+    pub gaps: u64,
+    pub milliseconds: u64,
+}
+
+impl BlindTotal {
+    /// Adds a gap. A gap whose times cannot be parsed, or that ends before its begin because the
+    /// clock was set back, counts with length zero.
+    pub(crate) fn add(&mut self, gap: &Gap) {
+        let time = |text: &str| humantime::parse_rfc3339(text).ok();
+        let length = gap
+            .until
+            .as_deref()
+            .and_then(|until| time(until)?.duration_since(time(&gap.since)?).ok())
+            .unwrap_or_default();
+        let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.gaps = self.gaps.saturating_add(1);
+        self.milliseconds = self.milliseconds.saturating_add(milliseconds);
+    }
 }
 
 fn first_version() -> u32 {
@@ -204,6 +238,16 @@ impl Claim {
     /// The gap that has not ended.
     pub fn open_gap(&self) -> Option<&Gap> {
         self.gap.as_ref().filter(|gap| gap.until.is_none())
+    }
+
+    /// The process whose end makes this claim abandoned. `None`: no process, because the VF is
+    /// quarantined.
+    pub fn keeper(&self) -> Option<ProcessId> {
+        match self.state {
+            State::Quarantined { .. } => None,
+            State::Attached | State::Lost { .. } => Some(self.init),
+            State::Claiming | State::Configured | State::Releasing => Some(self.worker),
+        }
     }
 
     /// Whether any process may release this claim: see [`State::is_abandoned`].
@@ -261,7 +305,38 @@ pub(crate) mod tests {
             carrier: None,
             checked: None,
             gap: None,
+            blind: BlindTotal::default(),
+            on_promisc_off: OnPromiscOff::default(),
+            joined: Vec::new(),
         }
+    }
+
+    #[test]
+    fn gaps_add_up_and_a_clock_that_was_set_back_adds_no_time() {
+        let gap = |since: &str, until: &str| Gap {
+            since: format!("2026-01-31T12:00:{since}Z"),
+            until: Some(format!("2026-01-31T12:00:{until}Z")),
+            reason: String::new(),
+        };
+        let mut total = BlindTotal::default();
+        total.add(&gap("01.000", "02.500"));
+        total.add(&gap("09.000", "08.000"));
+        total.add(&Gap { since: String::new(), ..gap("01.000", "02.000") });
+        total.add(&gap("03.000", "03.250"));
+        assert_eq!(total, BlindTotal { gaps: 4, milliseconds: 1750 });
+    }
+
+    #[test]
+    fn a_claim_is_abandoned_by_the_end_of_its_keeper() {
+        let alive = |init, worker| Liveness { same_boot: true, init, worker };
+        for state in [State::Claiming, State::Attached, State::Releasing] {
+            let claim = Claim { state: state.clone(), ..claim("0000:01:10.0", "n") };
+            let is_init = claim.keeper() == Some(claim.init);
+            assert!(state.is_abandoned(alive(!is_init, is_init)), "{state:?}");
+            assert!(!state.is_abandoned(alive(is_init, !is_init)), "{state:?}");
+        }
+        let state = State::Quarantined { reason: String::new() };
+        assert_eq!(Claim { state, ..claim("0000:01:10.0", "n") }.keeper(), None);
     }
 
     #[test]

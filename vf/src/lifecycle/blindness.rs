@@ -4,7 +4,7 @@
 //! a `gc` that is killed at any point leaves an open gap, and the next one re-arms the VF again.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::host::Host;
@@ -15,7 +15,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::netns_sysfs::NetnsSysfs;
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
-use crate::kernel::time::now;
+use crate::kernel::time::{now, rfc3339};
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, Gap, State};
@@ -24,6 +24,7 @@ use crate::nic::driver::driver;
 use crate::nic::find_link::find_link;
 use crate::nic::rearm::{rearm, turn_flags_on};
 use crate::nic::vf_config::find_pf;
+use crate::policy::config::OnPromiscOff;
 
 /// How long a VF may take to get its carrier back after a reset, while its PF has one. `gc` holds
 /// the PF's lock meanwhile; a VF that takes longer is re-armed by the next `gc`.
@@ -44,6 +45,21 @@ pub(super) enum Sight {
     Lost(String),
 }
 
+/// What a check knows, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// When the event happened that made the VF blind, if it is. `None`: no process has watched the
+    /// VF since it was checked last.
+    pub(super) since: Option<SystemTime>,
+    /// How long to wait for a carrier that is away.
+    pub(super) carrier_timeout: Duration,
+}
+
+impl Manner {
+    /// A check that no event has caused.
+    pub(super) const GC: Self = Self { since: None, carrier_timeout: CARRIER_TIMEOUT };
+}
+
 /// Checks an attached VF in the network namespace `netns`, and re-arms it if it may be blind.
 /// `change`: a change of VLAN or trust by another tool that was set back just now, which has reset
 /// the VF.
@@ -57,31 +73,38 @@ pub(super) fn check_sight(
     claims: &Claims,
     claim: &mut Claim,
     (netns, change): (&Netns, Option<&str>),
+    manner: Manner,
 ) -> Result<Sight, Error> {
     let forgets = driver(sysfs.driver(&claim.pf).as_deref()).forgets_promisc;
     // The container may have moved the netdev on since it was located. The next `gc` finds it.
     let Some(link) = netns.inside(|| link_here(&claim.vf))? else { return Ok(Sight::Promiscuous) };
     let reset = change.map(|change| format!("another tool changed its settings: {change}"));
-    let gap = match (claim.open_gap(), reset.or_else(|| cause(forgets, claim.carrier, &link))) {
-        (Some(open), _) => open.clone(),
-        (None, Some(reason)) => {
-            let since = claim.checked.clone().or_else(|| claim.claimed_at()).unwrap_or_default();
-            Gap { since, until: None, reason }
-        }
-        (None, None) => {
-            claim.carrier.get_or_insert(link.carrier_counts);
-            claim.checked = Some(now());
-            claims.advance(claim, State::Attached)?;
-            return Ok(Sight::Promiscuous);
-        }
+    let Some(gap) = gap(claim, reset.or_else(|| cause(forgets, claim.carrier, &link)), manner)
+    else {
+        claim.carrier.get_or_insert(link.carrier_counts);
+        claim.checked = Some(now());
+        claims.advance(claim, State::Attached)?;
+        return Ok(Sight::Promiscuous);
     };
+    let is_reported_only = is_turned_off(&link) && claim.on_promisc_off == OnPromiscOff::Report;
     if claim.gap.as_ref() != Some(&gap) {
+        if is_reported_only {
+            // The gap may last as long as the container. An audit entry that cannot be written is no
+            // error here: the claim has the gap.
+            let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
+        }
         claim.gap = Some(gap.clone());
         claims.advance(claim, State::Attached)?;
     }
+    if is_reported_only {
+        return Ok(Sight::Blind(format!(
+            "{}; the pool says on_promisc_off = \"report\"",
+            gap.reason
+        )));
+    }
     let pf = find_pf(sysfs, claim)?;
     let pf_has_carrier = Netlink::open()?.link(pf.ifindex)?.is_some_and(|link| link.carrier);
-    let carrier_timeout = if pf_has_carrier { CARRIER_TIMEOUT } else { Duration::ZERO };
+    let carrier_timeout = if pf_has_carrier { manner.carrier_timeout } else { Duration::ZERO };
     let told = netns.inside(|| match link_here(&claim.vf)? {
         None => Ok(Told::NotNow(GONE)),
         Some(link) => tell_pf(&link, claim, forgets, change.is_some(), carrier_timeout),
@@ -91,10 +114,11 @@ pub(super) fn check_sight(
         Told::Never(why) => Ok(Sight::Lost(format!("{}; {why}", gap.reason))),
         Told::Yes(counts) => {
             let reason = gap.reason.clone();
-            let gap = Gap { until: Some(now()), ..gap };
+            let gap = ended(&gap);
             // An audit entry that cannot be written is no error here: the claim has the gap.
             let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
             (claim.carrier, claim.checked) = (Some(counts), gap.until.clone());
+            claim.blind.add(&gap);
             claim.gap = Some(gap);
             claims.advance(claim, State::Attached)?;
             Ok(Sight::Rearmed(reason))
@@ -107,8 +131,29 @@ pub(super) fn check_sight(
 pub(super) fn record_open_gap(host: &Host, claim: &Claim) {
     if let Some(gap) = claim.open_gap() {
         // An audit entry that cannot be written keeps no VF from becoming free.
-        let _ = audit::append_or_spool(host, &Entry::blind(claim, gap));
+        let _ = audit::append_or_spool(host, &Entry::blind(claim, &ended(gap)));
     }
+}
+
+/// The gap that the claim has open, or a new one for this cause.
+fn gap(claim: &Claim, cause: Option<String>, manner: Manner) -> Option<Gap> {
+    if let Some(open) = claim.open_gap() {
+        return Some(open.clone());
+    }
+    let reason = cause?;
+    let since = manner.since.and_then(rfc3339).or_else(|| claim.checked.clone());
+    let since = since.or_else(|| claim.claimed_at()).unwrap_or_default();
+    Some(Gap { since, until: None, reason })
+}
+
+/// The gap, ended now. Texts of times compare as the times; the clock may have been set back.
+fn ended(gap: &Gap) -> Gap {
+    Gap { until: Some(now().max(gap.since.clone())), ..gap.clone() }
+}
+
+/// Whether a process has turned promiscuity off. A reset leaves the flags of a netdev unchanged.
+fn is_turned_off(link: &Link) -> bool {
+    link.flags.up && link.promiscuity == 0
 }
 
 /// Why a VF may not be promiscuous. `None`: it is, as far as the kernel tells. `before`: its
@@ -228,8 +273,11 @@ fn wait_until(
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::kernel::netlink::Flags;
+    use crate::ledger::claim::tests::claim;
 
     const BEFORE: CarrierCounts = CarrierCounts { changes: 1, downs: 0 };
 
@@ -274,11 +322,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_gap_begins_with_its_event_or_with_the_last_check() {
+        let mut claim = claim("0000:01:10.0", "n");
+        let cause = || Some("r".to_owned());
+        let watched =
+            Manner { since: Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)), ..Manner::GC };
+        assert_eq!(gap(&claim, None, watched), None);
+        let since = |claim: &Claim, manner| gap(claim, cause(), manner).unwrap().since;
+        assert_eq!(since(&claim, Manner::GC), "1970-01-01T00:00:00.000Z");
+        claim.checked = Some("2023-11-14T22:00:00.000Z".to_owned());
+        assert_eq!(since(&claim, Manner::GC), "2023-11-14T22:00:00.000Z");
+        assert_eq!(since(&claim, watched), "2023-11-14T22:13:20.000Z");
+        claim.gap = gap(&claim, cause(), Manner::GC);
+        assert_eq!(gap(&claim, None, watched), claim.gap, "an open gap keeps its begin");
+    }
+
+    #[test]
+    fn a_gap_does_not_end_before_its_begin() {
+        let gap = Gap { since: "2999-01-01T00:00:00.000Z".into(), until: None, reason: "r".into() };
+        assert_eq!(ended(&gap).until, Some(gap.since.clone()));
+    }
+
     /// These tests need root.
     mod in_a_netns {
         use super::*;
         use crate::kernel::in_a_netns::{index_of, ip, with_veths};
-        use crate::ledger::claim::tests::claim;
 
         const NO_WAIT: Duration = Duration::ZERO;
 

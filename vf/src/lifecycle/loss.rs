@@ -14,7 +14,7 @@ use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::PfLock;
-use crate::lifecycle::blindness::{Sight, check_sight};
+use crate::lifecycle::blindness::{Manner, Sight, check_sight};
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
 use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
@@ -36,12 +36,64 @@ use crate::policy::config::OnLoss;
 pub(super) fn handle_loss(
     host: &Host,
     seen: &Claim,
-    _lock: &PfLock,
+    lock: &PfLock,
 ) -> Result<Option<Outcome>, Error> {
-    let claims = Claims::open(&host.run)?;
-    let mut claim = match claims.get(&seen.vf) {
+    match inspect(host, seen, lock)? {
+        Inspected::Settled(outcome) => Ok(outcome),
+        Inspected::Attached(mut vf) => {
+            let sight = vf.check_sight(host, Manner::GC)?;
+            vf.conclude(host, sight)
+        }
+    }
+}
+
+/// What a check has found before it looks at the promiscuity of the VF.
+pub(super) enum Inspected {
+    /// The check has ended.
+    Settled(Option<Outcome>),
+    Attached(Box<AttachedVf>),
+}
+
+/// A VF that its container has, with VLAN and trust as claimed.
+pub(super) struct AttachedVf {
+    claim: Claim,
+    netns: Netns,
+    /// The change by another tool that was set back just now.
+    set_back: Option<String>,
+}
+
+impl AttachedVf {
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Re-arms the VF if it may be blind. It touches only this VF and its claim, so it may run for
+    /// several VFs of a PF at once.
+    pub(super) fn check_sight(&mut self, host: &Host, manner: Manner) -> Result<Sight, Error> {
+        let (sysfs, claims) = (Sysfs(host.sysfs.clone()), Claims::open(&host.run)?);
+        let resets_vf = driver(sysfs.driver(&self.claim.pf).as_deref()).config_resets_vf;
+        let reset_by = self.set_back.as_deref().filter(|_| resets_vf);
+        check_sight(host, &sysfs, &claims, &mut self.claim, (&self.netns, reset_by), manner)
+    }
+
+    /// The outcome. A VF that cannot be re-armed becomes lost.
+    pub(super) fn conclude(self, host: &Host, sight: Sight) -> Result<Option<Outcome>, Error> {
+        Ok(match (sight, self.set_back) {
+            (Sight::Lost(reason), _) => Some(react_to_loss(host, self.claim, reason)?),
+            (Sight::Blind(reason), _) => Some(Outcome::Blind(reason)),
+            (_, Some(difference)) => Some(Outcome::SetBack(difference)),
+            (Sight::Rearmed(reason), None) => Some(Outcome::Rearmed(reason)),
+            (Sight::Promiscuous, None) => None,
+        })
+    }
+}
+
+/// The part of [`handle_loss`] before the check of the promiscuity.
+pub(super) fn inspect(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Inspected, Error> {
+    let settled = |outcome| Ok(Inspected::Settled(outcome));
+    let claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(now)) if now.nonce == seen.nonce => now,
-        _ => return Ok(None),
+        _ => return settled(None),
     };
     let sysfs = Sysfs(host.sysfs.clone());
     let reason = match &claim.state {
@@ -51,20 +103,28 @@ pub(super) fn handle_loss(
             if matches!(foreign_owner(&sysfs, &claim, Duration::ZERO), Ok(None)) {
                 disarm_if_armed(&sysfs, &claim);
             }
-            return Ok(None);
+            return settled(None);
         }
-        State::Attached => match check_attached_vf(host, &sysfs, &claims, &mut claim)? {
-            Ok(outcome) => return Ok(outcome),
+        State::Attached => match check_settings(host, &sysfs, &claim)? {
+            Ok((netns, set_back)) => {
+                let vf = AttachedVf { claim, netns, set_back };
+                return Ok(Inspected::Attached(Box::new(vf)));
+            }
             Err(reason) => reason,
         },
-        _ => return Ok(None),
+        _ => return settled(None),
     };
+    settled(Some(react_to_loss(host, claim, reason)?))
+}
+
+/// Records the loss, and stops the container unless the pool says otherwise.
+fn react_to_loss(host: &Host, mut claim: Claim, reason: String) -> Result<Outcome, Error> {
     if claim.state == State::Attached {
         // An audit entry that cannot be written is no error here: the claim has the reason.
         let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
-        claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
+        Claims::open(&host.run)?.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
-    unbind_changed_vf(&sysfs, &claim);
+    unbind_changed_vf(&Sysfs(host.sysfs.clone()), &claim);
     let consequence = match claim.on_loss {
         OnLoss::Keep => "its container keeps running",
         OnLoss::Stop => {
@@ -72,16 +132,16 @@ pub(super) fn handle_loss(
             "its container was stopped"
         }
     };
-    Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
+    Ok(Outcome::Lost(format!("{reason}; {consequence}")))
 }
 
-/// Checks place, settings and promiscuity of an attached VF. `Err`: why the VF is lost.
-fn check_attached_vf(
+/// Checks place and settings of an attached VF. Returns its network namespace and the change that
+/// was set back. `Err`: why the VF is lost.
+fn check_settings(
     host: &Host,
     sysfs: &Sysfs,
-    claims: &Claims,
-    claim: &mut Claim,
-) -> Result<Result<Option<Outcome>, String>, Error> {
+    claim: &Claim,
+) -> Result<Result<(Netns, Option<String>), String>, Error> {
     // Searched twice, because the container may move the netdev from one network namespace to
     // another during a search, so that the search finds it in neither.
     let found = match find_netns(sysfs, claim)? {
@@ -92,20 +152,10 @@ fn check_attached_vf(
         Ok(netns) => netns,
         Err(reason) => return Ok(Err(reason)),
     };
-    let set_back = match restore_settings(host, sysfs, claim)? {
-        Restored::Unchanged => None,
-        Restored::SetBack(difference) => Some(difference),
-        Restored::Failed(reason) => return Ok(Err(reason)),
-    };
-    let resets_vf = driver(sysfs.driver(&claim.pf).as_deref()).config_resets_vf;
-    let reset_by = set_back.as_deref().filter(|_| resets_vf);
-    let sight = check_sight(host, sysfs, claims, claim, (&netns, reset_by))?;
-    Ok(match (sight, set_back) {
-        (Sight::Lost(reason), _) => Err(reason),
-        (Sight::Blind(reason), _) => Ok(Some(Outcome::Blind(reason))),
-        (_, Some(difference)) => Ok(Some(Outcome::SetBack(difference))),
-        (Sight::Rearmed(reason), None) => Ok(Some(Outcome::Rearmed(reason))),
-        (Sight::Promiscuous, None) => Ok(None),
+    Ok(match restore_settings(host, sysfs, claim)? {
+        Restored::Unchanged => Ok((netns, None)),
+        Restored::SetBack(difference) => Ok((netns, Some(difference))),
+        Restored::Failed(reason) => Err(reason),
     })
 }
 

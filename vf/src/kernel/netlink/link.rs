@@ -147,7 +147,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
-fn u32_at(value: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(value: &[u8], at: usize) -> u32 {
     value.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_ne_bytes)
 }
 

@@ -37,7 +37,7 @@ const ANSWER_TIMEOUT_SECONDS: u64 = 20;
 const RECEIVE_BUFFER: usize = 512 << 10;
 
 /// `RTNLGRP_LINK`, `include/uapi/linux/rtnetlink.h`
-const LINK_GROUP: u32 = 1;
+pub(super) const LINK_GROUP: u32 = 1;
 
 /// A socket in the network namespace of the thread that opened it.
 pub(super) struct Socket {

@@ -20,8 +20,12 @@ pub enum Event {
     /// A tool other than runvf changed the VF's VLAN or trust while it was attached.
     Changed,
     /// The VF may not have been promiscuous from `since` to `until`, so its container may have seen
-    /// only a part of its VLAN.
+    /// only a part of its VLAN. Without `until`, the gap had not ended; a later entry with the same
+    /// `since` has the end.
     Blind,
+    /// A process of another container was found in the VF's network namespace, where it can receive
+    /// the frames of the VF.
+    Joined,
     /// The VF or its netdev disappeared while the container was running.
     Lost,
     /// The VF was released, but the scrub failed.
@@ -137,14 +141,17 @@ impl Entry {
         Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Lost, claim) }
     }
 
-    /// The caller has found the end of the gap just now, or has recorded it in the gap.
     pub(crate) fn blind(claim: &Claim, gap: &Gap) -> Self {
         Self {
             since: Some(gap.since.clone()),
-            until: Some(gap.until.clone().unwrap_or_else(now)),
+            until: gap.until.clone(),
             reason: Some(gap.reason.clone()),
             ..Self::from_claim(Event::Blind, claim)
         }
+    }
+
+    pub(crate) fn joined(claim: &Claim, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Joined, claim) }
     }
 
     pub(crate) fn changed(claim: &Claim, change: &str) -> Self {

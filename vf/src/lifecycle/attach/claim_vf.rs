@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
+use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
 use crate::ledger::tenancy::check_quota;
@@ -184,6 +184,9 @@ impl AttachSession<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            blind: BlindTotal::default(),
+            on_promisc_off: pool.on_promisc_off,
+            joined: Vec::new(),
         })
     }
 }
