@@ -10,6 +10,7 @@ pub(crate) mod carrier;
 pub(crate) mod devlink;
 pub(crate) mod error;
 pub(crate) mod ethtool;
+pub(crate) mod held_locks;
 #[cfg(test)]
 pub(crate) mod in_a_netns;
 pub(crate) mod kernel_log;
