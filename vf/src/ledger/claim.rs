@@ -161,8 +161,8 @@ pub struct Claim {
     /// What happens if a process in the container turns promiscuity off.
     #[serde(default)]
     pub on_promisc_off: OnPromiscOff,
-    /// The cgroups of other containers whose processes were found in the VF's network namespace.
-    /// Each has a `joined` audit entry.
+    /// The cgroups of other containers with processes in the VF's network namespace. Each has a
+    /// `joined` audit entry.
     #[serde(default)]
     pub joined: Vec<String>,
 }
@@ -187,8 +187,8 @@ pub struct BlindTotal {
 }
 
 impl BlindTotal {
-    /// Adds a gap. A gap whose times cannot be parsed, or that ends before its begin because the
-    /// clock was set back, counts with length zero.
+    /// Adds a gap. Its length is zero if its times cannot be parsed, or if it ends before its begin
+    /// because the clock was set back.
     pub(crate) fn add(&mut self, gap: &Gap) {
         let time = |text: &str| humantime::parse_rfc3339(text).ok();
         let length = gap
@@ -240,8 +240,8 @@ impl Claim {
         self.gap.as_ref().filter(|gap| gap.until.is_none())
     }
 
-    /// The process whose end makes this claim abandoned. `None`: no process, because the VF is
-    /// quarantined.
+    /// The process that keeps this claim: when it has ended, the claim is abandoned. `None`: the VF
+    /// is quarantined.
     pub fn keeper(&self) -> Option<ProcessId> {
         match self.state {
             State::Quarantined { .. } => None,

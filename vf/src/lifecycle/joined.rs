@@ -101,7 +101,7 @@ fn is_foreign(claim: &Claim, pid: i32, cgroup: &str) -> bool {
     pid != init && !is_in_cgroup_of(init, pid) && !is_in_pod()
 }
 
-/// The part of a cgroup path up to its pod. The names are those of the kubelet
+/// The part of a cgroup path up to its pod. The kubelet chooses such names
 /// (`kubepods-besteffort-pod….slice`, `kubepods/besteffort/pod…`) and of Podman
 /// (`machine-libpod_pod_….slice`, `libpod_parent/…`).
 fn pod_of(cgroup: &str) -> Option<&str> {

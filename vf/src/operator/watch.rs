@@ -1,5 +1,5 @@
-//! For the monitor: read claims one by one, receive the link events of an attached VF, and find the
-//! VFs whose settings another tool has changed.
+//! For the monitor: read claims one by one, receive the link events of an attached VF, and find VFs
+//! with settings that another tool has changed.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -75,8 +75,8 @@ pub fn pf_link(host: &Host, pf: &str) -> Result<Option<PfLink>, Error> {
     }))
 }
 
-/// The VFs of a PF with attached claims whose VLAN or trust is not as claimed, or that the PF does
-/// not report now. It asks the PF once for all VFs.
+/// The attached VFs of a PF that have another VLAN or trust than claimed, or that the PF does not
+/// report now. It asks the PF once for all VFs.
 ///
 /// # Errors
 /// When the PF does not exist or cannot be asked.

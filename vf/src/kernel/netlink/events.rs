@@ -130,7 +130,7 @@ fn filter(socket: &impl AsRawFd, ifindex: u32) -> io::Result<()> {
         step(libc::BPF_RET | libc::BPF_K, 0, 0),
     ];
     let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    // SAFETY: the option is a `sock_fprog`, whose steps outlive the call; the kernel copies them.
+    // SAFETY: the option is a `sock_fprog`. It and its steps outlive the call; the kernel copies them.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -183,7 +183,7 @@ mod tests {
         fn only_events_of_the_link_arrive() {
             with_veths(|| {
                 let events = NetdevEvents::open(index_of("host0")).unwrap();
-                ip("link add other type dummy");
+                ip("link add other type veth peer name another");
                 ip("link set host1 alias x");
                 assert_eq!(all(&events), []);
                 ip("link set host0 promisc on");

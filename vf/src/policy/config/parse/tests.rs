@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::{Carrier, OnLoss, Profile, Promisc, Scrub};
+use super::super::{Carrier, OnLoss, OnPromiscOff, Profile, Promisc, Scrub};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
