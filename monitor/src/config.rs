@@ -28,7 +28,7 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { socket: PathBuf::from("/run/runvf/monitor.sock"), listen: None, textfile: None }
+        Self { socket: PathBuf::from("/run/runvf-monitor.sock"), listen: None, textfile: None }
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Error {
     ReadConfig { path: PathBuf, source: io::Error },
     #[error("cannot start the event loop: {0}")]
     Runtime(io::Error),
+    #[error("cannot listen to events: {0}")]
+    Events(io::Error),
     #[error("{}", .0.line())]
     Vf(#[from] vf::Error),
 }

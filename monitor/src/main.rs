@@ -6,18 +6,27 @@
 
 mod config;
 mod error;
+mod events;
+mod log;
+mod monitor;
+mod pfs;
+mod react;
 mod server;
+mod service;
 mod state;
+mod watches;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use vf::Host;
 
 use config::Config;
 use error::Error;
+use monitor::Monitor;
 use state::State;
 
 /// Watch attached VFs: re-arm, set back, stop and release within a second, and show metrics
@@ -52,11 +61,36 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     // blocking threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The name that a waiting process finds in a lock file.
+        .thread_name("runvf-monitor")
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(Error::Runtime)?;
-    runtime.block_on(server::serve(config, state))
+    let result = runtime.block_on(service::until_signal(
+        async {
+            tokio::try_join!(
+                Monitor::new(state.clone()).run(service::ready),
+                serve(config, state.clone())
+            )
+            .map(drop)
+        },
+        &state,
+    ));
+    // Work that is in a system call of a driver would not end. Its death harms nothing.
+    runtime.shutdown_timeout(END_TIMEOUT);
+    result
+}
+
+/// A server that fails, for example because its address is in use, must not end the reactions.
+async fn serve(config: Arc<Config>, state: Arc<State>) -> Result<(), Error> {
+    if let Err(error) = server::serve(config, state).await {
+        log::warning(format!("metrics and page are not served: {error}"));
+    }
+    std::future::pending().await
 }
 
 /// At most this many calls into `vf` run at once. Each may wait for a lock or for the kernel.
-const BLOCKING_THREADS: usize = 8;
+const BLOCKING_THREADS: usize = 32;
+
+/// How long work that runs may take at the end of the monitor.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
