@@ -6,7 +6,7 @@
 //! rolled back.
 
 mod change;
-mod command;
+pub(crate) mod command;
 mod containerd;
 mod containerd_dump;
 mod containerd_imports;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use vf::{Claim, Counted, Error, Gap, Host, PfStatus, VfStatus};
+use vf::{BlindTotal, Claim, Counted, Error, Gap, Host, PfStatus, VfStatus};
 
 use self::rates::Rates;
 use crate::table::aligned;
@@ -131,6 +131,14 @@ fn table(snapshot: &Snapshot) -> String {
             let end = until.as_ref().map_or_else(|| "now".to_owned(), Clone::clone);
             let _ =
                 writeln!(text, "\n{} may have been blind from {since} to {end}: {reason}", vf.vf);
+        }
+        if let Some(claim) = vf.claim.as_ref().filter(|claim| claim.blind.gaps > 1) {
+            let BlindTotal { gaps, milliseconds } = claim.blind;
+            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
+            let _ = writeln!(text, "{}: {gaps} such gaps so far, {seconds:.1} s in total", vf.vf);
+        }
+        for cgroup in vf.claim.iter().flat_map(|claim| &claim.joined) {
+            let _ = writeln!(text, "\n{}: a process of {cgroup} joined its network", vf.vf);
         }
     }
     text

@@ -98,3 +98,17 @@ fn the_last_gap_is_shown_with_its_end_or_without() {
     assert!(text.ends_with("Z to now: its carrier was lost\n"), "{text}");
     assert_eq!(json["until"], json!(null));
 }
+
+#[test]
+fn the_sum_of_the_gaps_and_those_who_joined_are_shown() {
+    let mut snapshot = snapshot();
+    let claim = snapshot.pfs[0].vfs[0].claim.as_mut().unwrap();
+    claim.blind = vf::BlindTotal { gaps: 3, milliseconds: 61_250 };
+    claim.joined = vec!["/system.slice/docker-2.scope".to_owned()];
+    let text = table(&snapshot);
+    let lines = "0000:01:10.0: 3 such gaps so far, 61.2 s in total\n\n\
+                 0000:01:10.0: a process of /system.slice/docker-2.scope joined its network\n";
+    assert!(text.ends_with(lines), "{text}");
+    let json = &as_json(&snapshot)[0]["vfs"][0]["claim"];
+    assert_eq!(json["blind"], json!({ "gaps": 3, "milliseconds": 61_250 }));
+}
