@@ -37,7 +37,7 @@ deps: ## install the Debian packages that building and testing need
 # same set of packages, because cargo would enable other features of the shared dependencies for another set, and build
 # those dependencies again.
 CARGO := cargo --locked
-PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
+PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl --bin runvf-monitor
 LAB := $(TARGET)/release/lab
 # The SR-IOV NIC of the emulated host: 82576 or x710.
 NIC ?= 82576
@@ -46,7 +46,7 @@ KERNEL ?= stable
 HOST = --nic $(NIC) --kernel $(KERNEL)
 
 .PHONY: build
-build: deps ## build runvf, runvf-hook and runvfctl into target/dist
+build: deps ## build runvf, runvf-hook, runvfctl and runvf-monitor into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
 # Building the emulated host takes minutes and does not need the programs, so both are built at once.
@@ -135,10 +135,10 @@ endif
 install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
 	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
-	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
+	install -D -m 755 -t $(DESTDIR)/usr/libexec/runvf $(BUILT)/runvf-hook $(BUILT)/runvf-monitor
 	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/udev/70-runvf.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/network packaging/network/00-runvf.link packaging/network/00-runvf.network
-	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/runvf-gc.service packaging/systemd/runvf-gc.timer packaging/systemd/runvf-setup.service packaging/systemd/runvf-monitor.service
 	mkdir -p $(DESTDIR)/usr/share/man/man1 $(DESTDIR)/usr/share/bash-completion/completions \
 	    $(DESTDIR)/usr/share/zsh/vendor-completions $(DESTDIR)/usr/share/fish/vendor_completions.d
 	for program in runvf runvfctl; do \
@@ -167,7 +167,7 @@ uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)/etc/containers/containers.conf.d/50-runvf.conf
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)/usr/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service}
+	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{gc.service,gc.timer,setup.service,monitor.service}
 	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)/usr/libexec/runvf $(DOC)
 	rm -f $(DESTDIR)/usr/share/man/man1/{runvf,runvfctl}{,-*}.1
