@@ -37,6 +37,11 @@ fn evidence(all: &[Value], check: &str) -> String {
 fn doctor_finds_each_fault_and_nothing_else() {
     let lab = installed();
     let (status, all) = diagnosis(&lab);
+    let neither_runs = vec!["gc-timer".to_owned()];
+    assert_eq!((status, of_severity(&all, "failure")), (2, neither_runs), "{all:#?}");
+    // As `systemctl enable` does.
+    lab.ok("mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/runvf-gc.timer /etc/systemd/system/timers.target.wants").unwrap();
+    let (status, all) = diagnosis(&lab);
     assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
     assert_eq!(evidence(&all, "sriov"), "pf0, pf1, pf2");
     let good = of_severity(&all, "ok");

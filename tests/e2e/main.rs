@@ -43,6 +43,8 @@ mod lab_selftest;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod monitor;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod package;

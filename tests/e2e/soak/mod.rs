@@ -18,6 +18,7 @@ mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
 mod limits;
+pub(crate) mod monitor;
 mod options;
 mod pods;
 mod policy;

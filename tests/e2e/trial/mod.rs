@@ -2,7 +2,7 @@
 //! counts.
 
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, endurance, leaks};
+use crate::soak::{crowd, endurance, leaks, monitor};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -17,6 +17,11 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
     endurance::containers_with_random_kills_leave_nothing(4);
+}
+
+#[test]
+fn two_hundred_kills_of_the_monitor_harm_nothing() {
+    monitor::kills_of_the_monitor_harm_nothing(10);
 }
 
 #[test]
