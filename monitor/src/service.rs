@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::Error;
 use crate::state::{Counter, State};
 
-/// Without systemd, a line says nothing to anybody, so an error is ignored.
+/// An error is ignored, because the monitor also runs without systemd.
 fn tell(state: NotifyState<'_>) {
     let _ = sd_notify::notify(&[state]);
 }
