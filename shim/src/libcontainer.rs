@@ -95,7 +95,7 @@ pub(crate) fn finish(spec: &Spec, init: WaitingInit<'_>) -> Result<(), Error> {
     }
     proc_guard::verify(spec, pid)?;
     device_nodes::create(spec, pid)?;
-    dev_links::fix_core_link(spec, pid);
+    dev_links::fix_core_link(pid);
     propagation::set(spec, pid)?;
     if let Some(process) = spec.process() {
         console_size::set(process, pid)?;

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn only_read_only_mounts_may_have_another_super_block() {
-        let context = Context { document: &json!({}), steps: &[], created: true };
+        let context = Context { document: &json!({}), steps: &[], created: true, updated: true };
         let is_allowed = |key: &str, expected: &str, found: &str| {
             let (expected, found) = (Some(expected.into()), Some(found.into()));
             let difference =
@@ -67,10 +67,71 @@ mod tests {
     }
 
     #[test]
+    fn only_a_refused_update_may_leave_other_limits() {
+        let allowed = |updated: bool, key: &str| {
+            let context = Context { document: &json!({}), steps: &[], created: true, updated };
+            let (expected, found) = (Some("33554432".into()), Some("67108864".into()));
+            let command = "update".into();
+            let difference = Difference { command, key: key.into(), expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(allowed(false, "cgroup file memory.max"));
+        assert!(!allowed(true, "cgroup file memory.max"));
+        assert!(!allowed(false, "limit Max open files"));
+    }
+
+    #[test]
+    fn only_the_folders_above_a_relative_cgroup_may_stay() {
+        let stays = |path: serde_json::Value, folder: &str| {
+            let document = json!({"linux": {"cgroupsPath": path}});
+            let context = Context { document: &document, steps: &[], created: true, updated: true };
+            let key = format!("file /sys/fs/cgroup/{folder}");
+            let found = Some("appeared".into());
+            let difference = Difference { command: "host".into(), key, expected: None, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(stays(json!("new/a/b"), "new") && stays(json!("new/a/b"), "new/a"));
+        assert!(!stays(json!("new/a/b"), "new/a/b") && !stays(json!("new/a/b"), "ne"));
+        assert!(!stays(json!("/new/a"), "new") && !stays(json!(null), ":youki:c"));
+    }
+
+    #[test]
+    fn a_refused_write_does_not_excuse_a_read() {
+        // Without capabilities, another row would allow it.
+        let document = json!({"process": {"capabilities": {}}});
+        let context = Context { document: &document, steps: &[], created: true, updated: true };
+        let is_allowed = |expected: &str, found: &str| {
+            let (expected, found) = (Some(expected.into()), Some(found.into()));
+            let key = "access /proc/x".into();
+            let difference = Difference { command: "start".into(), key, expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(is_allowed("read 1, write error 30", "read 1, write error 13"));
+        assert!(!is_allowed("read error 13, write error 30", "read 1, write error 13"));
+        assert!(!is_allowed("read 1, write error 30", "read 1, write done"));
+    }
+
+    #[test]
+    fn only_flags_that_protect_may_be_kept() {
+        let document = json!({"root": {"readonly": true}});
+        let context = Context { document: &document, steps: &[], created: true, updated: true };
+        let is_allowed = |expected: &str, found: &str| {
+            let (expected, found) = (Some(expected.into()), Some(found.into()));
+            let key = "mount /".into();
+            let difference = Difference { command: "start".into(), key, expected, found };
+            allowed_by(&difference, &context).is_some()
+        };
+        assert!(is_allowed("tmpfs tmpfs / ro rw", "tmpfs tmpfs / ro,nosuid,nodev rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro rw", "tmpfs tmpfs / rw,nosuid rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro,nosuid rw", "tmpfs tmpfs / ro rw"));
+        assert!(!is_allowed("tmpfs tmpfs / ro rw", "tmpfs other / ro,nosuid rw"));
+    }
+
+    #[test]
     fn only_the_reference_may_change_the_hosts_cgroup_mount() {
         let is_allowed =
             |document: &serde_json::Value, expected: Option<&str>, found: Option<&str>| {
-                let context = Context { document, steps: &[], created: true };
+                let context = Context { document, steps: &[], created: true, updated: true };
                 let key = "mount /sys/fs/cgroup cgroup2 cgroup2 / rw,relatime rw".into();
                 let (expected, found) = (expected.map(str::to_owned), found.map(str::to_owned));
                 let difference = Difference { command: "host".into(), key, expected, found };
@@ -87,7 +148,7 @@ mod tests {
     fn a_refusal_needs_a_limit_of_the_same_command() {
         let update = json!({"command": "update", "resources": {"memory": {"swappiness": 5}}});
         let steps = [serde_json::from_value(update).unwrap()];
-        let context = Context { document: &json!({}), steps: &steps, created: true };
+        let context = Context { document: &json!({}), steps: &steps, created: true, updated: true };
         let allowed = |command: &str| {
             let (expected, found) = (Some("done".into()), Some("refused".into()));
             let difference =
@@ -107,7 +168,7 @@ mod tests {
             found: Some("error 1".into()),
         };
         let with_profile = json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}});
-        let context = |document| Context { document, steps: &[], created: true };
+        let context = |document| Context { document, steps: &[], created: true, updated: true };
         assert!(allowed_by(&difference, &context(&with_profile)).is_some());
         assert!(allowed_by(&difference, &context(&json!({"linux": {}}))).is_none());
     }

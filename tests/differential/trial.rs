@@ -12,7 +12,7 @@ use crate::allowed::{Context, allowed_by};
 use crate::case::{Case, Driver};
 use crate::compare::{Difference, compare};
 use crate::life::Job;
-use crate::outcome::{Class, Outcome};
+use crate::outcome::{Class, Outcome, StepOutcome};
 use crate::patch;
 use crate::runtime::Runtime;
 use crate::shrink::shrink;
@@ -113,7 +113,10 @@ impl Trial {
         patch::apply(&mut document, &case.patches);
         let mut differences = compare(expected, found);
         let created = expected.steps.first().is_some_and(|step| step.class == Class::Done);
-        let context = Context { document: &document, steps: &case.steps, created };
+        let is_refused_update =
+            |step: &StepOutcome| step.command == "update" && step.class != Class::Done;
+        let updated = !expected.steps.iter().any(is_refused_update);
+        let context = Context { document: &document, steps: &case.steps, created, updated };
         differences.retain(|difference| allowed_by(difference, &context).is_none());
         differences
     }

@@ -13,6 +13,18 @@ pub(crate) fn is_unified() -> bool {
     matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified))
 }
 
+/// Checks the cgroup that a spec names for the systemd driver, and returns the problem if there is one.
+/// As runc, it accepts only the slice, the prefix and the name of a unit; libcontainer also accepts
+/// less.
+pub(crate) fn problem_with_unit(path: &Path) -> Option<String> {
+    let path = path.to_string_lossy();
+    (path.split(':').count() != 3).then(|| {
+        format!(
+            "linux.cgroupsPath `{path}` is not `slice:prefix:name`, as --systemd-cgroup needs it"
+        )
+    })
+}
+
 /// Checks the cgroup that a spec names for the cgroupfs driver, and returns the problem if there is
 /// one. The root cgroup is refused, because a device filter there would apply to the whole host. A
 /// cgroup with processes is refused, because libcontainer kills all processes in it and below it
@@ -94,6 +106,15 @@ mod tests {
         assert!(problem("x/../slice/b").unwrap().contains("/slice/b already contains processes"));
         assert_eq!((problem("/b"), problem("/a"), problem("/slice/a")), (None, None, None));
         assert!(problem("/..").unwrap().contains("every process of the host"));
+    }
+
+    #[test]
+    fn a_unit_has_a_slice_a_prefix_and_a_name() {
+        let problem = |path: &str| problem_with_unit(Path::new(path));
+        assert_eq!((problem("system.slice:docker:1"), problem(":runvf:1")), (None, None));
+        for path in ["/a/b", "a:b", "a:b:c:d"] {
+            assert!(problem(path).unwrap().contains("slice:prefix:name"), "{path}");
+        }
     }
 
     #[test]

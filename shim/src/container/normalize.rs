@@ -6,8 +6,9 @@
 use libcontainer::oci_spec::runtime::Capability;
 use serde_json::{Map, Value, json};
 
-/// Members with free keys. Their values may be empty.
-const FREE_MEMBERS: [&str; 2] = ["sysctl", "unified"];
+/// Members with free keys. Their values are strings, which may be empty. Go reads `null` as an empty
+/// string.
+const FREE_MEMBERS: [&str; 3] = ["annotations", "sysctl", "unified"];
 
 /// Members that are strings. An empty string in any other member has the wrong type, and the parser
 /// of the spec refuses it, as Go does: an empty `noNewPrivileges` must not mean `false`.
@@ -137,15 +138,21 @@ fn clean(value: &mut Value, name: &str) -> Result<(), String> {
             }
             items.iter_mut().try_for_each(|item| clean(item, name))
         }
-        // No system call takes an annotation.
-        Value::Object(_) if name == "annotations" => Ok(()),
-        Value::Object(members) => {
-            if !FREE_MEMBERS.contains(&name) {
-                members.retain(|name, member| {
-                    let is_empty = member.as_str() == Some("") && STRINGS.contains(&name.as_str());
-                    !member.is_null() && !is_empty
-                });
+        Value::Object(members) if FREE_MEMBERS.contains(&name) => {
+            for member in members.values_mut().filter(|member| member.is_null()) {
+                *member = json!("");
             }
+            // No system call takes an annotation.
+            match name {
+                "annotations" => Ok(()),
+                _ => members.iter_mut().try_for_each(|(name, member)| clean(member, name)),
+            }
+        }
+        Value::Object(members) => {
+            members.retain(|name, member| {
+                let is_empty = member.as_str() == Some("") && STRINGS.contains(&name.as_str());
+                !member.is_null() && !is_empty
+            });
             members.iter_mut().try_for_each(|(name, member)| clean(member, name))
         }
         _ => Ok(()),
@@ -182,13 +189,16 @@ fn complete_process(process: &mut Value) {
     }
 }
 
-/// runc ignores capabilities that it does not know. A value that is no string stays, so that the
-/// parser refuses it.
+/// runc ignores capabilities that it does not know, and knows them only as `CAP_KILL`. oci-spec also
+/// reads `cap_kill` and `KILL`. A value that is no string stays, so that the parser refuses it.
 fn remove_unknown_capabilities(sets: &mut Map<String, Value>) {
+    let is_known = |name: &Value| {
+        let is_spelled_so = |text: &str| text.starts_with("CAP_") && text == text.to_uppercase();
+        name.as_str().is_none_or(is_spelled_so)
+            && (!name.is_string() || serde_json::from_value::<Capability>(name.clone()).is_ok())
+    };
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
-        set.retain(|name| {
-            !name.is_string() || serde_json::from_value::<Capability>(name.clone()).is_ok()
-        });
+        set.retain(is_known);
     }
 }
 
@@ -206,6 +216,15 @@ mod tests {
     fn spec(mut spec: Value) -> Value {
         normalize_spec(&mut spec).unwrap();
         spec
+    }
+
+    #[test]
+    fn null_for_a_free_key_is_an_empty_string() {
+        let keys = json!({ "a": null, "b": "c" });
+        let read = json!({ "a": "", "b": "c" });
+        let document = json!({ "annotations": keys, "linux": { "sysctl": keys } });
+        assert_eq!(spec(document), json!({ "annotations": read, "linux": { "sysctl": read } }));
+        assert_eq!(spec(json!({ "annotations": null })), json!({}));
     }
 
     #[test]
@@ -255,9 +274,10 @@ mod tests {
 
     #[test]
     fn unknown_capabilities_are_ignored() {
-        let sets = json!({ "bounding": ["CAP_KILL", "CAP_FOO", "net_raw"], "ambient": [] });
+        let sets =
+            json!({ "bounding": ["CAP_KILL", "CAP_FOO", "net_raw", "cap_kill"], "ambient": [] });
         let process = spec(json!({ "process": { "capabilities": sets } }))["process"].clone();
-        let expected = json!({ "bounding": ["CAP_KILL", "net_raw"], "ambient": [] });
+        let expected = json!({ "bounding": ["CAP_KILL"], "ambient": [] });
         assert_eq!(process["capabilities"], expected);
     }
 

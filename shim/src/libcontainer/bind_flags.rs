@@ -1,7 +1,7 @@
 //! The flags of a bind mount. If its options name a flag, runc sets the named flags and clears all
 //! other flags of the source's mount (`rootfs_linux.go`, `mountToRootfs`). libcontainer only adds
 //! flags, and ignores `exec`, `suid`, `dev` and `rw`. Without such options, runc and libcontainer
-//! both keep the source's flags.
+//! both keep the source's flags. `loud` and `silent` count as flags, although they change none.
 
 use std::fs;
 use std::path::Path;
@@ -89,7 +89,8 @@ struct Named {
 
 impl Named {
     fn in_options_of(mount: &Mount) -> Self {
-        let mut named = Self::default();
+        let any = mount_options::options(mount).any(|option| matches!(option, "loud" | "silent"));
+        let mut named = Self { any, ..Self::default() };
         for effect in mount_options::options(mount).filter_map(mount_options::effect) {
             let (set, cleared) = match effect {
                 Effect::Set(flag) => (flag, 0),
@@ -149,7 +150,10 @@ mod tests {
         assert_eq!(named(&["rbind", "rro"]), (false, RDONLY, 0));
         assert_eq!(named(&["rbind", "ro"]), (true, RDONLY, 0));
         assert_eq!(named(&["noexec", "exec"]), (true, 0, NOEXEC));
-        assert_eq!(named(&["async"]), (true, 0, 0));
+        for option in ["async", "loud", "silent"] {
+            assert_eq!(named(&["rbind", option]), (true, 0, 0));
+        }
+        assert_eq!(named(&["rbind", "defaults"]), (false, 0, 0));
     }
 
     #[test]

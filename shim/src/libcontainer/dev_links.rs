@@ -1,20 +1,13 @@
 //! The link `/dev/core`. runc, crun and the runtime spec use this name; libcontainer creates the
 //! link as `/dev/kcore` (`rootfs/symlink.rs`).
 
-use std::path::Path;
-
-use libcontainer::oci_spec::runtime::Spec;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, open, readlinkat, symlinkat, unlinkat};
 
 /// Renames the link while the init process waits, because no program of the container runs yet.
-/// Does so only if `/dev` is a mount of the container, because the image's folder may be
-/// read-only. Ignores errors, because a container can start without this link.
-pub(crate) fn fix_core_link(spec: &Spec, pid: i32) {
-    let mut mounts = spec.mounts().iter().flatten();
-    if !mounts.any(|mount| mount.destination() == Path::new("/dev")) {
-        return;
-    }
+/// Ignores errors, because a container can start without this link, and `/dev` may be a read-only
+/// folder of the image.
+pub(crate) fn fix_core_link(pid: i32) {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(dev) = open(format!("/proc/{pid}/root/dev"), flags, Mode::empty()) else { return };
     let Ok(owner) = fstat(&dev) else { return };

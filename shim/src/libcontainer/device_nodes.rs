@@ -44,11 +44,17 @@ pub(super) fn for_libcontainer(
     };
     let all = devices.iter().enumerate();
     let needed = all.filter(|(index, device)| {
-        is_last(*index, device)
+        has_path(device)
+            && is_last(*index, device)
             && !is_created_by_runvf(device, spec, locked)
             && !mounted(device.path())
     });
     needed.map(|(_, device)| device.clone()).collect()
+}
+
+/// runc creates no node for a device without a path (`createDeviceNode`).
+fn has_path(device: &LinuxDevice) -> bool {
+    !device.path().as_os_str().is_empty()
 }
 
 /// `locked`: in a user namespace ([`bind_flags::are_locked`]).
@@ -69,7 +75,8 @@ pub(crate) fn create(spec: &Spec, pid: i32) -> Result<(), Error> {
     let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
     let locked = bind_flags::are_locked(spec);
     let devices = devices.into_iter().flatten();
-    let devices = devices.filter(|device| is_created_by_runvf(device, spec, locked));
+    let devices =
+        devices.filter(|device| has_path(device) && is_created_by_runvf(device, spec, locked));
     // The last one of a path counts, as in `for_libcontainer`.
     for device in devices.rev() {
         let created = create_below(Path::new(&format!("/proc/{pid}/root")), device);

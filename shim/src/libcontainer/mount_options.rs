@@ -145,8 +145,22 @@ fn is_cgroup(mount: &Mount) -> bool {
     matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
 }
 
-/// Refuses options that have no effect on a mount.
+/// Refuses options that have no effect on a mount, and a bind mount that lacks its source or its
+/// option. runc takes the type `bind` without such an option for the name of a file system.
 pub(super) fn check(mount: &Mount) -> Result<(), Error> {
+    let problem = if !is_bind(mount) {
+        None
+    } else if !options(mount).any(|option| effect(option) == Some(Bind)) {
+        Some("a mount of the type bind needs the option bind or rbind")
+    } else if mount.source().as_ref().is_none_or(|source| source.as_os_str().is_empty()) {
+        Some("a bind mount needs a source")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        let destination = mount.destination().clone();
+        return Err(Error::Mount { destination, problem: problem.to_owned() });
+    }
     for option in options(mount) {
         let problem = match effect(option) {
             // runc passes it on, and the kernel refuses it, because nothing is mounted there yet.
@@ -213,8 +227,25 @@ mod tests {
     use crate::error::line;
 
     fn mount(kind: &str, options: &[&str]) -> Mount {
-        serde_json::from_value(json!({ "destination": "/m", "type": kind, "options": options }))
-            .unwrap()
+        let mount =
+            json!({ "destination": "/m", "type": kind, "source": "/s", "options": options });
+        serde_json::from_value(mount).unwrap()
+    }
+
+    #[test]
+    fn a_bind_mount_has_an_option_and_a_source() {
+        let says = |mount: &Mount, problem: &str| {
+            let line = line(&check(mount).unwrap_err());
+            assert!(line.contains(problem), "{line}");
+        };
+        says(&mount("bind", &[]), "needs the option bind or rbind");
+        says(&mount("bind", &["ro"]), "needs the option bind or rbind");
+        let mut without = mount("none", &["bind"]);
+        without.set_source(Some("".into()));
+        says(&without, "needs a source");
+        without.set_source(None);
+        says(&without, "needs a source");
+        assert!(check(&mount("none", &["bind"])).is_ok());
     }
 
     #[test]
@@ -268,9 +299,9 @@ mod tests {
             |kind, options: &[&str]| check(&mount(kind, options)).err().map(|error| line(&error));
         assert_eq!(refused("bind", &["rbind", "rro", "nosymfollow", "async"]), None);
         assert_eq!(refused("tmpfs", &["sync", "size=1m"]), None);
-        let line = refused("bind", &["sync"]).unwrap();
+        let line = refused("bind", &["bind", "sync"]).unwrap();
         assert!(line.starts_with("cannot mount at /m with option `sync`: a bind mount"), "{line}");
-        assert!(refused("bind", &["size=1m"]).is_some());
+        assert!(refused("bind", &["bind", "size=1m"]).is_some());
         assert!(refused("tmpfs", &["remount"]).is_some());
     }
 

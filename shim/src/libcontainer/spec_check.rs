@@ -43,9 +43,11 @@ pub(crate) fn check(
     }
     check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
     bind_flags::check_locked(spec)?;
-    if !systemd_cgroup
-        && let Some(problem) = linux.cgroups_path().as_deref().and_then(cgroup_path::problem_with)
-    {
+    let problem_with_path = match systemd_cgroup {
+        true => cgroup_path::problem_with_unit,
+        false => cgroup_path::problem_with,
+    };
+    if let Some(problem) = linux.cgroups_path().as_deref().and_then(problem_with_path) {
         return Err(bad(&problem));
     }
     let unified = cgroup_path::is_unified();

@@ -21,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) steps: &'a [Step],
     /// Whether the reference created the container.
     pub(crate) created: bool,
+    /// Whether the reference did each update.
+    pub(crate) updated: bool,
 }
 
 impl Context<'_> {

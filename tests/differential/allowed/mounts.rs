@@ -61,17 +61,29 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "Access times of a bind mount of a source with `strictatime`",
+        matches: |difference, context| {
+            let [expected, found] = [&difference.expected, &difference.found]
+                .map(|side| side.clone().unwrap_or_default());
+            difference.key.starts_with("mount ")
+                && expected.replacen(",relatime", "", 1) == found
+                && expected != found
+                && context.has_mount_option(&["nodiratime", "relatime"])
+        },
+    },
+    Allowed {
         item: "`/` in `readonlyPaths`",
         matches: |difference, context| {
             // The mounts below are repeated over the root.
             let is_extra_mount = difference.key.starts_with("mount /")
                 && difference.key.contains(" #")
                 && difference.found.is_none();
-            let is_write =
-                ["access ", "create in "].iter().any(|of| difference.key.starts_with(of))
-                    && difference.found.as_deref().is_some_and(|found| found.contains("error 30"));
-            context.names("/linux/readonlyPaths", &["/"])
-                && (is_extra_mount || (difference.command == "exec" && is_write))
+            // The processes that exec adds see the root below, without masks and read-only mounts.
+            let is_of_root = difference.command == "exec"
+                && ["access ", "create in ", "mount "]
+                    .iter()
+                    .any(|of| difference.key.starts_with(of));
+            context.names("/linux/readonlyPaths", &["/"]) && (is_extra_mount || is_of_root)
         },
     },
     Allowed {
@@ -101,15 +113,52 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "What is in an image's `/dev`, in a user namespace",
+        matches: |difference, context| {
+            let [expected, found] =
+                [&difference.expected, &difference.found].map(|side| side.as_deref());
+            // Files under the devices; the name of a link, which runvf cannot change on a read-only root.
+            let is_file = expected.is_some_and(|expected| expected.starts_with("100000 "))
+                && found.is_some_and(|found| found.starts_with("100644 "));
+            let is_link = ["core", "kcore"].iter().any(|name| difference.key.ends_with(name))
+                && context.document.pointer("/root/readonly") == Some(&Value::Bool(true));
+            ["left rootfs/dev/", "file /dev/"].iter().any(|of| difference.key.starts_with(of))
+                && (is_file || is_link)
+                && context.has_namespace("user")
+        },
+    },
+    Allowed {
+        item: "A read-only root on a file system with `nosuid` or `nodev`",
+        matches: |difference, context| {
+            let readonly = context.document.pointer("/root/readonly") == Some(&Value::Bool(true));
+            readonly && difference.key == "mount /" && keeps_flags(difference)
+        },
+    },
+    Allowed {
+        item: "The flags of the source of an `rbind` with mounts below it",
+        matches: |difference, context| {
+            let has_mounts_below = |mount: &Value| {
+                let source = mount["source"].as_str().unwrap_or_default();
+                ["/", "/dev", "/proc", "/run", "/sys"].contains(&source)
+                    && mount["destination"]
+                        .as_str()
+                        .is_some_and(|destination| difference.key == format!("mount {destination}"))
+            };
+            context.list("/mounts").any(has_mounts_below) && keeps_flags(difference)
+        },
+    },
+    Allowed {
         item: "The tmpfs over a masked folder, and the super block of a read-only mount",
         matches: |difference, _| {
             let (Some(expected), Some(found)) = (&difference.expected, &difference.found) else {
                 return false;
             };
-            if difference.key.starts_with("access /sys/") {
+            if ["access /sys/", "access /proc/"].iter().any(|path| difference.key.starts_with(path))
+            {
                 // The kernel looks at the super block first, then at the permissions, and then at the
                 // mount.
-                return expected.ends_with("write error 30") && found.ends_with("write error 13");
+                let rest = expected.strip_suffix("write error 30");
+                return rest.is_some() && rest == found.strip_suffix("write error 13");
             }
             let limited =
                 expected.starts_with("tmpfs tmpfs / ") && expected.contains("nr_inodes=1");
@@ -126,6 +175,23 @@ pub(super) const ALL: &[Allowed] = &[
 /// The rest of a mount's destination below a folder.
 fn is_below<'a>(mount: &'a Value, folder: &str) -> Option<&'a str> {
     mount["destination"].as_str()?.strip_prefix(folder).map(|rest| rest.trim_end_matches('/'))
+}
+
+/// Whether both sides are the same mount, but for flags of its source that only the tested runtime
+/// keeps.
+fn keeps_flags(difference: &Difference) -> bool {
+    let (Some(expected), Some(found)) = (&difference.expected, &difference.found) else {
+        return false;
+    };
+    let split = |line: &str| {
+        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let flags = fields.get_mut(3).map(std::mem::take).unwrap_or_default();
+        (fields, flags)
+    };
+    let ((expected, cleared), (found, kept)) = (split(expected), split(found));
+    let without: Vec<&str> =
+        kept.split(',').filter(|flag| !["nosuid", "nodev", "noexec"].contains(flag)).collect();
+    expected == found && cleared != kept && without == cleared.split(',').collect::<Vec<_>>()
 }
 
 /// Whether both sides are mounts of cgroup v2.

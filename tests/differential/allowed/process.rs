@@ -7,6 +7,13 @@ use crate::compare::ENDED;
 
 pub(super) const ALL: &[Allowed] = &[
     Allowed {
+        item: "A limit of one process",
+        matches: |difference, context| {
+            let limit = context.document.pointer("/linux/resources/pids/limit");
+            is_acceptance(difference) && limit == Some(&Value::from(1))
+        },
+    },
+    Allowed {
         item: "Session keyring in a user namespace",
         matches: |difference, context| {
             let is_own = |side: &str| side.starts_with("keyring;0;0;3f1b0000;");
@@ -98,8 +105,13 @@ pub(super) const ALL: &[Allowed] = &[
         item: "No `cgroupsPath` in the config, or a relative one",
         matches: |difference, context| {
             let path = context.document.pointer("/linux/cgroupsPath").and_then(Value::as_str);
-            ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str())
-                && !path.is_some_and(|path| path.starts_with('/'))
+            let is_cgroup = ["cgroup", "read /proc/self/cgroup"].contains(&difference.key.as_str());
+            // The folders above the cgroup stay, as with runc. The cgroup itself may not.
+            let folder = difference.key.strip_prefix("file /sys/fs/cgroup/");
+            let is_above = folder.zip(path).is_some_and(|(folder, path)| {
+                path.strip_prefix(folder).is_some_and(|below| below.starts_with('/'))
+            });
+            (is_cgroup || is_above) && !path.is_some_and(|path| path.starts_with('/'))
         },
     },
     Allowed {

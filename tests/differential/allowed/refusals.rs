@@ -18,6 +18,12 @@ pub(super) const ALL: &[Allowed] = &[
         },
     },
     Allowed {
+        item: "How far a refused `update` gets",
+        matches: |difference, context| {
+            difference.key.starts_with("cgroup file ") && !context.updated
+        },
+    },
+    Allowed {
         item: "`linux.personality.flags`, fields of monitoring in `intelRdt`",
         matches: |difference, context| {
             let flags = context.document.pointer("/linux/personality/flags");
@@ -104,6 +110,32 @@ pub(super) const ALL: &[Allowed] = &[
         item: "`iversion` on a mount",
         matches: |difference, context| {
             is_refusal(difference) && context.has_mount_option(&["iversion", "noiversion"])
+        },
+    },
+    Allowed {
+        item: "A mount without `destination`",
+        matches: |difference, context| {
+            let lacks_destination = |mount: &Value| mount["destination"].is_null();
+            is_refusal(difference) && context.list("/mounts").any(lacks_destination)
+        },
+    },
+    Allowed {
+        item: "A bind mount without `source`",
+        matches: |difference, context| {
+            let lacks_source = |mount: &Value| {
+                let mut options = mount["options"].as_array().into_iter().flatten();
+                options.any(|option| option == "bind" || option == "rbind")
+                    && mount["source"].as_str().is_none_or(str::is_empty)
+            };
+            is_refusal(difference) && context.list("/mounts").any(lacks_source)
+        },
+    },
+    Allowed {
+        item: "An empty value in `linux.resources.unified`",
+        matches: |difference, context| {
+            let unified = context.document.pointer("/linux/resources/unified");
+            let mut values = unified.and_then(Value::as_object).into_iter().flatten();
+            is_refusal(difference) && values.any(|(_, value)| value == "" || value.is_null())
         },
     },
     Allowed {

@@ -26,6 +26,18 @@ fn links_in_a_root_do_not_lead_out_of_it() {
     leave(lab, &before);
 }
 
+/// The runtime binds the terminal to /dev/console, which may be a link of the image.
+#[test]
+fn a_link_at_dev_console_does_not_lead_out_of_the_root() {
+    let lab = prepared();
+    let before = state(&lab);
+    let console = include_str!("../scripts/escape_console.sh");
+    let printed = RUNTIMES.map(|runtime| attempts(&lab, runtime, console));
+    assert_eq!(printed[1], printed[0]);
+    assert!(printed[0].contains("target /var/escape/hidden: "), "{}", printed[0]);
+    leave(lab, &before);
+}
+
 /// CVE-2024-21626: a path inside the container that begins with a directory that the runtime has
 /// open. `PATH` contains all descriptors.
 #[test]
@@ -89,6 +101,22 @@ fn a_created_process_is_closed_to_its_pid_namespace() {
             "process\nkeyring: the same\nkeyring: the same\nkeyring: of the host",
             "{runtime}"
         );
+    }
+    leave(lab, &before);
+}
+
+/// The process that `exec` adds is in the pid namespace before it runs a program of the image. Until then,
+/// it has descriptors of the host.
+#[test]
+fn an_added_process_is_closed_until_it_runs_the_program() {
+    let lab = prepared();
+    let before = state(&lab);
+    lab.write("/tmp/watch.pl", include_str!("../scripts/watch.pl")).unwrap();
+    for runtime in RUNTIMES {
+        let printed = attempts(&lab, runtime, include_str!("../scripts/escape_exec.sh"));
+        let lines: Vec<_> = printed.lines().collect();
+        let expected = ["watching", "joined unseen"].repeat(2);
+        assert_eq!(lines, expected, "{runtime}");
     }
     leave(lab, &before);
 }

@@ -45,6 +45,7 @@ pub(crate) fn targets(all: &BTreeMap<String, Statistics>, sizes: &Sizes) -> Opti
             "",
         ),
         ("runvf run without VF, builtin / runc", 0.6, ratio("run: runvf", "run: runc")?, ""),
+        ("runvf run without VF, builtin / crun", 1.6, ratio("run: runvf", "run: crun")?, ""),
         (
             "runvf run without VF, engine crun / crun",
             1.15,
