@@ -6,8 +6,17 @@
 
 mod config;
 mod error;
+mod history;
+#[cfg(test)]
+mod invented;
+mod metrics;
+mod page;
 mod server;
 mod state;
+mod totals;
+mod view;
+#[cfg(test)]
+mod with_tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
