@@ -23,8 +23,8 @@ ifeq ($(shell tests/workshop needed && echo yes),yes)
 TARGET = target
 PASSED_ON = $(foreach name,FUZZ_SECONDS KERNEL NIC RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
-build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
+.PHONY: build test soak trial test-unit test-netns test-lab test-monitor bench fuzz demo deb lab lab-shell lint deny fmt deps
+build test soak trial test-unit test-netns test-lab test-monitor bench fuzz demo deb lab lab-shell lint deny fmt deps:
 	@tests/workshop run make $@ $(PASSED_ON)
 
 else
@@ -74,7 +74,7 @@ test: build-and-image ## one test of each kind, of all three rings; about 12 min
 .PHONY: soak
 soak: FUZZ_SECONDS ?= 120
 soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzing; about 35 minutes
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak monitor fuzz
 
 .PHONY: trial
 trial: FUZZ_SECONDS ?= 1800
@@ -93,6 +93,10 @@ test-netns: deps ## ring 2: the kernel's interfaces, in real network namespaces
 test-lab: build-and-image ## ring 3: the programs under Docker and Podman on an emulated SR-IOV host
 	@tests/run lab
 
+.PHONY: test-monitor
+test-monitor: deps ## metrics, alerts, dashboard and page of the monitor, with Prometheus and Chromium
+	@tests/run monitor
+
 .PHONY: bench
 bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; not a test
 	@$(CARGO) build --release --workspace --bin bench
@@ -108,7 +112,7 @@ fuzz: deps ## random input for all parsers, for FUZZ_SECONDS (600)
 deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
-SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
+SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop tests/monitor/tools $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
     $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
 
 .PHONY: lint
@@ -150,7 +154,10 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
 	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 644 -t $(DOC)/docs docs/*.md
+	install -D -m 644 -t $(DOC)/docs/images docs/images/*
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
+	install -D -m 644 -t $(DOC)/monitor monitor/dashboard.json
+	install -D -m 644 -t $(DOC)/monitor/rules monitor/rules/*.yml
 	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
 
 # For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman

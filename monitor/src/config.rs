@@ -18,7 +18,8 @@ pub(crate) const FILE: &str = "/etc/runvf/monitor.toml";
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// The Unix socket of metrics and page, mode 0660. Empty: none.
+    /// The Unix socket of metrics and page, mode 0660. Empty: none. Not in `/run/runvf`, because
+    /// only root can enter that folder, but the socket's group may be another one.
     pub(crate) socket: PathBuf,
     /// A loopback address and a TCP port for metrics and page.
     pub(crate) listen: Option<SocketAddr>,

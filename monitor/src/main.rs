@@ -7,14 +7,23 @@
 mod config;
 mod error;
 mod events;
+mod history;
+#[cfg(test)]
+mod invented;
 mod log;
+mod metrics;
 mod monitor;
+mod page;
 mod pfs;
 mod react;
 mod server;
 mod service;
 mod state;
+mod totals;
+mod view;
 mod watches;
+#[cfg(test)]
+mod with_tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("ctl/src", &[]),
     ("monitor/src", &[]),
     ("runtime-hooks/src", &[]),
+    ("monitor/src", &[]),
     ("tests/lab/src", &[]),
     ("tests/differential", &[]),
 ];

@@ -45,7 +45,7 @@ pub use kernel::process::ProcessId;
 pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vlan::VlanProto;
-pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
+pub use ledger::audit::{Audit, AuditFollower, Entry, Event, MoreRefused, audit, refuse};
 pub use ledger::claim::{BlindTotal, Claim, Gap, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::check_attached;
@@ -60,8 +60,9 @@ pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
 #[doc(hidden)]
 pub use operator::bench::claim_and_forget;
+pub use operator::capture::{CaptureSocket, CaptureSockets};
 pub use operator::config_check::{check_config, is_managed};
-pub use operator::counters::{Counted, Counter};
+pub use operator::counters::{Counted, Counter, Discards};
 pub use operator::doctor::{Finding, Severity, doctor};
 pub use operator::error::OperatorError;
 pub use operator::probe::{

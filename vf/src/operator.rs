@@ -2,10 +2,12 @@
 //! of the configuration against the host.
 
 pub(crate) mod bench;
+pub(crate) mod capture;
 pub(crate) mod config_check;
 pub(crate) mod counters;
 pub(crate) mod doctor;
 pub(crate) mod error;
+pub(crate) mod inside;
 pub(crate) mod probe;
 pub(crate) mod setup;
 pub(crate) mod status;

@@ -18,6 +18,7 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
         boot: (event == Event::Attached).then(|| "this".to_owned()),
         since: claimed.then(|| day("01")),
         until: matches!(event, Event::Released | Event::Quarantined).then(|| day(time)),
+        took_ms: None,
         more: Vec::new(),
         reason: None,
     }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 pub(crate) use self::driver::driver_info;
 use self::ioctl::{call, ethtool};
 pub(crate) use self::private_flags::{private_flags, set_private_flag};
-pub(crate) use self::statistics::read_statistics;
+pub(crate) use self::statistics::{first_statistic, read_statistics};
 use crate::error::Error;
 use crate::kernel::error::KernelError;
 

@@ -173,6 +173,7 @@ pub(crate) fn scrub_and_free(
     method: Scrub,
     event: Event,
 ) -> Result<Outcome, Error> {
+    let began = Instant::now();
     let entry = Entry::end(event, &claim);
     let claims = Claims::open(&host.run)?;
     if let Some(worker) = ProcessId::own() {
@@ -183,7 +184,9 @@ pub(crate) fn scrub_and_free(
     let from = claim.state.clone();
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    match scrub(&sysfs, &claim, &from, method) {
+    let scrubbed = scrub(&sysfs, &claim, &from, method);
+    let entry = entry.that_took(began);
+    match scrubbed {
         Ok(()) => free(host, &claims, &claim, &entry),
         Err(error) => quarantine(host, &sysfs, &claims, claim, entry, error),
     }

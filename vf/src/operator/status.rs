@@ -1,5 +1,7 @@
 //! `runvfctl status`: the PFs, their VFs and the claims.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::error::Error;
@@ -13,16 +15,25 @@ use crate::ledger::claims::Claims;
 use crate::lifecycle::blindness::cause;
 use crate::nic::diff::changed_outside_runvf;
 use crate::nic::driver::driver;
+use crate::nic::find_link::find_link;
 use crate::nic::free_vfs::foreign_use;
 use crate::nic::pf::Pf;
-use crate::operator::counters::{Counted, Counters};
+use crate::operator::capture::CaptureSockets;
+use crate::operator::counters::{Counted, Counters, Discards};
+use crate::operator::inside::{Inside, look_inside};
 
 /// A PF and its VFs.
 #[derive(Debug, Serialize)]
 pub struct PfStatus {
     pub pf: String,
     pub name: String,
+    pub driver: Option<String>,
     pub up: bool,
+    pub carrier: bool,
+    /// The frames that the PF's own interface has received.
+    pub frames: Option<u64>,
+    /// The frames that its port has discarded.
+    pub discards: Option<Discards>,
     /// The bridge, bond or other netdev that the PF is a port of.
     pub master: Option<String>,
     /// The number of VFs that the PF supports.
@@ -51,6 +62,10 @@ pub struct VfStatus {
     pub frames: Option<Counted>,
     /// Frames lost because the VF had no free buffer.
     pub drops: Option<Counted>,
+    /// Whether the VF's netdev has a carrier. `None`: the netdev was not found.
+    pub carrier: Option<bool>,
+    /// The sockets that capture its frames in its container. `None`: unknown, or not in a container.
+    pub sockets: Option<CaptureSockets>,
     pub claim: Option<Claim>,
     /// Why the claim file cannot be read.
     pub bad_claim: Option<String>,
@@ -64,11 +79,13 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
     let claims = Claims::read_only(&host.run);
+    let inside = look_inside(claims.readable()?.iter());
+    let reader = Reader { sysfs: &sysfs, netlink: &netlink, claims: &claims, inside };
     let mut pfs: Vec<PfStatus> = sysfs
         .sriov_netdevs()
         .iter()
         .filter_map(|(pci, _)| Pf::at(&sysfs, pci).ok())
-        .map(|pf| pf_status(&sysfs, &netlink, &claims, pf))
+        .map(|pf| reader.pf(pf))
         .collect::<Result<_, _>>()?;
     let listed = |pfs: &[PfStatus], address: &str| {
         pfs.iter().flat_map(|pf| &pf.vfs).any(|vf| vf.vf == address)
@@ -82,44 +99,83 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
         let unlisted = unlisted_claim(claim, &sysfs);
         match pfs.iter_mut().find(|listed| listed.pf == pf) {
             Some(listed) => listed.vfs.push(unlisted),
-            None => {
-                let vfs = vec![unlisted];
-                pfs.push(PfStatus { pf, name, up: false, master: None, total: 0, vfs });
-            }
+            None => pfs.push(unlisted_pf(pf, name, unlisted)),
         }
     }
     Ok(pfs)
 }
 
-fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
-    let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let counters = Counters::of(sysfs, netlink, &pf);
-    let forgets = driver(sysfs.driver(&pf.pci).as_deref()).forgets_promisc;
-    let mut vfs = Vec::new();
-    for (index, vf) in sysfs.virtfns(&pf.pci) {
-        let settings = settings.get(&index);
-        let (claim, bad_claim) = match claims.get(&vf) {
+/// What the status of each PF is read from.
+struct Reader<'a> {
+    sysfs: &'a Sysfs,
+    netlink: &'a Netlink,
+    claims: &'a Claims,
+    /// The VFs in their containers, by PCI address.
+    inside: BTreeMap<String, Inside>,
+}
+
+impl Reader<'_> {
+    fn pf(&self, pf: Pf) -> Result<PfStatus, Error> {
+        let (sysfs, netlink) = (self.sysfs, self.netlink);
+        let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
+        let counters = Counters::of(sysfs, netlink, &pf);
+        let pf_driver = sysfs.driver(&pf.pci);
+        let forgets = driver(pf_driver.as_deref()).forgets_promisc;
+        let virtfns = sysfs.virtfns(&pf.pci);
+        let vfs = virtfns.into_iter().map(|(index, vf)| {
+            let settings = settings.get(&index);
+            self.vf(index, vf, settings, &counters, forgets)
+        });
+        let vfs = vfs.collect::<Result<_, _>>()?;
+        let link = netlink.link(pf.ifindex)?;
+        Ok(PfStatus {
+            driver: pf_driver,
+            up: link.as_ref().is_some_and(|link| link.flags.up),
+            carrier: link.as_ref().is_some_and(|link| link.carrier),
+            frames: link.as_ref().map(|link| link.received),
+            discards: link.as_ref().map(Discards::of_port),
+            master: sysfs.master(&pf.pci, &pf.name),
+            pf: pf.pci,
+            name: pf.name,
+            total: pf.total,
+            vfs,
+        })
+    }
+
+    fn vf(
+        &self,
+        index: u32,
+        vf: String,
+        settings: Option<&Settings>,
+        counters: &Counters,
+        forgets: bool,
+    ) -> Result<VfStatus, Error> {
+        let (claim, bad_claim) = match self.claims.get(&vf) {
             Ok(claim) => (claim, None),
             Err(error) => (None, Some(error.line())),
         };
-        let link = counters.netdev(&vf, claim.as_ref());
+        let in_host = find_link(self.sysfs, self.netlink, &vf).ok().flatten();
+        let inside = self.inside.get(&vf).filter(|_| in_host.is_none());
+        let link = in_host.as_ref().or(inside.map(|inside| &inside.link));
         let (state, reason) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
                 let (state, reason) = claim.state.parts();
-                (state, reason.or_else(|| pending_gc(claim, settings, forgets, link.as_ref())))
+                (state, reason.or_else(|| pending_gc(claim, settings, forgets, link)))
             }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
-            (None, None) => match foreign_use(sysfs, netlink, &vf, settings)? {
+            (None, None) => match foreign_use(self.sysfs, self.netlink, &vf, settings)? {
                 Some(why) => ("foreign", Some(why)),
                 None => ("free", None),
             },
         };
-        let (frames, drops) = counters.of_vf(index, link.as_ref());
-        vfs.push(VfStatus {
+        let (frames, drops) = counters.of_vf(index, link);
+        Ok(VfStatus {
             frames,
             drops,
-            driver: sysfs.driver(&vf),
-            netdev: sysfs.netdevs_or_empty(&vf).into_iter().next().map(|(name, _)| name),
+            carrier: link.map(|link| link.carrier),
+            sockets: inside.and_then(|inside| inside.sockets.clone()),
+            driver: self.sysfs.driver(&vf),
+            netdev: self.sysfs.netdevs_or_empty(&vf).into_iter().next().map(|(name, _)| name),
             settings: settings.copied().unwrap_or_default(),
             vanished: false,
             state,
@@ -128,11 +184,8 @@ fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Resul
             vf,
             claim,
             bad_claim,
-        });
+        })
     }
-    let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
-    let master = sysfs.master(&pf.pci, &pf.name);
-    Ok(PfStatus { pf: pf.pci, name: pf.name, up, master, total: pf.total, vfs })
 }
 
 /// The problem that the next `runvfctl gc` would find in a claim with a healthy state. `forgets`: see
@@ -162,6 +215,22 @@ fn pending_gc(
     Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
 }
 
+/// The status of a PF that is known only from the claim of its VF.
+fn unlisted_pf(pf: String, name: String, vf: VfStatus) -> PfStatus {
+    PfStatus {
+        pf,
+        name,
+        driver: None,
+        up: false,
+        carrier: false,
+        frames: None,
+        discards: None,
+        master: None,
+        total: 0,
+        vfs: vec![vf],
+    }
+}
+
 /// The status of a VF that is known only from its claim.
 fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
     let (state, reason) = claim.state.parts();
@@ -183,6 +252,8 @@ fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
         settings: Settings::default(),
         frames: None,
         drops: None,
+        carrier: None,
+        sockets: None,
         claim: Some(claim),
         bad_claim: None,
     }

@@ -41,7 +41,7 @@ pub(super) fn call(
     // SAFETY: SIOCETHTOOL reads and writes the ifreq and the structure that ifr_data points to. For
     // the commands of this module that is an `ethtool_value`, an `ethtool_drvinfo`, the feature
     // blocks (the kernel writes at most the number that the structure states), as many strings as
-    // `driver_info` has reported, or more than twice as many counters. All of them outlive the call.
+    // `driver_info` has reported, or more than twice as many counters or names of counters. All of them outlive the call.
     let result =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
     Errno::result(result).map(drop)

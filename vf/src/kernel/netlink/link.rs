@@ -135,7 +135,7 @@ impl Link {
 }
 
 /// Calls `handle` with the kind and the value of each attribute, up to the first malformed one.
-fn for_each_attribute(attributes: &[u8], mut handle: impl FnMut(u16, &[u8])) {
+pub(super) fn for_each_attribute(attributes: &[u8], mut handle: impl FnMut(u16, &[u8])) {
     for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
         handle(attribute.kind(), attribute.value());
     }
