@@ -43,6 +43,7 @@ pub(crate) fn vf(index: u32, claim: Option<Claim>) -> VfStatus {
         drops: None,
         carrier: claim.as_ref().map(|_| true),
         sockets: None,
+        blind: None,
         claim,
         bad_claim: None,
     }
@@ -99,9 +100,17 @@ pub(crate) fn view_after(moment: Moment, ticks: u64) -> View {
         claims: 1,
         max: Some(if name == "acme" && moment == Moment::Trouble { 1 } else { 4 }),
     });
-    let took = Duration::from_millis(12);
-    View { at: SystemTime::now(), took, pfs, tenants: tenants.into(), history, totals }
+    let (at, took) = (SystemTime::now(), Duration::from_millis(12));
+    let gaps =
+        pfs.iter_mut().flat_map(|pf| &mut pf.vfs).filter_map(|vf| vf.claim.as_mut()?.gap.as_mut());
+    gaps.for_each(|gap| gap.since = humantime::format_rfc3339_millis(at - OPEN_GAP).to_string());
+    let attached = pfs.iter().flat_map(|pf| &pf.vfs).filter(|vf| vf.state == "attached");
+    let watched = attached.map(|vf| vf.vf.clone()).collect();
+    View { at, took, pfs, tenants: tenants.into(), history, totals, watched }
 }
+
+/// How long the present gap of bravo lasts.
+const OPEN_GAP: Duration = Duration::from_millis(3400);
 
 /// The host after so many intervals of five seconds.
 fn host(moment: Moment, tick: u64) -> Vec<PfStatus> {
@@ -137,12 +146,14 @@ fn wave(tick: u64, seed: u64) -> u64 {
 
 fn trouble(vfs: &mut [VfStatus], tick: u64) {
     let reason = "its carrier was lost; run `runvfctl gc` to re-arm it";
-    let gap = json!({ "since": "2026-11-30T12:00:00.000Z", "until": null, "reason": reason });
+    // Its begin follows from the time of the view.
+    let gap = json!({ "since": "", "until": null, "reason": reason });
     if let Some(claim) = &mut vfs[1].claim {
         claim.gap = serde_json::from_value(gap).unwrap();
         claim.blind = vf::BlindTotal { gaps: 2, milliseconds: 2600 };
     }
     vfs[1].reason = Some("it may not be promiscuous: its carrier was lost".to_owned());
+    vfs[1].blind = Some("its carrier was lost".to_owned());
     // The mirror session of civic ended before the first look, and fox never had a carrier.
     for index in [2, 5] {
         vfs[index].frames = Some(Counted { count: 5000, by: Counter::Interface });

@@ -28,7 +28,7 @@ pub(crate) fn render(view: &View, state: &State) -> String {
     let rows: Vec<Row> = view.vfs().map(Row::new).collect();
     describe_vfs(&mut text, &rows);
     count_frames(&mut text, &rows, view);
-    count_gaps(&mut text, &rows);
+    count_gaps(&mut text, &rows, view);
     describe_pfs(&mut text, &view.pfs);
     count_claims(&mut text, view);
     count_procedures(&mut text, view);
@@ -119,17 +119,26 @@ fn count_frames(text: &mut Text, rows: &[Row], view: &View) {
     });
 }
 
-fn count_gaps(text: &mut Text, rows: &[Row]) {
+fn count_gaps(text: &mut Text, rows: &[Row], view: &View) {
+    let attached = |row: &Row| (row.vf.state == "attached").then_some(row.vf);
     let help = "Whether a VF may not be promiscuous now, so that its sensor may be blind.";
     each(text.gauge("runvf_vf_blind", help), rows, |row| {
-        Some(u8::from(row.vf.claim.as_ref()?.open_gap().is_some()))
+        row.vf.claim.as_ref().map(|_| u8::from(row.vf.blind.is_some()))
+    });
+    let help = "Whether something is wrong with an attached VF, which `runvfctl status` tells.";
+    each(text.gauge("runvf_vf_in_doubt", help), rows, |row| {
+        attached(row).map(|vf| u8::from(vf.reason.is_some()))
+    });
+    let help = "Whether the events of an attached VF reach the monitor.";
+    each(text.gauge("runvf_vf_watched", help), rows, |row| {
+        attached(row).map(|vf| u8::from(!view.is_unwatched(vf)))
     });
     let help = "Times that a VF may not have been promiscuous, since its container has it.";
     let family = text.counter("runvf_vf_gaps_total", help);
     each(family, rows, |row| Some(row.vf.claim.as_ref()?.blind.gaps));
-    let help = "The length of these times, without a present one.";
+    let help = "The length of these times, and of a present one until now.";
     let family = text.counter("runvf_vf_blind_seconds_total", help);
-    each(family, rows, |row| Some(row.vf.claim.as_ref()?.blind.milliseconds as f64 / 1000.0));
+    each(family, rows, |row| Some(view.blind_time(row.vf.claim.as_ref()?).as_secs_f64()));
     let help = "Cgroups of other containers with processes in the VF's network namespace.";
     let family = text.gauge("runvf_vf_joined_cgroups", help);
     each(family, rows, |row| Some(row.vf.claim.as_ref()?.joined.len()));

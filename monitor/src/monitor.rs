@@ -33,6 +33,9 @@ const OVERRUN_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a VF may be on its way between two network namespaces.
 const UNSETTLED_TIME: Duration = Duration::from_millis(200);
 
+/// Between two looks at a VF that cannot be watched. Each look tries to watch it again.
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Between two attempts to open the sources of events.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -157,19 +160,29 @@ impl Monitor {
             VfChange::Netdev { at } => self.ask(&vf, Some(at), COLLECT_TIME),
             VfChange::Gone { at } => {
                 self.watches.closed(&vf, watch);
+                self.show_watched();
                 self.ask(&vf, Some(at), COLLECT_TIME);
             }
-            VfChange::Unwatched { why } => {
-                self.watches.closed(&vf, watch);
-                self.state.health.errors.add(1);
-                log::warning(format!("VF {vf} is not watched, gc checks it each minute: {why}"));
-            }
+            VfChange::Unwatched { why } => self.on_unwatched(&vf, watch, &why),
             VfChange::KeeperEnded { process } => {
                 if self.watches.abandoned(&vf, process) {
                     self.ask(&vf, None, ENGINE_TIME);
                 }
             }
         }
+    }
+
+    fn on_unwatched(&mut self, vf: &str, watch: u64, why: &str) {
+        self.watches.closed(vf, watch);
+        self.show_watched();
+        self.state.health.errors.add(1);
+        let seconds = UNWATCHED_INTERVAL.as_secs();
+        log::warning(format!("VF {vf} cannot be watched, and is checked in {seconds} s: {why}"));
+        self.ask(vf, None, UNWATCHED_INTERVAL);
+    }
+
+    fn show_watched(&self) {
+        self.state.set_watched(self.watches.complete());
     }
 
     fn on_overrun(&mut self) {
@@ -253,7 +266,7 @@ impl Monitor {
 
     fn after_claims(&mut self) {
         self.pfs.keep(self.watches.claims().map(|claim| claim.pf.as_str()), Instant::now());
-        self.state.health.watched.set(self.watches.netdevs() as u64);
+        self.show_watched();
         self.state.has_changed();
     }
 
@@ -279,17 +292,14 @@ impl Monitor {
                 if opened.is_some_and(|claim| netdev::needs_look(first, claim.carrier)) {
                     self.ask(vf, None, COLLECT_TIME);
                 }
-                self.state.health.watched.set(self.watches.netdevs() as u64);
+                self.show_watched();
+                self.state.has_changed();
             }
             Ok(None) => {
                 self.watches.closed(vf, watch);
                 self.ask(vf, None, UNSETTLED_TIME);
             }
-            Err(why) => {
-                self.watches.closed(vf, watch);
-                self.state.health.errors.add(1);
-                log::warning(format!("VF {vf} is not watched, gc checks it each minute: {why}"));
-            }
+            Err(why) => self.on_unwatched(vf, watch, &why),
         }
     }
 

@@ -88,16 +88,16 @@ fn sensor(view: &View, pf: &PfStatus, vf: &VfStatus) -> Value {
         "gap": claim.and_then(|claim| claim.gap.as_ref()),
         "joined": claim.map(|claim| &claim.joined),
         "gaps": claim.map(|claim| claim.blind.gaps),
-        "blind_seconds": claim.map(|claim| claim.blind.milliseconds as f64 / 1000.0),
+        "blind_seconds": claim.map(|claim| view.blind_time(claim).as_secs_f64()),
+        "watched": !view.is_unwatched(vf),
         "history": series.map(history).unwrap_or_default(),
     })
 }
 
 /// What is most urgent about a sensor: the state of its claim, or what `attached` hides.
 fn state(pf: &PfStatus, vf: &VfStatus, series: Option<&Series>) -> &'static str {
-    let is_blind = vf.claim.as_ref().is_some_and(|claim| claim.open_gap().is_some());
     match vf.state {
-        "attached" if is_blind => "blind",
+        "attached" if vf.blind.is_some() => "blind",
         "attached" if vf.carrier == Some(false) || !pf.carrier => "no carrier",
         "attached" if vf.reason.is_some() => "in doubt",
         "attached" if series.is_some_and(Series::is_silent) => "silent",

@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use vf::AuditFollower;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::history::INTERVAL;
+use crate::log;
 use crate::server::listen::RETRY_INTERVAL;
 use crate::server::site::Site;
 use crate::state::State;
@@ -37,10 +38,10 @@ type Views = watch::Sender<Option<Arc<View>>>;
 pub(crate) async fn serve(config: Arc<Config>, state: Arc<State>) -> Result<(), Error> {
     let views = watch::Sender::new(None);
     let site = Arc::new(Site::new(Arc::clone(&state), views.subscribe()));
-    let textfile_views = views.subscribe();
+    let (textfile_views, audit_views) = (views.subscribe(), views.subscribe());
     let totals = Arc::new(Mutex::new(Totals::default()));
     tokio::join!(
-        follow_audit_log(Arc::clone(&state), Arc::clone(&totals)),
+        follow_audit_log(Arc::clone(&state), audit_views, Arc::clone(&totals)),
         keep_looking(Arc::clone(&state), views, totals, Arc::clone(&site)),
         listen::unix(&config, Arc::clone(&site)),
         listen::tcp(&config, Arc::clone(&site)),
@@ -58,8 +59,10 @@ async fn keep_looking(
 ) {
     let mut viewer = Viewer::new(state.host.clone());
     let mut changes = state.changes();
+    let mut is_failing = false;
     loop {
         let began = Instant::now();
+        changes.mark_unchanged();
         // One look at a time: a kernel that hangs in one holds one thread, and the page says how
         // old its data is.
         let looked = tokio::task::spawn_blocking(move || {
@@ -71,15 +74,18 @@ async fn keep_looking(
         match looked {
             Ok(mut view) => {
                 view.totals = totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                view.watched = state.watched();
                 views.send_replace(Some(Arc::new(view)));
+                is_failing = false;
             }
             Err(error) => {
                 state.health.errors.add(1);
-                eprintln!("runvf-monitor: cannot look at the host: {}", error.line());
+                // Once, because the next looks most likely fail as well.
+                if !std::mem::replace(&mut is_failing, true) {
+                    log::warning(format!("metrics and page are old: {}", error.line()));
+                }
             }
         }
-        sleep_until(began + LEAST_INTERVAL).await;
-        changes.mark_unchanged();
         let change = async {
             loop {
                 if changes.changed().await.is_err() || site.has_viewers() {
@@ -87,28 +93,32 @@ async fn keep_looking(
                 }
             }
         };
-        let _ = timeout((INTERVAL - LEAST_INTERVAL).saturating_sub(late(began)), change).await;
+        // A look that takes long must not keep a thread busy all the time.
+        let next = (began + INTERVAL).max(Instant::now() + LEAST_INTERVAL);
+        if timeout_at(next, change).await.is_ok() {
+            sleep_until(began + LEAST_INTERVAL).await;
+        }
     }
 }
 
-/// How much longer than planned a look has taken.
-fn late(began: Instant) -> Duration {
-    began.elapsed().saturating_sub(LEAST_INTERVAL)
-}
-
-/// Counts the entries of the audit log. Apart from the looks, because the log's file system may
-/// hang.
-async fn follow_audit_log(state: Arc<State>, totals: Arc<Mutex<Totals>>) {
+/// Counts the entries of the audit log, after each view, so that an idle monitor wakes up less
+/// often. The counts are in the next view. It is a task apart from the looks, because the log's
+/// file system may hang.
+async fn follow_audit_log(
+    state: Arc<State>,
+    mut views: watch::Receiver<Option<Arc<View>>>,
+    totals: Arc<Mutex<Totals>>,
+) {
     let mut follower = loop {
         let host = state.host.clone();
         match tokio::task::spawn_blocking(move || AuditFollower::at_end(&host)).await {
             Ok(Ok(follower)) => break follower,
-            Ok(Err(error)) => eprintln!("runvf-monitor: cannot read the audit log: {error}"),
+            Ok(Err(error)) => log::warning(format!("cannot read the audit log: {error}")),
             Err(_) => return,
         }
         sleep(RETRY_INTERVAL).await;
     };
-    loop {
+    while views.changed().await.is_ok() {
         let read = tokio::task::spawn_blocking(move || {
             let entries = follower.next_entries();
             (follower, entries)
@@ -122,7 +132,6 @@ async fn follow_audit_log(state: Arc<State>, totals: Arc<Mutex<Totals>>) {
             }
             Err(_) => state.health.errors.add(1),
         }
-        sleep(INTERVAL).await;
     }
 }
 

@@ -65,15 +65,10 @@ async fn show_status(state: &State) {
 
 fn status(state: &State) -> String {
     let health = &state.health;
-    let [watched, rearmed, set_back, lost, released, errors] = [
-        &health.watched,
-        &health.rearmed,
-        &health.set_back,
-        &health.lost,
-        &health.released,
-        &health.errors,
-    ]
-    .map(Counter::get);
+    let watched = state.watched().len();
+    let [rearmed, set_back, lost, released, errors] =
+        [&health.rearmed, &health.set_back, &health.lost, &health.released, &health.errors]
+            .map(Counter::get);
     let dark = state.pfs_without_carrier();
     let dark = match dark.is_empty() {
         true => String::new(),
@@ -94,7 +89,7 @@ mod tests {
     #[test]
     fn the_status_names_the_pfs_without_carrier() {
         let state = State::new(Host::default());
-        state.health.watched.set(3);
+        state.set_watched(["a", "b", "c"].map(str::to_owned).into());
         let link = |name: &str, carrier| {
             Some(PfLink { name: name.to_owned(), ifindex: 1, up: true, carrier })
         };

@@ -1,8 +1,9 @@
 //! What the event loop and the server share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use vf::{Host, PfLink};
@@ -14,13 +15,17 @@ pub(crate) struct State {
     pub(crate) health: Health,
     /// The links of the PFs with claims, by PCI address, as of the last event.
     pfs: Mutex<BTreeMap<String, PfLink>>,
+    /// The attached VFs with a watched netdev and init process, by PCI address.
+    watched: Mutex<BTreeSet<String>>,
+    /// The PFs with VFs that are looked at now, and since when, by PCI address. A look that does not
+    /// end leaves its PF here, so that metrics and alerts tell of a hang in the kernel.
+    looks: Mutex<BTreeMap<String, Instant>>,
     /// Rises after each look at a VF that found or changed something, and after each change of
     /// the claims. The server waits for it instead of polling.
     changes: watch::Sender<u64>,
 }
 
-/// The monitor's own health, as its metrics show it. All are totals since its start, except
-/// `watched`.
+/// The monitor's own health, as its metrics show it. All are totals since its start.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     /// Events that the kernel sent, of all sources.
@@ -45,8 +50,6 @@ pub(crate) struct Health {
     pub(crate) released: Counter,
     /// Looks that failed.
     pub(crate) errors: Counter,
-    /// Attached VFs that are watched now.
-    pub(crate) watched: Counter,
 }
 
 impl State {
@@ -55,24 +58,49 @@ impl State {
             host,
             health: Health::default(),
             pfs: Mutex::default(),
+            watched: Mutex::default(),
+            looks: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
 
     /// The names of the PFs with claims that are down or have no carrier.
     pub(crate) fn pfs_without_carrier(&self) -> Vec<String> {
-        let pfs = self.pfs.lock().unwrap_or_else(PoisonError::into_inner);
+        let pfs = locked(&self.pfs);
         let is_dark = |pf: &&PfLink| !(pf.up && pf.carrier);
         pfs.values().filter(is_dark).map(|pf| pf.name.clone()).collect()
     }
 
     /// `None`: the PF has no netdev.
     pub(crate) fn set_pf(&self, pci: &str, link: Option<PfLink>) {
-        let mut pfs = self.pfs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pfs = locked(&self.pfs);
         match link {
             Some(link) => pfs.insert(pci.to_owned(), link),
             None => pfs.remove(pci),
         };
+    }
+
+    pub(crate) fn set_watched(&self, vfs: BTreeSet<String>) {
+        *locked(&self.watched) = vfs;
+    }
+
+    pub(crate) fn watched(&self) -> BTreeSet<String> {
+        locked(&self.watched).clone()
+    }
+
+    /// A look at VFs of this PF begins. It waits for a thread at first.
+    pub(crate) fn look_begins(&self, pf: &str) {
+        locked(&self.looks).insert(pf.to_owned(), Instant::now());
+    }
+
+    pub(crate) fn look_ended(&self, pf: &str) {
+        locked(&self.looks).remove(pf);
+    }
+
+    /// How long the oldest look takes that has not ended. Zero: there is none.
+    pub(crate) fn oldest_look(&self) -> Duration {
+        let oldest = locked(&self.looks).values().min().copied();
+        oldest.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
     pub(crate) fn has_changed(&self) {
@@ -84,16 +112,17 @@ impl State {
     }
 }
 
+/// A panic while the lock was held cannot leave a value half-written: each change is one call.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

@@ -1,8 +1,9 @@
 //! What metrics and page show: the host at one time, and what was counted until then.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use vf::{Config, Host, PfStatus, VfStatus};
+use vf::{Claim, Config, Host, PfStatus, VfStatus};
 
 use crate::history::{History, INTERVAL};
 use crate::totals::Totals;
@@ -16,6 +17,8 @@ pub(crate) struct View {
     pub(crate) tenants: Vec<TenantUse>,
     pub(crate) history: History,
     pub(crate) totals: Totals,
+    /// The attached VFs that the monitor watches, by PCI address.
+    pub(crate) watched: BTreeSet<String>,
 }
 
 /// A tenant of the configuration, and how many VFs it has.
@@ -30,6 +33,19 @@ pub(crate) struct TenantUse {
 impl View {
     pub(crate) fn vfs(&self) -> impl Iterator<Item = (&PfStatus, &VfStatus)> {
         self.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)))
+    }
+
+    /// How long a VF may not have been promiscuous, in all gaps. A present gap counts until now.
+    pub(crate) fn blind_time(&self, claim: &Claim) -> Duration {
+        let begin = claim.open_gap().and_then(|gap| humantime::parse_rfc3339(&gap.since).ok());
+        // The clock may have been set back.
+        let present = begin.and_then(|begin| self.at.duration_since(begin).ok());
+        Duration::from_millis(claim.blind.milliseconds) + present.unwrap_or_default()
+    }
+
+    /// Whether no event of an attached VF would reach the monitor.
+    pub(crate) fn is_unwatched(&self, vf: &VfStatus) -> bool {
+        vf.state == "attached" && !self.watched.contains(&vf.vf)
     }
 }
 
@@ -67,6 +83,7 @@ impl Viewer {
             tenants,
             history: self.history.clone(),
             totals: Totals::default(),
+            watched: BTreeSet::new(),
         })
     }
 }

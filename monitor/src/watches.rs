@@ -1,6 +1,6 @@
 //! What is watched: the claims, and for each of them the process that keeps it and its netdev.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ enum Netdev {
     None,
     /// Its socket is being opened.
     Opening,
-    Watched(#[expect(dead_code, reason = "held for its drop")] Task),
+    Watched(Task),
 }
 
 #[derive(Debug)]
@@ -81,10 +81,14 @@ impl Watches {
         self.watched.get(&event.vf).is_some_and(|watched| watched.number == event.watch)
     }
 
-    /// The number of VFs with a watched netdev.
-    pub(crate) fn netdevs(&self) -> usize {
-        let is_watched = |watched: &&Watched| matches!(watched.netdev, Netdev::Watched(_));
-        self.watched.values().filter(is_watched).count()
+    /// The VFs with a watched netdev and a watched init process.
+    pub(crate) fn complete(&self) -> BTreeSet<String> {
+        let is_complete = |(_, watched): &(&String, &Watched)| {
+            // A task that has ended watches nothing, whatever it could still report.
+            let netdev = matches!(&watched.netdev, Netdev::Watched(task) if !task.0.is_finished());
+            netdev && watched.keeper.as_ref().is_some_and(|(_, task)| !task.0.is_finished())
+        };
+        self.watched.iter().filter(is_complete).map(|(vf, _)| vf.clone()).collect()
     }
 
     pub(crate) fn forget(&mut self, vf: &str) {

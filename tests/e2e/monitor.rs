@@ -1,14 +1,17 @@
-//! Proof of the monitor: it reacts to each kind of event in time, with an audit entry, and the
-//! sensor sees all frames again.
+//! Proof of the monitor: it reacts to each kind of event in time, with an audit entry and a metric,
+//! and the sensor sees all frames again.
 //!
 //! A reaction may take 1 s, and 3 s on the emulated CPU of the lab, where each poll takes tens of
 //! milliseconds.
+
+pub(crate) mod shown;
 
 use std::time::Duration;
 
 use lab::traffic::{Capture, Class, Traffic};
 use lab::{Lab, Nic, Programs};
 
+use self::shown::Shown;
 use crate::script::quoted;
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -18,8 +21,8 @@ const REACTION: u64 = 3000;
 
 const X710_CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 4\n";
 
-/// A host of this kind with the monitor, and a process `a` with the first VF on VLAN 11.
-pub(crate) fn sensor_on(nic: Nic, config: &str) -> Lab {
+/// A host of this kind with the monitor.
+pub(crate) fn monitored(nic: Nic, config: &str) -> Lab {
     let lab = Lab::with_runvf_on(nic, Programs::WithFaultPoints).unwrap();
     // iavf has one channel for each CPU, and only with two of them `ethtool -L` changes something.
     lab.ok("echo 1 > /sys/devices/system/cpu/cpu1/online").unwrap();
@@ -29,7 +32,14 @@ pub(crate) fn sensor_on(nic: Nic, config: &str) -> Lab {
     lab.write("/tmp/functions", functions).unwrap();
     lab.ok("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug").unwrap();
     lab.ok("runvfctl setup").unwrap();
-    with(&lab, "start_monitor; holder a; attach_without_mac");
+    with(&lab, "start_monitor");
+    lab
+}
+
+/// The same, with a process `a` that has the first VF on VLAN 11.
+pub(crate) fn sensor_on(nic: Nic, config: &str) -> Lab {
+    let lab = monitored(nic, config);
+    with(&lab, "holder a; attach_without_mac");
     lab
 }
 
@@ -38,7 +48,7 @@ fn x710() -> Lab {
 }
 
 fn igb() -> Lab {
-    sensor_on(Nic::default(), X710_CONFIG)
+    sensor_on(Nic::Intel82576, X710_CONFIG)
 }
 
 /// Runs a script that has the functions, and returns what it prints.
@@ -83,6 +93,7 @@ fn blind_entries(lab: &Lab) -> Vec<String> {
 #[test]
 fn each_reset_of_the_x710_is_re_armed_in_time_and_no_frame_is_missed_afterwards() {
     let lab = x710();
+    let shown = Shown::of(&lab);
     assert_sees_everything(&lab, "before a reset");
     let resets = [
         "pf_reset pfr",
@@ -97,8 +108,10 @@ fn each_reset_of_the_x710_is_re_armed_in_time_and_no_frame_is_missed_afterwards(
         assert_in_time(&lab, &format!("rearmed_after {reset}"));
         // A reset may take the carrier away twice.
         assert!(blind_entries(&lab).len() > before, "{reset}\n{}", journal(&lab));
+        shown.wait_for_gaps();
         assert_sees_everything(&lab, reset);
     }
+    shown.wait("runvf_monitor_rearms_total", "", |rearms| rearms >= resets.len() as f64);
     with(&lab, "said 'is down: its sensors may receive nothing'; said 'has its carrier back'");
     // The log says how long the sensor was blind: not since the last minute's check.
     let lengths = "runvfctl audit --json | jq -e '[.[] | select(.event == \"blind\")] | all((.until[0:19] + \"Z\" | fromdate) - (.since[0:19] + \"Z\" | fromdate) <= 20)'";
@@ -109,9 +122,13 @@ fn each_reset_of_the_x710_is_re_armed_in_time_and_no_frame_is_missed_afterwards(
 
 /// A change of VLAN or trust, and a change of promiscuity inside.
 fn changes_are_set_back(lab: &Lab) {
+    let shown = Shown::of(lab);
     for (count, change) in ["vlan 300", "trust off"].into_iter().enumerate() {
         assert_in_time(lab, &format!("ip link set pf0 vf 0 {change}; time_until vlan_is 11"));
         with(lab, &format!("time_until audited changed {}", count + 1));
+        for name in ["runvf_changes_total", "runvf_monitor_restorations_total"] {
+            shown.wait_for(name, "", (count + 1) as f64);
+        }
         assert_sees_everything(lab, change);
     }
     let gaps = with(lab, "claim .blind.gaps");
@@ -131,6 +148,7 @@ fn changes_are_set_back(lab: &Lab) {
     for reason in ["its interface was not promiscuous", "its interface was down"] {
         assert!(entries.iter().any(|entry| entry == reason), "{entries:?}");
     }
+    shown.wait_for_gaps();
     assert_sees_everything(lab, "after the changes inside");
 }
 
@@ -142,26 +160,15 @@ fn changes_on_the_x710_are_set_back_in_time() {
 #[test]
 fn changes_on_the_82576_are_set_back_in_time() {
     let lab = igb();
+    let shown = Shown::of(&lab);
     for change in ["vlan 300", "trust off"] {
         assert_in_time(&lab, &format!("ip link set pf0 vf 0 {change}; time_until vlan_is 11"));
     }
     with(&lab, "time_until audited changed 2");
+    shown.wait_for("runvf_changes_total", "", 2.0);
     assert_in_time(&lab, "inside ip link set mon0 promisc off; time_until gaps_reach 1");
+    shown.wait_for_gaps();
     assert!(with(&lab, "inside ip link show mon0").contains("PROMISC"));
-}
-
-#[test]
-fn promiscuity_that_was_turned_off_is_only_reported_if_the_pool_says_so() {
-    let lab = sensor_on(Nic::IntelX710, &format!("{X710_CONFIG}on_promisc_off = \"report\"\n"));
-    assert_in_time(&lab, "inside ip link set mon0 promisc off; time_until audited blind 1");
-    let shown = with(&lab, "inside ip link show mon0");
-    assert!(!shown.contains("PROMISC"), "{shown}");
-    assert_eq!(with(&lab, "claim .gap.until"), "null");
-    let row = lab.ok("runvfctl audit | grep ' blind '").unwrap();
-    assert!(row.stdout.contains("its interface was not promiscuous"), "{row}");
-    // The sensor turns it on itself: the gap ends.
-    assert_in_time(&lab, "inside ip link set mon0 promisc on; time_until gaps_reach 1");
-    assert_sees_everything(&lab, "after the sensor turned promiscuity on");
 }
 
 /// The process of a lost VF is killed, and the VF of a dead process is released.
@@ -171,12 +178,22 @@ fn lost_and_dead(nic: Nic) {
         "echo 0 > /sys/class/net/pf0/device/sriov_numvfs",
     ] {
         let lab = sensor_on(nic, X710_CONFIG);
+        let shown = Shown::of(&lab);
         assert_in_time(&lab, &format!("{event}; time_until has_ended a"));
         with(&lab, "time_until audited lost 1; time_until no_claim");
+        for name in ["runvf_losses_total", "runvf_monitor_losses_total"] {
+            shown.wait_for(name, "", 1.0);
+        }
+        shown.wait_for("runvf_claims", "state=\"lost\"", 0.0);
     }
     let lab = sensor_on(nic, X710_CONFIG);
+    let shown = Shown::of(&lab);
     assert_in_time(&lab, "kill -9 $(< /tmp/a.pid); time_until no_claim");
     with(&lab, "time_until audited released 1");
+    for name in ["runvf_releases_total", "runvf_monitor_releases_total"] {
+        shown.wait_for(name, "", 1.0);
+    }
+    shown.wait_for("runvf_release_duration_seconds_count", "", 1.0);
     assert!(lab.ok("ip link show pf0").unwrap().stdout.matches("vlan 11").count() == 0);
 }
 
@@ -187,7 +204,7 @@ fn on_the_x710_a_container_without_its_vf_is_stopped_and_a_vf_without_its_contai
 
 #[test]
 fn on_the_82576_a_container_without_its_vf_is_stopped_and_a_vf_without_its_container_released() {
-    lost_and_dead(Nic::default());
+    lost_and_dead(Nic::Intel82576);
 }
 
 /// The unit's sandbox allows all of the above, and the service restarts after each kill.

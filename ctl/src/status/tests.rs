@@ -25,6 +25,7 @@ fn snapshot() -> Snapshot {
         drops: None,
         carrier: None,
         sockets: None,
+        blind: None,
         claim,
         bad_claim: None,
     };

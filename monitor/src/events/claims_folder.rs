@@ -4,9 +4,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until};
 
 use super::HostEvent;
 use super::readable::readable;
@@ -14,9 +16,16 @@ use super::readable::readable;
 /// Room for several events. The longest has a name of 255 bytes.
 const BUFFER: usize = 4096;
 
+/// How long the first event waits for others. A `gc` writes each claim, one after the other, and
+/// should not wake the monitor for each of them.
+const COLLECT_TIME: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub(crate) struct ClaimsFolder {
     inotify: AsyncFd<OwnedFd>,
+    /// When the events that wait now are read. It is kept here, because the caller drops the future
+    /// of [`ClaimsFolder::next`] when another source has an event.
+    due: Option<Instant>,
 }
 
 impl ClaimsFolder {
@@ -32,7 +41,7 @@ impl ClaimsFolder {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         inotify::add_watch(&inotify, folder, flags)?;
-        Ok(Self { inotify: readable(inotify)? })
+        Ok(Self { inotify: readable(inotify)?, due: None })
     }
 
     /// Returns the next events. [`HostEvent::Overrun`]: the folder must be listed, and if it was
@@ -40,9 +49,11 @@ impl ClaimsFolder {
     ///
     /// # Errors
     /// When inotify cannot be read.
-    pub(crate) async fn next(&self) -> io::Result<Vec<HostEvent>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Vec<HostEvent>> {
         loop {
             let mut ready = self.inotify.readable().await?;
+            sleep_until(*self.due.get_or_insert_with(|| Instant::now() + COLLECT_TIME)).await;
+            self.due = None;
             let mut events = Vec::new();
             let read = ready.try_io(|inotify| {
                 let mut buffer = [MaybeUninit::uninit(); BUFFER];
@@ -97,7 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         on_a_runtime(async {
-            let watched = ClaimsFolder::watch(folder.path()).unwrap();
+            let mut watched = ClaimsFolder::watch(folder.path()).unwrap();
             std::fs::write(at(&format!(".{VF}")), "{}").unwrap();
             std::fs::rename(at(&format!(".{VF}")), at(&format!("{VF}.json"))).unwrap();
             let claim = HostEvent::Claim { vf: VF.to_owned() };
@@ -107,13 +118,32 @@ mod tests {
         });
     }
 
+    /// Another source may have events all the time.
+    #[test]
+    fn a_future_that_is_dropped_delays_no_event() {
+        let folder = tempfile::tempdir().unwrap();
+        on_a_runtime(async {
+            let mut watched = ClaimsFolder::watch(folder.path()).unwrap();
+            std::fs::write(folder.path().join(format!("{VF}.json")), "{}").unwrap();
+            let begin = Instant::now();
+            let events = loop {
+                tokio::select! {
+                    events = watched.next() => break events.unwrap(),
+                    () = tokio::time::sleep(COLLECT_TIME / 10) => {}
+                }
+                assert!(begin.elapsed() < Duration::from_secs(20));
+            };
+            assert_eq!(events, [HostEvent::Claim { vf: VF.to_owned() }]);
+        });
+    }
+
     #[test]
     fn other_files_are_no_events_and_a_removed_folder_is_an_overrun() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims");
         std::fs::create_dir(&path).unwrap();
         on_a_runtime(async {
-            let watched = ClaimsFolder::watch(&path).unwrap();
+            let mut watched = ClaimsFolder::watch(&path).unwrap();
             std::fs::write(path.join("x.json"), "").unwrap();
             std::fs::write(path.join(format!("{VF}.json~")), "").unwrap();
             std::fs::remove_dir_all(&path).unwrap();

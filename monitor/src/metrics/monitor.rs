@@ -28,13 +28,26 @@ pub(super) fn write(text: &mut Text, view: &View, state: &State) {
             &health.set_back,
         ),
         ("runvf_monitor_losses_total", "VFs that the monitor found lost.", &health.lost),
+        (
+            "runvf_monitor_blind_looks_total",
+            "Looks at a VF that may be blind and could not be re-armed then.",
+            &health.blind,
+        ),
         ("runvf_monitor_releases_total", "VFs that the monitor released.", &health.released),
+        (
+            "runvf_monitor_quarantines_total",
+            "VFs that the monitor could not clean.",
+            &health.quarantined,
+        ),
         ("runvf_monitor_errors_total", "Looks that failed.", &health.errors),
     ] {
         text.counter(name, help).sample(&[], counter.get());
     }
     let help = "Attached VFs with a watched network namespace and init process.";
-    text.gauge("runvf_monitor_watched_vfs", help).sample(&[], health.watched.get());
+    text.gauge("runvf_monitor_watched_vfs", help).sample(&[], view.watched.len());
+    let help = "How long the oldest look takes that has not ended. 0: there is none.";
+    let oldest = state.oldest_look().as_secs_f64();
+    text.gauge("runvf_monitor_oldest_look_seconds", help).sample(&[], oldest);
     let help = "When the monitor has last looked at the host for these metrics.";
     let family = &mut text.gauge("runvf_monitor_view_timestamp_seconds", help);
     let seconds = view.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

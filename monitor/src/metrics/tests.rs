@@ -92,8 +92,16 @@ fn the_text_reads_back_and_has_what_the_page_has() {
     assert_eq!(value(&samples, "runvf_vf_info", ("tenant", "bravo")), Some(1.0));
     assert_eq!(value(&samples, "runvf_vf_blind", bravo), Some(1.0));
     assert_eq!(value(&samples, "runvf_vf_gaps_total", bravo), Some(2.0));
-    assert_eq!(value(&samples, "runvf_vf_blind_seconds_total", bravo), Some(2.6));
-    assert_eq!(value(&samples, "runvf_vf_blind", civic), Some(0.0));
+    // With the present gap.
+    let blind_seconds = value(&samples, "runvf_vf_blind_seconds_total", bravo).unwrap();
+    assert!((6.0..6.01).contains(&blind_seconds), "{blind_seconds}");
+    assert_eq!(value(&samples, "runvf_vf_in_doubt", bravo), Some(1.0));
+    for (name, expected) in
+        [("runvf_vf_blind", 0.0), ("runvf_vf_in_doubt", 0.0), ("runvf_vf_watched", 1.0)]
+    {
+        assert_eq!(value(&samples, name, civic), Some(expected), "{name}");
+    }
+    assert_eq!(value(&samples, "runvf_vf_watched", ("pci_address", "0000:01:10.6")), None);
     assert_eq!(value(&samples, "runvf_vf_receive_packets_total", civic), Some(5000.0));
     assert_eq!(value(&samples, "runvf_claims", ("state", "quarantined")), Some(1.0));
     assert_eq!(value(&samples, "runvf_tenant_max", ("tenant", "acme")), Some(1.0));
@@ -106,14 +114,36 @@ fn the_text_reads_back_and_has_what_the_page_has() {
 fn a_counter_that_does_not_exist_is_missing_and_not_zero() {
     let mut view = invented::view(Moment::Calm);
     view.pfs = vec![pf("pf0", vec![vf(0, Some(claim("acme", 100, "n"))), vf(1, None)])];
+    view.watched.clear();
     let samples = parse(&render(&view, &state()));
     let acme = ("pci_address", "0000:01:10.0");
     for name in ["runvf_vf_receive_packets_total", "runvf_vf_receive_dropped_total"] {
         assert_eq!(value(&samples, name, acme), None);
     }
     assert_eq!(value(&samples, "runvf_vf_carrier", acme), Some(1.0));
+    assert_eq!(value(&samples, "runvf_vf_watched", acme), Some(0.0), "it is not in the set");
     // A free VF cannot be blind.
     assert_eq!(value(&samples, "runvf_vf_blind", ("pci_address", "0000:01:10.2")), None);
+}
+
+#[test]
+fn a_look_that_does_not_end_grows_old() {
+    let state = state();
+    let age = || {
+        let text = render(&invented::view_after(Moment::Calm, 1), &state);
+        let samples = parse(&text);
+        let is_it = |sample: &&Sample| sample.0 == "runvf_monitor_oldest_look_seconds";
+        samples.iter().find(is_it).unwrap().2
+    };
+    assert_eq!(age(), 0.0);
+    state.look_begins("0000:01:00.0");
+    let first = age();
+    assert!(first > 0.0);
+    state.look_begins("0000:02:00.0");
+    assert!(age() > first, "the oldest one counts");
+    state.look_ended("0000:01:00.0");
+    state.look_ended("0000:02:00.0");
+    assert_eq!(age(), 0.0);
 }
 
 proptest! {

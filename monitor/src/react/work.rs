@@ -63,8 +63,11 @@ impl Work {
     }
 
     pub(crate) fn look(&self, pf: String, looks: Vec<Look>) {
+        self.state.look_begins(&pf);
+        let state = Arc::clone(&self.state);
         self.run(move |host| {
             let result = vf::check(host, &pf, &looks, LOCK_TIMEOUT).map_err(|error| error.line());
+            state.look_ended(&pf);
             Done::Looked { pf, looks, result }
         });
     }

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::config::Config;
+use crate::log;
 use crate::server::connection::{self, Times};
 use crate::server::site::{Origin, Site};
 
@@ -62,7 +63,7 @@ async fn retry(name: &str, start: impl Fn() -> io::Result<Listener>) -> Listener
         match start() {
             Ok(listener) => return listener,
             Err(error) if !is_logged => {
-                eprintln!("runvf-monitor: cannot listen on {name}: {error}");
+                log::warning(format!("cannot listen on {name}: {error}"));
                 is_logged = true;
             }
             Err(_) => {}

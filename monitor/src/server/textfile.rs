@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::config::Config;
+use crate::log;
 use crate::metrics;
 use crate::state::State;
 use crate::view::View;
@@ -35,7 +36,7 @@ pub(super) async fn keep_writing(
         if let Some(error) = &error {
             state.health.errors.add(1);
             if !failed {
-                eprintln!("runvf-monitor: cannot write the textfile: {error}");
+                log::warning(format!("cannot write the textfile: {error}"));
             }
         }
         failed = error.is_some();

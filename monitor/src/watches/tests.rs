@@ -46,7 +46,7 @@ fn an_attached_vf_is_opened_once_and_left_to_its_release() {
         assert_eq!(watches.update(claim(RELEASING, "n", both)), Update::Leave);
         assert!(watches.to_look_at(VF).is_none());
         watches.forget(VF);
-        assert_eq!((watches.claims().count(), watches.netdevs()), (0, 0));
+        assert_eq!((watches.claims().count(), watches.complete().len()), (0, 0));
     });
 }
 

@@ -27,6 +27,7 @@ time_until() {  # CONDITION…
     echo $(($(now) - begin))
 }
 
+gap_is_open() { [ "$(claim '.gap != null and .gap.until == null')" = true ]; }
 gaps_reach() { [ "$(claim .blind.gaps)" -ge "$1" ]; }
 
 has_carrier() { link_of "$1" mon0 | grep -q '[,<]LOWER_UP'; }
@@ -58,3 +59,18 @@ has_ended() { [ ! -e "/proc/$(< "/tmp/$1.pid")/ns/net" ]; }
 no_claim() { [ -z "$(ls /run/runvf/claims)" ]; }
 audited() { runvfctl audit --json | jq -e "[.[] | select(.event == \"$1\")] | length == $2"; }
 said() { journalctl -u runvf-monitor -o cat --no-pager | grep -q "$1"; }
+
+# Captures in the netns of `a` without reading anything.
+start_deaf() {
+    inside perl /tmp/deaf.pl "$(inside ip -j link show mon0 | jq '.[0].ifindex')" < /dev/null > /tmp/deaf.log 2>&1 &
+    time_until grep -q listening /tmp/deaf.log
+}
+
+# One process holds the lock of pf0, so that a kill of it ends the lock.
+hold_pf_lock() {
+    local lock=/run/runvf/locks/0000:01:00.0.lock
+    (flock 9 && exec sleep 1000) 9< $lock < /dev/null > /dev/null 2>&1 &
+    echo $! > /tmp/lock.pid
+    until ! flock -n $lock true; do :; done
+}
+release_pf_lock() { kill "$(< /tmp/lock.pid)"; }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::kernel::netlink::{Link, Netlink, packet_sockets};
 use crate::kernel::netns::{Netns, Visitor, visit};
-use crate::ledger::claim::Claim;
+use crate::ledger::claim::{Claim, State};
 use crate::operator::capture::CaptureSockets;
 
 /// A VF in its container.
@@ -18,14 +18,14 @@ pub(crate) struct Inside {
     pub(crate) sockets: Option<CaptureSockets>,
 }
 
-/// Looks into the namespace of each claim's init process. A VF that is not there is missing in
-/// the result, also if its namespace cannot be read. The result is keyed by the VF's PCI address.
+/// Looks into the namespace of each attached claim's init process. `None`: the VF is not there, or
+/// its namespace cannot be read. The result is keyed by the VF's PCI address.
 pub(crate) fn look_inside<'a>(
     claims: impl Iterator<Item = &'a Claim> + Send,
-) -> BTreeMap<String, Inside> {
+) -> BTreeMap<String, Option<Inside>> {
     let looked = visit(|visitor| {
-        let look = |claim: &Claim| Some((claim.vf.clone(), look(visitor, claim).ok()??));
-        Ok(claims.filter_map(look).collect())
+        let look = |claim: &Claim| (claim.vf.clone(), look(visitor, claim).ok().flatten());
+        Ok(claims.filter(|claim| claim.state == State::Attached).map(look).collect())
     });
     looked.unwrap_or_default()
 }

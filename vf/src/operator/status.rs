@@ -66,6 +66,8 @@ pub struct VfStatus {
     pub carrier: Option<bool>,
     /// The sockets that capture its frames in its container. `None`: unknown, or not in a container.
     pub sockets: Option<CaptureSockets>,
+    /// Why the VF may not be promiscuous, so that its sensor may be blind now.
+    pub blind: Option<String>,
     pub claim: Option<Claim>,
     /// Why the claim file cannot be read.
     pub bad_claim: Option<String>,
@@ -110,8 +112,8 @@ struct Reader<'a> {
     sysfs: &'a Sysfs,
     netlink: &'a Netlink,
     claims: &'a Claims,
-    /// The VFs in their containers, by PCI address.
-    inside: BTreeMap<String, Inside>,
+    /// The claimed VFs in their containers, by PCI address. `None`: the VF was not found there.
+    inside: BTreeMap<String, Option<Inside>>,
 }
 
 impl Reader<'_> {
@@ -155,12 +157,16 @@ impl Reader<'_> {
             Err(error) => (None, Some(error.line())),
         };
         let in_host = find_link(self.sysfs, self.netlink, &vf).ok().flatten();
-        let inside = self.inside.get(&vf).filter(|_| in_host.is_none());
+        let looked = self.inside.get(&vf).filter(|_| in_host.is_none());
+        let inside = looked.and_then(Option::as_ref);
         let link = in_host.as_ref().or(inside.map(|inside| &inside.link));
+        let blind = claim.as_ref().and_then(|claim| blindness(claim, forgets, link));
         let (state, reason) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
                 let (state, reason) = claim.state.parts();
-                (state, reason.or_else(|| pending_gc(claim, settings, forgets, link)))
+                let is_missing = looked.is_some() && link.is_none();
+                let pending = || pending_gc(claim, settings, blind.as_deref(), is_missing);
+                (state, reason.or_else(pending))
             }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
             (None, None) => match foreign_use(self.sysfs, self.netlink, &vf, settings)? {
@@ -180,6 +186,7 @@ impl Reader<'_> {
             vanished: false,
             state,
             reason,
+            blind,
             index,
             vf,
             claim,
@@ -188,13 +195,24 @@ impl Reader<'_> {
     }
 }
 
-/// The problem that the next `runvfctl gc` would find in a claim with a healthy state. `forgets`: see
-/// `Driver::forgets_promisc`. `link`: the VF's netdev, if it was found.
+/// Why an attached VF may not be promiscuous. `forgets`: see `Driver::forgets_promisc`. `link`: the
+/// VF's netdev, if it was found.
+fn blindness(claim: &Claim, forgets: bool, link: Option<&Link>) -> Option<String> {
+    if claim.state != State::Attached || claim.is_abandoned() {
+        return None;
+    }
+    let known = claim.open_gap().map(|gap| gap.reason.clone());
+    known.or_else(|| cause(forgets, claim.carrier, link?))
+}
+
+/// The problem of a claim with a healthy state. The next `runvfctl gc` would find it, except that
+/// `is_missing` only hides what the sensor receives. `blind`: see [`blindness`]. `is_missing`: the
+/// network namespace of the container was read and has no such netdev.
 fn pending_gc(
     claim: &Claim,
     settings: Option<&Settings>,
-    forgets: bool,
-    link: Option<&Link>,
+    blind: Option<&str>,
+    is_missing: bool,
 ) -> Option<String> {
     if claim.is_abandoned() {
         let cause = match claim.state {
@@ -210,9 +228,11 @@ fn pending_gc(
     if let Some(change) = settings.and_then(|have| changed_outside_runvf(have, &claim.want)) {
         return Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"));
     }
-    let known = claim.open_gap().map(|gap| gap.reason.clone());
-    let blind = known.or_else(|| cause(forgets, claim.carrier, link?))?;
-    Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
+    if let Some(blind) = blind {
+        return Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"));
+    }
+    let missing = "its interface is not in the network namespace of its init process";
+    is_missing.then(|| missing.to_owned())
 }
 
 /// The status of a PF that is known only from the claim of its VF.
@@ -254,6 +274,7 @@ fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
         drops: None,
         carrier: None,
         sockets: None,
+        blind: None,
         claim: Some(claim),
         bad_claim: None,
     }
@@ -275,7 +296,63 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::kernel::carrier::CarrierCounts;
+    use crate::kernel::netlink::Flags;
+    use crate::kernel::process::{ProcessId, boot_id_with_root};
+    use crate::ledger::claim::Gap;
+    use crate::ledger::claim::tests::claim;
+
+    const BEFORE: CarrierCounts = CarrierCounts { changes: 1, downs: 0 };
+
+    /// A claim whose container is this process.
+    fn attached() -> Claim {
+        let own = ProcessId::own().unwrap();
+        let boot_id = boot_id_with_root(Path::new("/")).unwrap();
+        let (state, carrier) = (State::Attached, Some(BEFORE));
+        Claim { state, init: own, boot_id, carrier, ..claim("0000:01:10.0", "n") }
+    }
+
+    fn link(promiscuity: u32, carrier_counts: CarrierCounts) -> Link {
+        let flags = Flags { up: true, ..Flags::default() };
+        Link { flags, promiscuity, carrier_counts, ..Link::default() }
+    }
+
+    #[test]
+    fn an_attached_vf_is_blind_by_its_open_gap_or_by_what_its_interface_shows() {
+        let reset = CarrierCounts { changes: 3, downs: 1 };
+        let (claim, well) = (attached(), link(1, BEFORE));
+        assert_eq!(blindness(&claim, true, Some(&well)), None);
+        assert_eq!(blindness(&claim, true, None), None, "it was not found");
+        assert!(blindness(&claim, true, Some(&link(1, reset))).is_some());
+        assert_eq!(blindness(&claim, false, Some(&link(1, reset))), None);
+        assert!(blindness(&claim, false, Some(&link(0, BEFORE))).is_some());
+        let gap = |until| Some(Gap { since: String::new(), until, reason: "r".to_owned() });
+        let open = Claim { gap: gap(None), ..claim.clone() };
+        assert_eq!(blindness(&open, true, Some(&well)).as_deref(), Some("r"));
+        let ended = Claim { gap: gap(Some(String::new())), ..claim.clone() };
+        assert_eq!(blindness(&ended, true, Some(&well)), None);
+        let lost = Claim { state: State::Lost { reason: String::new() }, ..open };
+        assert_eq!(blindness(&lost, true, Some(&well)), None, "its state says more");
+    }
+
+    #[test]
+    fn the_reason_of_an_attached_vf_is_its_worst_problem() {
+        let claim = attached();
+        let found = |settings: &Settings, blind, is_missing| {
+            pending_gc(&claim, Some(settings), blind, is_missing).unwrap_or_default()
+        };
+        let other = Settings { vlan: claim.want.vlan + 1, ..claim.want };
+        assert!(found(&other, Some("b"), true).starts_with("changed outside runvf: "));
+        assert!(found(&claim.want, Some("b"), true).contains("not be promiscuous: b;"));
+        assert!(found(&claim.want, None, true).contains("is not in the network namespace"));
+        assert_eq!(found(&claim.want, None, false), "");
+        let dead = Claim { boot_id: "another".to_owned(), ..claim.clone() };
+        let exited = pending_gc(&dead, None, None, true).unwrap();
+        assert!(exited.contains("its container has exited"), "{exited}");
+    }
 
     #[test]
     fn status_writes_nothing_to_the_host() {

@@ -2,6 +2,7 @@
 
 mod boot_wait;
 mod files;
+mod forward;
 pub(crate) mod lab;
 mod lifecycle;
 mod paths;
