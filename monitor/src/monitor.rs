@@ -77,6 +77,11 @@ impl Monitor {
     pub(crate) async fn run(mut self, ready: impl FnOnce()) -> Result<(), Error> {
         // Opened before the claims are read, so that no change falls between both.
         let mut events = Some(self.open().map_err(Error::Events)?);
+        if !vf::can_read_kernel_log() {
+            let doubt =
+                "it does not show whether a driver has told its PF that a VF is promiscuous";
+            log::warning(format!("cannot read /dev/kmsg: {doubt}"));
+        }
         self.read_claims();
         ready();
         loop {

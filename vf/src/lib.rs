@@ -36,6 +36,7 @@ pub use error::{Error, one_line};
 pub use host::{Container, Host};
 pub use kernel::carrier::CarrierCounts;
 pub use kernel::error::{KernelError, NetlinkError};
+pub use kernel::kernel_log::can_read_kernel_log;
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
 pub use kernel::netlink::{NetdevEvent, NetdevState};

@@ -22,7 +22,7 @@ use crate::ledger::claim::{Claim, Gap, State};
 use crate::ledger::claims::Claims;
 use crate::nic::driver::driver;
 use crate::nic::find_link::find_link;
-use crate::nic::rearm::{rearm, turn_flags_on};
+use crate::nic::rearm::{Requests, rearm, turn_flags_on};
 use crate::nic::vf_config::find_pf;
 use crate::policy::config::OnPromiscOff;
 
@@ -107,7 +107,11 @@ pub(super) fn check_sight(
     let carrier_timeout = if pf_has_carrier { manner.carrier_timeout } else { Duration::ZERO };
     let told = netns.inside(|| match link_here(&claim.vf)? {
         None => Ok(Told::NotNow(GONE)),
-        Some(link) => tell_pf(&link, claim, forgets, change.is_some(), carrier_timeout),
+        Some(link) => {
+            let watch: Watch = |claim| Requests::watch(claim);
+            let watch = forgets.then_some(watch);
+            tell_pf(&link, claim, watch, change.is_some(), carrier_timeout)
+        }
     });
     match told? {
         Told::NotNow(why) => Ok(Sight::Blind(format!("{}; {why}", gap.reason))),
@@ -200,14 +204,17 @@ enum Told {
     Never(String),
 }
 
+/// Begins to watch the requests of a VF.
+type Watch = for<'a> fn(&'a Claim) -> Requests<'a>;
+
 const GONE: &str = "its interface is moving to another network namespace";
 
-/// Turns the flags of the VF's interface on, and tells the PF about them. The calling thread is in
-/// the interface's network namespace.
+/// Turns the flags of the VF's interface on, and tells the PF about them. `watch`: only if the PF
+/// forgets promiscuity in a reset. The calling thread is in the interface's network namespace.
 fn tell_pf(
     link: &Link,
     claim: &Claim,
-    forgets: bool,
+    watch: Option<Watch>,
     after_change: bool,
     carrier_timeout: Duration,
 ) -> Result<Told, Error> {
@@ -222,15 +229,15 @@ fn tell_pf(
         let has_noticed = |link: &Link| Some(link.carrier_counts) != claim.carrier || !link.carrier;
         wait_until(NOTICE_TIMEOUT, read, has_noticed)?;
     }
-    if forgets {
+    if watch.is_some() {
         wait_until(carrier_timeout, read, |link| link.carrier)?;
     }
     let Some(link) = read()? else { return Ok(Told::NotNow(GONE)) };
-    if forgets {
+    if let Some(watch) = watch {
         if !link.carrier {
             return Ok(Told::NotNow("it has no carrier now"));
         }
-        match rearm(&netlink, claim, &link) {
+        match rearm(&netlink, watch(claim), &link) {
             Ok(true) => {}
             Ok(false) => {
                 let why =
@@ -247,7 +254,7 @@ fn tell_pf(
     })
 }
 
-/// A driver that is busy is asked again by the next `gc`.
+/// A driver that is busy is asked again by the next `gc`, as is one that has not told its PF in time.
 fn never_unless_busy(error: Error) -> Result<Told, Error> {
     let errno = |source: &NetlinkError| source.errno();
     match &error {
@@ -348,6 +355,7 @@ mod tests {
     mod in_a_netns {
         use super::*;
         use crate::kernel::in_a_netns::{index_of, ip, with_veths};
+        use crate::nic::error::NicError;
 
         const NO_WAIT: Duration = Duration::ZERO;
 
@@ -355,8 +363,14 @@ mod tests {
             Netlink::open().unwrap().link(index_of("host0")).unwrap().unwrap()
         }
 
+        fn tell_with(watch: Option<Watch>, carrier_timeout: Duration) -> Result<Told, Error> {
+            tell_pf(&link(), &claim("0000:01:10.0", "n"), watch, false, carrier_timeout)
+        }
+
+        /// The driver of a veth logs nothing.
         fn tell(forgets: bool, carrier_timeout: Duration) -> Told {
-            tell_pf(&link(), &claim("0000:01:10.0", "n"), forgets, false, carrier_timeout).unwrap()
+            let watch: Watch = |claim| Requests::unlogged(claim);
+            tell_with(forgets.then_some(watch), carrier_timeout).unwrap()
         }
 
         #[test]
@@ -387,6 +401,19 @@ mod tests {
                 assert_eq!(cause(true, Some(counts), &link()), None);
                 assert!(link().flags.allmulti);
                 assert_eq!((link().promiscuity, link().allmulticast), (1, 1));
+            });
+        }
+
+        /// So its gap stays open, and the next check asks again.
+        #[test]
+        fn a_driver_that_does_not_tell_its_pf_is_no_success() {
+            with_veths(|| {
+                ip("link set host1 up");
+                ip("link set host0 up promisc on allmulticast on");
+                let watch: Watch = |claim| Requests::unsent(claim);
+                let told = tell_with(Some(watch), NO_WAIT);
+                assert!(matches!(told, Err(Error::Nic(NicError::NotTold { .. }))), "{told:?}");
+                assert!(link().flags.promisc && link().flags.allmulti);
             });
         }
 

@@ -47,6 +47,10 @@ pub enum NicError {
     VfGone { vf: String, pf: String },
     #[error("VF {vf}: cannot find the network namespace of its netdev within {seconds} s")]
     NotLocated { vf: String, seconds: u64 },
+    #[error(
+        "the driver of VF {vf} did not tell its PF {pf} within {seconds} s that it is promiscuous"
+    )]
+    NotTold { vf: String, pf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
 }
@@ -106,6 +110,7 @@ impl NicError {
             Self::NotLocated { .. } => {
                 "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
             }
+            Self::NotTold { .. } => "a reset may still run; see `dmesg`".to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
         })
     }
