@@ -128,18 +128,30 @@ fn a_vf_under_a_macvlan_is_not_claimed() {
     leave(lab, &untouched);
 }
 
-/// A bridge does not change the PF's own netdev, which sets its VFs.
+/// A bridge or a bond does not change the PF's own netdev, which sets its VFs.
 #[test]
-fn a_pf_that_is_a_port_of_a_bridge_serves_its_vfs() {
+fn a_pf_that_is_a_port_of_a_bridge_or_a_bond_serves_its_vfs() {
     let (lab, untouched) = host();
-    lab.ok("ip link add br9 type bridge; ip link set pf0 master br9").unwrap();
-    ok(&lab, "holder a 11; attach a");
-    assert_eq!(vlans(&lab), on_first(11));
-    assert_eq!(lab.json("runvfctl status --json").unwrap()[0]["master"], "br9");
-    let doctor = lab.sh("runvfctl doctor").unwrap();
-    assert!(doctor.stdout.contains("a port of br9"), "{doctor}");
-    ok(&lab, "end a; detach a; ip link set pf0 nomaster; ip link del br9");
-    assert_free(&lab, "after a");
+    for (join, shown, leave) in [
+        ("ip link add over9 type bridge; ip link set pf0 master over9", "a port of over9", ""),
+        // A bond takes only an interface that is down, and sets it up itself.
+        (
+            "ip link add over9 type bond mode active-backup; ip link set pf0 down
+             ip link set pf0 master over9; ip link set over9 up",
+            "a port of the bond over9: a sensor misses the frames",
+            "; ip link set pf0 up promisc on",
+        ),
+    ] {
+        lab.ok(join).unwrap();
+        ok(&lab, "holder a 11; attach a");
+        assert_eq!(vlans(&lab), on_first(11), "{join}");
+        assert_eq!(lab.json("runvfctl status --json").unwrap()[0]["master"], "over9");
+        let doctor = lab.sh("runvfctl doctor").unwrap();
+        assert!(doctor.stdout.contains(shown), "{doctor}");
+        let end = format!("end a; detach a; ip link set pf0 nomaster; ip link del over9{leave}");
+        ok(&lab, &end);
+        assert_free(&lab, join);
+    }
     leave(lab, &untouched);
 }
 

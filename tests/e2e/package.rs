@@ -109,6 +109,8 @@ fn make_uninstall_removes_what_make_install_installed() {
     ] {
         assert!(there.contains(file), "{file} in {there}");
     }
+    // Only `runvfctl install podman` registers runvf with Podman.
+    assert!(!there.contains("50-runvf.conf") && !there.contains("hooks.d/"), "{there}");
     assert_eq!(dead_links(folder.path(), &there), [""; 0]);
     let config = folder.path().join("etc/runvf");
     fs::create_dir_all(&config).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use vf::Host;
 
 use super::connection::Times;

@@ -16,7 +16,7 @@ fi
 umount n
 [ $engine = podman ] && only=--read-only-tmpfs=false || only='--tmpfs /t:ro'
 $run --rm --read-only $only $image sh -c 'exec 2>&1
-    for f in /dev/x /dev/shm/x /t/x /etc/x; do touch $f && echo $f written; done; while read -r _ at kind flags _; do case $at in /dev*|/t) echo $at $kind ${flags%%,*};; esac; done < /proc/mounts | sort'
+    for f in /dev/x /dev/shm/x /t/x /etc/x; do touch $f && echo $f written; done; while read -r _ at kind flags _; do case $at in /dev*|/t) echo $at $kind $flags;; esac; done < /proc/mounts | sort'
 long=$dir/$(printf '%0200d/%0200d' 1 2); mkdir -p $long; echo kept > $long/file
 $run --rm -v $long:/long $image cat /long/file
 [ $engine = docker ] || $run --rm -v $long:/long:O $image sh -c 'echo more >> /long/file; cat /long/file'

@@ -23,15 +23,23 @@ options_and_weight() {
 }
 
 divided() {  # CONTROL
-    $run -d --name everyday --privileged --memory 64m --pids-limit 0 $image sh -c \
-        'cd /sys/fs/cgroup; mkdir i; echo 1 > i/cgroup.procs; echo +pids > cgroup.subtree_control; exec sleep 1000' > /dev/null
+    # A health check that runs before the division delays it.
+    $run -d --name everyday --privileged --memory 64m --pids-limit 0 --health-cmd 'cat /proc/self/cgroup > /checked' \
+        --health-interval 3s $image sh -c 'cd /sys/fs/cgroup; mkdir i; echo 1 > i/cgroup.procs
+            until echo +pids > cgroup.subtree_control; do sleep 0.1; done 2> /dev/null; exec sleep 1000' > /dev/null
     cgroup=/sys/fs/cgroup$(sed -n s/^0:://p "/proc/$(of everyday .State.Pid)/cgroup")
     cgroup=${cgroup%/i}
     # An exec before that would be in the way.
     wait_for grep -q pids "$cgroup/cgroup.subtree_control"
     try $1 exec everyday cat /proc/self/cgroup
-    $1 update --pids-limit 66 everyday > /dev/null
-    cat "$cgroup/pids.max" "$cgroup/memory.max"
+    $1 exec everyday rm -f /checked
+    wait_for $1 exec everyday test -s /checked
+    wait_for says everyday .State.Health.Status healthy
+    $1 exec everyday cat /checked
+    for limit in 66 0 77; do
+        $1 update --pids-limit $limit everyday > /dev/null
+        cat "$cgroup/pids.max" "$cgroup/memory.max"
+    done
     systemctl daemon-reload
     cat "$cgroup/pids.max" "$cgroup/memory.max"
     # As `remove` in preamble.sh, for both cgroup drivers.

@@ -143,13 +143,13 @@ pub(crate) const TABLE: &[Operation] = &[
     .with_only("docker"),
     operation(
         "limits from options of Podman",
-        concat!(include_str!("resources.sh"), "options"),
+        concat!(include_str!("resources.sh"), "options_and_weight"),
         &["67108864", "33554432", "25000 50000", "= 0"],
     )
     .with_only("podman"),
     operation(
         "limits from options of Podman with cgroupfs",
-        concat!(include_str!("resources.sh"), "with_cgroupfs options"),
+        concat!(include_str!("resources.sh"), "with_cgroupfs options_and_weight"),
         &["67108864", "33554432", "25000 50000", "= 0"],
     )
     .with_only("podman"),
@@ -168,7 +168,7 @@ pub(crate) const TABLE: &[Operation] = &[
     operation(
         "a container that has divided its cgroup",
         concat!(include_str!("resources.sh"), "divided $engine"),
-        &["0::/i", "66", "67108864", "= 0"],
+        &["0::/i", "66", "max", "77", "67108864", "= 0"],
     ),
     operation(
         "a container that has divided its cgroup with cgroupfs",
@@ -176,10 +176,14 @@ pub(crate) const TABLE: &[Operation] = &[
             include_str!("resources.sh"),
             "with_cgroupfs divided 'podman --cgroup-manager cgroupfs'"
         ),
-        &["66", "67108864", "= 0"],
+        &["66", "max", "77", "67108864", "= 0"],
     )
     .with_only("podman"),
-    operation("volumes", include_str!("volumes.sh"), &["kept", "everyday", "from-inside"]),
+    operation(
+        "volumes",
+        include_str!("volumes.sh"),
+        &["kept", "everyday", "from-inside", "/proc refused"],
+    ),
     operation(
         "mounts that are refused, and flags of mounts",
         include_str!("mount_flags.sh"),
@@ -193,6 +197,8 @@ pub(crate) const TABLE: &[Operation] = &[
             "mkdir: cannot create directory '/tmp/a': Permission denied",
             "/tmp/b",
             "added",
+            "listed",
+            "listed too",
             "NoNewPrivs:\t1",
             "Seccomp: 0",
         ],

@@ -36,9 +36,12 @@ kill $exchanger
 write_config "$(bind /v) | .mounts += [{destination: \"/v/folder/sys\", type: \"bind\", source: \"/tmp/e/other\", options: [\"rbind\"]}]
     | .process.args = [\"cat\", \"/proc/sys/hidden\"]"
 exchange_for /proc
-for _ in 1 2 3 4 5 6 7 8; do
-    run_delayed open_tree,fsopen 20000
-    ! grep -x hidden /tmp/e/out || echo DONE
+for window in 'open_tree,fsopen 20000' 'mount,move_mount 170000'; do
+    for _ in 1 2 3 4 5 6 7 8; do
+        # shellcheck disable=SC2086  # two arguments
+        run_delayed $window
+        ! grep -x hidden /tmp/e/out || echo DONE
+    done
 done
 kill $exchanger
 

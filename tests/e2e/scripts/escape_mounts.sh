@@ -19,7 +19,7 @@ write_config '.linux.readonlyPaths = ["/usr/bin", "/over"]
     | .process.args = ["sh", "-c", "/usr/bin/echo executed; touch /usr/bin/x /over/x; grep -oE \" /over (r|n)[^ ]*\" /proc/self/mountinfo"]'
 try 'read-only paths'
 grep -v touch: /tmp/e/out
-for option in nosymfollow sync dirsync 'size=1m' ro; do
+for option in nosymfollow sync dirsync mand 'size=1m' ro; do
     write_config ".mounts += [{destination: \"/over\", type: \"tmpfs\", source: \"none\", options: [\"$option\"]}]
         | .process.args = [\"grep\", \" /over \", \"/proc/mounts\"]"
     try "option $option"

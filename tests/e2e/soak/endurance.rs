@@ -10,18 +10,18 @@ use crate::hook_calls::{assert_free, functions, gc, seed, with};
 use crate::host::installed;
 
 /// For [`WORKERS`] as they are; a larger scale has more time.
-const RUN_TIMEOUT: Duration = Duration::from_secs(40 * 60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(16 * 60);
 
 /// The workers, and the number of containers that each runs one after the other. A container of an
 /// engine takes five times as long on an emulated CPU as one of a bare runtime.
 const WORKERS: [(&str, usize); 7] = [
-    ("docker", 10),
-    ("podman_hooks", 10),
-    ("podman_runtime", 10),
-    ("bare_run", 35),
-    ("bare_create", 35),
-    ("hooks", 100),
-    ("more_hooks", 100),
+    ("docker", 4),
+    ("podman_hooks", 4),
+    ("podman_runtime", 4),
+    ("bare_run", 14),
+    ("bare_create", 14),
+    ("hooks", 40),
+    ("more_hooks", 40),
 ];
 
 const SOAK: &str = include_str!("../scripts/endurance.sh");
@@ -95,7 +95,8 @@ pub(crate) fn containers_with_random_kills_leave_nothing(scale: u32) {
     assert!(released.iter().all(|(_, outcome, _)| outcome == "clean"), "{released:?}");
     assert_free(&lab, &format!("RUNVF_SEED={seed}"));
     let killed = lab.ok("wc -l < /tmp/soak/killed").unwrap();
-    assert!(killed.text().parse::<u32>().unwrap() > 20, "only {killed}");
+    let containers: usize = workers.iter().map(|(_, count)| count).sum();
+    assert!(killed.text().parse::<usize>().unwrap() > containers / 15, "only {killed}");
     // Both programs of runvf, and a program of each engine.
     for name in ["runvf", "runvf-hook", "conmon", "containerd-shim"] {
         lab.ok(&format!("grep -qx {name} /tmp/soak/killed")).expect(name);
@@ -118,6 +119,6 @@ pub(crate) fn containers_with_random_kills_leave_nothing(scale: u32) {
 }
 
 #[test]
-fn three_hundred_containers_with_random_kills_leave_nothing() {
+fn a_hundred_and_twenty_containers_with_random_kills_leave_nothing() {
     containers_with_random_kills_leave_nothing(1);
 }

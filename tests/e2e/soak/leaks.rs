@@ -63,11 +63,11 @@ pub(crate) fn containers_leave_nothing(batches: usize) {
 }
 
 #[test]
-fn a_thousand_execs_leave_nothing() {
-    execs_leave_nothing(40);
+fn five_hundred_execs_leave_nothing() {
+    execs_leave_nothing(20);
 }
 
 #[test]
-fn two_hundred_containers_leave_nothing() {
-    containers_leave_nothing(8);
+fn a_hundred_containers_leave_nothing() {
+    containers_leave_nothing(4);
 }

@@ -2,7 +2,7 @@
 //! counts.
 
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, endurance, leaks, monitor};
+use crate::soak::{crowd, endurance, leaks, limits, monitor};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -16,7 +16,7 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
-    endurance::containers_with_random_kills_leave_nothing(4);
+    endurance::containers_with_random_kills_leave_nothing(10);
 }
 
 #[test]
@@ -32,6 +32,11 @@ fn five_thousand_execs_leave_nothing() {
 #[test]
 fn a_thousand_containers_leave_nothing() {
     leaks::containers_leave_nothing(40);
+}
+
+#[test]
+fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_removals() {
+    limits::hoarders_do_not_delay_removals(20_000, 400_000);
 }
 
 /// With the other driver, these are more than three thousand different bundles.
