@@ -48,6 +48,10 @@ impl<'a> Row<'a> {
         Self { pf, vf, index: vf.index.to_string() }
     }
 
+    fn attached(&self) -> Option<&VfStatus> {
+        Some(self.vf).filter(|vf| vf.state == "attached")
+    }
+
     fn labels(&self) -> [(&'static str, &str); 3] {
         [("device", &self.pf.name), ("vf", &self.index), ("pci_address", &self.vf.vf)]
     }
@@ -120,18 +124,17 @@ fn count_frames(text: &mut Text, rows: &[Row], view: &View) {
 }
 
 fn count_gaps(text: &mut Text, rows: &[Row], view: &View) {
-    let attached = |row: &Row| (row.vf.state == "attached").then_some(row.vf);
     let help = "Whether a VF may not be promiscuous now, so that its sensor may be blind.";
     each(text.gauge("runvf_vf_blind", help), rows, |row| {
         row.vf.claim.as_ref().map(|_| u8::from(row.vf.blind.is_some()))
     });
     let help = "Whether something is wrong with an attached VF, which `runvfctl status` tells.";
     each(text.gauge("runvf_vf_in_doubt", help), rows, |row| {
-        attached(row).map(|vf| u8::from(vf.reason.is_some()))
+        row.attached().map(|vf| u8::from(vf.reason.is_some()))
     });
     let help = "Whether the events of an attached VF reach the monitor.";
     each(text.gauge("runvf_vf_watched", help), rows, |row| {
-        attached(row).map(|vf| u8::from(!view.is_unwatched(vf)))
+        row.attached().map(|vf| u8::from(!view.is_unwatched(vf)))
     });
     let help = "Times that a VF may not have been promiscuous, since its container has it.";
     let family = text.counter("runvf_vf_gaps_total", help);

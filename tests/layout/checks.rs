@@ -13,7 +13,6 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("ctl/src", &[]),
     ("monitor/src", &[]),
     ("runtime-hooks/src", &[]),
-    ("monitor/src", &[]),
     ("tests/lab/src", &[]),
     ("tests/differential", &[]),
 ];
