@@ -64,8 +64,9 @@ impl Config {
                  front of the monitor to reach it from other hosts"
             )));
         }
-        let paths = [Some(&config.socket), config.textfile.as_ref()].into_iter().flatten();
-        for path in paths.filter(|path| !path.as_os_str().is_empty() && !path.is_absolute()) {
+        let is_relative = |path: &&PathBuf| !path.as_os_str().is_empty() && !path.is_absolute();
+        let paths = [Some(&config.socket), config.textfile.as_ref()];
+        if let Some(path) = paths.into_iter().flatten().find(is_relative) {
             return Err(invalid(format!("{} is not an absolute path", path.display())));
         }
         Ok(config)

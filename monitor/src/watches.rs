@@ -114,7 +114,7 @@ impl Watches {
         let keeper = claim.keeper();
         // A task that ended without a report of the keeper's end could not watch it.
         let is_watched = |(_, task): &(_, Task)| watched.is_abandoned || !task.0.is_finished();
-        let watched_now = watched.keeper.as_ref().filter(|keeper| is_watched(*keeper));
+        let watched_now = watched.keeper.as_ref().filter(|keeper| is_watched(keeper));
         if watched_now.map(|(process, _)| *process) != keeper {
             watched.is_abandoned = false;
             let (vf, number) = (claim.vf.clone(), watched.number);

@@ -20,6 +20,7 @@ use nix::errno::Errno;
 
 pub(crate) use self::events::NetdevEvents;
 pub use self::events::{NetdevEvent, NetdevState};
+use self::link::RTM_NEWLINK;
 pub(crate) use self::link::{Flags, Link};
 pub(crate) use self::packet_sockets::{PacketSocket, packet_sockets};
 use self::socket::{LinkEventSocket, Request, Socket, until_complete};
@@ -31,8 +32,6 @@ use crate::kernel::error::NetlinkError;
 use crate::kernel::vf_settings::{Change, Settings};
 
 /// `include/uapi/linux/rtnetlink.h`
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 
 /// The settings of a PF's VFs, by VF index.

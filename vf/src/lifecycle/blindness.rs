@@ -117,17 +117,28 @@ pub(super) fn check_sight(
         Told::NotNow(why) => Ok(Sight::Blind(format!("{}; {why}", gap.reason))),
         Told::Never(why) => Ok(Sight::Lost(format!("{}; {why}", gap.reason))),
         Told::Yes(counts) => {
-            let reason = gap.reason.clone();
-            let gap = ended(&gap);
-            // An audit entry that cannot be written is no error here: the claim has the gap.
-            let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
-            (claim.carrier, claim.checked) = (Some(counts), gap.until.clone());
-            claim.blind.add(&gap);
-            claim.gap = Some(gap);
-            claims.advance(claim, State::Attached)?;
-            Ok(Sight::Rearmed(reason))
+            close_gap(host, claims, claim, &gap, counts)?;
+            Ok(Sight::Rearmed(gap.reason))
         }
     }
+}
+
+/// Writes the audit entry of a gap that has ended, and then the claim. `counts`: see
+/// [`Claim::carrier`].
+fn close_gap(
+    host: &Host,
+    claims: &Claims,
+    claim: &mut Claim,
+    gap: &Gap,
+    counts: CarrierCounts,
+) -> Result<(), Error> {
+    let gap = ended(gap);
+    // An audit entry that cannot be written is no error here: the claim has the gap.
+    let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
+    (claim.carrier, claim.checked) = (Some(counts), gap.until.clone());
+    claim.blind.add(&gap);
+    claim.gap = Some(gap);
+    claims.advance(claim, State::Attached)
 }
 
 /// Writes the audit entry of a gap that lasts until its container loses the VF. The entry precedes

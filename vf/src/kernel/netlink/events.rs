@@ -10,9 +10,8 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use nix::libc;
 
-use super::link::{Link, u32_at};
+use super::link::{Link, RTM_DELLINK, RTM_NEWLINK, u32_at};
 use super::socket::LINK_GROUP;
-use super::{RTM_DELLINK, RTM_NEWLINK};
 use crate::kernel::carrier::CarrierCounts;
 
 /// What matters of a link to a sensor.

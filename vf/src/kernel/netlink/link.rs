@@ -6,6 +6,10 @@ use netlink_packet_route::link::LinkFlags;
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::mac::MacAddress;
 
+/// `include/uapi/linux/rtnetlink.h`
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
+
 /// A network interface, as the kernel reports it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Link {
