@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use lab::HostKind;
+
+use crate::card::Card;
 use crate::engine::{Engine, run};
 use crate::hook_calls::{assert_free, functions, vlans, with};
-use crate::host::{leave, prepared, state};
+use crate::host::{leave, prepared_on, state};
 
-#[test]
-fn an_unreadable_claim_is_shown_and_its_vf_is_not_used() {
-    let lab = prepared();
+fn an_unreadable_claim_is_shown_and_its_vf_is_not_used(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
-    lab.ok("mkdir -p -m 700 /run/runvf/claims; echo '{' > /run/runvf/claims/0000:01:10.0.json")
-        .unwrap();
+    let claim = Card::of(&lab).claim(0);
+    lab.ok(&format!("mkdir -p -m 700 /run/runvf/claims; echo '{{' > {claim}")).unwrap();
     let output = run(
         &lab,
         Engine::PodmanHooks,
@@ -21,14 +23,13 @@ fn an_unreadable_claim_is_shown_and_its_vf_is_not_used() {
     assert_eq!(output.status, 0, "{output}");
     lab.ok("runvfctl status | grep -q 'unreadable'; runvfctl status | grep -q 'is not a claim: EOF while parsing'")
         .unwrap();
-    lab.ok("rm /run/runvf/claims/0000:01:10.0.json").unwrap();
+    lab.ok(&format!("rm {claim}")).unwrap();
     leave(lab, &before);
 }
 
 /// Docker gives a `delete` 30 s. The VFs together wait for their PF no longer than 20 s.
-#[test]
-fn a_release_beside_a_locked_pf_ends_within_20_seconds() {
-    let lab = prepared();
+fn a_release_beside_a_locked_pf_ends_within_20_seconds(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     functions(&lab);
     // A container with two VFs.
@@ -51,4 +52,19 @@ fn a_release_beside_a_locked_pf_ends_within_20_seconds() {
     lab.ok("runvfctl gc").unwrap();
     assert_free(&lab, "after gc");
     leave(lab, &before);
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        an_unreadable_claim_is_shown_and_its_vf_is_not_used,
+        a_release_beside_a_locked_pf_ends_within_20_seconds,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: a_release_beside_a_locked_pf_ends_within_20_seconds);
 }
