@@ -39,25 +39,30 @@ deps: ## install the Debian packages that building and testing need
 CARGO := cargo --locked
 PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl --bin runvf-monitor
 LAB := $(TARGET)/release/lab
-# The SR-IOV NIC of the emulated host: 82576 or x710.
-NIC ?= 82576
-# Its kernel: stable or backports.
+# The SR-IOV NIC of the emulated host: NIC=82576 or NIC=x710. Its kernel: KERNEL=stable or KERNEL=backports.
+HOST_NIC = $(or $(NIC),82576)
 KERNEL ?= stable
-HOST = --nic $(NIC) --kernel $(KERNEL)
+HOST = --nic $(HOST_NIC) --kernel $(KERNEL)
 
 .PHONY: build
 build: deps ## build runvf, runvf-hook, runvfctl and runvf-monitor into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
+# The kinds of hosts that a target needs.
+HOSTS = '$(HOST)'
+test test-lab: HOSTS = '--nic 82576' '--nic x710'
+soak trial: HOSTS = '--nic 82576' '--nic x710' '--nic x710 --kernel backports'
+
 # Building the emulated host takes minutes and does not need the programs, so both are built at once.
 .PHONY: build-and-image
 build-and-image: deps
 	$(CARGO) build --release --workspace --bin lab --bin demo
-	@$(LAB) build & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
+	@for host in $(HOSTS); do $(LAB) build $$host || exit; done & image=$$!; $(CARGO) build --profile dist $(PROGRAMS); built=$$?; wait $$image && exit $$built
 
 .PHONY: demo
-demo: build-and-image ## three tenants' sensors on an emulated SR-IOV host, and the frames each one saw
-	@$(TARGET)/release/demo
+demo: HOST_NIC = $(or $(NIC),x710)
+demo: build-and-image ## three tenants' sensors on an emulated X710, and the frames each one saw; NIC=82576
+	@$(TARGET)/release/demo $(HOST)
 
 .PHONY: lab
 lab: build-and-image ## boot the emulated SR-IOV host and leave it running; NIC=x710, KERNEL=backports
@@ -68,7 +73,7 @@ lab-shell: build-and-image ## a shell in the emulated SR-IOV host; NIC=x710, KER
 	@$(LAB) shell $(HOST)
 
 .PHONY: test
-test: build-and-image ## one test of each kind, of all three rings; about 12 minutes
+test: build-and-image ## one test of each kind, of all three rings; about 15 minutes
 	@tests/run unit netns lab
 
 .PHONY: soak
@@ -98,10 +103,10 @@ test-monitor: deps ## metrics, alerts, dashboard and page of the monitor, with P
 	@tests/run monitor
 
 .PHONY: bench
-bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; not a test
+bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; NIC=x710; not a test
 	@$(CARGO) build --release --workspace --bin bench
 	@$(CARGO) build --profile dist --workspace --bin bench-guest
-	@$(TARGET)/release/bench
+	@$(TARGET)/release/bench $(HOST)
 
 .PHONY: fuzz
 fuzz: FUZZ_SECONDS ?= 600

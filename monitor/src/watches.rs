@@ -46,6 +46,8 @@ pub(crate) struct Watches {
     watched: BTreeMap<String, Watched>,
     reports: mpsc::Sender<VfEvent>,
     last_number: u64,
+    /// This process.
+    own: Option<ProcessId>,
 }
 
 /// What a new record of a claim asks for.
@@ -61,7 +63,7 @@ pub(crate) enum Update {
 
 impl Watches {
     pub(crate) fn new(reports: mpsc::Sender<VfEvent>) -> Self {
-        Self { watched: BTreeMap::new(), reports, last_number: 0 }
+        Self { watched: BTreeMap::new(), reports, last_number: 0, own: ProcessId::own() }
     }
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
@@ -69,12 +71,19 @@ impl Watches {
     }
 
     /// The claim of a VF that may be looked at: its container has it, or has lost it, or the process
-    /// that worked on it has ended.
+    /// that worked on it has ended, or this process has to finish its release.
     pub(crate) fn to_look_at(&self, vf: &str) -> Option<&Claim> {
         let watched = self.watched.get(vf)?;
         let is_settled =
             matches!(watched.claim.state, ClaimState::Attached | ClaimState::Lost { .. });
-        (is_settled || watched.is_abandoned).then_some(&watched.claim)
+        let is_open = is_settled || watched.is_abandoned || self.is_own_release(&watched.claim);
+        is_open.then_some(&watched.claim)
+    }
+
+    /// Whether this process releases the VF. If it does not get the PF's lock again, the release is
+    /// tried again.
+    fn is_own_release(&self, claim: &Claim) -> bool {
+        claim.state == ClaimState::Releasing && Some(claim.worker) == self.own
     }
 
     pub(crate) fn is_current(&self, event: &VfEvent) -> bool {
@@ -110,6 +119,7 @@ impl Watches {
             };
             self.watched.insert(claim.vf.clone(), new);
         }
+        let is_own = self.is_own_release(&claim);
         let Some(watched) = self.watched.get_mut(&claim.vf) else { return Update::None };
         let keeper = claim.keeper();
         // A task that ended without a report of the keeper's end could not watch it.
@@ -123,7 +133,7 @@ impl Watches {
             watched.keeper = keeper.map(watch);
         }
         let is_attached = claim.state == ClaimState::Attached;
-        let is_settled = is_attached || matches!(claim.state, ClaimState::Lost { .. });
+        let is_settled = is_attached || is_own || matches!(claim.state, ClaimState::Lost { .. });
         watched.claim = claim;
         if !is_attached || watched.is_abandoned {
             // Dropped, because its socket keeps the network namespace alive.

@@ -1,12 +1,13 @@
 //! Proof against bad input: the container does not start, the user sees one clear line, and the
 //! state of the host does not change.
 
-use lab::Lab;
+use lab::{HostKind, Lab};
 
+use crate::card::Card;
 use crate::delegate::{choose_engine, leave_with_default_engine};
 use crate::engine::{Engine, run};
 use crate::hook_calls::{functions, vlans, with};
-use crate::host::{assert_untouched, leave, prepared, state};
+use crate::host::{assert_untouched, leave, prepared_on, state};
 use crate::policy::audit;
 
 /// Runs a container that must be refused: with the engine's exit status for a refusal, with
@@ -67,8 +68,12 @@ pub(crate) fn bad_annotations() -> Vec<(String, String)> {
 /// The number of kinds of bad annotations: `bad_annotations()` begins with one of each.
 const KINDS: usize = 4;
 
-pub(crate) fn bad_annotations_are_refused(engine: Engine, cases: &[(String, String)]) {
-    let lab = prepared();
+pub(crate) fn bad_annotations_are_refused(
+    host: HostKind,
+    engine: Engine,
+    cases: &[(String, String)],
+) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     for (options, expected) in cases {
         refused(&lab, &before, engine, options, expected);
@@ -76,16 +81,14 @@ pub(crate) fn bad_annotations_are_refused(engine: Engine, cases: &[(String, Stri
     leave(lab, &before);
 }
 
-#[test]
-fn docker_refuses_one_bad_annotation_of_each_kind() {
-    bad_annotations_are_refused(Engine::Docker, &bad_annotations()[..KINDS]);
+pub(crate) fn docker_refuses_one_bad_annotation_of_each_kind(host: HostKind) {
+    bad_annotations_are_refused(host, Engine::Docker, &bad_annotations()[..KINDS]);
 }
 
 /// runvf runs the same code as under Docker, so a sample is enough; Podman shows the line in
 /// another way.
-#[test]
-fn podman_with_runvf_refuses_bad_input() {
-    let lab = prepared();
+pub(crate) fn podman_with_runvf_refuses_bad_input(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     let engine = Engine::PodmanRuntime;
     let error = format!("io.runvf.vlan=4095 {NOT_A_VLAN}");
@@ -99,9 +102,8 @@ fn podman_with_runvf_refuses_bad_input() {
     leave(lab, &before);
 }
 
-#[test]
-fn an_interface_name_that_the_engine_uses_is_refused() {
-    let lab = prepared();
+pub(crate) fn an_interface_name_that_the_engine_uses_is_refused(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     // Podman creates its own interface before it calls the runtime.
     refused(
@@ -114,9 +116,8 @@ fn an_interface_name_that_the_engine_uses_is_refused() {
     leave(lab, &before);
 }
 
-#[test]
-fn the_hook_refuses_an_invalid_state() {
-    let lab = prepared();
+pub(crate) fn the_hook_refuses_an_invalid_state(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     for (stdin, expected) in [
         ("true", "the container state on stdin is empty"),
@@ -151,9 +152,8 @@ fn the_hook_refuses_an_invalid_state() {
 }
 
 /// The process that starts containers has reached the task limit of its cgroup.
-#[test]
-fn an_attach_at_the_task_limit_reports_the_error() {
-    let lab = prepared();
+pub(crate) fn an_attach_at_the_task_limit_reports_the_error(host: HostKind) {
+    let lab = prepared_on(host);
     functions(&lab);
     let before = state(&lab);
     let refused = lab.sh(include_str!("scripts/task_limit.sh")).unwrap();
@@ -179,13 +179,13 @@ fn refusal_of_netdev(netdev: &str, what: &str) -> String {
 }
 
 /// A VF would be in the container without a claim, an audit entry or a scrub.
-#[test]
-fn a_spec_that_moves_a_netdev_of_runvf_is_refused() {
-    let lab = prepared();
+pub(crate) fn a_spec_that_moves_a_netdev_of_runvf_is_refused(host: HostKind) {
+    let lab = prepared_on(host);
     functions(&lab);
     let before = state(&lab);
     lab.ok("rm -f /var/log/runvf/audit*").unwrap();
-    let cases = [("enp1s0v0", "VF 0000:01:10.0 of PF pf0"), ("pf0", "PF pf0")];
+    let of_vf = format!("VF {} of PF pf0", Card::of(&lab).vf(0));
+    let cases = [("enp1s0v0", of_vf.as_str()), ("pf0", "PF pf0")];
     for engine in ["builtin", "runc", "crun"] {
         choose_engine(&lab, engine);
         for (netdev, what) in cases {
@@ -211,9 +211,8 @@ fn a_spec_that_moves_a_netdev_of_runvf_is_refused() {
 }
 
 /// Runtimes move the netdevs before or after they call the hook.
-#[test]
-fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move() {
-    let lab = prepared();
+pub(crate) fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move(host: HostKind) {
+    let lab = prepared_on(host);
     functions(&lab);
     let before = state(&lab);
     lab.ok(&with(
@@ -221,7 +220,7 @@ fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move() {
          echo '{\"linux\":{\"netDevices\":{\"enp1s0v0\":{\"name\":\"x0\"}}}}' > /tmp/config.json",
     ))
     .unwrap();
-    let line = refusal_of_netdev("enp1s0v0", "VF 0000:01:10.0 of PF pf0");
+    let line = refusal_of_netdev("enp1s0v0", &format!("VF {} of PF pf0", Card::of(&lab).vf(0)));
     for made in ["true", "ip link set enp1s0v0 netns $(cat /tmp/a.pid) name x0"] {
         let refused = lab.sh(&with(&format!("{made}; attach a"))).unwrap();
         assert_eq!((refused.status, refused.stderr), (1, format!("runvf: {line}\n")), "{made}");
@@ -233,4 +232,18 @@ fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move() {
     ))
     .unwrap();
     leave(lab, &before);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        docker_refuses_one_bad_annotation_of_each_kind,
+        podman_with_runvf_refuses_bad_input,
+        an_interface_name_that_the_engine_uses_is_refused,
+        the_hook_refuses_an_invalid_state,
+        an_attach_at_the_task_limit_reports_the_error,
+        a_spec_that_moves_a_netdev_of_runvf_is_refused,
+        the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move,
+    );
 }

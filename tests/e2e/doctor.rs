@@ -1,11 +1,13 @@
 //! Proof of `runvfctl doctor`: it finds nothing on a good host, and each fault on a host that is
 //! broken on purpose. It recommends `runvfctl init`, which is tested here, too.
 
-use lab::Lab;
+use lab::{HostKind, Lab};
 use serde_json::Value;
 
-use crate::host::{CONFIG, installed};
+use crate::card::{ALLOW_PROMISC, Card};
+use crate::host::{CONFIG, installed_on};
 use crate::registration::OLD_PODMAN;
+use crate::script::script;
 
 /// The exit status and the findings.
 fn diagnosis(lab: &Lab) -> (i32, Vec<Value>) {
@@ -33,9 +35,18 @@ fn evidence(all: &[Value], check: &str) -> String {
     found["evidence"].as_str().unwrap().to_owned()
 }
 
-#[test]
-fn doctor_finds_each_fault_and_nothing_else() {
-    let lab = installed();
+pub(crate) fn doctor_finds_each_fault_and_nothing_else(host: HostKind) {
+    let lab = installed_on(host);
+    let card = Card::of(&lab);
+    let pfs = card.pfs();
+    let last = pfs.last().unwrap();
+    let promisc_of_last = format!("promisc {last}");
+    if card.needs_private_flag() {
+        let (status, all) = diagnosis(&lab);
+        let expected: Vec<_> = pfs.iter().map(|pf| format!("promisc {pf}")).collect();
+        assert_eq!((status, of_severity(&all, "failure")), (2, expected), "{all:#?}");
+        lab.ok(ALLOW_PROMISC).unwrap();
+    }
     let (status, all) = diagnosis(&lab);
     let neither_runs = vec!["gc-timer".to_owned()];
     assert_eq!((status, of_severity(&all, "failure")), (2, neither_runs), "{all:#?}");
@@ -43,7 +54,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
     lab.ok("mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/runvf-gc.timer /etc/systemd/system/timers.target.wants").unwrap();
     let (status, all) = diagnosis(&lab);
     assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
-    assert_eq!(evidence(&all, "sriov"), "pf0, pf1, pf2");
+    assert_eq!(evidence(&all, "sriov"), pfs.join(", "));
     let good = of_severity(&all, "ok");
     for check in [
         "kernel",
@@ -55,7 +66,7 @@ fn doctor_finds_each_fault_and_nothing_else() {
         "docker-api",
         "podman",
         "link pf0",
-        "promisc pf2",
+        promisc_of_last.as_str(),
     ] {
         assert!(good.iter().any(|one| one == check), "{check} is not among {good:?}");
     }
@@ -63,26 +74,26 @@ fn doctor_finds_each_fault_and_nothing_else() {
     let (status, all) = diagnosis_after(&lab, OLD_PODMAN);
     assert_eq!((status, of_severity(&all, "failure")), (2, vec!["podman".to_owned()]), "{all:#?}");
 
-    lab.ok(include_str!("scripts/break_host.sh")).unwrap();
+    let parameters = [("last", last.as_str()), ("module", card.vf_driver)];
+    lab.ok(&script(include_str!("scripts/break_host.sh"), &parameters)).unwrap();
     let (status, all) = diagnosis(&lab);
-    let expected = [
-        "vf-driver pf0",
-        "link pf1",
-        "vf-driver pf1",
-        "vf-driver pf2",
-        "promisc pf2",
-        "runtime-config",
-    ];
-    assert_eq!(
-        (status, of_severity(&all, "failure")),
-        (2, expected.map(str::to_owned).to_vec()),
-        "{all:#?}"
-    );
+    let mut expected = Vec::new();
+    for pf in &pfs {
+        expected.extend((pf == "pf1").then(|| format!("link {pf}")));
+        expected.push(format!("vf-driver {pf}"));
+        expected.extend((pf == last).then(|| promisc_of_last.clone()));
+    }
+    expected.push("runtime-config".to_owned());
+    assert_eq!((status, of_severity(&all, "failure")), (2, expected), "{all:#?}");
     let shown = lab.sh("runvfctl doctor").unwrap();
     assert_eq!(shown.status, 2, "{shown}");
     assert!(shown.stdout.contains("-> run `ip link set pf1 up` or `runvfctl setup`\n"), "{shown}");
     assert!(!shown.stdout.contains('\x1b'), "{shown}");
-    lab.ok("ip link set pf1 up; ip link set pf2 promisc on; rm /etc/modprobe.d/x.conf /etc/runvf/runtime.toml").unwrap();
+    lab.ok(&format!(
+        "ip link set pf1 up; ip link set {last} promisc on; {ALLOW_PROMISC}
+         rm /etc/modprobe.d/x.conf /etc/runvf/runtime.toml"
+    ))
+    .unwrap();
 
     lab.ok(&format!("chmod 666 {CONFIG}; echo '{{}}' > /etc/docker/daemon.json")).unwrap();
     let (status, all) = diagnosis(&lab);
@@ -96,4 +107,10 @@ fn doctor_finds_each_fault_and_nothing_else() {
     let (status, all) = diagnosis(&lab);
     assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
     assert!(of_severity(&all, "ok").contains(&"vfs pf1".to_owned()), "{all:#?}");
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: doctor_finds_each_fault_and_nothing_else);
 }

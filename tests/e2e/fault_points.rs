@@ -6,18 +6,19 @@
 //! never a point of a kill, because nothing has changed since the point before it. Where the kernel
 //! is asked for a change, one of the ways is a lie: the kernel reports success and does nothing.
 //!
-//! `make test` breaks each procedure once in each way; `soak::fault_points` breaks it at every
-//! point.
+//! `make test` kills attach and release at every point on the X710, and breaks each procedure once in
+//! each way on the 82576; `soak::fault_points` breaks it at every point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use lab::{Lab, Programs};
+use lab::{HostKind, Lab, Programs};
 
-use crate::host::{
-    HostKind, configure, host_of_kind, leave, leave_host_of_kind, prepared, settle, state,
-};
+use crate::card::{ALLOW_PROMISC, Card, I82576};
+use crate::host::{Preparation, configure, leave, leave_as, prepared, reused, settle, state};
+use crate::script::script;
+use crate::switch::assert_switch_is_clean;
 
 mod procedures;
 mod snapshot;
@@ -34,21 +35,25 @@ const CONFIGURED: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2
     [[tenant]]\nname = \"all\"\nvlans = [\"1-4094\"]\nmax = 2\n";
 
 /// A host without VFs, with the programs that have fault points.
-pub(crate) fn faulty_host() -> Lab {
-    let lab = Lab::with_runvf(Programs::WithFaultPoints).unwrap();
+pub(crate) fn faulty_host(host: HostKind) -> Lab {
+    let lab = Lab::with_runvf_on(host, Programs::WithFaultPoints).unwrap();
+    let card = Card::of(&lab);
     configure(&lab, CONFIGURED);
-    lab.write("/tmp/functions", FUNCTIONS).unwrap();
+    lab.write("/tmp/functions", script(FUNCTIONS, &[("first_vf", &card.vf(0))])).unwrap();
     // Otherwise the first attach would wait for the driver, and pass points that no later one
     // passes.
-    lab.ok("modprobe igbvf").unwrap();
+    lab.ok(&format!("{ALLOW_PROMISC}; modprobe {}", card.vf_driver)).unwrap();
     lab
 }
 
-/// A faulty host with two VFs.
-pub(crate) fn faulty_host_with_vfs() -> Lab {
-    host_of_kind(HostKind::Faulty, || {
-        let lab = faulty_host();
-        lab.ok("echo 2 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+/// A faulty host with two VFs, which rest as `runvfctl setup` leaves them.
+pub(crate) fn faulty_host_with_vfs(host: HostKind) -> Lab {
+    reused(host, Preparation::Faulty, || {
+        let lab = faulty_host(host);
+        lab.ok("runvfctl setup").unwrap();
+        if Card::of(&lab).parks {
+            return lab;
+        }
         settle(&lab, 2);
         // An operator's settings of a free VF, which every release has to restore.
         lab.ok("ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450; ethtool -K enp1s0v0 gso off")
@@ -57,7 +62,7 @@ pub(crate) fn faulty_host_with_vfs() -> Lab {
     })
 }
 
-/// The settings of the operator as [`Snapshot::after_with_settings`] returns them.
+/// The settings of the operator on a VF with a netdev, as [`Snapshot::after_with_settings`] returns them.
 const OPERATOR_SETTINGS: &str =
     "mtu 1450\nqlen 500\nalias rack 3\ngeneric-segmentation-offload: off";
 
@@ -69,6 +74,8 @@ pub(crate) const CLEAN_UP: &str = "clean_up";
 pub(crate) enum Faults {
     /// At every point, in every way.
     All,
+    /// At every point, by a kill.
+    Kills,
     /// The named ones only, each as `POINT:NTH:WAY`.
     Only(&'static [&'static str]),
 }
@@ -123,6 +130,7 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
     let all = faults_of(lab, procedure);
     let chosen = match faults {
         Faults::All => all,
+        Faults::Kills => all.into_iter().filter(|fault| fault.ends_with(":kill")).collect(),
         Faults::Only(few) => {
             let few: Vec<_> = few.iter().map(|fault| (*fault).to_owned()).collect();
             assert!(few.iter().all(|fault| all.contains(fault)), "{few:?} are not all in {all:?}");
@@ -134,7 +142,7 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
         // After every other fault of a way, another container attaches before the operator cleans
         // up. The few faults of `Only` are one way each, so they are counted together.
         let way = match faults {
-            Faults::All => fault.rsplit(':').next(),
+            Faults::All | Faults::Kills => fault.rsplit(':').next(),
             Faults::Only(_) => None,
         };
         let count = counts.entry(way).or_insert(0);
@@ -177,42 +185,61 @@ fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {
     last.assert_all_clean();
     // A repair without a readable claim does not know the former settings, and new VFs have none.
     if ![CREATION.name, UNREADABLE.name].contains(name) {
-        assert_eq!(settings, OPERATOR_SETTINGS, "{}", last.case);
-        assert_eq!(last.flags.len(), 2, "both VFs have their driver: {}", last.case);
+        let (rest, drivers) = if Card::of(lab).parks { ("", 0) } else { (OPERATOR_SETTINGS, 2) };
+        assert_eq!(settings, rest, "{}", last.case);
+        assert_eq!(last.flags.len(), drivers, "VFs with a driver: {}", last.case);
     }
+    assert_switch_is_clean(lab);
 }
 
 /// On a host with VFs, which is left to another test.
-pub(crate) fn assert_recovery_with_vfs(procedures: &[(Procedure, Faults)]) {
-    let lab = faulty_host_with_vfs();
+pub(crate) fn assert_recovery_with_vfs(host: HostKind, procedures: &[(Procedure, Faults)]) {
+    let lab = faulty_host_with_vfs(host);
     let before = state(&lab);
     for (procedure, faults) in procedures {
         assert_recovery(&lab, procedure, *faults);
     }
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
+}
+
+pub(crate) fn attach_recovers_from_a_kill_at_every_point(host: HostKind) {
+    assert_recovery_with_vfs(host, &[(ATTACH, Faults::Kills)]);
+}
+
+pub(crate) fn release_recovers_from_a_kill_at_every_point(host: HostKind) {
+    assert_recovery_with_vfs(host, &[(DETACH, Faults::Kills)]);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        attach_recovers_from_a_kill_at_every_point,
+        release_recovers_from_a_kill_at_every_point,
+    );
 }
 
 #[test]
 fn attach_recovers_from_a_kill_an_error_and_a_lie() {
     let faults = Faults::Only(&["move:1:kill", "claim-replace:1:error", "flags:1:lie"]);
-    assert_recovery_with_vfs(&[(ATTACH, faults)]);
+    assert_recovery_with_vfs(I82576, &[(ATTACH, faults)]);
 }
 
 #[test]
 fn release_recovers_from_a_kill_an_error_and_a_lie() {
     let faults = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error", "unbind:1:lie"]);
-    assert_recovery_with_vfs(&[(DETACH, faults)]);
+    assert_recovery_with_vfs(I82576, &[(DETACH, faults)]);
 }
 
 #[test]
 fn gc_recovers_from_a_kill_and_an_error() {
     let faults = Faults::Only(&["unbind:1:kill", "vf-set:1:error"]);
-    assert_recovery_with_vfs(&[(GC, faults)]);
+    assert_recovery_with_vfs(I82576, &[(GC, faults)]);
 }
 
 #[test]
 fn repair_recovers_from_a_kill_an_error_and_a_lie() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let faults = Faults::Only(&["claim-remove:1:kill", "probe:1:error", "probe:1:lie"]);
     assert_recovery(&lab, &REPAIR, faults);
 }
@@ -220,7 +247,7 @@ fn repair_recovers_from_a_kill_an_error_and_a_lie() {
 /// A driver is busy for a moment while its PF is in a reset, for example.
 #[test]
 fn a_busy_driver_is_asked_again() {
-    let lab = faulty_host();
+    let lab = faulty_host(I82576);
     for (procedure, point) in [(CREATION, "numvfs"), (ATTACH, "vf-set"), (ATTACH, "flags")] {
         let Procedure { name, prepare, run, leaves, .. } = procedure;
         let busy = format!("{prepare}; busy {point} {run}");
@@ -239,7 +266,7 @@ fn a_busy_driver_is_asked_again() {
 /// no container gets a VF with other settings.
 #[test]
 fn a_false_success_of_the_kernel_is_detected() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let before = state(&lab);
     let assert_said =
         |seen: &Snapshot, what: &str| assert!(seen.text.contains(what), "{}", seen.case);
@@ -275,7 +302,7 @@ fn a_false_success_of_the_kernel_is_detected() {
         assert_eq!(snapshots[1].dirty().count(), 0, "{}", snapshots[1].case);
         snapshots[2].assert_all_clean();
     }
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
 }
 
 /// Only tests may break the programs: an environment variable must not make an installed program
@@ -287,11 +314,11 @@ fn installed_programs_have_no_fault_points() {
     let before = state(&lab);
     lab.ok(&format!("! grep -l RUNVF_FAULT {programs}")).unwrap();
     leave(lab, &before);
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let before = state(&lab);
     let with = lab.ok(&format!("grep -l RUNVF_FAULT {programs} | wc -l")).unwrap();
     assert_eq!(with.text(), "3");
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
 }
 
 /// The text in the code before the name of a point at which the kernel can lie.

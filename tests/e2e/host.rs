@@ -3,37 +3,48 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Programs};
+use lab::{HostKind, Lab, Programs};
 use serde_json::Value;
+
+use crate::card::{ALLOW_PROMISC, Card, I82576};
+use crate::switch::assert_switch_is_clean;
 
 pub(crate) const CONFIG: &str = "/etc/runvf/config.toml";
 
-/// A pristine host with runvf and one pool of all its PFs.
+/// A pristine host with the 82576, with runvf and one pool of all its PFs.
 pub(crate) fn installed() -> Lab {
-    Lab::with_runvf(Programs::Released).unwrap()
+    installed_on(I82576)
 }
 
-/// The hosts that tests leave to each other.
+/// As [`installed`], with another kind of host.
+pub(crate) fn installed_on(host: HostKind) -> Lab {
+    Lab::with_runvf_on(host, Programs::Released).unwrap()
+}
+
+/// What was done to the hosts that tests leave to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HostKind {
-    /// As [`prepared`] makes it.
+pub(crate) enum Preparation {
+    /// As [`prepared_on`] makes it.
     ThreeVfs,
+    /// As [`set_up_on`] makes it.
+    SetUp,
     SevenVfs,
     /// Two VFs, and the programs with fault points.
     Faulty,
 }
 
 /// Hosts that a test has left unchanged.
-static LEFT: Mutex<Vec<(HostKind, Lab)>> = Mutex::new(Vec::new());
+static LEFT: Mutex<Vec<(Preparation, Lab)>> = Mutex::new(Vec::new());
 
 /// Each of them keeps its memory. Tests of one kind run one after the other, so a few hosts are
 /// enough.
-const MAX_LEFT: usize = 3;
+const MAX_LEFT: usize = 4;
 
 /// A host that another test has left, or a new one.
-pub(crate) fn host_of_kind(kind: HostKind, make: impl FnOnce() -> Lab) -> Lab {
+pub(crate) fn reused(host: HostKind, preparation: Preparation, make: impl FnOnce() -> Lab) -> Lab {
     let mut left = LEFT.lock().unwrap();
-    let found = left.iter().position(|(of, _)| *of == kind).map(|at| left.remove(at).1);
+    let fits = |one: &(Preparation, Lab)| one.0 == preparation && one.1.kind() == host;
+    let found = left.iter().position(fits).map(|at| left.remove(at).1);
     drop(left);
     found.unwrap_or_else(make)
 }
@@ -42,21 +53,30 @@ pub(crate) fn host_of_kind(kind: HostKind, make: impl FnOnce() -> Lab) -> Lab {
 /// test is faster: an emulated CPU runs a program the third time in a third of the time of the
 /// first. The test may have changed [`CONFIG`] and no other setting. Its files in `/tmp` are
 /// removed, except for the shell functions that some hosts have.
-pub(crate) fn leave_host_of_kind(kind: HostKind, lab: Lab, before: &str) {
+pub(crate) fn leave_as(preparation: Preparation, lab: Lab, before: &str) {
     assert_untouched(&lab, before);
+    assert_switch_is_clean(&lab);
+    assert_eq!(lab.x710_journal().unwrap(), "");
     lab.ok("find /tmp -mindepth 1 -maxdepth 1 ! -name functions ! -name 'systemd-private-*' -exec rm -rf --one-file-system {} +")
         .unwrap();
     let mut left = LEFT.lock().unwrap();
     let oldest = (left.len() >= MAX_LEFT).then(|| left.remove(0));
-    left.push((kind, lab));
+    left.push((preparation, lab));
     drop(left);
     drop(oldest);
 }
 
 /// As [`installed`], with three VFs on pf0, which is the only PF of the pool.
 pub(crate) fn prepared() -> Lab {
-    let lab = host_of_kind(HostKind::ThreeVfs, || {
-        let lab = installed();
+    prepared_on(I82576)
+}
+
+/// As [`prepared`], with another kind of host. Its VFs were made by hand, so they have their driver
+/// also while they are free.
+pub(crate) fn prepared_on(host: HostKind) -> Lab {
+    let lab = reused(host, Preparation::ThreeVfs, || {
+        let lab = installed_on(host);
+        lab.ok(ALLOW_PROMISC).unwrap();
         lab.ok("echo 3 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
         settle(&lab, 3);
         lab
@@ -65,9 +85,36 @@ pub(crate) fn prepared() -> Lab {
     lab
 }
 
-/// Leaves a [`prepared`] host to another test.
+/// Leaves a [`prepared_on`] host to another test.
 pub(crate) fn leave(lab: Lab, before: &str) {
-    leave_host_of_kind(HostKind::ThreeVfs, lab, before);
+    leave_as(Preparation::ThreeVfs, lab, before);
+}
+
+/// As [`prepared_on`], but `runvfctl setup` has made the VFs, as an operator does it. So free VFs rest
+/// as is best for the card: on the X710 without a driver.
+pub(crate) fn set_up_on(host: HostKind) -> Lab {
+    let configured = |lab: &Lab| {
+        configure(lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 3\n");
+    };
+    let lab = reused(host, Preparation::SetUp, || {
+        let lab = installed_on(host);
+        configured(&lab);
+        lab.ok("runvfctl setup").unwrap();
+        assert_eq!(rests_bound(&lab), !Card::of(&lab).parks);
+        lab
+    });
+    configured(&lab);
+    lab
+}
+
+/// Leaves a [`set_up_on`] host to another test.
+pub(crate) fn leave_set_up(lab: Lab, before: &str) {
+    leave_as(Preparation::SetUp, lab, before);
+}
+
+/// Whether the free VFs of pf0 have a driver.
+pub(crate) fn rests_bound(lab: &Lab) -> bool {
+    lab.ok("cat /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap().text() == "1"
 }
 
 pub(crate) fn configure(lab: &Lab, text: &str) {
@@ -118,17 +165,27 @@ pub(crate) fn assert_untouched(lab: &Lab, before: &str) {
     }
 }
 
-/// Asserts that VF `index` of pf0 is clean and in the host netns: no VLAN, no trust, DOWN, under
-/// its old name; and that no claim is left.
+/// Asserts that VF `index` of pf0 is clean and free: no VLAN, no trust; that its netdev is DOWN under
+/// its old name in the host netns, or that it has no driver if free VFs rest so; that the switch of an
+/// X710 has nothing of a tenant; and that no claim is left.
 pub(crate) fn assert_clean(lab: &Lab, index: usize, name: &str) {
     let vf = vf(lab, "pf0", index);
     assert_eq!(vlan(&vf), None, "{vf}");
     assert_eq!(vf["trust"], false, "{vf}");
+    if rests_bound(lab) {
+        assert_netdev_is_clean(lab, name);
+    } else {
+        lab.ok(&format!("! [ -e /sys/class/net/pf0/device/virtfn{index}/driver ]")).unwrap();
+    }
+    assert_switch_is_clean(lab);
+    assert!(lab.ok("ls -A /run/runvf/claims").unwrap().text().is_empty());
+}
+
+fn assert_netdev_is_clean(lab: &Lab, name: &str) {
     let link = lab.json(&format!("ip -j -d link show {name}")).unwrap()[0].clone();
     let flags = link["flags"].to_string();
     for flag in ["\"UP\"", "PROMISC", "ALLMULTI", "NOARP"] {
         assert!(!flags.contains(flag), "{link}");
     }
     assert_eq!((&link["operstate"], &link["promiscuity"]), (&"DOWN".into(), &0.into()), "{link}");
-    assert!(lab.ok("ls -A /run/runvf/claims").unwrap().text().is_empty());
 }

@@ -3,25 +3,24 @@
 
 use std::time::Duration;
 
-use lab::Lab;
 use lab::traffic::Traffic;
+use lab::{HostKind, Lab};
 
+use crate::card::{ALLOW_PROMISC, Card};
 use crate::engine::{Engine, IMAGE, start};
 use crate::hook_calls::{assert_free, functions, gc, status, vlans};
 use crate::host::{
-    HostKind, configure, host_of_kind, installed, leave, leave_host_of_kind, prepared, settle,
-    state,
+    Preparation, configure, installed_on, leave, leave_as, prepared_on, reused, settle, state,
 };
 
-pub(crate) const SENSOR_VF: &str = "0000:01:10.0";
-pub(crate) const SLEEPER_VF: &str = "0000:01:10.2";
 pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const CAPTURING: &str = "[ -s /var/log/sensor/mon0.pcap ]";
 
-/// A host with all VFs of pf0, and its state.
-pub(crate) fn host() -> (Lab, String) {
-    let lab = host_of_kind(HostKind::SevenVfs, || {
-        let lab = installed();
+/// A host with seven VFs of pf0, and its state.
+pub(crate) fn prepare(host: HostKind) -> (Lab, String) {
+    let lab = reused(host, Preparation::SevenVfs, || {
+        let lab = installed_on(host);
+        lab.ok(ALLOW_PROMISC).unwrap();
         configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
         lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
         settle(&lab, 7);
@@ -34,7 +33,7 @@ pub(crate) fn host() -> (Lab, String) {
 }
 
 pub(crate) fn leave_host(lab: Lab, before: &str) {
-    leave_host_of_kind(HostKind::SevenVfs, lab, before);
+    leave_as(Preparation::SevenVfs, lab, before);
 }
 
 /// Starts tcpdump on VLAN 100, which writes to `/var/log/sensor`. It ends by itself if its
@@ -52,11 +51,25 @@ pub(crate) fn start_sensor(lab: &Lab) {
 pub(crate) fn start_sensor_and_sleeper(lab: &Lab) {
     start_sensor(lab);
     start(lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
-    assert_eq!(vlans(lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(lab), [sensor_on(lab, 100), sleeper_on(lab, 200)]);
 }
 
-pub(crate) fn vf_on(vlan: u64, vf: &str) -> (u64, bool, String) {
-    (vlan, true, vf.to_owned())
+/// The first VF, which the sensor gets, as [`vlans`] shows it on a VLAN.
+pub(crate) fn sensor_on(lab: &Lab, vlan: u64) -> (u64, bool, String) {
+    (vlan, true, sensor_vf(lab))
+}
+
+/// The same of the second VF, which the sleeper gets.
+pub(crate) fn sleeper_on(lab: &Lab, vlan: u64) -> (u64, bool, String) {
+    (vlan, true, sleeper_vf(lab))
+}
+
+pub(crate) fn sensor_vf(lab: &Lab) -> String {
+    Card::of(lab).vf(0)
+}
+
+pub(crate) fn sleeper_vf(lab: &Lab) -> String {
+    Card::of(lab).vf(1)
 }
 
 /// Waits until the container has ended with an exit status other than 0.
@@ -70,7 +83,7 @@ pub(crate) fn wait_for_failure(lab: &Lab, name: &str) {
 pub(crate) fn assert_sleeper_is_stopped(lab: &Lab) {
     let done = gc(lab);
     let id = lab.ok("docker inspect -f '{{.Id}}' sleeper").unwrap();
-    let lost = (SLEEPER_VF.to_owned(), "lost".to_owned(), id.text().to_owned());
+    let lost = (sleeper_vf(lab), "lost".to_owned(), id.text().to_owned());
     assert!(done.contains(&lost), "{done:?}");
     wait_for_failure(lab, "sleeper");
 }
@@ -93,9 +106,8 @@ pub(crate) fn assert_sensor_sees(lab: &Lab) {
 /// Two containers run in a netns that outlives both, as that of a pod does. Each release releases
 /// only the container's own VF, although younger processes run in the netns; and the interface of a
 /// killed container does not block its name for a third one.
-#[test]
-fn a_netns_outlives_its_containers() {
-    let lab = prepared();
+pub(crate) fn a_netns_outlives_its_containers(host: HostKind) {
+    let lab = prepared_on(host);
     functions(&lab);
     let untouched = state(&lab);
     lab.ok(include_str!("scripts/shared_netns.sh")).unwrap();
@@ -104,11 +116,11 @@ fn a_netns_outlives_its_containers() {
     };
     start(1);
     start(2);
-    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 100), sleeper_on(&lab, 200)]);
     lab.ok("kill -9 $(cat /tmp/pid1); runvf delete --force c1").unwrap();
     assert_eq!(
         vlans(&lab),
-        [vf_on(200, SLEEPER_VF)],
+        [sleeper_on(&lab, 200)],
         "the first VF is released while the second container lives"
     );
 
@@ -116,7 +128,7 @@ fn a_netns_outlives_its_containers() {
     // No release is called for the killed container.
     lab.ok("kill -9 $(cat /tmp/pid1); while kill -0 $(cat /tmp/pid1); do :; done 2>/dev/null; ip -n rented link show mon1").unwrap();
     start(3);
-    assert_eq!(vlans(&lab), [vf_on(300, SENSOR_VF), vf_on(200, SLEEPER_VF)]);
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 300), sleeper_on(&lab, 200)]);
     lab.ok(
         "for n in 1 2 3; do runvf delete --force c$n; done; ip netns del rented; rm -r /tmp/c[123]",
     )
@@ -126,9 +138,8 @@ fn a_netns_outlives_its_containers() {
 }
 
 /// The sensor would see only its own frames and broadcast, or nothing.
-#[test]
-fn promiscuity_that_is_turned_off_inside_is_turned_on_again() {
-    let (lab, untouched) = host();
+pub(crate) fn promiscuity_that_is_turned_off_inside_is_turned_on_again(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     start_sensor_and_sleeper(&lab);
     assert_eq!(gc(&lab), []);
     let inside = |change: &str| {
@@ -142,21 +153,21 @@ fn promiscuity_that_is_turned_off_inside_is_turned_on_again() {
         ("set mon0 down", "its interface was down"),
     ] {
         inside(change);
-        let (_, reason) = status(&lab, SLEEPER_VF);
+        let (_, reason) = status(&lab, &sleeper_vf(&lab));
         assert_eq!(
             reason,
             format!("it may not be promiscuous: {why}; run `runvfctl gc` to re-arm it")
         );
         let done = gc(&lab);
         let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
-        assert_eq!((vf.as_str(), outcome.as_str()), (SLEEPER_VF, "re-armed"));
+        assert_eq!((vf.as_str(), outcome.as_str()), (sleeper_vf(&lab).as_str(), "re-armed"));
         let shown = inside("show mon0");
         for flag in ["PROMISC", "ALLMULTI", "UP"] {
             assert!(shown.stdout.contains(flag), "{shown}");
         }
         assert_eq!(gc(&lab), []);
         let shown = lab.ok("runvfctl status").unwrap();
-        let gap = format!("{SLEEPER_VF} may have been blind from ");
+        let gap = format!("{} may have been blind from ", sleeper_vf(&lab));
         assert!(shown.stdout.contains(&gap) && shown.stdout.contains(why), "{shown}");
     }
     let blind = "runvfctl audit --json | jq -c '[.[] | select(.event == \"blind\") | [.vlan, .interface, .since < .until]]'";
@@ -167,21 +178,21 @@ fn promiscuity_that_is_turned_off_inside_is_turned_on_again() {
 
 /// An operator changes the wrong VF, for example. The sensor would see the frames of another
 /// tenant.
-#[test]
-fn a_changed_vlan_and_trust_are_set_back() {
-    let (lab, untouched) = host();
+pub(crate) fn a_changed_vlan_and_trust_are_set_back(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     start_sensor(&lab);
     lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust off").unwrap();
     let what = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
     let shown = lab.ok("runvfctl status").unwrap();
     let line = format!(
-        "0000:01:10.0 is attached: changed outside runvf: {what}; run `runvfctl gc` to restore it"
+        "{} is attached: changed outside runvf: {what}; run `runvfctl gc` to restore it",
+        sensor_vf(&lab)
     );
     assert!(shown.stdout.lines().any(|shown| shown == line), "{shown}");
     let changed = gc(&lab);
     let [(vf, outcome, _)] = &changed[..] else { panic!("{changed:?}") };
-    assert_eq!((vf.as_str(), outcome.as_str()), ("0000:01:10.0", "set back"));
-    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_eq!((vf.as_str(), outcome.as_str()), (sensor_vf(&lab).as_str(), "set back"));
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 100)]);
     assert_eq!(gc(&lab), []);
     lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
     assert_sensor_sees(&lab);
@@ -192,4 +203,51 @@ fn a_changed_vlan_and_trust_are_set_back() {
     assert!(audited.stdout.contains(what), "{audited}");
     remove_all(&lab);
     leave_host(lab, &untouched);
+}
+
+pub(crate) fn vfs_are_destroyed_and_created_again(host: HostKind) {
+    let (lab, untouched) = prepare(host);
+    start_sensor_and_sleeper(&lab);
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    wait_for_failure(&lab, "sensor");
+    let (state, reason) = status(&lab, &sleeper_vf(&lab));
+    assert_eq!(state, "attached", "{reason}");
+    assert!(reason.contains("vanished"), "{reason}");
+
+    lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
+    settle(&lab, 7);
+    start(&lab, Engine::Docker, "third", "--annotation io.runvf.vlan=300");
+    let found = vlans(&lab);
+    assert!(matches!(&found[..], [(300, true, vf)] if *vf != sleeper_vf(&lab)), "{found:?}");
+    assert_sleeper_is_stopped(&lab);
+    assert_eq!(vlans(&lab), found, "the third container keeps its VF");
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+pub(crate) fn the_vf_loses_its_driver(host: HostKind) {
+    let (lab, untouched) = prepare(host);
+    start_sensor_and_sleeper(&lab);
+    lab.ok(&format!(
+        "for vf in {} {}; do echo $vf > /sys/bus/pci/devices/$vf/driver/unbind; done",
+        sensor_vf(&lab),
+        sleeper_vf(&lab)
+    ))
+    .unwrap();
+    wait_for_failure(&lab, "sensor");
+    assert_sleeper_is_stopped(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        a_netns_outlives_its_containers,
+        promiscuity_that_is_turned_off_inside_is_turned_on_again,
+        a_changed_vlan_and_trust_are_set_back,
+        vfs_are_destroyed_and_created_again,
+        the_vf_loses_its_driver,
+    );
 }

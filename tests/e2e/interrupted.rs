@@ -1,15 +1,19 @@
 //! Proof that a claim is enough to clean up: the attach is killed, or its owner ends, and no
 //! release runs.
 
+use lab::HostKind;
+
+use crate::card::Card;
 use crate::engine::{Engine, run};
 use crate::hook_calls::{assert_free, functions, vlans, with};
-use crate::host::{assert_clean, configure, leave, prepared, settle, state};
+use crate::host::{assert_clean, configure, leave, prepared_on, settle, state};
+use crate::script::script;
 
-#[test]
-fn the_next_attach_reconciles_the_claim_of_a_killed_attach() {
-    let lab = prepared();
+pub(crate) fn the_next_attach_reconciles_the_claim_of_a_killed_attach(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
-    lab.sh(include_str!("scripts/killed_attach.sh")).unwrap();
+    let claim = Card::of(&lab).claim(0);
+    lab.sh(&script(include_str!("scripts/killed_attach.sh"), &[("claim", &claim)])).unwrap();
     let claims = lab.ok("cat /run/runvf/claims/*.json").unwrap();
     assert!(claims.stdout.contains("\"vlan\": 55"), "{claims}");
 
@@ -25,37 +29,36 @@ fn the_next_attach_reconciles_the_claim_of_a_killed_attach() {
     leave(lab, &before);
 }
 
-#[test]
-fn gc_releases_the_vf_of_a_dead_owner() {
-    let lab = prepared();
+pub(crate) fn gc_releases_the_vf_of_a_dead_owner(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
-    lab.ok(include_str!("scripts/gc_after_death.sh")).unwrap();
+    let vf = Card::of(&lab).vf(0);
+    lab.ok(&script(include_str!("scripts/gc_after_death.sh"), &[("vf", &vf)])).unwrap();
     settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
     leave(lab, &before);
 }
 
 /// After a downgrade of runvf. An engine must be able to remove the container.
-#[test]
-fn a_claim_of_a_newer_runvf_is_kept_and_named() {
-    let lab = prepared();
+pub(crate) fn a_claim_of_a_newer_runvf_is_kept_and_named(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     functions(&lab);
     lab.ok(&with("holder a 100; attach a")).unwrap();
-    let claim = "/run/runvf/claims/0000:01:10.0.json";
+    let card = Card::of(&lab);
+    let (vf, claim) = (card.vf(0), card.claim(0));
     let change = |filter: &str| {
         lab.ok(&format!("jq '{filter}' {claim} > /tmp/claim; cat /tmp/claim > {claim}")).unwrap();
     };
     change(".version = 2 | .state = {parked: {}} | .resets = [1]");
     let told = "was written by a newer runvf: it has version 2, and this runvf reads claims up to version 1";
-    for command in ["gc", "status", "doctor", "repair 0000:01:10.0"] {
+    for command in ["gc", "status", "doctor", &format!("repair {vf}")] {
         let output = lab.sh(&format!("runvfctl {command} 2>&1")).unwrap();
         assert!(output.stdout.contains(told), "{command}: {output}");
     }
     let released = lab.ok(&with("end a; detach a")).unwrap();
-    let complaint = format!(
-        "runvf: VF 0000:01:10.0 (mon0 of a) was not released and keeps its VLAN: {claim} {told}; "
-    );
+    let complaint =
+        format!("runvf: VF {vf} (mon0 of a) was not released and keeps its VLAN: {claim} {told}; ");
     assert!(released.stderr.contains(&complaint), "{released}");
     lab.ok(&format!(
         "jq -e '.version == 2 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
@@ -64,20 +67,17 @@ fn a_claim_of_a_newer_runvf_is_kept_and_named() {
 
     // After the next upgrade. The fields that the older runvf does not know are still there.
     change(".version = 1 | .state = \"attached\"");
-    lab.ok(
-        "echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl gc || [ $? = 3 ]",
-    )
-    .unwrap();
+    let driver_override = format!("/sys/bus/pci/devices/{vf}/driver_override");
+    lab.ok(&format!("echo none > {driver_override}; runvfctl gc || [ $? = 3 ]")).unwrap();
     lab.ok(&format!("jq -e '.state.quarantined and .resets == [1]' {claim}")).unwrap();
-    lab.ok("echo > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl repair").unwrap();
+    lab.ok(&format!("echo > {driver_override}; runvfctl repair")).unwrap();
     assert_free(&lab, "after the upgrade");
     leave(lab, &before);
 }
 
 /// A PF that is locked or hangs must not delay a container that cannot get a VF of it.
-#[test]
-fn an_attach_reconciles_only_the_pfs_that_it_may_use() {
-    let lab = prepared();
+pub(crate) fn an_attach_reconciles_only_the_pfs_that_it_may_use(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     functions(&lab);
     let pool =
@@ -103,4 +103,15 @@ fn an_attach_reconciles_only_the_pfs_that_it_may_use() {
         .unwrap();
     assert_free(&lab, "after all were released");
     leave(lab, &before);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        the_next_attach_reconciles_the_claim_of_a_killed_attach,
+        gc_releases_the_vf_of_a_dead_owner,
+        a_claim_of_a_newer_runvf_is_kept_and_named,
+        an_attach_reconciles_only_the_pfs_that_it_may_use,
+    );
 }

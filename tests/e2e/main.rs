@@ -9,6 +9,10 @@ mod bad_input;
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod card;
+#[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod differential;
@@ -57,6 +61,8 @@ mod probe;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod resets;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scrub;
@@ -64,6 +70,8 @@ mod scrub;
 mod setup;
 #[cfg(test)]
 mod soak;
+#[cfg(test)]
+mod switch;
 #[cfg(test)]
 mod trial;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Proof of the policy: which tenant gets which VLAN, how a refusal reads, and what the audit log
 //! says afterwards.
 
-use lab::{Lab, Output};
+use lab::{HostKind, Lab, Output};
 use serde_json::Value;
 
+use crate::card::Card;
 use crate::engine::{Engine, run};
 use crate::hook_calls::{assert_free, functions, vlans, with};
-use crate::host::{assert_untouched, configure, leave, prepared, state};
+use crate::host::{assert_untouched, configure, leave, prepared_on, state};
 
 /// Longer than the name of an interface may be.
 const ALTNAME: &str = "mirror-of-the-first-rack";
@@ -75,8 +76,8 @@ fn remove_audit_log(lab: &Lab) {
     lab.ok("rm -f /var/log/runvf/audit*").unwrap();
 }
 
-pub(crate) fn a_tenant_gets_only_its_own_vlans(engine: Engine) {
-    let lab = prepared();
+pub(crate) fn a_tenant_gets_only_its_own_vlans(host: HostKind, engine: Engine) {
+    let lab = prepared_on(host);
     let untouched = state(&lab);
     functions(&lab);
     lab.ok(&format!("ip link property add dev pf0 altname {ALTNAME}")).unwrap();
@@ -118,7 +119,7 @@ pub(crate) fn a_tenant_gets_only_its_own_vlans(engine: Engine) {
     );
     assert_untouched(&lab, &before);
     // If the owner of that netns cannot be read, the attach is refused, too.
-    let claim = "/run/runvf/claims/0000:01:10.0.json";
+    let claim = Card::of(&lab).claim(0);
     let unreadable =
         format!("mv {claim} /tmp/claim; echo > {claim}; {JOIN_B}\nmv /tmp/claim {claim}");
     let refused = lab.sh(&with(&unreadable)).unwrap();
@@ -146,9 +147,8 @@ fn assert_refused(output: &Output, engine: Engine, line: &str) {
 
 /// Without an audit entry a container gets no VF; but a release goes on, and its entry waits for
 /// `gc`.
-#[test]
-fn attach_requires_a_writable_audit_log_and_release_does_not() {
-    let lab = prepared();
+pub(crate) fn attach_requires_a_writable_audit_log_and_release_does_not(host: HostKind) {
+    let lab = prepared_on(host);
     let untouched = state(&lab);
     functions(&lab);
     lab.ok(&with("holder a 100; holder b 200; attach a")).unwrap();
@@ -184,14 +184,12 @@ fn attach_requires_a_writable_audit_log_and_release_does_not() {
     leave(lab, &untouched);
 }
 
-#[test]
-fn a_tenant_gets_only_its_own_vlans_under_docker() {
-    a_tenant_gets_only_its_own_vlans(Engine::Docker);
+pub(crate) fn a_tenant_gets_only_its_own_vlans_under_docker(host: HostKind) {
+    a_tenant_gets_only_its_own_vlans(host, Engine::Docker);
 }
 
-#[test]
-fn config_check_reports_each_problem() {
-    let lab = prepared();
+pub(crate) fn config_check_reports_each_problem(host: HostKind) {
+    let lab = prepared_on(host);
     let untouched = state(&lab);
     let check = |error: &str| {
         let output = lab.sh("runvfctl config check").unwrap();
@@ -219,4 +217,14 @@ fn config_check_reports_each_problem() {
     lab.ok(&format!("chmod 755 /etc/runvf; ip link property del dev pf0 altname {ALTNAME}"))
         .unwrap();
     leave(lab, &untouched);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        attach_requires_a_writable_audit_log_and_release_does_not,
+        a_tenant_gets_only_its_own_vlans_under_docker,
+        config_check_reports_each_problem,
+    );
 }

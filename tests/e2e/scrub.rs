@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use lab::Lab;
+use lab::{HostKind, Lab};
 use serde_json::Value;
 
+use crate::card::Card;
 use crate::engine::{Engine, run, start};
-use crate::host::{assert_clean, leave, prepared, settle, state, vf};
+use crate::host::{assert_clean, leave, prepared_on, settle, state, vf};
 
 /// The netdev of VF 0, its settings on the PF, and its offloads; without the carrier and without
 /// what each bind of the driver changes.
@@ -27,8 +28,8 @@ fn settings(lab: &Lab) -> (Value, Value, String) {
 
 /// After the release, an operator's settings of the free VF are back, and nothing is left of what a
 /// container with CAP_NET_ADMIN did.
-pub(crate) fn a_vf_returns_with_its_former_settings(engines: &[Engine]) {
-    let lab = prepared();
+pub(crate) fn a_vf_returns_with_its_former_settings(host: HostKind, engines: &[Engine]) {
+    let lab = prepared_on(host);
     let untouched = state(&lab);
     lab.ok(
         "ip link set enp1s0v0 alias 'rack 3' txqueuelen 500 mtu 1450; ethtool -K enp1s0v0 tso off",
@@ -59,16 +60,15 @@ pub(crate) fn a_vf_returns_with_its_former_settings(engines: &[Engine]) {
     leave(lab, &untouched);
 }
 
-#[test]
-fn a_vf_returns_with_its_former_settings_under_podman_with_hooks() {
-    a_vf_returns_with_its_former_settings(&[Engine::PodmanHooks]);
+pub(crate) fn a_vf_returns_with_its_former_settings_under_podman_with_hooks(host: HostKind) {
+    a_vf_returns_with_its_former_settings(host, &[Engine::PodmanHooks]);
 }
 
 /// Programs and queueing disciplines end with the netdev, also when the VF is released from a
 /// running container.
-#[test]
-fn programs_and_queues_of_a_container_are_removed() {
-    let lab = prepared();
+pub(crate) fn programs_and_queues_of_a_container_are_removed(host: HostKind) {
+    let lab = prepared_on(host);
+    let vf = Card::of(&lab).vf(0);
     let queues = "tc qdisc show dev enp1s0v0; ip -d link show enp1s0v0 | grep -c xdp";
     let untouched = state(&lab);
     let before = lab.sh(queues).unwrap().stdout;
@@ -77,15 +77,15 @@ fn programs_and_queues_of_a_container_are_removed() {
     lab.write("/tmp/xdp.pl", include_str!("scripts/xdp.pl")).unwrap();
     lab.ok(include_str!("scripts/programs_and_queues.sh")).unwrap();
 
-    let refused = lab.sh("runvfctl release 0000:01:10.0").unwrap();
+    let refused = lab.sh(&format!("runvfctl release {vf}")).unwrap();
     assert!(
         refused.status == 3 && refused.stdout.contains("its container is still running"),
         "{refused}"
     );
     lab.ok(&format!("{inside} ip link show mon0")).unwrap();
-    let released = lab.json("runvfctl release --force --json 0000:01:10.0").unwrap();
+    let released = lab.json(&format!("runvfctl release --force --json {vf}")).unwrap();
     let one = &released[0];
-    assert_eq!((&one["vf"], &one["outcome"]), (&"0000:01:10.0".into(), &"clean".into()), "{one}");
+    assert_eq!((&one["vf"], &one["outcome"]), (&vf.into(), &"clean".into()), "{one}");
     settle(&lab, 3);
     assert_clean(&lab, 0, "enp1s0v0");
     assert_eq!(lab.sh(queues).unwrap().stdout, before);
@@ -95,12 +95,14 @@ fn programs_and_queues_of_a_container_are_removed() {
 
 /// The VF has no netdev, because its driver does not bind it again, so the scrub cannot verify that
 /// it is clean.
-pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
-    let lab = prepared();
+pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(host: HostKind, engines: &[Engine]) {
+    let lab = prepared_on(host);
+    let card = Card::of(&lab);
+    let driver_override = format!("/sys/bus/pci/devices/{}/driver_override", card.vf(0));
     let before = state(&lab);
     for &engine in engines {
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
-        lab.ok("echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override").unwrap();
+        lab.ok(&format!("echo none > {driver_override}")).unwrap();
         lab.ok(&format!("{} rm -f sensor", engine.program())).unwrap();
         // The container is gone all the same.
         assert_eq!(lab.ok(&format!("{} ps -aq", engine.program())).unwrap().text(), "");
@@ -112,7 +114,7 @@ pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
         assert!(reason.contains("did not create a netdev"), "{shown}");
         assert!(reason.contains("its driver_override is `none`"), "{shown}");
         // A release removes no override that an operator has set.
-        lab.ok("grep -qx none /sys/bus/pci/devices/0000:01:10.0/driver_override").unwrap();
+        lab.ok(&format!("grep -qx none {driver_override}")).unwrap();
         let quarantined = vf(&lab, "pf0", 0);
         assert_eq!(quarantined["vlan_list"][0].get("vlan"), None, "{quarantined}");
         assert_eq!(quarantined["trust"], false, "{quarantined}");
@@ -124,18 +126,18 @@ pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
         assert_eq!(disarmed["vlan_list"][0].get("vlan"), None, "{disarmed}");
         assert_eq!(disarmed["trust"], false, "{disarmed}");
 
-        lab.ok("echo > /sys/bus/pci/devices/0000:01:10.0/driver_override; runvfctl gc").unwrap();
+        lab.ok(&format!("echo > {driver_override}; runvfctl gc")).unwrap();
         let output = run(
             &lab,
             Engine::PodmanHooks,
             "--annotation io.runvf.vlan=200",
             "cat /sys/class/net/mon0/device/uevent",
         );
-        assert!(output.stdout.contains("0000:01:10.2"), "another VF is attached: {output}");
+        assert!(output.stdout.contains(&card.vf(1)), "another VF is attached: {output}");
 
         // A missing VF does not prevent the repair of the other one.
-        let both = "runvfctl repair 0000:01:1f.0 0000:01:10.0 --json || [ $? = 3 ]";
-        let repaired = lab.json(both).unwrap();
+        let both = format!("runvfctl repair 0000:01:1f.0 {} --json || [ $? = 3 ]", card.vf(0));
+        let repaired = lab.json(&both).unwrap();
         assert_eq!(repaired[0]["outcome"], "left", "{repaired}");
         assert_eq!(repaired[1]["outcome"], "clean", "{repaired}");
         settle(&lab, 3);
@@ -144,21 +146,31 @@ pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined(engines: &[Engine]) {
     leave(lab, &before);
 }
 
-#[test]
-fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker() {
-    a_vf_that_cannot_be_cleaned_is_quarantined(&[Engine::Docker]);
+pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker(host: HostKind) {
+    a_vf_that_cannot_be_cleaned_is_quarantined(host, &[Engine::Docker]);
 }
 
 /// The settings vanished with the VF; only its claim is left to be repaired.
-#[test]
-fn repair_forgets_a_quarantined_vf_that_vanished() {
-    let lab = prepared();
+pub(crate) fn repair_forgets_a_quarantined_vf_that_vanished(host: HostKind) {
+    let lab = prepared_on(host);
+    let vf = Card::of(&lab).vf(0);
     start(&lab, Engine::PodmanHooks, "sensor", "--annotation io.runvf.vlan=100");
-    lab.ok("echo none > /sys/bus/pci/devices/0000:01:10.0/driver_override; podman rm -f sensor")
+    lab.ok(&format!("echo none > /sys/bus/pci/devices/{vf}/driver_override; podman rm -f sensor"))
         .unwrap();
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; runvfctl status | grep quarantined")
         .unwrap();
     let repaired = lab.json("runvfctl repair --json").unwrap();
     assert_eq!(repaired[0]["outcome"], "clean", "{repaired}");
-    lab.ok("test -z \"$(ls -A /run/runvf/claims)\"; runvfctl repair 0000:01:10.0 2>&1 | grep 'does not exist' || test $? = 1").unwrap();
+    lab.ok(&format!("test -z \"$(ls -A /run/runvf/claims)\"; runvfctl repair {vf} 2>&1 | grep 'does not exist' || test $? = 1")).unwrap();
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        a_vf_returns_with_its_former_settings_under_podman_with_hooks,
+        programs_and_queues_of_a_container_are_removed,
+        a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker,
+        repair_forgets_a_quarantined_vf_that_vanished,
+    );
 }

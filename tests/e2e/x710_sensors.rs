@@ -1,27 +1,26 @@
-//! Proof on the X710: a reset makes its sensors blind, `runvfctl gc` re-arms them, also after a kill
-//! at any point, and free VFs rest without a driver.
+//! Proof on the X710: a `gc` that re-arms a blind sensor and is killed at any point is finished by the next
+//! one, and free VFs rest without a driver. `resets` shows the re-arm itself.
 //!
 //! The programs are built with fault points (`vf/src/fault.rs`).
 
 use std::time::Duration;
 
-use lab::{Lab, Nic, Programs};
+use lab::{Lab, Programs};
+
+use crate::card::X710;
+use crate::script::script;
+use crate::switch::sees_unknown_unicast;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const VF: &str = "0000:01:02.0";
 
 /// A host with the VFs of pf0 as `setup` makes them, and a process with a VF on VLAN 11.
 fn sensor() -> Lab {
-    sensor_after("true")
-}
-
-/// The same, after a command on the host.
-fn sensor_after(command: &str) -> Lab {
-    let lab = Lab::with_runvf_on(Nic::IntelX710, Programs::WithFaultPoints).unwrap();
-    lab.ok(command).unwrap();
+    let lab = Lab::with_runvf_on(X710, Programs::WithFaultPoints).unwrap();
     lab.write("/etc/runvf/config.toml", "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 4\n")
         .unwrap();
-    lab.write("/tmp/functions", include_str!("scripts/fault_points.sh")).unwrap();
+    let functions_of_vf = script(include_str!("scripts/fault_points.sh"), &[("first_vf", VF)]);
+    lab.write("/tmp/functions", functions_of_vf).unwrap();
     lab.ok("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug").unwrap();
     lab.ok("runvfctl setup").unwrap();
     assert_eq!(drivers(&lab), "0", "free VFs are parked");
@@ -40,12 +39,8 @@ fn drivers(lab: &Lab) -> String {
     lab.ok(count).unwrap().text().to_owned()
 }
 
-/// Whether the switch gives unknown unicast of VLAN 11 to the first VF.
 fn is_promiscuous(lab: &Lab) -> bool {
-    let vsis = lab.x710_vsis(0).unwrap();
-    let vsi = vsis.into_iter().find(|vsi| vsi["vf"] == 0).unwrap_or_default();
-    let on_vlans = vsi["promisc_on_vlans"].as_array().cloned().unwrap_or_default();
-    on_vlans.iter().any(|entry| entry["vlan"] == 11 && entry["unicast"] == true)
+    sees_unknown_unicast(lab, 0, 11)
 }
 
 /// Makes the VF blind, and waits until `status` says so and its interface has a carrier again.
@@ -58,29 +53,6 @@ fn make_blind(lab: &Lab, event: &str) {
 }
 
 const PF_RESET: &str = "echo pfr > /sys/kernel/debug/i40e/0000:01:00.0/command";
-
-#[test]
-fn a_sensor_that_a_reset_has_made_blind_is_re_armed() {
-    // iavf has one channel for each CPU, and only with two of them `ethtool -L` changes something.
-    let lab = sensor_after("echo 1 > /sys/devices/system/cpu/cpu1/online");
-    for event in [
-        PF_RESET,
-        "echo corer > /sys/kernel/debug/i40e/0000:01:00.0/command",
-        "nsenter -n -t $(cat /tmp/a.pid) ethtool -L mon0 combined 1",
-        "nsenter -n -t $(cat /tmp/a.pid) ethtool -G mon0 rx 1024",
-    ] {
-        make_blind(&lab, event);
-        let shown = lab.ok("runvfctl status").unwrap();
-        assert!(shown.stdout.contains("is attached: it may not be promiscuous: "), "{shown}");
-        let done = lab.ok("rm -f /var/log/runvf/audit*; runvfctl gc").unwrap();
-        assert!(done.stdout.starts_with(&format!("{VF} re-armed (mon0 of a): ")), "{done}");
-        assert!(is_promiscuous(&lab), "{event}");
-        assert_eq!(lab.ok("runvfctl gc").unwrap().stdout, "");
-        let rows = lab.ok("runvfctl audit | grep -c ' blind '").unwrap();
-        assert_eq!(rows.text(), "1", "{event}");
-    }
-    assert_eq!(lab.x710_journal().unwrap(), "");
-}
 
 #[test]
 fn changed_settings_are_set_back_and_the_sensor_sees_again() {

@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod blindness;
 pub(crate) mod check;
+pub(crate) mod claim_lock;
 mod disarm;
 pub(crate) mod error;
 pub(crate) mod grant;

@@ -43,8 +43,14 @@ fn an_attached_vf_is_opened_once_and_left_to_its_release() {
         assert_eq!(watches.update(claim(ATTACHED, "n", both)), Update::Open(1));
         assert_eq!(watches.update(claim("{\"lost\":{\"reason\":\"r\"}}", "n", both)), Update::None);
         assert!(watches.to_look_at(VF).is_some());
-        assert_eq!(watches.update(claim(RELEASING, "n", both)), Update::Leave);
+        let (mut child, other) = sleeper();
+        assert_eq!(watches.update(claim(RELEASING, "n", (own, other))), Update::Leave);
         assert!(watches.to_look_at(VF).is_none());
+        // A release of the monitor itself that it could not finish.
+        assert_eq!(watches.update(claim(RELEASING, "n", both)), Update::None);
+        assert!(watches.to_look_at(VF).is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
         watches.forget(VF);
         assert_eq!((watches.claims().count(), watches.complete().len()), (0, 0));
     });

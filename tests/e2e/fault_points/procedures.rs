@@ -1,5 +1,5 @@
 //! The procedures that are broken at their fault points. Their commands are functions of
-//! `scripts/fault_points.sh`.
+//! `scripts/fault_points.sh`; `$first_vf` is the PCI address of the first VF.
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Procedure {
@@ -68,7 +68,7 @@ pub(crate) const REPAIR: Procedure = Procedure {
 };
 pub(crate) const UNREADABLE: Procedure = Procedure {
     name: "repair of a VF with an unreadable claim",
-    prepare: "holder a; hook attach a 11 && end a; echo > /run/runvf/claims/0000:01:10.0.json",
+    prepare: "holder a; hook attach a 11 && end a; echo > /run/runvf/claims/$first_vf.json",
     run: "repair_unreadable",
     // As soon as its claim can be read, this is a repair like any other.
     ways: &["kill"],
@@ -103,7 +103,7 @@ pub(crate) const REFUSAL: Procedure = Procedure {
 };
 pub(crate) const LOSS: Procedure = Procedure {
     name: "gc of a container that lost its VF",
-    prepare: "holder a; hook attach a 11 && echo 0000:01:10.0 > /sys/bus/pci/drivers/igbvf/unbind",
+    prepare: "holder a; hook attach a 11 && echo $first_vf > /sys/bus/pci/devices/$first_vf/driver/unbind",
     run: "timeout 100 runvfctl gc",
     ways: &["kill", "error", "lie"],
     only: &[],

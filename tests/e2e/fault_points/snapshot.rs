@@ -6,12 +6,15 @@ use std::time::Duration;
 use lab::Lab;
 use serde_json::Value;
 
+use crate::card::Card;
+
 /// The VFs as the PF shows them, and the claims, after a step.
 pub(crate) struct Snapshot {
     /// The name of the case, and the output of all steps.
     pub(crate) case: String,
     /// The output of this step.
     pub(crate) text: String,
+    card: Card,
     vfs: Vec<Value>,
     claims: Vec<Value>,
     /// The names of the claim files, readable or not.
@@ -54,6 +57,7 @@ impl Snapshot {
             Self {
                 case: case.clone(),
                 text: part[0].to_owned(),
+                card: Card::of(lab),
                 vfs: link[0]["vfinfo_list"].as_array().cloned().unwrap_or_default(),
                 claims: all(part[2]),
                 claim_files: part[3].split_whitespace().map(str::to_owned).collect(),
@@ -87,8 +91,9 @@ impl Snapshot {
     /// At no moment may a VF be free while it carries a VLAN or trust of a tenant.
     pub(crate) fn assert_no_free_vf_is_dirty(&self) {
         for vf in self.dirty() {
-            let file = ["0000:01:10.0.json", "0000:01:10.2.json"][usize::from(vf["vf"] == 1)];
-            let claimed = self.claim_files.iter().any(|name| name == file);
+            let index = usize::from(vf["vf"] == 1);
+            let file = format!("{}.json", self.card.vf(index));
+            let claimed = self.claim_files.contains(&file);
             assert!(claimed, "no claim for {vf} after {}", self.case);
         }
     }

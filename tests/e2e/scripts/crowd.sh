@@ -1,5 +1,6 @@
 #!/bin/bash
-# Functions for many attaches at once. The first 30 containers come through hooks, the other 10 through `runvf create`.
+# Functions for $all attaches at once. The first $hooked containers come through hooks, the others through `runvf create`.
+: "${hooked:?}" "${all:?}"
 # shellcheck source=hook_calls.sh
 source /tmp/functions
 bundle=/var/lib/runvf-bundles/tcpdump
@@ -9,8 +10,8 @@ prepare_crowd() {
     local i
     rm -rf /tmp/crowd
     mkdir -p /tmp/crowd
-    for i in $(seq 30); do holder "c$i" $((100 + i)); done
-    for i in $(seq 31 40); do
+    for i in $(seq "$hooked"); do holder "c$i" $((100 + i)); done
+    for i in $(seq $((hooked + 1)) "$all"); do
         mkdir "/tmp/crowd/$i"
         rm -f "/tmp/c$i.pid"
         jq ".annotations[\"io.runvf.vlan\"] = \"$((100 + i))\" | .root.path = \"$bundle/rootfs\"" $bundle/config.json \
@@ -23,7 +24,7 @@ attempt() {  # NUMBER
     exec 8>&- 9< /tmp/go
     flock -s 9
     exec 9<&- > "/tmp/crowd/$1.out" 2>&1
-    if [ "$1" -le 30 ]; then exec "$hook" attach < "/tmp/c$1.state"; fi
+    if [ "$1" -le "$hooked" ]; then exec "$hook" attach < "/tmp/c$1.state"; fi
     exec runvf create --bundle "/tmp/crowd/$1" --pid-file "/tmp/c$1.pid" "c$1" < /dev/null
 }
 
@@ -34,7 +35,7 @@ rush() {  # SEED KILLS
     RANDOM=$1
     exec 8> /tmp/go
     flock 8
-    for i in $(seq 40); do
+    for i in $(seq "$all"); do
         attempt "$i" &
         pids[i]=$!
     done
@@ -45,7 +46,7 @@ rush() {  # SEED KILLS
         for pid in "${pids[@]}"; do kill -0 "$pid" 2> /dev/null && running+=("$pid"); done
         [ ${#running[@]} = 0 ] || kill -9 "${running[RANDOM % ${#running[@]}]}"
     done
-    for i in $(seq 40); do
+    for i in $(seq "$all"); do
         wait "${pids[i]}"
         echo $? > "/tmp/crowd/$i.status"
     done 2> /dev/null
@@ -54,19 +55,19 @@ rush() {  # SEED KILLS
 # Prints the exit status, the output and the links of each container. One jq reads all files.
 results() {
     local i pid files=()
-    for i in $(seq 40); do
+    for i in $(seq "$all"); do
         pid=0
         [ ! -s "/tmp/c$i.pid" ] || pid=$(< "/tmp/c$i.pid")
         nsenter -n -t "$pid" ip -j -d link > "/tmp/crowd/$i.links" || echo '[]' > "/tmp/crowd/$i.links"
         files+=(--rawfile "status$i" "/tmp/crowd/$i.status" --rawfile "out$i" "/tmp/crowd/$i.out" --slurpfile "links$i" "/tmp/crowd/$i.links")
     done 2> /dev/null
-    jq -n "${files[@]}" '$ARGS.named as $read | [range(1; 41) | tostring | {
+    jq -n --arg all "$all" "${files[@]}" '$ARGS.named as $read | [range(1; ($read.all | tonumber) + 1) | tostring | {
         name: "c\(.)", status: $read["status\(.)"] | tonumber, out: $read["out\(.)"], links: $read["links\(.)"][0]
     }]'
 }
 
 end_crowd() {
     local i
-    for i in $(seq 30); do end "c$i"; done 2> /dev/null
-    for i in $(seq 31 40); do timeout 60 runvf delete --force "c$i"; done
+    for i in $(seq "$hooked"); do end "c$i"; done 2> /dev/null
+    for i in $(seq $((hooked + 1)) "$all"); do timeout 60 runvf delete --force "c$i"; done
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Functions for the tests of fault points; the guest sources them. They prefer what the shell does itself, because an
-# emulated CPU starts only thirty programs a second.
+# emulated CPU starts only thirty programs a second. $first_vf is the PCI address of the first VF.
+: "${first_vf:?}"
 
 # Starts a process in a netns of its own. Its netns gets a VF.
 holder() {  # NAME
@@ -71,7 +72,7 @@ attach_another() {
 repair_unreadable() {
     local status
     for _ in $(seq 100); do
-        timeout 100 runvfctl repair 0000:01:10.0
+        timeout 100 runvfctl repair "$first_vf"
         status=$?
         [ $status = 3 ] || break
         sleep 0.1

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A gc does not touch the VF of a living process, and releases it after the end of the process.
+# A gc does not touch $vf, the VF of a living process, and releases it after the end of the process.
+: "${vf:?}"
 unshare -n sleep 1000 &
 target=$!
 until [ "$(readlink /proc/$target/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
@@ -10,4 +11,4 @@ runvfctl gc
 runvfctl status | grep -q 'attached *55 *on'
 kill -9 $target
 wait $target || true
-runvfctl gc | grep -q '0000:01:10.0 clean and free'
+runvfctl gc | grep -q "$vf clean and free"

@@ -59,24 +59,29 @@ wait_for_waiter() {
 # Prints each VF that has a VLAN.
 vlans() {
     local pf index vlan trust vf
-    for pf in pf0 pf1 pf2; do
-        ip -j link show $pf | jq -r '.[0].vfinfo_list[]? | "\(.vf) \(.vlan_list[0].vlan // 0) \(.trust)"' |
+    for pf in /sys/class/net/pf*; do
+        ip -j link show "${pf##*/}" | jq -r '.[0].vfinfo_list[]? | "\(.vf) \(.vlan_list[0].vlan // 0) \(.trust)"' |
             while read -r index vlan trust; do
                 [ "$vlan" = 0 ] && continue
-                vf=$(readlink "/sys/class/net/$pf/device/virtfn$index")
+                vf=$(readlink "$pf/device/virtfn$index")
                 echo "{\"vlan\":$vlan,\"trust\":$trust,\"vf\":\"${vf##*/}\"}"
             done
     done
 }
 
-# Prints each VF that is not clean, free and in the host netns.
+# Prints each VF that is not clean and free: in the host netns, or without a driver if free VFs of the PF rest so.
 dirty() {
-    local pf vf files flags
+    local pf vf files flags bound
     ls /run/runvf/claims/*.json 2> /dev/null
-    for pf in pf0 pf1 pf2; do
-        ip -j link show $pf | jq -c '.[0].vfinfo_list[]? | select(.trust or (.vlan_list[0].vlan // 0) != 0)'
-        for vf in "/sys/class/net/$pf/device/virtfn"*; do
+    for pf in /sys/class/net/pf*; do
+        bound=$(< "$pf/device/sriov_drivers_autoprobe")
+        ip -j link show "${pf##*/}" | jq -c '.[0].vfinfo_list[]? | select(.trust or (.vlan_list[0].vlan // 0) != 0)'
+        for vf in "$pf/device/virtfn"*; do
             [ -e "$vf" ] || continue
+            if [ "$bound" = 0 ]; then
+                [ ! -e "$vf/driver" ] || echo "$vf has a driver"
+                continue
+            fi
             files=("$vf"/net/enp*/flags)
             # Broadcast and multicast, and neither up nor promiscuous.
             { read -r flags < "${files[0]}" && [ "$flags" = 0x1002 ]; } 2> /dev/null ||

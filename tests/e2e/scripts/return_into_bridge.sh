@@ -1,8 +1,9 @@
 #!/bin/bash
-# Puts the returned netdev of the first VF into a bridge, and releases the VF.
+# Puts the returned netdev of $vf, the first VF, into a bridge, and releases the VF.
+: "${vf:?}"
 # shellcheck source=hook_calls.sh
 source /tmp/functions
-netdev() { ls /sys/bus/pci/devices/0000:01:10.0/net; }
+netdev() { ls "/sys/bus/pci/devices/$vf/net"; }
 holder a 11
 attach a
 end a

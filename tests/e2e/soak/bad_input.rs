@@ -1,24 +1,26 @@
 //! Every bad annotation, and every reason on the host's side for which no VF can be attached.
 
-use crate::bad_input::{bad_annotations, bad_annotations_are_refused, refused};
-use crate::engine::Engine;
-use crate::host::{configure, leave, prepared, settle, state};
+use lab::HostKind;
 
-#[test]
-fn docker_refuses_bad_annotations() {
-    bad_annotations_are_refused(Engine::Docker, &bad_annotations());
+use crate::bad_input::{bad_annotations, bad_annotations_are_refused, refused};
+use crate::card::Card;
+use crate::engine::Engine;
+use crate::host::{configure, leave, prepared_on, settle, state};
+
+fn docker_refuses_bad_annotations(host: HostKind) {
+    bad_annotations_are_refused(host, Engine::Docker, &bad_annotations());
 }
 
-#[test]
-fn podman_with_hooks_refuses_bad_annotations() {
-    bad_annotations_are_refused(Engine::PodmanHooks, &bad_annotations());
+fn podman_with_hooks_refuses_bad_annotations(host: HostKind) {
+    bad_annotations_are_refused(host, Engine::PodmanHooks, &bad_annotations());
 }
 
 /// The host cannot serve the container, and the error must say so.
-fn unusable_hosts_are_refused(engine: Engine) {
+fn unusable_hosts_are_refused(host: HostKind, engine: Engine) {
     const ASKS: &str = "--annotation io.runvf.vlan=100";
     let pool = |pf: &str| format!("[[pool]]\nname = \"sensors\"\npfs = [\"{pf}\"]\n");
-    let lab = prepared();
+    let lab = prepared_on(host);
+    let card = Card::of(&lab);
     let before = state(&lab);
 
     lab.ok("ip link set pf0 down").unwrap();
@@ -61,8 +63,11 @@ fn unusable_hosts_are_refused(engine: Engine) {
         &state(&lab),
         engine,
         ASKS,
-        "/etc/runvf/config.toml does not exist; an example for this machine: \
-         pool = [{ name = \"sensors\", pfs = [\"pf0\", \"pf1\", \"pf2\"] }]",
+        &format!(
+            "/etc/runvf/config.toml does not exist; an example for this machine: \
+             pool = [{{ name = \"sensors\", pfs = [{}] }}]",
+            card.quoted_pfs()
+        ),
     );
 
     configure(&lab, &pool("pf0"));
@@ -79,25 +84,47 @@ fn unusable_hosts_are_refused(engine: Engine) {
     lab.ok("for vf in 0 1 2; do ip link set enp1s0v$vf down; done").unwrap();
 
     // The VFs have no driver, and it cannot be loaded.
-    lab.ok("rmmod igbvf; echo 'install igbvf /bin/false' > /etc/modprobe.d/no-igbvf.conf").unwrap();
+    let module = card.vf_driver;
+    lab.ok(&format!(
+        "rmmod {module}; echo 'install {module} /bin/false' > /etc/modprobe.d/no-vfs.conf"
+    ))
+    .unwrap();
     refused(
         &lab,
         &state(&lab),
         engine,
         ASKS,
-        "VF 0000:01:10.0: the VF driver did not create a netdev within 10 s; see `dmesg` for 0000:01:10.0",
+        &format!(
+            "VF {vf}: the VF driver did not create a netdev within 10 s; see `dmesg` for {vf}",
+            vf = card.vf(0)
+        ),
     );
-    lab.ok("rm /etc/modprobe.d/no-igbvf.conf; modprobe igbvf").unwrap();
+    lab.ok(&format!("rm /etc/modprobe.d/no-vfs.conf; modprobe {module}")).unwrap();
     settle(&lab, 3);
     leave(lab, &before);
 }
 
-#[test]
-fn docker_refuses_on_hosts_without_a_usable_vf() {
-    unusable_hosts_are_refused(Engine::Docker);
+fn docker_refuses_on_hosts_without_a_usable_vf(host: HostKind) {
+    unusable_hosts_are_refused(host, Engine::Docker);
 }
 
-#[test]
-fn podman_with_hooks_refuses_on_hosts_without_a_usable_vf() {
-    unusable_hosts_are_refused(Engine::PodmanHooks);
+fn podman_with_hooks_refuses_on_hosts_without_a_usable_vf(host: HostKind) {
+    unusable_hosts_are_refused(host, Engine::PodmanHooks);
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        docker_refuses_bad_annotations,
+        podman_with_hooks_refuses_bad_annotations,
+        docker_refuses_on_hosts_without_a_usable_vf,
+        podman_with_hooks_refuses_on_hosts_without_a_usable_vf,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: docker_refuses_on_hosts_without_a_usable_vf);
 }

@@ -1,30 +1,43 @@
-//! Proof under concurrency: 40 containers ask for 21 VFs at once. 21 containers get a VF of their
-//! own, the others get a clear error; and attaches that are killed leave no VF claimed.
+//! Proof under concurrency: more containers than VFs ask for a VF at once. As many as there are VFs get a
+//! VF of their own, the others get a clear error; and attaches that are killed leave no VF claimed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lab::{BothCpus, Lab};
+use lab::{BothCpus, HostKind, Lab};
 use serde_json::Value;
 
+use crate::card::{Card, I82576, X710};
 use crate::hook_calls::{assert_free, functions, gc, seed, vlans, with};
-use crate::host::{assert_untouched, installed, state};
+use crate::host::{assert_untouched, installed_on, state};
+use crate::script::script;
 
-/// Container `c1` asks for VLAN 101, and so on.
-const ALL: usize = 40;
-const VFS: usize = 21;
-const RUSH_TIMEOUT: Duration = Duration::from_secs(400);
+/// Beside those that come through hooks.
+const CREATED: usize = 10;
+const RUSH_TIMEOUT: Duration = Duration::from_secs(600);
 
 const CROWD: &str = include_str!("../scripts/crowd.sh");
 
-/// Three PFs in one pool, each with all VFs that it supports.
-fn host() -> (Lab, BothCpus) {
-    let lab = installed();
+/// The number of VFs of a host: all PFs are in one pool, each with all VFs that it supports.
+fn vfs(lab: &Lab) -> usize {
+    let card = Card::of(lab);
+    card.pfs().len() * card.max_vfs
+}
+
+/// The number of containers through hooks. Container `c1` asks for VLAN 101, and so on; those with the
+/// highest numbers come through `runvf create`.
+fn hooked(lab: &Lab) -> usize {
+    vfs(lab) + 9
+}
+
+fn prepare(host: HostKind) -> (Lab, BothCpus) {
+    let lab = installed_on(host);
     let both = lab.use_both_cpus().unwrap();
     functions(&lab);
-    lab.write("/tmp/functions.crowd", CROWD).unwrap();
-    lab.ok("for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done")
-        .unwrap();
+    let (hooked, all) = (hooked(&lab).to_string(), (hooked(&lab) + CREATED).to_string());
+    let parameters = [("hooked", hooked.as_str()), ("all", &all)];
+    lab.write("/tmp/functions.crowd", script(CROWD, &parameters)).unwrap();
+    lab.ok("runvfctl setup").unwrap();
     assert_free(&lab, "before");
     (lab, both)
 }
@@ -37,7 +50,7 @@ fn crowd(lab: &Lab, script: &str) -> String {
 fn results(lab: &Lab) -> Vec<Value> {
     let text = crowd(lab, "results");
     let all: Vec<Value> = serde_json::from_str(&text).unwrap();
-    assert_eq!(all.len(), ALL);
+    assert_eq!(all.len(), hooked(lab) + CREATED);
     all
 }
 
@@ -64,8 +77,8 @@ fn assert_refused(refused: &Value) {
 }
 
 /// From the second round on, all VFs have been used before.
-pub(crate) fn a_crowd_shares_the_vfs(rounds: usize) {
-    let (lab, _both) = host();
+pub(crate) fn a_crowd_shares_the_vfs(host: HostKind, rounds: usize) {
+    let (lab, _both) = prepare(host);
     let before = state(&lab);
     for _ in 0..rounds {
         share_the_vfs(&lab);
@@ -78,7 +91,7 @@ fn share_the_vfs(lab: &Lab) {
     crowd(lab, "prepare_crowd; rush 0 0");
     let (attached, refused): (Vec<_>, Vec<_>) =
         results(lab).into_iter().partition(|one| one["status"] == 0);
-    assert_eq!(attached.len(), VFS, "refused: {refused:#?}");
+    assert_eq!(attached.len(), vfs(lab), "refused: {refused:#?}");
 
     let mut expected: Vec<_> =
         attached.iter().map(|one| (vlan_of(one), true, vf_inside(one).unwrap())).collect();
@@ -87,7 +100,7 @@ fn share_the_vfs(lab: &Lab) {
     found.sort();
     assert_eq!(found, expected);
     let distinct: BTreeSet<_> = found.iter().map(|(_, _, vf)| vf).collect();
-    assert_eq!(distinct.len(), VFS);
+    assert_eq!(distinct.len(), vfs(lab));
 
     refused.iter().for_each(assert_refused);
     let claims = lab.ok("cd /run/runvf/claims; cat *.json | jq -r .container | sort").unwrap();
@@ -95,14 +108,15 @@ fn share_the_vfs(lab: &Lab) {
     owners.sort_unstable();
     assert_eq!(claims.text().lines().collect::<Vec<_>>(), owners);
     let containers = lab.ok("runvf list --format json | jq length").unwrap();
-    let created = attached.iter().filter(|one| vlan_of(one) > 130).count();
+    let last = 100 + hooked(lab) as u64;
+    let created = attached.iter().filter(|one| vlan_of(one) > last).count();
     assert_eq!(containers.text(), created.to_string(), "a refused container leaves no container");
 
-    crowd(lab, "end_crowd; for i in $(seq 30); do detach c$i; done");
+    crowd(lab, "end_crowd; for i in $(seq $hooked); do detach c$i; done");
 }
 
-pub(crate) fn killed_attaches_leave_no_vf_claimed(rounds: u64) {
-    let (lab, _both) = host();
+pub(crate) fn killed_attaches_leave_no_vf_claimed(host: HostKind, rounds: u64) {
+    let (lab, _both) = prepare(host);
     let seed = seed();
     let namespaces = "readlink /proc/[0-9]*/ns/net 2>/dev/null | sort -u | wc -l";
     let before = lab.sh(namespaces).unwrap().stdout;
@@ -124,7 +138,10 @@ pub(crate) fn killed_attaches_leave_no_vf_claimed(rounds: u64) {
             }
         }
         // A killed attach may have claimed one of the VFs that are missing here.
-        assert!(attached + killed >= VFS, "{case}: {attached} attached, {killed} killed: {all:#?}");
+        assert!(
+            attached + killed >= vfs(&lab),
+            "{case}: {attached} attached, {killed} killed: {all:#?}"
+        );
         let claimed = lab.ok("ls /run/runvf/claims").unwrap().stdout;
         for (vlan, _, vf) in found {
             assert!(claimed.contains(&vf), "{case}: no claim for {vf} on VLAN {vlan}");
@@ -144,10 +161,15 @@ pub(crate) fn killed_attaches_leave_no_vf_claimed(rounds: u64) {
 
 #[test]
 fn forty_attaches_at_once_share_twenty_one_vfs() {
-    a_crowd_shares_the_vfs(2);
+    a_crowd_shares_the_vfs(I82576, 2);
 }
 
 #[test]
 fn killed_attaches_in_a_crowd_leave_no_vf_claimed() {
-    killed_attaches_leave_no_vf_claimed(2);
+    killed_attaches_leave_no_vf_claimed(I82576, 2);
+}
+
+#[test]
+fn killed_attaches_in_a_crowd_on_the_x710_leave_no_vf_claimed() {
+    killed_attaches_leave_no_vf_claimed(X710, 1);
 }

@@ -3,43 +3,65 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lab::HostKind;
+
+use crate::card::I82576;
 use crate::fault_points::{
     ATTACH, CLEAN_UP, CREATION, DETACH, FLUSH, Faults, GC, KERNEL_CALLS, LOSS, PAIR, REFUSAL,
     REPAIR, SPOOL, Snapshot, UNREADABLE, assert_recovery, assert_recovery_with_vfs, count_points,
     faulty_host, faulty_host_with_vfs, points_at, trace,
 };
-use crate::host::{HostKind, configure, leave_host_of_kind, state};
+use crate::host::{Preparation, configure, leave_as, state};
 
-#[test]
-fn attach_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(&[(ATTACH, Faults::All), (PAIR, Faults::All)]);
+fn attach_recovers_at_every_fault_point(host: HostKind) {
+    assert_recovery_with_vfs(host, &[(ATTACH, Faults::All), (PAIR, Faults::All)]);
 }
 
 #[test]
 fn creating_vfs_recovers_at_every_fault_point() {
-    let lab = faulty_host();
+    let lab = faulty_host(I82576);
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
     assert_recovery(&lab, &CREATION, Faults::All);
 }
 
+fn release_recovers_at_every_fault_point(host: HostKind) {
+    assert_recovery_with_vfs(host, &[(DETACH, Faults::All)]);
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        attach_recovers_at_every_fault_point,
+        release_recovers_at_every_fault_point,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        attach_recovers_at_every_fault_point,
+        release_recovers_at_every_fault_point,
+    );
+}
+
 #[test]
-fn release_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(&[
-        (DETACH, Faults::All),
-        (SPOOL, Faults::All),
-        (FLUSH, Faults::All),
-        (REFUSAL, Faults::All),
-    ]);
+fn audit_entries_recover_at_every_fault_point() {
+    assert_recovery_with_vfs(
+        I82576,
+        &[(SPOOL, Faults::All), (FLUSH, Faults::All), (REFUSAL, Faults::All)],
+    );
 }
 
 #[test]
 fn gc_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(&[(GC, Faults::All), (LOSS, Faults::All)]);
+    assert_recovery_with_vfs(I82576, &[(GC, Faults::All), (LOSS, Faults::All)]);
 }
 
 #[test]
 fn repair_recovers_at_every_fault_point() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     assert_recovery(&lab, &REPAIR, Faults::All);
     // This one loses the operator's settings of the VF, so the host is not left to another test.
     assert_recovery(&lab, &UNREADABLE, Faults::All);
@@ -48,7 +70,7 @@ fn repair_recovers_at_every_fault_point() {
 /// The next setup finishes a broken one.
 #[test]
 fn setup_recovers_at_every_fault_point() {
-    let lab = faulty_host();
+    let lab = faulty_host(I82576);
     lab.ok(&sourced("reset_pf")).unwrap();
     let points = count_points(&lab.sh(&traced("runvfctl setup")).unwrap().stdout);
     assert!(
@@ -70,7 +92,7 @@ fn setup_recovers_at_every_fault_point() {
 /// The next gc finishes a broken re-arm, and the audit log has the gap.
 #[test]
 fn a_re_arm_recovers_at_every_fault_point() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let before = state(&lab);
     let attached = "holder a; hook attach a 11 && turn_promiscuity_off a";
     let gc = "timeout 100 runvfctl gc";
@@ -99,13 +121,13 @@ fn a_re_arm_recovers_at_every_fault_point() {
             snapshots[2].assert_all_clean();
         }
     }
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
 }
 
 /// The next setup or undo finishes a broken one.
 #[test]
 fn parking_recovers_at_every_fault_point() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let parked = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 2\nrest = \"unbound\"\n";
     configure(&lab, parked);
     let mut points = BTreeMap::new();
@@ -148,7 +170,7 @@ fn every_fault_point_belongs_to_a_procedure() {
         &[&KERNEL_CALLS[..], &["fault::point(\"", ".get_links(\"", ".request(\""]].concat(),
     );
     assert!(points.len() > 20, "{points:?}");
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let mut passed = BTreeSet::new();
     for procedure in [ATTACH, DETACH, SPOOL, FLUSH, REFUSAL, GC, LOSS, REPAIR, UNREADABLE] {
         passed.extend(trace(&lab, &procedure).into_keys());
@@ -183,7 +205,7 @@ fn every_fault_point_belongs_to_a_procedure() {
 /// must not be taken for a container of the same name that has a VF.
 #[test]
 fn a_container_of_the_same_name_in_another_root_is_another_one() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let create = "timeout 100 runvf --root $root create --bundle /var/lib/runvf-bundles/tcpdump same </dev/null >/dev/null 2>&1";
     lab.ok(&format!(
         "mkdir -p /var/log/sensor; root=/run/one; {create}; runvf --root /run/one start same"
@@ -208,10 +230,10 @@ fn a_container_of_the_same_name_in_another_root_is_another_one() {
 /// A container must not go on with another tenant's VLAN.
 #[test]
 fn a_vlan_that_cannot_be_set_back_makes_the_vf_lost() {
-    let lab = faulty_host();
+    let lab = faulty_host(I82576);
     let changed = "holder a; hook attach a 11; ip link set pf0 vf 0 vlan 300
         broken vf-set:1:error timeout 100 runvfctl gc; wait_for_end a
-        [ -e /sys/bus/pci/devices/0000:01:10.0/driver ] || echo 'no driver'";
+        [ -e /sys/bus/pci/devices/$first_vf/driver ] || echo 'no driver'";
     let snapshots =
         Snapshot::after(&lab, &[changed, CLEAN_UP], "a change that cannot be taken back");
     let first = &snapshots[0];
@@ -226,12 +248,12 @@ fn a_vlan_that_cannot_be_set_back_makes_the_vf_lost() {
 /// nor, once the VLAN is removed, the untagged network.
 #[test]
 fn a_quarantined_vf_is_removed_from_a_living_container() {
-    let lab = faulty_host_with_vfs();
+    let lab = faulty_host_with_vfs(I82576);
     let before = state(&lab);
     let release = |nth: u32| {
         format!(
             "holder a; hook attach a 11
-             broken unbind:{nth}:error timeout 100 runvfctl release --force 0000:01:10.0; link_of a mon0"
+             broken unbind:{nth}:error timeout 100 runvfctl release --force $first_vf; link_of a mon0"
         )
     };
     let repair = "end a; timeout 100 runvfctl repair";
@@ -257,5 +279,5 @@ fn a_quarantined_vf_is_removed_from_a_living_container() {
     assert!(second.text.contains("does not exist"), "{}", second.case);
     assert_eq!(second.dirty().count(), 0, "{}", second.case);
     third.assert_all_clean();
-    leave_host_of_kind(HostKind::Faulty, lab, &before);
+    leave_as(Preparation::Faulty, lab, &before);
 }

@@ -1,32 +1,32 @@
 //! More ends of a sensor that must leave a clean VF.
 
+use lab::HostKind;
+
 use crate::engine::{ALL, Engine, run};
 use crate::first_process::assert_clean_after;
-use crate::host::{assert_clean, assert_untouched, configure, installed, leave, prepared, state};
+use crate::host::{
+    assert_clean, assert_untouched, configure, installed, leave, prepared_on, state,
+};
 use crate::script::script;
 
-#[test]
-fn docker_rm_f_leaves_a_clean_vf() {
-    assert_clean_after(Engine::Docker, "docker rm -f sensor");
+fn docker_rm_f_leaves_a_clean_vf(host: HostKind) {
+    assert_clean_after(host, Engine::Docker, "docker rm -f sensor");
 }
 
-#[test]
-fn podman_with_runvf_rm_f_leaves_a_clean_vf() {
-    assert_clean_after(Engine::PodmanRuntime, "podman rm -f sensor");
+fn podman_with_runvf_rm_f_leaves_a_clean_vf(host: HostKind) {
+    assert_clean_after(host, Engine::PodmanRuntime, "podman rm -f sensor");
 }
 
-#[test]
-fn the_end_of_the_process_leaves_a_clean_vf() {
+fn the_end_of_the_process_leaves_a_clean_vf(host: HostKind) {
     // No command of the engine is called.
     let kill = include_str!("../scripts/wait_for_release.sh");
-    assert_clean_after(Engine::Docker, &script(kill, &[("engine", "docker")]));
-    assert_clean_after(Engine::PodmanHooks, &script(kill, &[("engine", "podman")]));
+    assert_clean_after(host, Engine::Docker, &script(kill, &[("engine", "docker")]));
+    assert_clean_after(host, Engine::PodmanHooks, &script(kill, &[("engine", "podman")]));
 }
 
 /// What a container with CAP_NET_ADMIN does to its VF must not reach the next tenant.
-#[test]
-fn changes_by_the_container_are_undone() {
-    let lab = prepared();
+fn changes_by_the_container_are_undone(host: HostKind) {
+    let lab = prepared_on(host);
     let before = state(&lab);
     for engine in ALL {
         let change = include_str!("../scripts/change_vf.sh");
@@ -59,4 +59,21 @@ fn the_first_sensor_waits_for_the_driver_of_its_vf() {
     );
     assert_eq!(output.text(), "1", "{output}");
     lab.ok("! [ -e /sys/class/net/pf0/device/virtfn0/driver ]").unwrap();
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        docker_rm_f_leaves_a_clean_vf,
+        podman_with_runvf_rm_f_leaves_a_clean_vf,
+        the_end_of_the_process_leaves_a_clean_vf,
+        changes_by_the_container_are_undone,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: the_end_of_the_process_leaves_a_clean_vf, changes_by_the_container_are_undone);
 }

@@ -3,37 +3,18 @@
 
 use std::time::Duration;
 
-use lab::Lab;
+use lab::{HostKind, Lab};
 
+use crate::card::{ALLOW_PROMISC, Card};
 use crate::engine::{Engine, IMAGE, start};
 use crate::hook_calls::{assert_free, functions, gc, status, vlans};
-use crate::host::{leave, prepared, settle, state};
+use crate::host::{leave, prepared_on, settle, state};
 use crate::host_events::{
-    CAPTURING, EVENT_TIMEOUT, SENSOR_VF, SLEEPER_VF, assert_sensor_sees, assert_sleeper_is_stopped,
-    host, leave_host, remove_all, start_sensor, start_sensor_and_sleeper, vf_on, wait_for_failure,
+    CAPTURING, EVENT_TIMEOUT, assert_sensor_sees, assert_sleeper_is_stopped, leave_host, prepare,
+    remove_all, sensor_on, sensor_vf, sleeper_vf, start_sensor, start_sensor_and_sleeper,
+    wait_for_failure,
 };
 use crate::script::script;
-
-#[test]
-fn vfs_are_destroyed_and_created_again() {
-    let (lab, untouched) = host();
-    start_sensor_and_sleeper(&lab);
-    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
-    wait_for_failure(&lab, "sensor");
-    let (state, reason) = status(&lab, SLEEPER_VF);
-    assert_eq!(state, "attached", "{reason}");
-    assert!(reason.contains("vanished"), "{reason}");
-
-    lab.ok("echo 7 > /sys/class/net/pf0/device/sriov_numvfs").unwrap();
-    settle(&lab, 7);
-    start(&lab, Engine::Docker, "third", "--annotation io.runvf.vlan=300");
-    let found = vlans(&lab);
-    assert!(matches!(&found[..], [(300, true, vf)] if vf != SLEEPER_VF), "{found:?}");
-    assert_sleeper_is_stopped(&lab);
-    assert_eq!(vlans(&lab), found, "the third container keeps its VF");
-    remove_all(&lab);
-    leave_host(lab, &untouched);
-}
 
 /// How something else uses a recreated VF, and how that use ends. `$dev` is the netdev of the VF.
 struct Use<'a> {
@@ -45,83 +26,88 @@ struct Use<'a> {
 
 /// A VF has the PCI address of a destroyed one, and another tool uses it. The container has lost
 /// its VF, and this one is not touched.
-fn a_recreated_vf_is_not_touched(used: &Use<'_>) {
+fn a_recreated_vf_is_not_touched(host: HostKind, used: &Use<'_>) {
     let Use { begin, show, end } = used;
-    let (lab, untouched) = host();
+    let (lab, untouched) = prepare(host);
     start(&lab, Engine::Docker, "sleeper", "--annotation io.runvf.vlan=200");
-    assert_eq!(vlans(&lab), [vf_on(200, SENSOR_VF)]);
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 200)]);
     lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_numvfs; echo 7 > /sys/class/net/pf0/device/sriov_numvfs")
         .unwrap();
     settle(&lab, 7);
-    let dev = lab.ok(&format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net")).unwrap();
+    // Before the use, because i40e resets a VF for it.
+    lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on").unwrap();
+    let vf = sensor_vf(&lab);
+    let dev = lab.ok(&format!("ls /sys/bus/pci/devices/{vf}/net")).unwrap();
     let with_dev = |program: &str| script(program, &[("dev", dev.text())]);
     lab.ok(&with_dev(begin)).unwrap();
-    lab.ok("ip link set pf0 vf 0 vlan 300; ip link set pf0 vf 0 trust on").unwrap();
     let shown = with_dev(&format!("{show} | jq 'map(del(.stats64))'"));
     let before = lab.ok(&shown).unwrap().stdout;
     let assert_used = || {
-        assert_eq!(vlans(&lab), [vf_on(300, SENSOR_VF)]);
+        assert_eq!(vlans(&lab), [sensor_on(&lab, 300)]);
         assert_eq!(lab.ok(&shown).unwrap().stdout, before);
     };
     for _ in 0..2 {
         let done = gc(&lab);
-        let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
-        assert!(vf == SENSOR_VF && ["lost", "left"].contains(&outcome.as_str()), "{done:?}");
+        let [(found, outcome, _)] = &done[..] else { panic!("{done:?}") };
+        assert!(*found == vf && ["lost", "left"].contains(&outcome.as_str()), "{done:?}");
         assert_used();
         wait_for_failure(&lab, "sleeper");
     }
-    assert_eq!(status(&lab, SENSOR_VF).0, "lost");
+    assert_eq!(status(&lab, &sensor_vf(&lab)).0, "lost");
     lab.ok("docker rm -f sleeper").unwrap();
     assert_used();
 
     lab.ok(&with_dev(end)).unwrap();
     lab.ok("ip link set pf0 vf 0 vlan 0; ip link set pf0 vf 0 trust off").unwrap();
-    lab.wait_until(
-        EVENT_TIMEOUT,
-        &format!("ls /sys/bus/pci/devices/{SENSOR_VF}/net && runvfctl gc"),
-    )
-    .unwrap();
+    lab.wait_until(EVENT_TIMEOUT, &format!("ls /sys/bus/pci/devices/{vf}/net && runvfctl gc"))
+        .unwrap();
     assert_free(&lab, "after the foreign use");
     leave_host(lab, &untouched);
 }
 
-#[test]
-fn a_recreated_vf_in_another_netns_is_not_touched() {
-    a_recreated_vf_is_not_touched(&Use {
-        begin: include_str!("../scripts/use_in_netns.sh"),
-        show: "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show",
-        end: "systemctl stop other",
-    });
+fn a_recreated_vf_in_another_netns_is_not_touched(host: HostKind) {
+    a_recreated_vf_is_not_touched(
+        host,
+        &Use {
+            begin: include_str!("../scripts/use_in_netns.sh"),
+            show: "nsenter -n -t $(systemctl show -P MainPID other) ip -j -d link show",
+            end: "systemctl stop other",
+        },
+    );
 }
 
 /// A netns with a name and without processes, as that of a router in the kernel.
-#[test]
-fn a_recreated_vf_in_a_netns_without_processes_is_not_touched() {
-    a_recreated_vf_is_not_touched(&Use {
-        begin: "ip netns add router; ip link set $dev netns router",
-        show: "ip netns exec router ip -j -d link show",
-        end: "ip netns del router",
-    });
+fn a_recreated_vf_in_a_netns_without_processes_is_not_touched(host: HostKind) {
+    a_recreated_vf_is_not_touched(
+        host,
+        &Use {
+            begin: "ip netns add router; ip link set $dev netns router",
+            show: "ip netns exec router ip -j -d link show",
+            end: "ip netns del router",
+        },
+    );
 }
 
 /// The host uses it on a VLAN of its own.
-#[test]
-fn a_recreated_vf_of_the_host_is_not_touched() {
-    a_recreated_vf_is_not_touched(&Use {
-        begin: include_str!("../scripts/use_in_host.sh"),
-        show: "ip -j -d link show $dev",
-        end: "ip addr flush dev $dev; ip link set $dev down",
-    });
+fn a_recreated_vf_of_the_host_is_not_touched(host: HostKind) {
+    a_recreated_vf_is_not_touched(
+        host,
+        &Use {
+            begin: include_str!("../scripts/use_in_host.sh"),
+            show: "ip -j -d link show $dev",
+            end: "ip addr flush dev $dev; ip link set $dev down",
+        },
+    );
 }
 
-#[test]
-fn the_pf_loses_its_driver_and_gets_it_back() {
-    let (lab, _) = host();
+fn the_pf_loses_its_driver_and_gets_it_back(host: HostKind) {
+    let (lab, _) = prepare(host);
     start_sensor_and_sleeper(&lab);
-    lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/unbind; ! ls /sys/class/net/pf0").unwrap();
+    let driver = format!("/sys/bus/pci/drivers/{}", Card::of(&lab).pf_driver);
+    lab.ok(&format!("echo 0000:01:00.0 > {driver}/unbind; ! ls /sys/class/net/pf0")).unwrap();
     wait_for_failure(&lab, "sensor");
     // The VF is shown although its PF is missing.
-    let lost = status(&lab, SLEEPER_VF);
+    let lost = status(&lab, &sleeper_vf(&lab));
     assert_eq!((lost.0.as_str(), lost.1.as_str()), ("attached", "the VF vanished"));
     assert_sleeper_is_stopped(&lab);
     let third = format!(
@@ -130,18 +116,17 @@ fn the_pf_loses_its_driver_and_gets_it_back() {
     let refused = lab.sh(&third).unwrap();
     assert!(refused.stderr.contains("PF pf0 of pool `sensors` does not exist"), "{refused}");
 
-    lab.ok("echo 0000:01:00.0 > /sys/bus/pci/drivers/igb/bind").unwrap();
+    lab.ok(&format!("echo 0000:01:00.0 > {driver}/bind")).unwrap();
     lab.wait_until(EVENT_TIMEOUT, "[ -d /sys/class/net/pf0 ]").unwrap();
     let refused = lab.sh(&third).unwrap();
     assert!(refused.stderr.contains("PF pf0 is down"), "{refused}");
-    lab.ok("ip link set pf0 up promisc on").unwrap();
+    lab.ok(&format!("ip link set pf0 up promisc on; {ALLOW_PROMISC}")).unwrap();
     lab.ok(&third).unwrap();
     remove_all(&lab);
 }
 
-#[test]
-fn a_netns_loses_its_name_and_its_process() {
-    let lab = prepared();
+fn a_netns_loses_its_name_and_its_process(host: HostKind) {
+    let lab = prepared_on(host);
     functions(&lab);
     let untouched = state(&lab);
     for end in [
@@ -151,7 +136,7 @@ fn a_netns_loses_its_name_and_its_process() {
         "runvf kill c KILL; runvf delete --force c; ip netns del rented",
     ] {
         lab.ok(include_str!("../scripts/rented_netns.sh")).unwrap();
-        assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)], "{end}");
+        assert_eq!(vlans(&lab), [sensor_on(&lab, 100)], "{end}");
         lab.ok(end).unwrap();
         assert_free(&lab, end);
     }
@@ -165,9 +150,8 @@ fn kill_dockerd(lab: &Lab) {
     lab.ok("systemctl reset-failed docker; systemctl start docker; docker ps -a").unwrap();
 }
 
-#[test]
-fn dockerd_is_killed_and_stops_its_containers() {
-    let (lab, untouched) = host();
+fn dockerd_is_killed_and_stops_its_containers(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     start_sensor(&lab);
     kill_dockerd(&lab);
     lab.wait_until(EVENT_TIMEOUT, "docker inspect -f '{{.State.Running}}' sensor | grep -qx false")
@@ -177,21 +161,19 @@ fn dockerd_is_killed_and_stops_its_containers() {
     leave_host(lab, &untouched);
 }
 
-#[test]
-fn dockerd_is_killed_and_its_sensors_run_on() {
-    let (lab, _) = host();
+fn dockerd_is_killed_and_its_sensors_run_on(host: HostKind) {
+    let (lab, _) = prepare(host);
     lab.ok(include_str!("../scripts/live_restore.sh")).unwrap();
     start_sensor(&lab);
     kill_dockerd(&lab);
     lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
-    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 100)]);
     assert_sensor_sees(&lab);
     remove_all(&lab);
 }
 
-#[test]
-fn the_host_is_reset_under_its_sensors() {
-    let (mut lab, _) = host();
+fn the_host_is_reset_under_its_sensors(host: HostKind) {
+    let (mut lab, _) = prepare(host);
     start_sensor_and_sleeper(&lab);
     // The file system of the image has no journal, and this test is not about files that Docker has
     // not written yet.
@@ -201,7 +183,7 @@ fn the_host_is_reset_under_its_sensors() {
     functions(&lab);
     assert_free(&lab, "after the boot");
 
-    lab.ok("rm /var/log/sensor/mon0.pcap; docker start sensor").unwrap();
+    lab.ok(&format!("{ALLOW_PROMISC}; rm /var/log/sensor/mon0.pcap; docker start sensor")).unwrap();
     lab.wait_until(EVENT_TIMEOUT, CAPTURING).unwrap();
     let found = vlans(&lab);
     assert!(matches!(&found[..], [(100, true, _)]), "{found:?}");
@@ -223,16 +205,15 @@ fn hide(lab: &Lab, program: &str) {
 fn assert_hidden_vf_is_re_armed(lab: &Lab) {
     let done = gc(lab);
     let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
-    assert_eq!((vf.as_str(), outcome.as_str()), (SENSOR_VF, "re-armed"));
+    assert_eq!((vf.as_str(), outcome.as_str()), (sensor_vf(lab).as_str(), "re-armed"));
     assert_eq!(gc(lab), []);
-    assert_eq!(vlans(lab), [vf_on(200, SENSOR_VF)]);
+    assert_eq!(vlans(lab), [sensor_on(lab, 200)]);
 }
 
 /// A container may move its interface into a netns of its own. The VF still belongs to the
 /// container, and is released with it.
-#[test]
-fn a_container_hides_its_vf_in_a_netns_of_its_own() {
-    let (lab, untouched) = host();
+fn a_container_hides_its_vf_in_a_netns_of_its_own(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     hide(&lab, include_str!("../scripts/hide_in_netns.sh"));
     lab.wait_until(EVENT_TIMEOUT, "docker exec sleeper ls /tmp/hidden").unwrap();
     lab.ok("! docker exec sleeper ip link show mon0").unwrap();
@@ -242,49 +223,66 @@ fn a_container_hides_its_vf_in_a_netns_of_its_own() {
 }
 
 /// No process runs in this netns; a descriptor holds it.
-#[test]
-fn a_container_hides_its_vf_behind_a_descriptor() {
-    let (lab, untouched) = host();
+fn a_container_hides_its_vf_behind_a_descriptor(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     hide(&lab, include_str!("../scripts/hide_behind_descriptor.sh"));
     if lab.wait_until(EVENT_TIMEOUT, "docker exec sleeper ls /tmp/hidden").is_err() {
         panic!("{}", lab.sh("docker logs sleeper").unwrap());
     }
     lab.ok("! docker exec sleeper ip link show mon0").unwrap();
-    lab.ok("! ls /sys/bus/pci/devices/0000:01:10.0/net/*").unwrap();
+    lab.ok(&format!("! ls /sys/bus/pci/devices/{}/net/*", sensor_vf(&lab))).unwrap();
     assert_hidden_vf_is_re_armed(&lab);
     remove_all(&lab);
     leave_host(lab, &untouched);
 }
 
-#[test]
-fn the_pf_goes_down_and_up() {
-    let (lab, untouched) = host();
+fn the_pf_goes_down_and_up(host: HostKind) {
+    let (lab, untouched) = prepare(host);
     start_sensor(&lab);
     assert_sensor_sees(&lab);
     lab.ok("ip link set pf0 down").unwrap();
     let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
-    // The VF driver polls the link every two seconds. If the PF were up again before the next poll,
-    // the VF would look up too early.
-    lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
+    if Card::of(&lab).pf_down_ends_carrier() {
+        // The VF driver polls the link every two seconds. If the PF were up again before the next
+        // poll, the VF would look up too early.
+        lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q NO-CARRIER")).unwrap();
+    }
     assert_eq!(gc(&lab), [], "a VF is not lost while its link is down");
     lab.ok("ip link set pf0 up").unwrap();
     lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q 'PROMISC.*LOWER_UP'")).unwrap();
-    assert_eq!(vlans(&lab), [vf_on(100, SENSOR_VF)]);
+    assert_eq!(vlans(&lab), [sensor_on(&lab, 100)]);
     assert_sensor_sees(&lab);
     remove_all(&lab);
     leave_host(lab, &untouched);
 }
 
-#[test]
-fn the_vf_loses_its_driver() {
-    let (lab, untouched) = host();
-    start_sensor_and_sleeper(&lab);
-    lab.ok(&format!(
-        "for vf in {SENSOR_VF} {SLEEPER_VF}; do echo $vf > /sys/bus/pci/drivers/igbvf/unbind; done"
-    ))
-    .unwrap();
-    wait_for_failure(&lab, "sensor");
-    assert_sleeper_is_stopped(&lab);
-    remove_all(&lab);
-    leave_host(lab, &untouched);
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        a_recreated_vf_in_another_netns_is_not_touched,
+        a_recreated_vf_in_a_netns_without_processes_is_not_touched,
+        a_recreated_vf_of_the_host_is_not_touched,
+        the_pf_loses_its_driver_and_gets_it_back,
+        a_netns_loses_its_name_and_its_process,
+        dockerd_is_killed_and_stops_its_containers,
+        dockerd_is_killed_and_its_sensors_run_on,
+        the_host_is_reset_under_its_sensors,
+        a_container_hides_its_vf_in_a_netns_of_its_own,
+        a_container_hides_its_vf_behind_a_descriptor,
+        the_pf_goes_down_and_up,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        a_recreated_vf_in_another_netns_is_not_touched,
+        a_recreated_vf_of_the_host_is_not_touched,
+        the_pf_loses_its_driver_and_gets_it_back,
+        the_host_is_reset_under_its_sensors,
+        a_container_hides_its_vf_in_a_netns_of_its_own,
+        the_pf_goes_down_and_up,
+    );
 }

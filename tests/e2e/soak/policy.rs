@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
+use lab::HostKind;
+
+use crate::card::{ALLOW_PROMISC, Card};
 use crate::engine::Engine;
 use crate::hook_calls::{assert_free, functions, vlans, with};
-use crate::host::{configure, installed};
+use crate::host::{configure, installed_on};
 use crate::policy::{a_tenant_gets_only_its_own_vlans, audit};
 
-#[test]
-fn a_tenant_gets_only_its_own_vlans_under_podman_with_hooks() {
-    a_tenant_gets_only_its_own_vlans(Engine::PodmanHooks);
+fn a_tenant_gets_only_its_own_vlans_under_podman_with_hooks(host: HostKind) {
+    a_tenant_gets_only_its_own_vlans(host, Engine::PodmanHooks);
 }
 
-#[test]
-fn a_quota_holds_under_concurrent_attaches() {
-    let lab = installed();
+fn a_quota_holds_under_concurrent_attaches(host: HostKind) {
+    let lab = installed_on(host);
+    lab.ok(ALLOW_PROMISC).unwrap();
     functions(&lab);
     let tenant = "[[tenant]]\nname = \"acme\"\nvlans = [\"100-199\"]\nmax = 3\n";
-    let pool = "[[pool]]\nname = \"all\"\npfs = [\"pf0\", \"pf1\", \"pf2\"]\nvfs = 4\n";
-    configure(&lab, &(pool.to_owned() + tenant));
-    lab.ok("for pf in pf0 pf1 pf2; do echo 4 > /sys/class/net/$pf/device/sriov_numvfs; done")
-        .unwrap();
+    let pool =
+        format!("[[pool]]\nname = \"all\"\npfs = [{}]\nvfs = 4\n", Card::of(&lab).quoted_pfs());
+    configure(&lab, &(pool + tenant));
+    lab.ok("runvfctl setup").unwrap();
     assert_free(&lab, "before");
 
     let output =
@@ -45,4 +47,19 @@ fn a_quota_holds_under_concurrent_attaches() {
     let count = |event: &str| lines.iter().filter(|line| line.0 == event).count();
     let counts = ["attached", "released", "refused"].map(count);
     assert_eq!((counts, lines.len()), ([3, 3, 17], 23), "{lines:?}");
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        a_tenant_gets_only_its_own_vlans_under_podman_with_hooks,
+        a_quota_holds_under_concurrent_attaches,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: a_quota_holds_under_concurrent_attaches);
 }

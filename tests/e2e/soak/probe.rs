@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use lab::HostKind;
+
+use crate::card::I82576;
 use crate::hook_calls::{assert_free, gc};
 use crate::host::assert_untouched;
 use crate::probe::{create_vfs, probe_host};
 
 #[test]
 fn probe_finds_that_the_pf_is_not_promiscuous() {
-    let lab = probe_host();
+    let lab = probe_host(I82576);
     create_vfs(&lab);
     let blind = lab.sh("ip link set pf0 promisc off; timeout 300 runvfctl probe pf0; code=$?; ip link set pf0 promisc on; (exit $code)").unwrap();
     assert_eq!(blind.status, 2, "{blind}");
@@ -22,9 +25,8 @@ fn probe_finds_that_the_pf_is_not_promiscuous() {
     assert!(blind.stdout.ends_with("all VFs are clean and free\n"), "{blind}");
 }
 
-#[test]
-fn a_killed_or_stopped_probe_leaves_no_vf_claimed() {
-    let lab = probe_host();
+fn a_killed_or_stopped_probe_leaves_no_vf_claimed(host: HostKind) {
+    let lab = probe_host(host);
     let before = create_vfs(&lab);
     for fault in ["vf-set:2", "move:1", "frame-send:1", "claim-remove:1"] {
         let killed = lab
@@ -49,4 +51,16 @@ fn a_killed_or_stopped_probe_leaves_no_vf_claimed() {
     assert!(output.stdout.ends_with("runvfctl: the probe of PF pf0 was interrupted\n"), "{output}");
     assert_free(&lab, "after a probe that was stopped");
     assert_untouched(&lab, &before);
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super: a_killed_or_stopped_probe_leaves_no_vf_claimed);
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super: a_killed_or_stopped_probe_leaves_no_vf_claimed);
 }

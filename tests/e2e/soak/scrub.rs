@@ -2,31 +2,32 @@
 
 use std::time::Duration;
 
+use lab::HostKind;
+
+use crate::card::Card;
 use crate::engine::{Engine, run, start};
-use crate::host::{assert_clean, leave, on_vlans, prepared, settle, state};
+use crate::host::{assert_clean, leave, on_vlans, prepared, prepared_on, settle, state};
 use crate::scrub::{
     a_vf_returns_with_its_former_settings, a_vf_that_cannot_be_cleaned_is_quarantined,
 };
 
-#[test]
-fn a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf() {
-    a_vf_returns_with_its_former_settings(&[Engine::Docker, Engine::PodmanRuntime]);
+fn a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf(host: HostKind) {
+    a_vf_returns_with_its_former_settings(host, &[Engine::Docker, Engine::PodmanRuntime]);
 }
 
-#[test]
-fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman() {
-    a_vf_that_cannot_be_cleaned_is_quarantined(&[Engine::PodmanHooks, Engine::PodmanRuntime]);
+fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman(host: HostKind) {
+    a_vf_that_cannot_be_cleaned_is_quarantined(host, &[Engine::PodmanHooks, Engine::PodmanRuntime]);
 }
 
 /// No process reads the file through which the driver is asked to unbind the VF, so the write
-/// hangs. The process that waits keeps the lock of the PF, and asks the driver for nothing more;
-/// but no engine waits for it.
-#[test]
-fn a_hanging_driver_does_not_block_the_engine() {
-    let lab = prepared();
+/// hangs. The process that waits keeps the lock of the VF, and on the 82576 that of the PF. It asks
+/// the driver for nothing more; but no engine waits for it.
+fn a_hanging_driver_does_not_block_the_engine(host: HostKind) {
+    let lab = prepared_on(host);
+    let card = Card::of(&lab);
     let before = state(&lab);
-    let unbind = "/sys/bus/pci/drivers/igbvf/unbind";
-    let lock = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+    let unbind = format!("/sys/bus/pci/drivers/{}/unbind", card.vf_driver);
+    let lock = format!("flock -n /run/runvf/locks/{}.lock true", card.vf(0));
     lab.ok("mkfifo /tmp/hangs").unwrap();
     for engine in [Engine::Docker, Engine::PodmanHooks] {
         start(&lab, engine, "sensor", "--annotation io.runvf.vlan=100");
@@ -42,14 +43,20 @@ fn a_hanging_driver_does_not_block_the_engine() {
         assert!(reason.starts_with(&format!("writing {unbind} ")), "{engine:?}: {quarantined}");
         assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "the driver was asked for nothing more");
         lab.ok(&format!("! {lock}")).unwrap();
+        let lock_of_pf = "flock -n /run/runvf/locks/0000:01:00.0.lock true";
+        match card.parks {
+            // The PF is free for its other VFs, once the release has ended.
+            true => lab.wait_until(Duration::from_secs(20), lock_of_pf).unwrap(),
+            false => lab.ok(&format!("! {lock_of_pf}")).unwrap(),
+        };
 
         lab.ok(&format!("timeout 20 cat /tmp/hangs > /tmp/written; umount {unbind}")).unwrap();
-        assert_eq!(lab.ok("cat /tmp/written").unwrap().text(), "0000:01:10.0");
-        lab.wait_until(Duration::from_secs(20), lock).unwrap();
+        assert_eq!(lab.ok("cat /tmp/written").unwrap().text(), card.vf(0));
+        lab.wait_until(Duration::from_secs(20), &lock).unwrap();
         lab.ok("runvfctl gc").unwrap();
         assert_eq!(on_vlans(&lab, "pf0"), []);
         assert_eq!(shown()["state"], "quarantined", "{engine:?}");
-        lab.ok("runvfctl repair 0000:01:10.0").unwrap();
+        lab.ok(&format!("runvfctl repair {}", card.vf(0))).unwrap();
         settle(&lab, 3);
         assert_clean(&lab, 0, "enp1s0v0");
     }
@@ -105,4 +112,23 @@ fn network_managers_ignore_configured_vfs() {
     assert_eq!(output.text(), "1", "{output}");
     assert_eq!(lab.ok("ls /sys/class/net/pf0/device/virtfn0/net").unwrap().text(), name.text());
     assert_clean(&lab, 0, name.text());
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf,
+        a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman,
+        a_hanging_driver_does_not_block_the_engine,
+    );
+}
+
+mod on_the_x710 {
+    use crate::card::{X710, tests_on};
+
+    tests_on!(X710, super:
+        a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf,
+        a_hanging_driver_does_not_block_the_engine,
+    );
 }

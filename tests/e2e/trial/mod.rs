@@ -1,22 +1,23 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts.
 
+use crate::card::{I82576, X710, X710_ON_BACKPORTS};
 use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, endurance, leaks, limits, monitor};
+use crate::soak::{crowd, cycles, endurance, leaks, monitor};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
-    crowd::a_crowd_shares_the_vfs(25);
+    crowd::a_crowd_shares_the_vfs(I82576, 25);
 }
 
 #[test]
 fn four_hundred_killed_attaches_leave_no_vf_claimed() {
-    crowd::killed_attaches_leave_no_vf_claimed(25);
+    crowd::killed_attaches_leave_no_vf_claimed(I82576, 25);
 }
 
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
-    endurance::containers_with_random_kills_leave_nothing(10);
+    endurance::containers_with_random_kills_leave_nothing(4);
 }
 
 #[test]
@@ -34,11 +35,6 @@ fn a_thousand_containers_leave_nothing() {
     leaks::containers_leave_nothing(40);
 }
 
-#[test]
-fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_removals() {
-    limits::hoarders_do_not_delay_removals(20_000, 400_000);
-}
-
 /// With the other driver, these are more than three thousand different bundles.
 #[test]
 fn fifteen_hundred_bundles_do_the_same_as_with_runc_under_cgroupfs() {
@@ -48,4 +44,19 @@ fn fifteen_hundred_bundles_do_the_same_as_with_runc_under_cgroupfs() {
 #[test]
 fn fifteen_hundred_bundles_do_the_same_as_with_runc_under_systemd() {
     assert!(bundles_of_seeds_do_the_same_as_with_runc("systemd", 100_000..101_600) > 1500);
+}
+
+#[test]
+fn three_hundred_releases_on_the_x710_end_in_no_quarantine() {
+    cycles::no_release_ends_in_quarantine(X710, 300);
+}
+
+#[test]
+fn three_hundred_releases_on_the_x710_under_the_newer_kernel_end_in_no_quarantine() {
+    cycles::no_release_ends_in_quarantine(X710_ON_BACKPORTS, 300);
+}
+
+#[test]
+fn three_hundred_cycles_on_the_x710_with_random_kills_lose_no_vf() {
+    cycles::random_kills_lose_no_vf(X710, 300);
 }

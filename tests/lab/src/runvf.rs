@@ -85,11 +85,8 @@ impl Lab {
 
     /// Installs the programs of the last `make build`, registers them with Docker and Podman, and
     /// writes a configuration.
-    pub fn install_runvf(&self) -> Result<()> {
-        self.install_from(
-            Nic::default(),
-            &target_dir().join(Programs::Released.stage_and_folder().1),
-        )
+    pub fn install_runvf(&self, nic: Nic) -> Result<()> {
+        self.install_from(nic, &target_dir().join(Programs::Released.stage_and_folder().1))
     }
 
     /// Installs the rules that keep network managers off VFs. Hosts without a network manager do

@@ -43,8 +43,8 @@ pub(super) fn write_with_retry(
     }
 }
 
-/// Writes in a child process and waits for it no longer than `timeout`. The child keeps the PF's
-/// lock, because the driver works on the PF until the write returns.
+/// Writes in a child process and waits for it no longer than `timeout`. The child keeps the locks of
+/// the VF and the PF, because the driver works on them until the write returns.
 fn write_bounded(path: &Path, text: &str, timeout: Duration) -> Result<(), Error> {
     let failed = Error::file("write", path);
     let name = CString::new(path.as_os_str().as_bytes())

@@ -1,8 +1,16 @@
-//! Locks: one per PF, and one per tenant with a quota.
+//! Locks: one per PF, one per VF, and one per tenant with a quota.
 //!
 //! The PF's lock serializes all changes on a PF, because several PF drivers refuse an admin
-//! operation while another one runs. It also serializes the choice, creation and scrub of VFs.
-//! Different PFs do not block each other.
+//! operation while another one runs. It also serializes the choice and creation of VFs, and every
+//! change of a claim. Different PFs do not block each other.
+//!
+//! The VF's lock covers the steps on a claimed VF that need no change on the PF and take tenths of
+//! a second: to bind or unbind its driver. They run without the PF's lock, so that the PF can serve
+//! other VFs meanwhile. A process takes the VF's lock under the PF's lock, only if it is not held,
+//! and never waits for it there. A process that has the VF's lock may wait for the PF's lock. So
+//! there is no deadlock, and the lock of a free VF is not held while the PF's lock is.
+//!
+//! The unbind lock of a PF lets its VFs be unbound one after another: see [`lock_unbind`].
 //!
 //! The tenant's lock covers the count of a tenant's VFs and the next claim, because the VFs of a
 //! tenant with `max` may be on several PFs. A process that needs both locks takes the PF's lock
@@ -30,6 +38,16 @@ use crate::ledger::error::LedgerError;
 /// The death of a process releases its lock, with one exception: a child that hangs in a write to
 /// sysfs keeps the PF locked until the driver returns.
 pub(crate) struct PfLock {
+    _held: Held,
+}
+
+/// As [`PfLock`], for a VF.
+pub(crate) struct VfLock {
+    _held: Held,
+}
+
+/// As [`PfLock`], for the unbinding of a PF's VFs.
+pub(crate) struct UnbindLock {
     _held: Held,
 }
 
@@ -62,7 +80,7 @@ pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(15);
 /// signals belong to the program that uses this library. The price of polling: waiting processes
 /// get the lock in no particular order, and a shorter interval takes CPU time from the holder when
 /// many processes wait.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Locks a PF, given its PCI address.
 ///
@@ -75,6 +93,27 @@ pub(crate) fn lock_pf(run: &Path, pf: &str) -> Result<PfLock, Error> {
 /// As [`lock_pf`], with another timeout.
 pub(crate) fn lock_pf_within(run: &Path, pf: &str, timeout: Duration) -> Result<PfLock, Error> {
     Ok(PfLock { _held: lock_named(run, pf, timeout)? })
+}
+
+/// Locks a VF, given its PCI address, if no other process has locked it. The caller has the PF's
+/// lock.
+///
+/// # Errors
+/// [`LedgerError::Locked`] when another process holds the lock.
+pub(crate) fn try_lock_vf(run: &Path, vf: &str) -> Result<VfLock, Error> {
+    Ok(VfLock { _held: lock_named(run, vf, Duration::ZERO)? })
+}
+
+/// Locks the unbinding of a PF's VFs, given the PF's PCI address. The callers have the locks of
+/// their VFs, and wait for nothing else while they have this lock.
+///
+/// i40e resets an unbound VF from a single task. If all VFs were unbound at once, the last of these
+/// resets could begin after its VF is clean, or even attached again, and end its promiscuity.
+///
+/// # Errors
+/// As [`lock_pf`], with another timeout.
+pub(crate) fn lock_unbind(run: &Path, pf: &str, timeout: Duration) -> Result<UnbindLock, Error> {
+    Ok(UnbindLock { _held: lock_named(run, &format!("{pf}.unbind"), timeout)? })
 }
 
 /// Locks a tenant, given its name. Callers hold this lock only while they read the claims and write

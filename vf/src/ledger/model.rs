@@ -59,6 +59,8 @@ enum Flaw {
     /// A record names a process by pid without start time, so a later process with the same pid
     /// counts as the same.
     WithoutStartTime,
+    /// An attach binds the VF's driver without the VF's lock, so a release may free the VF before.
+    BoundWithoutLock,
     /// A release removes the record while the VF has no driver.
     RemovedBeforeBind,
     /// A release removes the record before the VF has read back clean.
@@ -99,7 +101,8 @@ impl Claims {
     /// Adds the possible steps of a process.
     fn add_steps(world: &World, worker: Worker, actions: &mut Vec<Action>) {
         let Some(run) = world.run(worker) else { return };
-        if !(run.step.takes_lock() && world.is_locked()) {
+        let is_vf_locked = run.step == Step::LockToRelease && world.is_vf_locked(run.vf);
+        if !(run.step.takes_lock() && (world.is_locked() || is_vf_locked)) {
             actions.push(Action::Step(worker, Outcome::Done));
         }
         if world.faults > 0 {
@@ -112,7 +115,8 @@ impl Claims {
         }
         // Before it holds a lock, only an attach has changed anything. A crash of another process
         // there has no effect.
-        let kill_has_effect = matches!(worker, Worker::Attach(_)) || run.step.is_under_lock();
+        let has_a_lock = run.step.is_under_lock() || run.step.is_under_vf_lock_only();
+        let kill_has_effect = matches!(worker, Worker::Attach(_)) || has_a_lock;
         if world.kills > 0 && kill_has_effect {
             actions.push(Action::Kill(worker));
         }
@@ -168,7 +172,8 @@ impl Model for Claims {
             if record.is_some() && idle(Worker::Reconcile) {
                 actions.push(Action::BeginReconcile(vf));
             }
-            if world.is_quarantined(vf) && idle(Worker::Repair) && !world.is_locked() {
+            let is_locked = world.is_locked() || world.is_vf_locked(vf);
+            if world.is_quarantined(vf) && idle(Worker::Repair) && !is_locked {
                 actions.push(Action::BeginRepair(vf));
             }
         }
@@ -409,6 +414,7 @@ mod tests {
             (Flaw::NotRereadUnderLock, STARTS_WITH_ITS_VF),
             (Flaw::NonceNotCompared, STARTS_WITH_ITS_VF),
             (Flaw::WithoutStartTime, CLEANABLE),
+            (Flaw::BoundWithoutLock, FREE_IS_AT_REST),
             (Flaw::RemovedBeforeBind, FREE_IS_AT_REST),
             (Flaw::RemovedBeforeVerify, FREE_IS_CLEAN),
             (Flaw::RearmedBeforeGap, BLINDNESS_SHOWS),
@@ -424,7 +430,12 @@ mod tests {
                 Flaw::RearmedBeforeGap | Flaw::ClosedBeforeAudit => (1, 1),
                 _ => (0, 0),
             };
-            let model = Claims(World::new(kills, faults, blinds, Some(flaw)));
+            let world = World::new(kills, faults, blinds, Some(flaw));
+            // A VF that has a driver anyway is not changed by another bind.
+            let model = Claims(match flaw {
+                Flaw::BoundWithoutLock => world.with_parked_vfs(),
+                _ => world,
+            });
             let checker = model.checker().finish_when(found).spawn_bfs().join();
             let path = checker.discovery(property);
             let steps = path.map(|path| path.into_actions());

@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(crate) use configure::{configure, take_snapshot, wanted_settings};
+pub(crate) use configure::{bind_driver, configure, take_snapshot, wanted_settings};
 pub(crate) use netdev_setup::set_up_netdev;
 pub(crate) use session::nonce;
 

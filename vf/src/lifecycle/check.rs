@@ -2,17 +2,20 @@
 //! a wait for a carrier, because its return is an event as well.
 
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::host::Host;
-use crate::ledger::claim::Claim;
+use crate::kernel::process::ProcessId;
+use crate::ledger::audit::Event;
+use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
-use crate::ledger::lock::{PfLock, lock_pf_within};
+use crate::ledger::lock::{PfLock, SHORT_LOCK_TIMEOUT, lock_pf_within};
 use crate::lifecycle::blindness::{Manner, Sight};
 use crate::lifecycle::loss::{AttachedVf, Inspected, inspect};
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::reconcile::release_abandoned;
+use crate::lifecycle::release::{lock_claim, release_locked};
 
 /// A VF to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +40,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`LedgerError::Locked`] when another process holds the PF's lock for longer than `lock_timeout`.
-/// An error on one VF is the outcome for this VF.
+/// An error on one VF is the outcome for this VF. The caller makes no two checks of a PF at once.
 ///
 /// [`LedgerError::Locked`]: crate::LedgerError::Locked
 pub fn check(
@@ -59,24 +62,42 @@ pub fn check(
     }
     // The sensors that run come first: a release takes a second.
     let (abandoned, running): (Vec<_>, Vec<_>) =
-        seen.into_iter().partition(|(claim, _)| claim.is_abandoned());
+        seen.into_iter().partition(|(claim, _)| claim.is_abandoned() || is_own_release(claim));
     results.extend(check_running(host, running, &lock));
+    // A release takes the locks by itself, because it gives the PF's back while a driver is slow.
+    drop(lock);
     for (claim, _) in abandoned {
-        results.extend(result(&claim, release_abandoned(host, &claim, &lock, EXIT_TIMEOUT)));
+        results.extend(result(&claim, release(host, &claim, lock_timeout)));
     }
     Ok(results)
+}
+
+/// Whether this process has begun to release the VF. Its caller makes no two checks of a PF at
+/// once, so that release has ended, and has left the claim because it did not get a lock again. The
+/// claim names a worker that lives on, so no other process releases the VF.
+fn is_own_release(claim: &Claim) -> bool {
+    claim.state == State::Releasing && Some(claim.worker) == ProcessId::own()
+}
+
+fn release(host: &Host, claim: &Claim, lock_timeout: Duration) -> Result<Option<Outcome>, Error> {
+    let relock_by = Instant::now() + SHORT_LOCK_TIMEOUT;
+    let mut lock = lock_claim(host, claim, lock_timeout, relock_by)?;
+    if is_own_release(claim) {
+        return release_locked(host, claim, &mut lock, EXIT_TIMEOUT, Event::Released).map(Some);
+    }
+    release_abandoned(host, claim, &mut lock, EXIT_TIMEOUT)
 }
 
 fn check_running(
     host: &Host,
     running: Vec<(Claim, Option<SystemTime>)>,
-    lock: &PfLock,
+    _lock: &PfLock,
 ) -> Vec<Released> {
     let mut results = Vec::new();
     let mut attached = Vec::new();
     for (claim, since) in running {
         let manner = Manner { since, carrier_timeout: Duration::ZERO };
-        match inspect(host, &claim, lock) {
+        match inspect(host, &claim) {
             Ok(Inspected::Attached(vf)) => attached.push((*vf, manner)),
             Ok(Inspected::Settled(outcome)) => results.extend(result(&claim, Ok(outcome))),
             Err(error) => results.extend(result(&claim, Err(error))),
@@ -123,7 +144,10 @@ fn result(claim: &Claim, outcome: Result<Option<Outcome>, Error>) -> Option<Rele
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::kernel::process::boot_id_with_root;
     use crate::ledger::claim::tests::claim;
     use crate::ledger::error::LedgerError;
 
@@ -143,6 +167,33 @@ mod tests {
         let looks = [look(VF), look(&other.vf)];
         assert_eq!(check(&host, PF, &looks, Duration::ZERO).unwrap(), []);
         assert!(Claims::open(&host.run).unwrap().is_claimed(&other.vf));
+    }
+
+    /// The worker of such a claim lives as long as the monitor, so `gc` leaves it alone.
+    #[test]
+    fn a_release_that_this_process_has_left_is_finished() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::with_root(root.path());
+        let claims = Claims::open(&host.run).unwrap();
+        let boot_id = boot_id_with_root(Path::new("/")).unwrap();
+        let left = |vf, worker| {
+            let state = State::Releasing;
+            Claim { state, worker, boot_id: boot_id.clone(), ..claim(vf, "n") }
+        };
+        let own = ProcessId::own().unwrap();
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let worker = ProcessId::of(other.id().cast_signed()).unwrap();
+        for claim in [left(VF, own), left("0000:01:10.2", worker)] {
+            assert!(claims.create(&claim).unwrap());
+        }
+        let looks = [look(VF), look("0000:01:10.2")];
+        let found = check(&host, PF, &looks, Duration::from_secs(20)).unwrap();
+        // The VF does not exist, so it is clean.
+        let vfs: Vec<&str> = found.iter().map(|found| found.vf.as_str()).collect();
+        assert_eq!(vfs, [VF], "{found:?}");
+        assert!(!claims.is_claimed(VF) && claims.is_claimed("0000:01:10.2"), "{found:?}");
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

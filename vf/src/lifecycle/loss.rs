@@ -13,8 +13,8 @@ use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
-use crate::ledger::lock::PfLock;
 use crate::lifecycle::blindness::{Manner, Sight, check_sight};
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
 use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
@@ -36,9 +36,9 @@ use crate::policy::config::OnLoss;
 pub(super) fn handle_loss(
     host: &Host,
     seen: &Claim,
-    lock: &PfLock,
+    _lock: &ClaimLock<'_>,
 ) -> Result<Option<Outcome>, Error> {
-    match inspect(host, seen, lock)? {
+    match inspect(host, seen)? {
         Inspected::Settled(outcome) => Ok(outcome),
         Inspected::Attached(mut vf) => {
             let sight = vf.check_sight(host, Manner::GC)?;
@@ -88,8 +88,8 @@ impl AttachedVf {
     }
 }
 
-/// The part of [`handle_loss`] before the check of the promiscuity.
-pub(super) fn inspect(host: &Host, seen: &Claim, _lock: &PfLock) -> Result<Inspected, Error> {
+/// The part of [`handle_loss`] before the check of the promiscuity. The caller has the PF's lock.
+pub(super) fn inspect(host: &Host, seen: &Claim) -> Result<Inspected, Error> {
     let settled = |outcome| Ok(Inspected::Settled(outcome));
     let claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(now)) if now.nonce == seen.nonce => now,

@@ -9,11 +9,12 @@ use crate::ledger::audit::Event;
 use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, lock_pf_within};
+use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, SHORT_LOCK_TIMEOUT};
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::joined::record_joined;
 use crate::lifecycle::loss::handle_loss;
 use crate::lifecycle::outcome::{Outcome, Released};
-use crate::lifecycle::release::{EXIT_TIMEOUT, release_locked};
+use crate::lifecycle::release::{EXIT_TIMEOUT, lock_claim, release_locked};
 
 /// Releases every VF of an abandoned claim: its container has exited, or its attach or release
 /// was killed. Running attaches are safe, because the worker of their claims is alive.
@@ -51,12 +52,14 @@ pub(crate) fn reconcile_claims(
         if left.is_zero() {
             break;
         }
-        let lock = lock_pf_within(&host.run, &seen.pf, lock_timeout.min(left));
-        let Ok(lock) = lock else { continue };
+        // A release that has begun may go on after the budget.
+        let relock_by = Instant::now() + SHORT_LOCK_TIMEOUT;
+        let lock = lock_claim(host, &seen, lock_timeout.min(left), relock_by);
+        let Ok(mut lock) = lock else { continue };
         // An error on one claim is ignored, because the other VFs must still be released; this
         // claim stays. The exit timeout is zero, because the calling command must not wait for
         // processes in the VF's network namespace.
-        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &lock, Duration::ZERO) {
+        if let Ok(Some(outcome)) = release_abandoned(host, &seen, &mut lock, Duration::ZERO) {
             released.push(Released::of(&seen, outcome));
         }
     }
@@ -71,7 +74,8 @@ pub(crate) fn reconcile_pf(host: &Host, pf: &str, lock: &PfLock) -> bool {
         return false;
     };
     let is_freed = |seen: &Claim| {
-        let outcome = release_abandoned(host, seen, lock, Duration::ZERO);
+        let outcome = ClaimLock::under(&host.run, (&seen.vf, &seen.pf), lock)
+            .and_then(|mut lock| release_abandoned(host, seen, &mut lock, Duration::ZERO));
         matches!(outcome, Ok(Some(Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_))))
     };
     let deadline = Instant::now() + ATTACH_BUDGET;
@@ -118,8 +122,8 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
 
 /// Releases the claim if it is abandoned; otherwise checks the container's VF.
 fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outcome>, Error> {
-    let lock = lock_pf_within(&host.run, &seen.pf, timeout)?;
-    match release_abandoned(host, seen, &lock, EXIT_TIMEOUT)? {
+    let mut lock = lock_claim(host, seen, timeout, Instant::now() + LOCK_TIMEOUT)?;
+    match release_abandoned(host, seen, &mut lock, EXIT_TIMEOUT)? {
         None => handle_loss(host, seen, &lock),
         outcome => Ok(outcome),
     }
@@ -133,7 +137,7 @@ fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outco
 pub(super) fn release_abandoned(
     host: &Host,
     seen: &Claim,
-    _lock: &PfLock,
+    lock: &mut ClaimLock<'_>,
     exit_timeout: Duration,
 ) -> Result<Option<Outcome>, Error> {
     let claims = Claims::open(&host.run)?;
@@ -143,7 +147,7 @@ pub(super) fn release_abandoned(
             _ => return Ok(None),
         }
     }
-    release_locked(host, seen, exit_timeout, Event::Released).map(Some)
+    release_locked(host, seen, lock, exit_timeout, Event::Released).map(Some)
 }
 
 #[cfg(test)]
@@ -154,6 +158,7 @@ mod tests {
     use super::*;
     use crate::ledger::audit::{Entry, append_or_spool, spooled};
     use crate::ledger::claim::tests::claim;
+    use crate::ledger::lock::lock_pf_within;
     use crate::lifecycle::repair::repair;
 
     const VF: &str = "0000:01:10.0";

@@ -14,8 +14,9 @@ use crate::ledger::audit::{Entry, Event, Recorded};
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT, lock_pf_within};
+use crate::ledger::lock::{LOCK_TIMEOUT, SHORT_LOCK_TIMEOUT};
 use crate::lifecycle::blindness::record_open_gap;
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::disarm::disarm;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
@@ -26,6 +27,9 @@ use crate::policy::config::Scrub;
 /// How long a container's processes may take to exit. The engine kills them before it asks for the
 /// release of the container's VFs.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a release that has begun may wait for its PF's lock after the time that an engine's
+/// release has for all locks. Docker gives a `delete` 30 s (moby `daemon/monitor.go`).
+const RELOCK_GRACE: Duration = Duration::from_secs(5);
 /// Between two checks whether the init process has exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -93,7 +97,8 @@ fn release_before(
         let why = "the PF of another VF was locked, or its release took too long";
         return Ok(Outcome::Left(why.to_owned()));
     }
-    release_claim(host, claim, lock_timeout, Event::Released)
+    let mut lock = lock_claim(host, claim, lock_timeout, deadline + RELOCK_GRACE)?;
+    release_locked(host, claim, &mut lock, EXIT_TIMEOUT, Event::Released)
 }
 
 /// Releases one VF. With `force`, a running container loses it.
@@ -135,15 +140,30 @@ pub(crate) fn release_claim(
     timeout: Duration,
     event: Event,
 ) -> Result<Outcome, Error> {
-    let _lock = lock_pf_within(&host.run, &seen.pf, timeout)?;
-    release_locked(host, seen, EXIT_TIMEOUT, event)
+    let relock_by = Instant::now() + timeout.max(SHORT_LOCK_TIMEOUT);
+    let mut lock = lock_claim(host, seen, timeout, relock_by)?;
+    release_locked(host, seen, &mut lock, EXIT_TIMEOUT, event)
 }
 
-/// As [`release_claim`], for a caller that has the PF's lock. `exit_timeout` is how long the
-/// processes in the VF's network namespace may take to exit.
+/// Acquires the locks for a claim's release.
+///
+/// # Errors
+/// As [`ClaimLock::take`].
+pub(crate) fn lock_claim(
+    host: &Host,
+    claim: &Claim,
+    timeout: Duration,
+    relock_by: Instant,
+) -> Result<ClaimLock<'static>, Error> {
+    ClaimLock::take(&host.run, (&claim.vf, &claim.pf), timeout, relock_by)
+}
+
+/// As [`release_claim`], for a caller that has the locks. `exit_timeout` is how long the processes
+/// in the VF's network namespace may take to exit.
 pub(crate) fn release_locked(
     host: &Host,
     seen: &Claim,
+    lock: &mut ClaimLock<'_>,
     exit_timeout: Duration,
     event: Event,
 ) -> Result<Outcome, Error> {
@@ -162,16 +182,19 @@ pub(crate) fn release_locked(
         return Ok(Outcome::Left(reason));
     }
     let method = claim.scrub;
-    scrub_and_free(host, claim, method, event)
+    scrub_and_free(host, claim, method, event, lock)
 }
 
 /// Scrubs a VF that no container uses, and frees it. A VF that cannot be cleaned is quarantined.
-/// The caller has the PF's lock.
+///
+/// The PF may stay locked after the VF was unbound. Then the claim stays in the state `releasing`,
+/// and counts as abandoned once this process has ended.
 pub(crate) fn scrub_and_free(
     host: &Host,
     mut claim: Claim,
     method: Scrub,
     event: Event,
+    lock: &mut ClaimLock<'_>,
 ) -> Result<Outcome, Error> {
     let began = Instant::now();
     let entry = Entry::end(event, &claim);
@@ -184,10 +207,13 @@ pub(crate) fn scrub_and_free(
     let from = claim.state.clone();
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    let scrubbed = scrub(&sysfs, &claim, &from, method);
+    let scrubbed = scrub(&sysfs, &claim, &from, method, lock);
     let entry = entry.that_took(began);
     match scrubbed {
         Ok(()) => free(host, &claims, &claim, &entry),
+        Err(error @ Error::Ledger(LedgerError::Locked { .. })) => Ok(Outcome::Left(error.line())),
+        // A quarantine changes the PF and the claim.
+        Err(error) if !lock.has_pf() => Ok(Outcome::Left(error.line())),
         Err(error) => quarantine(host, &sysfs, &claims, claim, entry, error),
     }
 }
@@ -219,7 +245,7 @@ fn quarantine(
 ) -> Result<Outcome, Error> {
     let mut reason = error.line();
     // After a write that hangs, the kernel may hold its network lock, so the next request would
-    // hang too. The process that hangs in the write has inherited the PF's lock. `gc` disarms the
+    // hang too. The process that hangs in the write has inherited the VF's lock. `gc` disarms the
     // VF once it can acquire this lock.
     if !matches!(error, Error::Kernel(KernelError::Timeout { .. }))
         && let Some(armed) = disarm(sysfs, &claim)
@@ -242,6 +268,7 @@ mod tests {
     use super::*;
     use crate::ledger::claim::Gap;
     use crate::ledger::claim::tests::claim;
+    use crate::ledger::lock::lock_pf_within;
 
     /// Claims a VF of another PF for container `c`. Its init process does not exist.
     fn claim_vf(host: &Host, pf: &str, vf: &str) {

@@ -1,6 +1,6 @@
 //! Recover a quarantined VF: FLR, rebind, verify.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::host::Host;
@@ -14,7 +14,8 @@ use crate::ledger::audit::Event;
 use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::lock_pf;
+use crate::ledger::lock::LOCK_TIMEOUT;
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::ownership::foreign_owner;
@@ -38,7 +39,7 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
     }
     let sysfs = Sysfs(host.sysfs.clone());
     let Some((pf, index)) = sysfs.pf_of(vf) else { return repair_vanished(host, vf) };
-    let _lock = lock_pf(&host.run, &pf)?;
+    let mut lock = lock_vf(host, vf, &pf)?;
     let claims = Claims::open(&host.run)?;
     let claim = match claims.get(vf) {
         Ok(Some(claim)) => {
@@ -73,7 +74,7 @@ pub fn repair(host: &Host, vf: &str) -> Result<Released, Error> {
         return Ok(Released::of(&claim, Outcome::Left(reason)));
     }
     let method = if sysfs.has_flr(vf) { Scrub::Flr } else { Scrub::Rebind };
-    let outcome = scrub_and_free(host, claim.clone(), method, Event::Repaired)?;
+    let outcome = scrub_and_free(host, claim.clone(), method, Event::Repaired, &mut lock)?;
     Ok(Released::of(&claim, outcome))
 }
 
@@ -91,15 +92,19 @@ fn repair_vanished(host: &Host, vf: &str) -> Result<Released, Error> {
         }
         seen => seen?.ok_or_else(|| no_vf(vf))?,
     };
-    let _lock = lock_pf(&host.run, &seen.pf)?;
+    let mut lock = lock_vf(host, vf, &seen.pf)?;
     match claims.get(vf)? {
         Some(now) if now.nonce == seen.nonce && needs_repair(&now) => {
-            let outcome = scrub_and_free(host, now, Scrub::Rebind, Event::Repaired)?;
+            let outcome = scrub_and_free(host, now, Scrub::Rebind, Event::Repaired, &mut lock)?;
             Ok(Released::of(&seen, outcome))
         }
         Some(now) => Ok(still_claimed(&now)),
         None => Err(no_vf(vf)),
     }
+}
+
+fn lock_vf(host: &Host, vf: &str, pf: &str) -> Result<ClaimLock<'static>, Error> {
+    ClaimLock::take(&host.run, (vf, pf), LOCK_TIMEOUT, Instant::now() + LOCK_TIMEOUT)
 }
 
 fn no_vf(vf: &str) -> Error {

@@ -20,6 +20,7 @@ use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::{Change, LinkState, Settings};
 use crate::ledger::claim::{Claim, State, VfSnapshot};
+use crate::lifecycle::claim_lock::ClaimLock;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::diff::changes;
 use crate::nic::driver::driver;
@@ -28,7 +29,7 @@ use crate::nic::find_link::wait_for_link;
 use crate::nic::netdev::{self, UDEV_TIMEOUT};
 use crate::nic::pf::Pf;
 use crate::nic::vf_config::{
-    apply_changes, check_pci_address, converge, find_pf, read_settings, unbind, wait_for_reset,
+    apply_changes, check_pci_address, converge, find_pf, read_settings, wait_for_reset,
 };
 use crate::policy::config::Scrub;
 
@@ -46,6 +47,7 @@ pub(crate) fn scrub(
     claim: &Claim,
     from: &State,
     method: Scrub,
+    lock: &mut ClaimLock<'_>,
 ) -> Result<(), Error> {
     // A VF that does not exist has no settings: the PF driver discards a VF's settings when it
     // destroys the VF, and creates the next one without them.
@@ -57,10 +59,9 @@ pub(crate) fn scrub(
     // An error of this read is returned only after the unbind: the container must lose the VF
     // even if the PF cannot be read.
     let settings = find_pf(sysfs, claim).and_then(|pf| read_settings(&netlink, &pf, claim));
-    if let Some(driver) = sysfs.driver(&claim.vf) {
-        unbind(sysfs, &claim.pf, &claim.vf, &driver)?;
-    }
+    unbind_locked(sysfs, claim, lock)?;
     let bound_mac = settings?.mac;
+    let pf_driver = driver(sysfs.driver(&claim.pf).as_deref());
     remove_stale_override(sysfs, claim, from)?;
     if method == Scrub::Flr {
         sysfs.flr(&claim.vf)?;
@@ -70,7 +71,8 @@ pub(crate) fn scrub(
     // udev or the container may have changed the netdev's MAC right before the unbind, and iavf
     // tells its PF later.
     let current_mac = read_settings(&netlink, &pf, claim)?.mac;
-    reset_mac(&netlink, &pf, claim, [bound_mac, current_mac]);
+    let old_mac = if pf_driver.has_only_reported_mac() { current_mac } else { bound_mac };
+    reset_mac(&netlink, &pf, claim, [old_mac, current_mac], pf_driver.has_only_reported_mac());
     converge(&netlink, &pf, claim, &clean_settings(claim))?;
     let netdev = match claim.before.driver {
         // The next attach binds it. Without `setup`, or after `setup --undo`, VFs are bound.
@@ -87,6 +89,25 @@ pub(crate) fn scrub(
     };
     verify_clean_settings(&netlink, &pf, claim)?;
     verify_mac(&netlink, &pf, claim, netdev)
+}
+
+/// Unbinds the VF's driver, if it has one. Where the PF resets the VF after that, this and the wait
+/// for the reset take most of a release, so the PF can serve other VFs meanwhile.
+fn unbind_locked(sysfs: &Sysfs, claim: &Claim, lock: &mut ClaimLock<'_>) -> Result<(), Error> {
+    let vf_driver = sysfs.driver(&claim.vf);
+    let unbind = || vf_driver.as_deref().map_or(Ok(()), |it| sysfs.unbind(&claim.vf, it));
+    if driver(sysfs.driver(&claim.pf).as_deref()).reset_time().is_zero() {
+        return unbind();
+    }
+    lock.without_pf(|lock| {
+        if vf_driver.is_some() {
+            let _unbinding = lock.lock_unbind()?;
+            unbind()?;
+        }
+        // Also without a driver, because a process that was killed may have unbound it right before.
+        wait_for_reset(sysfs, &claim.pf);
+        Ok(())
+    })
 }
 
 /// Removes the `driver_override` of an attach or a release that was killed while [`Sysfs::probe`]
@@ -117,15 +138,28 @@ fn may_have_set_override(state: &State) -> bool {
 /// next VF driver. So a MAC is assigned first. It differs from the current MAC, because assigning
 /// the current MAC changes nothing.
 ///
-/// `macs`: what the PF reported before and after the unbind.
-fn reset_mac(netlink: &Netlink, pf: &Pf, claim: &Claim, macs: [MacAddress; 2]) {
+/// `macs`: what the PF reported before and after the unbind. `zeros_suffice`: the PF removes any
+/// MAC if zeros are assigned. On i40e each change resets the VF, so only one is made there.
+fn reset_mac(
+    netlink: &Netlink,
+    pf: &Pf,
+    claim: &Claim,
+    macs: [MacAddress; 2],
+    zeros_suffice: bool,
+) {
     let mac_before = claim.before.settings.mac;
     if !needs_mac_reset(claim, macs) {
         return;
     }
     let [_, current_mac] = macs;
+    let none = MacAddress::default();
+    let remove = || apply_changes(netlink, pf, claim, &[Change::Mac(none)]);
+    let reads_none = || read_settings(netlink, pf, claim).is_ok_and(|have| have.mac == none);
+    if zeros_suffice && remove().is_ok() && reads_none() {
+        return;
+    }
     let _ = apply_changes(netlink, pf, claim, &[Change::Mac(current_mac.different_local())]);
-    if apply_changes(netlink, pf, claim, &[Change::Mac(MacAddress::default())]).is_err() {
+    if remove().is_err() {
         let _ = apply_changes(netlink, pf, claim, &[Change::Mac(mac_before)]);
     }
 }

@@ -134,6 +134,14 @@ impl Driver {
         if self.config_resets_vf { RESET_TIME } else { Duration::ZERO }
     }
 
+    /// Whether the PF's report has the only MAC of a VF without a driver, and the PF removes it if
+    /// all zeros are assigned. i40e and ice reset a VF after an unbind, and make its filters again
+    /// from the reported MAC (`i40e_alloc_vsi_res`, `ice_vf_rebuild_host_mac_cfg`). All zeros also
+    /// remove a MAC that the VF has chosen (`i40e_ndo_set_vf_mac`, `ice_set_vf_mac`).
+    pub(crate) fn has_only_reported_mac(&self) -> bool {
+        self.vf == Some("iavf")
+    }
+
     /// How free VFs of a pool rest on a PF with this driver.
     pub(crate) fn rest(&self, pool: &Pool) -> Rest {
         pool.rest.unwrap_or(self.rest)
@@ -173,6 +181,8 @@ mod tests {
         let recovers = |name| driver(Some(name)).is_promiscuous_after_change();
         assert!(["i40e", "ice", "igb", "mlx5_core"].into_iter().all(recovers));
         assert!(!["ixgbe", "new"].into_iter().any(recovers));
+        let has_only = |name| driver(Some(name)).has_only_reported_mac();
+        assert!(has_only("i40e") && has_only("ice") && !has_only("igb") && !has_only("new"));
     }
 
     #[test]

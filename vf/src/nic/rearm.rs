@@ -7,7 +7,8 @@
 //! and the netdev stays promiscuous.
 //!
 //! iavf sends its requests from a watchdog. A change of the flags does not wake the watchdog, which
-//! sleeps for 2 s when it is idle; a read of the driver's counters does.
+//! sleeps for 2 s when it is idle, and for 20 ms between two requests; a read of the driver's
+//! counters does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,11 +26,14 @@ use crate::nic::error::NicError;
 /// sends a dozen others first.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two calls that wake iavf. Newer kernels run `iavf_set_rx_mode` from a work queue, so it
-/// may come after the first call.
-const WAKE_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the PF may take to apply a request. It needs a few milliseconds. Its log tells of the
-/// end only if the PF did not count the VF as promiscuous before.
-const APPLY_TIMEOUT: Duration = Duration::from_millis(100);
+/// may come after the first call. The calls need the kernel's network lock, so they must be rare
+/// where many VFs are attached at once.
+const WAKE_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the PF may take to apply a request. It needs a few milliseconds, and longer while it
+/// resets other VFs: i40e does both in one task. Its log tells of the end only if the PF did not
+/// count the VF as promiscuous before; i40e of Linux 6.12 forgets that in each reset
+/// (`i40e_free_vf_res`).
+const APPLY_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// What iavf logs right before it sends a request (`iavf_set_promiscuous`).
 const SENT: &str = "romiscuous mode";
@@ -65,8 +69,7 @@ impl<'a> Requests<'a> {
     pub(crate) fn wait_until_sent(&mut self, interface: &str) -> bool {
         let deadline = Instant::now() + SEND_TIMEOUT;
         loop {
-            // An error is ignored: a driver without counters has no such watchdog.
-            let _ = ethtool::read_statistics(interface);
+            wake_driver(interface);
             let Some(log) = &mut self.log else {
                 thread::sleep(APPLY_TIMEOUT);
                 return true;
@@ -91,6 +94,13 @@ impl<'a> Requests<'a> {
             log.wait_for(pf, &applied, deadline);
         }
     }
+}
+
+/// Makes the VF driver send to its PF what it has to send, in the network namespace of the calling
+/// thread.
+pub(crate) fn wake_driver(interface: &str) {
+    // An error is ignored: a driver without counters has no such watchdog.
+    let _ = ethtool::read_statistics(interface);
 }
 
 /// Turns the flags of a sensor on: up, promiscuous and allmulti.

@@ -9,6 +9,7 @@ mod config;
 mod facts;
 mod finding;
 mod host;
+mod known_bad;
 mod machine;
 mod network;
 mod pf;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::guest::journal::Journal;
 use crate::guest::ssh::Ssh;
 use crate::output::{Output, RawOutput};
+use crate::qemu::host_kind::HostKind;
 use crate::qemu::machine::Machine;
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
@@ -20,8 +22,10 @@ pub struct Lab {
     // Before `machine`, so that it is dropped first: otherwise ssh reports the end of the guest.
     pub(super) ssh: Ssh,
     pub(super) machine: Machine,
+    pub(super) kind: HostKind,
     pub(super) key: PathBuf,
-    pub(super) journal: PathBuf,
+    // After `machine`, which writes it until it ends.
+    pub(super) journal: Journal,
 }
 
 impl std::fmt::Debug for Lab {
@@ -80,6 +84,10 @@ impl Lab {
         }
         let so_far = output.to_string();
         Err(Error::Timeout { what: condition.to_owned(), after: timeout, so_far })
+    }
+
+    pub fn kind(&self) -> HostKind {
+        self.kind
     }
 
     /// The log of all commands of this guest with their results. It stays after the guest ended.

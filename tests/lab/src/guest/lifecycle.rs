@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::guest::boot_wait::{BootWait, CONNECT_TIMEOUT};
+use crate::guest::journal::Journal;
 use crate::guest::lab::Lab;
 use crate::guest::paths::Paths;
 use crate::guest::ssh::Ssh;
@@ -44,7 +45,7 @@ impl Lab {
             Machine::start(&image.tools, parts, memory, &deferred, folder, console)
         })?;
         machine.resume(state)?;
-        let lab = Self::connect(machine, &image.key(), &transcript, &journal, RESUME_TIMEOUT)?;
+        let lab = Self::connect(machine, image, &transcript, &journal, RESUME_TIMEOUT)?;
         // The guest's clock shows the time of the snapshot.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         lab.ok(&format!("date -s @{}.{:03}", now.as_secs(), now.subsec_millis()))?;
@@ -57,24 +58,25 @@ impl Lab {
         let machine = image.with_parts(&image.disk(), &journal, |parts| {
             Machine::start(&image.tools, parts, Memory::Shared, &[], folder, console)
         })?;
-        Self::connect(machine, &image.key(), &transcript, &journal, timeout)
+        Self::connect(machine, image, &transcript, &journal, timeout)
     }
 
     fn connect(
         machine: Machine,
-        key: &Path,
+        image: &Image,
         transcript: &Path,
         journal: &Path,
         timeout: Duration,
     ) -> Result<Self> {
+        let key = image.key();
         let port = machine.port()?;
         let control = machine.folder().join("ssh");
         let mut wait = BootWait::new(&machine, timeout);
         loop {
-            match Ssh::connect(port, key, &control, transcript, CONNECT_TIMEOUT) {
+            match Ssh::connect(port, &key, &control, transcript, CONNECT_TIMEOUT) {
                 Ok(ssh) => {
-                    let (key, journal) = (key.to_owned(), journal.to_owned());
-                    return Ok(Self { ssh, machine, key, journal });
+                    let (kind, journal) = (image.kind(), Journal(journal.to_owned()));
+                    return Ok(Self { ssh, machine, kind, key, journal });
                 }
                 Err(error) => wait.retry_or_fail(&error.to_string())?,
             }

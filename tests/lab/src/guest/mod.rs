@@ -3,6 +3,7 @@
 mod boot_wait;
 mod files;
 mod forward;
+mod journal;
 pub(crate) mod lab;
 mod lifecycle;
 mod paths;

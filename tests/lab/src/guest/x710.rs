@@ -1,23 +1,16 @@
 //! What the X710's device model tells about itself.
 
-use std::fs;
-use std::io::ErrorKind;
-
 use serde_json::Value;
 
-use crate::error::{Error, Result, at};
+use crate::error::{Error, Result};
 use crate::guest::lab::Lab;
 use crate::qemu::hardware::x710_id;
 
 impl Lab {
     /// The lines of the device model's journal: each is something that a driver did and the model
-    /// does not know, or that no hardware would accept. A test fails on any of them.
+    /// does not know, or that no hardware would accept. A `Lab` that ends with such a line panics.
     pub fn x710_journal(&self) -> Result<String> {
-        match fs::read_to_string(&self.journal) {
-            // The model creates the file with its first line.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-            read => read.map_err(at(&self.journal)),
-        }
+        self.journal.read()
     }
 
     /// The VSIs of a PF of the X710, as its drivers have set them up: VLANs, filters, promiscuity.

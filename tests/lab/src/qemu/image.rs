@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Result, at};
 use crate::qemu::hardware::{Card, Parts};
-use crate::qemu::host_kind::Kernel;
+use crate::qemu::host_kind::{HostKind, Kernel, Nic};
 use crate::qemu::tools::Tools;
 
 /// The files of a frozen guest. They are read-only once they are built.
@@ -22,6 +22,13 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    pub(crate) fn kind(&self) -> HostKind {
+        let nic = match self.device {
+            None => Nic::Intel82576,
+            Some(_) => Nic::IntelX710,
+        };
+        HostKind { nic, kernel: self.kernel }
+    }
     pub(crate) fn kernel(&self) -> PathBuf {
         self.guest.join(format!("vmlinuz{}", self.kernel.suffix()))
     }

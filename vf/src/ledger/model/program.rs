@@ -80,7 +80,9 @@ impl Step {
             Self::CheckAbandoned => Self::LockToRelease,
             Self::LockToRelease | Self::CheckAbandonedUnderLock => Self::Releasing,
             Self::Releasing => Self::Unbind,
-            Self::Unbind => Self::Clear,
+            Self::Unbind => Self::LockToClear,
+            Self::LockToClear => Self::Clear,
+            Self::LockToDisarm => Self::Disarm,
             Self::Clear => Self::Bind,
             Self::Bind => Self::Verify,
             Self::Verify => Self::Remove,
@@ -154,6 +156,7 @@ impl World {
             Outcome::FalseSuccess => Then::Next,
             Outcome::Refused if run.step.is_of_attach() => Then::Undo,
             Outcome::Refused if run.step == Step::Rearm => Then::To(Step::Lost),
+            Outcome::Refused if run.step == Step::Unbind => Then::To(Step::LockToDisarm),
             Outcome::Refused => Then::To(Step::Disarm),
         };
         let (step, owner) = (Step::LockToRelease, run.owner);
@@ -238,6 +241,8 @@ impl World {
                 self.advance(run.vf, worker, State::Quarantined { reason });
             }
             Step::Unbind => vf.unbind(),
+            // The VF's lock is held since the claim was checked, so it has not changed.
+            Step::LockToClear | Step::LockToDisarm => {}
             Step::Clear | Step::Disarm => {
                 vf.vlan = None;
                 vf.trust = false;

@@ -190,6 +190,7 @@ pub(super) struct Run {
 
 /// A step of a program. A step that takes a lock includes the reads of records that follow, because
 /// records do not change while the lock is held. The last step under a lock includes its release.
+/// The lock is the PF's, unless a method says VF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Step {
     LockToClaim,
@@ -220,6 +221,8 @@ pub(super) enum Step {
     CloseGap,
     Releasing,
     Unbind,
+    LockToClear,
+    LockToDisarm,
     Clear,
     Bind,
     Verify,
@@ -232,8 +235,18 @@ impl Step {
     pub(super) fn takes_lock(self) -> bool {
         matches!(
             self,
-            Self::LockToClaim | Self::LockToMove | Self::LockToAttach | Self::LockToRelease
+            Self::LockToClaim
+                | Self::LockToMove
+                | Self::LockToAttach
+                | Self::LockToRelease
+                | Self::LockToClear
+                | Self::LockToDisarm
         )
+    }
+
+    /// Whether the process has the VF's lock, but not the PF's.
+    pub(super) fn is_under_vf_lock_only(self) -> bool {
+        matches!(self, Self::BindToMove | Self::Unbind | Self::LockToClear | Self::LockToDisarm)
     }
 
     pub(super) fn is_of_attach(self) -> bool {
@@ -242,6 +255,7 @@ impl Step {
 
     pub(super) fn is_under_lock(self) -> bool {
         !self.takes_lock()
+            && !self.is_under_vf_lock_only()
             && !matches!(
                 self,
                 Self::SetUpInside | Self::TellPf | Self::ReadBackInside | Self::CheckAbandoned
@@ -334,6 +348,14 @@ impl World {
             .into_iter()
             .filter_map(|worker| self.run(worker))
             .any(|run| run.step.is_under_lock())
+    }
+
+    /// Whether a process works on the VF without the PF's lock.
+    pub(super) fn is_vf_locked(&self, vf: usize) -> bool {
+        Worker::ALL.into_iter().filter_map(|worker| self.run(worker)).any(|run| {
+            let is_without_lock = run.step == Step::BindToMove && self.has(Flaw::BoundWithoutLock);
+            run.vf == vf && run.step.is_under_vf_lock_only() && !is_without_lock
+        })
     }
 
     /// A VF in a container becomes blind: the PF resets it, or a process in the container turns

@@ -1,9 +1,10 @@
-//! The PF's part of an attach: choose a VF, claim it and configure it, all under the PF's lock.
+//! The PF's part of an attach: choose a VF, claim it and configure it, all under the PF's lock, and
+//! bind its driver.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::configure::{configure, take_snapshot, wanted_settings};
+use super::configure::{bind_driver, configure, take_snapshot, wanted_settings};
 use super::mac_conflict::MacsInUse;
 use super::session::AttachSession;
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
 use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
-use crate::ledger::lock::{LOCK_TIMEOUT, lock_pf_within, lock_tenant};
+use crate::ledger::lock::{LOCK_TIMEOUT, VfLock, lock_pf_within, lock_tenant, try_lock_vf};
 use crate::ledger::tenancy::check_quota;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reconcile::reconcile_pf;
@@ -26,8 +27,9 @@ use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
 
 impl AttachSession<'_> {
-    /// Claims and configures a VF on the first PF of the pool that has a free one. A PF that cannot
-    /// serve the request is skipped; its error is returned if no other PF can.
+    /// Claims and configures a VF on the first PF of the pool that has a free one, and binds its
+    /// driver. A PF that cannot serve the request is skipped; its error is returned if no other PF
+    /// can.
     ///
     /// A PF that is locked by another attach is tried again in a second round, so that two attaches
     /// do not wait for one PF while another PF is idle.
@@ -44,7 +46,10 @@ impl AttachSession<'_> {
         let mut rounds = first_round.collect::<VecDeque<_>>();
         while let Some((pf_name, timeout)) = rounds.pop_front().or_else(|| locked_pfs.pop()) {
             match self.claim_on_pf(pf_name, interface, pool, netns, timeout) {
-                Ok(Ok(claimed)) => return Ok(claimed),
+                Ok(Ok((claim, _vf_lock))) => {
+                    bind_driver(&self.sysfs, &claim)?;
+                    return Ok(claim);
+                }
                 Ok(Err(unavailable)) => full_pfs.push(format!(
                     "{pf_name} has {} claimed and {} in use by something else",
                     unavailable.claimed, unavailable.foreign
@@ -70,8 +75,8 @@ impl AttachSession<'_> {
         }
     }
 
-    /// Under the PF's lock: creates VFs if there are none, chooses a free VF, writes the claim,
-    /// configures the VF and binds its driver. `Ok(Err(_))`: the PF has no free VF.
+    /// Under the PF's lock: creates VFs if there are none, chooses a free VF, locks it, writes the
+    /// claim, and configures the VF. `Ok(Err(_))`: the PF has no free VF.
     fn claim_on_pf(
         &self,
         pf_name: &str,
@@ -79,7 +84,7 @@ impl AttachSession<'_> {
         pool: &Pool,
         netns: NetnsRecord,
         timeout: Duration,
-    ) -> Result<Result<Claim, UnavailableVfs>, Error> {
+    ) -> Result<Result<(Claim, VfLock), UnavailableVfs>, Error> {
         let pf = Pf::find(&self.sysfs, pf_name, pool)?;
         let host = &self.grant.host;
         let lock = lock_pf_within(&host.run, &pf.pci, timeout)?;
@@ -106,7 +111,7 @@ impl AttachSession<'_> {
     }
 
     /// Claims and configures the first free VF on which the interface's MAC is its own. The caller
-    /// has the PF's lock.
+    /// has the PF's lock. Returns the VF's lock as well, for the bind.
     fn claim_free_vf(
         &self,
         pf: &Pf,
@@ -114,7 +119,7 @@ impl AttachSession<'_> {
         pool: &Pool,
         netns: NetnsRecord,
         settings: VfSettings,
-    ) -> Result<Result<Claim, UnavailableVfs>, Error> {
+    ) -> Result<Result<(Claim, VfLock), UnavailableVfs>, Error> {
         let macs_in_use = MacsInUse::new(pf, interface, self.claims.readable()?, &settings);
         let mut mac_in_use = None;
         let rest = driver(self.sysfs.driver(&pf.pci).as_deref()).rest(pool);
@@ -128,12 +133,17 @@ impl AttachSession<'_> {
             if pool.scrub == Scrub::Flr && !self.sysfs.has_flr(&vf.pci) {
                 return Err(Error::Nic(NicError::NoFlr { vf: vf.pci, pool: pool.name.clone() }));
             }
+            // The lock of a free VF may be held by a write to its driver that hangs.
+            let vf_lock = match try_lock_vf(&self.grant.host.run, &vf.pci) {
+                Err(Error::Ledger(LedgerError::Locked { .. })) => continue,
+                locked => locked?,
+            };
             let claim = self.new_claim(pf, &vf, interface, (pool, rest), netns)?;
             // `false`: a process without the lock (an operator, for example) has put a file at the
             // claim's path. Then the next free VF is tried.
             if self.create_claim(&claim)? {
                 configure(&self.sysfs, &self.netlink, pf, &vf, &claim)?;
-                return Ok(Ok(claim));
+                return Ok(Ok((claim, vf_lock)));
             }
         }
         match mac_in_use {

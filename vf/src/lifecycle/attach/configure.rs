@@ -32,8 +32,8 @@ pub(crate) fn take_snapshot(
     })
 }
 
-/// Configures a VF as its new claim wants it, and binds its driver. The caller still has the PF's
-/// lock under which the VF was found free. The driver may create the netdev later.
+/// Configures a VF on the PF's side as its new claim wants it. The caller still has the PF's lock
+/// under which the VF was found free.
 pub(crate) fn configure(
     sysfs: &Sysfs,
     netlink: &Netlink,
@@ -56,11 +56,17 @@ pub(crate) fn configure(
         // These settings were read a moment ago, under the same lock.
         _ => vf.settings,
     };
-    converge_from(netlink, pf, claim, &have, &claim.want)?;
-    if sysfs.driver(&vf.pci).is_none() {
-        sysfs.probe(&vf.pci, vf.driver.as_deref().or(pf_driver.vf))?;
+    converge_from(netlink, pf, claim, &have, &claim.want)
+}
+
+/// Binds the driver of a configured VF, unless it has one. The driver may create the netdev later.
+/// The caller has the VF's lock, because a release may free the VF at the same time.
+pub(crate) fn bind_driver(sysfs: &Sysfs, claim: &Claim) -> Result<(), Error> {
+    if sysfs.driver(&claim.vf).is_some() {
+        return Ok(());
     }
-    Ok(())
+    let usual = driver(sysfs.driver(&claim.pf).as_deref()).vf;
+    sysfs.probe(&claim.vf, claim.before.driver.as_deref().or(usual))
 }
 
 /// The settings on the PF's side for this interface. `have` are the settings of the free VF.

@@ -13,7 +13,7 @@ use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::driver::Driver;
-use crate::nic::rearm::Requests;
+use crate::nic::rearm::{Requests, wake_driver};
 use crate::policy::config::{Carrier, Pool, Profile};
 use crate::policy::request::Interface;
 
@@ -26,6 +26,8 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 /// at most once a second unless the change is urgent (`linkwatch_urgent_event`,
 /// `net/core/link_watch.c`), so the carrier may be up before its event arrives.
 const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The same, where each look also wakes the VF driver: see [`wake_driver`].
+const WAKE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Sets up the VF's netdev: MTU, IPv6 and offloads, flags. Waits for the carrier and verifies the
 /// netdev. With `pf_driver` of the VF's PF, also waits until the PF has been told about
@@ -72,7 +74,9 @@ pub(crate) fn set_up_netdev(
     // iavf is busy until its PF has answered it (`iavf_open`, `drivers/net/ethernet/intel/iavf`).
     retry_while_busy(NetlinkError::errno, || netlink.set_flags(ifindex, flags))
         .map_err(failed("bring up"))?;
-    let link = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool)?;
+    let wakes_driver = pf_driver.forgets_promisc;
+    let waited = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, wakes_driver);
+    let link = waited?;
     let problem = match link {
         _ if link.flags != flags => "is not up and promiscuous",
         _ if link.name != *name => "has another name",
@@ -90,7 +94,8 @@ pub(crate) fn set_up_netdev(
     Err(bad_netdev(claim, interface, problem))
 }
 
-/// Waits until the interface has a carrier, unless the pool ignores it.
+/// Waits until the interface has a carrier, unless the pool ignores it. With `wakes_driver`, makes
+/// iavf send its requests without its pauses of 20 ms.
 fn wait_for_carrier(
     netlink: &Netlink,
     events: &LinkEvents,
@@ -98,8 +103,10 @@ fn wait_for_carrier(
     claim: &Claim,
     interface: &Interface,
     pool: &Pool,
+    wakes_driver: bool,
 ) -> Result<Link, Error> {
     let deadline = Instant::now() + CARRIER_TIMEOUT;
+    let interval = if wakes_driver { WAKE_INTERVAL } else { CARRIER_POLL_INTERVAL };
     loop {
         let link = netlink.link(ifindex)?.ok_or_else(|| bad_netdev(claim, interface, MISSING))?;
         if link.carrier || pool.carrier == Carrier::Ignore {
@@ -112,7 +119,10 @@ fn wait_for_carrier(
                 seconds: CARRIER_TIMEOUT.as_secs(),
             }));
         }
-        events.wait(deadline.min(Instant::now() + CARRIER_POLL_INTERVAL));
+        if wakes_driver {
+            wake_driver(&interface.name);
+        }
+        events.wait(deadline.min(Instant::now() + interval));
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::facts::PfFacts;
 use super::finding::{Finding, Severity};
+use super::known_bad::{KnownBad, known_bad};
 use super::machine::Machine;
 use super::vf_driver::vf_driver;
 use crate::nic::create_vfs::wanted_vfs;
@@ -49,10 +50,17 @@ fn pf_driver(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "driver";
     let name = subject.driver.as_deref().unwrap_or("none");
     let PfFacts { version, firmware, .. } = subject.facts;
-    let evidence = format!("{name} {version}, firmware {firmware}");
-    match driver(subject.driver.as_deref()).vf {
-        Some(_) => Finding::ok(CHECK, evidence),
-        None => Finding::warning(
+    let vf_driver = driver(subject.driver.as_deref()).vf;
+    // i40e and ice report the version of the NVM image.
+    let firmware_name = if vf_driver == Some("iavf") { "firmware (NVM)" } else { "firmware" };
+    let evidence = format!("{name} {version}, {firmware_name} {firmware}");
+    let vf_device = subject.machine.sysfs.vf_device(&subject.pf.pci);
+    match (vf_driver, known_bad(name, vf_device.as_deref(), version, firmware)) {
+        (_, Some(KnownBad { why, remedy })) => {
+            Finding::warning(CHECK, format!("{evidence}: {why}"), remedy)
+        }
+        (Some(_), None) => Finding::ok(CHECK, evidence),
+        (None, None) => Finding::warning(
             CHECK,
             format!("{evidence}: its support for VFs is not known"),
             "use a NIC with the driver igb, ixgbe, i40e, ice, mlx5_core or bnxt_en",

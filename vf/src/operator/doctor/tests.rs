@@ -86,6 +86,11 @@ fn a_healthy_host_has_no_warnings() {
 }
 
 #[test]
+fn versions_with_a_public_report_are_warnings() {
+    assert_findings("reported-versions");
+}
+
+#[test]
 fn a_flag_that_is_off_and_a_pf_that_is_down_are_failures() {
     assert_findings("i40e-flag-off");
 }

@@ -21,7 +21,10 @@ pub(super) fn vf_driver(machine: &Machine, pf_driver: Option<&str>) -> Finding {
         return Finding::failure(CHECK, format!("{name} is blocked by {file}"), remedy);
     }
     if loaded {
-        return Finding::ok(CHECK, format!("{name} is loaded"));
+        // Only a driver that was built outside the kernel's source has a version of its own.
+        let version = machine.read(&format!("/sys/module/{name}/version"));
+        let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+        return Finding::ok(CHECK, format!("{name}{version} is loaded"));
     }
     let release = machine.read("/proc/sys/kernel/osrelease").unwrap_or_default();
     let listed = |list: &str| {

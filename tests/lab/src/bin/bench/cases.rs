@@ -1,6 +1,9 @@
 //! The cases of the benchmark, in groups. The cases of a group take turns.
 
+use lab::Nic;
 use lab::bench_protocol::{Case, Floor, Group, Timed};
+
+use crate::crowd::Crowd;
 
 pub(crate) const HOOK: &str = "/usr/libexec/runvf/runvf-hook";
 
@@ -22,13 +25,14 @@ fn command_with_stdin(line: &str, stdin: Option<&str>) -> Timed {
 }
 
 /// The groups with their names. `factor` multiplies the number of turns.
-pub(crate) fn groups(factor: u32) -> Vec<(&'static str, Group)> {
+pub(crate) fn groups(nic: Nic, factor: u32) -> Vec<(&'static str, Group)> {
     let group = |turns: u32, warm_up, cases| Group { turns: turns * factor, warm_up, cases };
     vec![
         ("attach and detach", group(10, 2, attach_cases())),
         ("containers that end at once", group(10, 2, run_cases())),
         ("create, start, delete", group(6, 2, lifecycle_cases())),
-        ("21 attaches", group(2, 1, concurrency_cases())),
+        ("VFs at once", group(2, 1, concurrency_cases(Crowd::of(nic)))),
+        ("setup", group(2, 1, vec![setup_case(Crowd::of(nic))])),
         ("a claim among many VFs", group(20, 2, claim_cases())),
         ("engines", group(4, 1, engine_cases())),
     ]
@@ -46,9 +50,11 @@ fn attach_cases() -> Vec<Case> {
     let attach = command_with_stdin(&format!("{HOOK} attach"), state);
     let detach = command_with_stdin(&format!("{HOOK} detach"), state);
     let holder = "holder bench 100";
+    // The floor and the script begin with a VF that has its driver.
+    let with_bound_vf = "holder bench 100; bind_vf pf0 0";
     vec![
-        case("attach: floor", holder, Timed::Floor(floor), "undo"),
-        case("attach: by hand", holder, command("sh /tmp/by-hand.sh"), "undo"),
+        case("attach: floor", with_bound_vf, Timed::Floor(floor), "undo"),
+        case("attach: by hand", with_bound_vf, command("sh /tmp/by-hand.sh"), "undo"),
         case("attach: hook", holder, attach, ""),
         // The start and the end of a process, which are part of all other cases.
         case("begin and end: true", "", command("/bin/true"), ""),
@@ -108,32 +114,37 @@ fn engine_cases() -> Vec<Case> {
     ]
 }
 
-fn concurrency_cases() -> Vec<Case> {
-    let before = "hold_all";
-    let after = "end_all; detach_all; clean";
-    // `;` runs the attaches one after another, `&` concurrently.
-    let attach_all = |separator: &str| {
-        let script =
-            format!("for i in $(seq 21); do {HOOK} attach < /tmp/c$i.state {separator} done; wait");
-        let argv = vec!["sh".to_owned(), "-ec".to_owned(), script];
-        Timed::Command { argv, stdin: None }
+fn concurrency_cases(crowd: Crowd) -> Vec<Case> {
+    let Crowd { count, .. } = crowd;
+    let name = |what: &str, how: &str| format!("{count} {what}: {how}");
+    let case = |name: String, before: &str, timed, after: &str| case(&name, before, timed, after);
+    // `;` runs the hooks one after another, `&` concurrently.
+    let hooks = |verb: &str, separator: &str| {
+        let one = format!("{HOOK} {verb} < /tmp/c$i.state");
+        let script = format!("for i in $(seq {count}); do {one} {separator} done; wait");
+        Timed::Command { argv: vec!["sh".to_owned(), "-ec".to_owned(), script], stdin: None }
     };
-    let floors = |concurrent| {
-        let floor = |n: u32| Floor {
-            pf: format!("pf{}", n % 3),
-            index: n / 3,
-            vlan: 101 + n,
-            pid: format!("/tmp/c{}.pid", n + 1),
-            name: "mon0".to_owned(),
-        };
-        Timed::Floors { floors: (0..21).map(floor).collect(), concurrent }
+    let floors = |concurrent| Timed::Floors {
+        floors: (0..count).map(|n| crowd.floor(n)).collect(),
+        concurrent,
     };
+    let (before_floors, after) = ("hold_all; bind_all", "end_all; detach_all; clean");
+    let (alone, at_once) = ("one after another", "at once");
     vec![
-        case("21 attaches: one after another", before, attach_all(";"), after),
-        case("21 attaches: at once", before, attach_all("&"), after),
-        case("21 floors: one after another", before, floors(false), "undo_all"),
-        case("21 floors: at once", before, floors(true), "undo_all"),
+        case(name("attaches", alone), "hold_all", hooks("attach", ";"), after),
+        case(name("attaches", at_once), "hold_all", hooks("attach", "&"), ""),
+        case(name("releases", at_once), "end_all", hooks("detach", "&"), "clean"),
+        case(name("floors", alone), before_floors, floors(false), "undo_all"),
+        case(name("floors", at_once), before_floors, floors(true), "undo_all"),
     ]
+}
+
+/// `runvfctl setup` on a PF without VFs.
+fn setup_case(crowd: Crowd) -> Case {
+    let Crowd { spare_pf, vfs, .. } = crowd;
+    let before = format!("config {spare_pf}; without_vfs {spare_pf}");
+    let name = format!("setup: {vfs} VFs of one PF");
+    case(&name, &before, command("runvfctl setup"), "config_all; setup_all")
 }
 
 fn claim_cases() -> Vec<Case> {

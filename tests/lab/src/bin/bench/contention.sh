@@ -1,5 +1,5 @@
 #!/bin/bash
-# Traces the lock waits of 21 concurrent attaches with the kernel's tracepoints, and measures how busy the CPUs
+# Traces the lock waits of concurrent attaches with the kernel's tracepoints, and measures how busy the CPUs
 # are. This is a turn of its own, because tracing takes time.
 set -e
 # shellcheck source=functions.sh
@@ -23,7 +23,7 @@ before=$(cpus) began=$EPOCHREALTIME
 echo 1 > tracing_on
 # Not all jobs of this shell, because the holders are jobs, too.
 jobs=()
-for i in $(seq 21); do
+for i in $(seq "$crowd"); do
     attach "$i" &
     jobs+=($!)
 done
@@ -43,7 +43,7 @@ rtnl=$(awk '$3 == "rtnl_mutex" { print $1 }' /proc/kallsyms)
 [ -n "$rtnl" ]
 
 # A wait for a mutex may begin twice, once spinning and once asleep, but it ends once.
-awk -v rtnl="$rtnl" -v took=$((${ended/./} - ${began/./})) -v before="$before" -v after="$after" '
+awk -v crowd="$crowd" -v rtnl="$rtnl" -v took=$((${ended/./} - ${began/./})) -v before="$before" -v after="$after" '
     FILENAME == "/tmp/took" { total += $1; next }
     !/^ *runvf-hook-/ { next }
     {
@@ -56,11 +56,14 @@ awk -v rtnl="$rtnl" -v took=$((${ended/./} - ${began/./})) -v before="$before" -
     END {
         split(before, was, " "); split(after, is, " ")
         for (i = 2; i <= 9; i++) { all += is[i] - was[i]; if (i == 5 || i == 6) idle += is[i] - was[i] }
-        printf "21 concurrent attaches took %.2f s (%.2f s summed over all attaches): %.2f s waiting for rtnl_mutex (%d times), %.2f s for other locks (%d times)\n",
-            took / 1e6, total / 1e6, waited["rtnl"], times["rtnl"], waited["other"], times["other"]
+        printf "%d concurrent attaches took %.2f s (%.2f s summed over all attaches): %.2f s waiting for rtnl_mutex (%d times), %.2f s for other locks (%d times)\n",
+            crowd, took / 1e6, total / 1e6, waited["rtnl"], times["rtnl"], waited["other"], times["other"]
         printf "CPUs busy: %d %%\n", 100 * (all - idle) / all
     }' /tmp/took /tmp/locks
 
 end_all
 detach_all
 clean
+if [ -e /tmp/bench.left ]; then
+    awk '{ all += $1 } END { printf "releases that ended at their time limit and were left to gc: %d\n", all }' /tmp/bench.left
+fi

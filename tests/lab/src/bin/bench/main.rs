@@ -5,6 +5,7 @@
 //! method.
 
 mod cases;
+mod crowd;
 mod report;
 mod statistics;
 mod targets;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use lab::bench_protocol::{Group, Turns};
-use lab::{Error, Lab, Result};
+use lab::{Error, HostKind, Lab, Nic, Result};
 
 use crate::report::Report;
 use crate::statistics::Statistics;
@@ -28,13 +29,15 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Compare runvf with runc, crun, `ip` and the bare kernel
 #[derive(Parser)]
 struct Arguments {
+    #[command(flatten)]
+    kind: HostKind,
     /// Multiply the number of turns; the default takes about ten minutes
     #[arg(long, default_value_t = 1)]
     times: u32,
     /// Run only the groups with this text in their name
     #[arg(long)]
     only: Option<String>,
-    /// Write the results as JSON to this file [default: bench.json in cargo's target folder]
+    /// Write the results as JSON to this file [default: bench-NIC.json in cargo's target folder]
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -54,37 +57,52 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let began = Instant::now();
     let step = |what: &str| eprintln!("[{:>4} s] {what}", began.elapsed().as_secs());
     step("restoring the emulated SR-IOV host (its first build takes some minutes)");
-    let lab = Lab::restore()?;
-    lab.install_runvf()?;
-    prepare(&lab)?;
+    let nic = arguments.kind.nic;
+    let lab = Lab::restore_with(arguments.kind)?;
+    lab.install_runvf(nic)?;
+    prepare(&lab, nic)?;
     let machine = machine(&lab)?;
     let mut turns = Turns::new();
-    for (name, group) in cases::groups(arguments.times) {
+    for (name, group) in cases::groups(nic, arguments.times) {
         if arguments.only.as_deref().is_none_or(|only| name.contains(only)) {
             step(name);
             turns.extend(run_group(&lab, &group)?);
         }
     }
-    step("tracing 21 concurrent attaches");
-    let contention = contention(&lab)?;
+    step("tracing concurrent attaches");
+    // The measurements are reported also if the trace was too long for the kernel's buffer.
+    let contention = contention(&lab).unwrap_or_else(|error| format!("not traced: {error}"));
     step("done");
     let cases: BTreeMap<String, Statistics> = turns
         .into_iter()
         .filter_map(|(name, turns)| Some((name, Statistics::of(&turns)?)))
         .collect();
-    let targets = targets(&cases, &sizes()?).unwrap_or_default();
+    let targets = targets(nic, &cases, &sizes()?);
     let report = Report { machine, cases, targets, contention };
     println!("\n{}", report.text());
-    let path = arguments.json.clone().unwrap_or_else(|| lab::target_dir().join("bench.json"));
+    let path = arguments.json.clone().unwrap_or_else(|| lab::target_dir().join(file_name(nic)));
     fs::write(&path, format!("{:#}\n", report.json()))
         .map_err(|source| Error::File { path: path.clone(), source })?;
     eprintln!("results as JSON: {}", path.display());
     Ok(())
 }
 
+/// The NIC's name in `functions.sh`.
+fn nic_name(nic: Nic) -> &'static str {
+    match nic {
+        Nic::Intel82576 => "82576",
+        Nic::IntelX710 => "x710",
+    }
+}
+
+fn file_name(nic: Nic) -> String {
+    format!("bench-{}.json", nic_name(nic))
+}
+
 /// Copies the programs and scripts of the benchmark into the guest, and sets it up.
-fn prepare(lab: &Lab) -> Result<()> {
+fn prepare(lab: &Lab, nic: Nic) -> Result<()> {
     lab.push(lab::target_dir().join("dist/bench-guest"), "/usr/local/bin/bench-guest")?;
+    lab.write("/tmp/bench.nic", nic_name(nic))?;
     lab.write("/tmp/bench.sh", include_str!("functions.sh"))?;
     lab.write("/tmp/by-hand.sh", include_str!("by-hand.sh"))?;
     lab.ok(include_str!("setup.sh")).map(drop)

@@ -24,7 +24,7 @@ impl Report {
             let value = |value: f64| format!("{value:.2} {}", target.unit).trim_end().to_owned();
             let verdict = if target.is_met() { "met" } else { "missed" };
             vec![
-                target.what.to_owned(),
+                target.what.clone(),
                 value(target.target),
                 value(target.measured),
                 verdict.to_owned(),

@@ -3,10 +3,10 @@
 set -e
 # shellcheck source=functions.sh
 . /tmp/bench.sh
-for pf in pf0 pf1 pf2; do echo 7 > /sys/class/net/$pf/device/sriov_numvfs; done
-count_netdevs() { find /sys/class/net/pf?/device/virtfn*/net/ -maxdepth 1 -name 'enp*' | wc -l; }
-until [ "$(count_netdevs)" = 21 ]; do sleep 0.1; done
-udevadm settle
+rm -f /tmp/bench.left
+config_all
+setup_all
+settled
 bundle true '["true"]' '{}'
 bundle plain '["sleep", "1000"]' '{}'
 bundle sensor '["sleep", "1000"]' '{"io.runvf.vlan": "100"}'

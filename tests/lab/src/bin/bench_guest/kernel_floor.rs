@@ -2,13 +2,15 @@
 //! running.
 //!
 //! The messages set VLAN and trust on the PF, move the netdev under its new name, and set its
-//! flags. Nothing is read or checked.
+//! flags. Only the carrier is waited for.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lab::bench_protocol::Floor;
+use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 
@@ -22,6 +24,11 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_VF_INFO: u16 = 1;
 const IFLA_VF_VLAN: u16 = 2;
 const IFLA_VF_TRUST: u16 = 9;
+/// `IFF_LOWER_UP` (`include/uapi/linux/if.h`).
+const LOWER_UP: u32 = 1 << 16;
+/// From the first request to the carrier.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A floor with everything that is read before the timed part.
 pub(crate) struct PreparedFloor {
@@ -63,9 +70,31 @@ impl PreparedFloor {
         let moved = SetLink::new(self.vf_ifindex, 0).with(IFLA_NET_NS_FD, &netns);
         self.socket.request(moved.with(IFLA_IFNAME, &name))?;
         setns(&self.container_netns, CloneFlags::CLONE_NEWNET)?;
-        let up = Socket::open()?.request(SetLink::new(self.vf_ifindex, FLAGS as u32));
+        let up = self.bring_up(FLAGS as u32);
         setns(&self.host_netns, CloneFlags::CLONE_NEWNET)?;
-        Ok(up?)
+        up
+    }
+
+    /// Sets the flags, and waits for the carrier. iavf refuses the flags, or has detached its
+    /// netdev, while it handles the reset that the new VLAN and trust have caused.
+    fn bring_up(&self, flags: u32) -> Result<()> {
+        let socket = Socket::open()?;
+        let deadline = Instant::now() + TIMEOUT;
+        let in_time = || {
+            thread::sleep(POLL_INTERVAL);
+            let no_carrier = || format!("{} has no carrier", self.floor.name);
+            (Instant::now() < deadline).then_some(()).ok_or_else(no_carrier)
+        };
+        loop {
+            match socket.request(SetLink::new(self.vf_ifindex, flags)) {
+                Err(Errno::EBUSY | Errno::EAGAIN | Errno::ENODEV) => in_time()?,
+                done => break done?,
+            }
+        }
+        while socket.flags(self.vf_ifindex)? & LOWER_UP == 0 {
+            in_time()?;
+        }
+        Ok(())
     }
 }
 

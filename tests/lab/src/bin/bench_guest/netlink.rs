@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
-/// An `RTM_SETLINK` request for one link.
+/// An `RTM_SETLINK` request for one link, or one of [`SetLink::get`].
 pub(crate) struct SetLink(Vec<u8>);
 
 impl SetLink {
@@ -24,6 +24,14 @@ impl SetLink {
         // The flags, and the mask of flags to change (`ifi_change`).
         bytes.extend(flags.to_ne_bytes());
         bytes.extend(flags.to_ne_bytes());
+        Self(bytes)
+    }
+
+    /// An `RTM_GETLINK` request for one link, without acknowledgement.
+    pub(crate) fn get(ifindex: u32) -> Self {
+        let Self(mut bytes) = Self::new(ifindex, 0);
+        bytes[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
         Self(bytes)
     }
 
@@ -47,23 +55,49 @@ impl SetLink {
 pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
+    /// Reads the flags of a link (`IFF_*`).
+    pub(crate) fn flags(&self, ifindex: u32) -> Result<u32, Errno> {
+        let reply = self.exchange(SetLink::get(ifindex))?;
+        match u16_at(&reply, 4) {
+            // `ifinfomsg` follows the header of 16 bytes, and has the flags after 8 more.
+            libc::RTM_NEWLINK => Ok(u32_at(&reply, 24)),
+            _ => Err(error_in(&reply).err().unwrap_or(Errno::EPROTO)),
+        }
+    }
+
     pub(crate) fn open() -> Result<Self, Errno> {
         let (raw, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
         socket(AddressFamily::Netlink, raw, flags, SockProtocol::NetlinkRoute).map(Self)
     }
 
     /// Sends a request and waits for its acknowledgement.
-    pub(crate) fn request(&self, mut message: SetLink) -> Result<(), Errno> {
+    pub(crate) fn request(&self, message: SetLink) -> Result<(), Errno> {
+        error_in(&self.exchange(message)?)
+    }
+
+    /// Sends a request and returns the first 4 KiB of the answer.
+    fn exchange(&self, mut message: SetLink) -> Result<[u8; 4096], Errno> {
         let length = message.0.len() as u32;
         message.0[..4].copy_from_slice(&length.to_ne_bytes());
         sendto(self.0.as_raw_fd(), &message.0, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
         let mut reply = [0; 4096];
         recv(self.0.as_raw_fd(), &mut reply, MsgFlags::empty())?;
-        // The error code of `nlmsgerr`, after the header of 16 bytes.
-        let code = reply[16..20].first_chunk().copied().unwrap_or_default();
-        match i32::from_ne_bytes(code) {
-            0 => Ok(()),
-            code => Err(Errno::from_raw(-code)),
-        }
+        Ok(reply)
     }
+}
+
+/// The error code of `nlmsgerr`, after the header of 16 bytes.
+fn error_in(reply: &[u8]) -> Result<(), Errno> {
+    match u32_at(reply, 16).cast_signed() {
+        0 => Ok(()),
+        code => Err(Errno::from_raw(-code)),
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes[at..].first_chunk().copied().map_or(0, u16::from_ne_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }

@@ -14,7 +14,7 @@ use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, PROBE_CONTAINER, State};
 use crate::ledger::lock::lock_pf;
-use crate::lifecycle::attach::{configure, take_snapshot, wanted_settings};
+use crate::lifecycle::attach::{bind_driver, configure, take_snapshot, wanted_settings};
 use crate::lifecycle::error::LifecycleError;
 use crate::nic::create_vfs::wait_for_netdev;
 use crate::nic::driver::driver;
@@ -98,6 +98,7 @@ impl Testbed<'_> {
         self.test_vfs.push(TestVf { role, claim, interface });
         let Some(TestVf { claim, .. }) = self.test_vfs.last_mut() else { return Ok(()) };
         configure(&self.sysfs, &self.netlink, &self.pf, vf, claim)?;
+        bind_driver(&self.sysfs, claim)?;
         let Link { name, ifindex, .. } = wait_for_netdev(&self.sysfs, &self.netlink, &claim.vf)?;
         self.claims.advance(claim, State::Configured)?;
         // The audit entry is written before the VF can receive frames of the VLAN.

@@ -1,0 +1,68 @@
+//! The tests that `make test` runs on the X710 only, on the 82576.
+
+use crate::card::{I82576, tests_on};
+use crate::{
+    bad_input, doctor, foreign, host_events, interrupted, policy, probe, resets, scrub, setup,
+};
+
+tests_on!(I82576, bad_input:
+    docker_refuses_one_bad_annotation_of_each_kind,
+    podman_with_runvf_refuses_bad_input,
+    an_interface_name_that_the_engine_uses_is_refused,
+    the_hook_refuses_an_invalid_state,
+    an_attach_at_the_task_limit_reports_the_error,
+    a_spec_that_moves_a_netdev_of_runvf_is_refused,
+    the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move,
+);
+
+tests_on!(I82576, doctor: doctor_finds_each_fault_and_nothing_else);
+
+tests_on!(I82576, foreign:
+    late_and_repeated_releases_change_nothing,
+    an_attach_that_waited_reconciles_again,
+    an_interface_name_is_free_after_its_owner_died,
+    a_lost_vf_with_a_foreign_driver_is_kept,
+    a_vf_under_a_macvlan_is_not_claimed,
+    a_pf_that_is_a_port_of_a_bridge_serves_its_vfs,
+    a_vf_is_quarantined_while_its_pf_is_in_another_netns,
+    a_vf_that_returned_into_a_bridge_is_released,
+    delete_of_a_missing_container_releases_its_vf,
+    gc_removes_an_old_claim_of_a_free_vf,
+    an_old_claim_does_not_release_the_vf_of_another_owner,
+    a_claim_with_another_nonce_is_kept_while_its_owner_lives,
+    repair_removes_an_unreadable_claim_of_a_missing_vf,
+);
+
+tests_on!(I82576, host_events:
+    a_netns_outlives_its_containers,
+    promiscuity_that_is_turned_off_inside_is_turned_on_again,
+    a_changed_vlan_and_trust_are_set_back,
+    vfs_are_destroyed_and_created_again,
+    the_vf_loses_its_driver,
+);
+
+tests_on!(I82576, interrupted:
+    the_next_attach_reconciles_the_claim_of_a_killed_attach,
+    gc_releases_the_vf_of_a_dead_owner,
+    a_claim_of_a_newer_runvf_is_kept_and_named,
+    an_attach_reconciles_only_the_pfs_that_it_may_use,
+);
+
+tests_on!(I82576, policy:
+    attach_requires_a_writable_audit_log_and_release_does_not,
+    a_tenant_gets_only_its_own_vlans_under_docker,
+    config_check_reports_each_problem,
+);
+
+tests_on!(I82576, probe: probe_measures_the_card_and_frees_its_vfs);
+
+tests_on!(I82576, resets: unknown_unicast_arrives_again_after_each_reset);
+
+tests_on!(I82576, scrub:
+    a_vf_returns_with_its_former_settings_under_podman_with_hooks,
+    programs_and_queues_of_a_container_are_removed,
+    a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker,
+    repair_forgets_a_quarantined_vf_that_vanished,
+);
+
+tests_on!(I82576, setup: free_vfs_rest_without_a_driver_and_get_it_back);
