@@ -202,33 +202,32 @@ pub(crate) fn assert_recovery_with_vfs(host: HostKind, procedures: &[(Procedure,
     leave_as(Preparation::Faulty, lab, &before);
 }
 
-pub(crate) fn attach_recovers_from_a_kill_at_every_point(host: HostKind) {
-    assert_recovery_with_vfs(host, &[(ATTACH, Faults::Kills)]);
+fn attach_recovers_from_a_kill_an_error_and_a_lie(host: HostKind) {
+    let faults = Faults::Only(&["move:1:kill", "claim-replace:1:error", "flags:1:lie"]);
+    assert_recovery_with_vfs(host, &[(ATTACH, faults)]);
 }
 
-pub(crate) fn release_recovers_from_a_kill_at_every_point(host: HostKind) {
-    assert_recovery_with_vfs(host, &[(DETACH, Faults::Kills)]);
+fn release_recovers_from_a_kill_an_error_and_a_lie(host: HostKind) {
+    let faults = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error", "unbind:1:lie"]);
+    assert_recovery_with_vfs(host, &[(DETACH, faults)]);
+}
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+
+    tests_on!(I82576, super:
+        attach_recovers_from_a_kill_an_error_and_a_lie,
+        release_recovers_from_a_kill_an_error_and_a_lie,
+    );
 }
 
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
     tests_on!(X710, super:
-        attach_recovers_from_a_kill_at_every_point,
-        release_recovers_from_a_kill_at_every_point,
+        attach_recovers_from_a_kill_an_error_and_a_lie,
+        release_recovers_from_a_kill_an_error_and_a_lie,
     );
-}
-
-#[test]
-fn attach_recovers_from_a_kill_an_error_and_a_lie() {
-    let faults = Faults::Only(&["move:1:kill", "claim-replace:1:error", "flags:1:lie"]);
-    assert_recovery_with_vfs(I82576, &[(ATTACH, faults)]);
-}
-
-#[test]
-fn release_recovers_from_a_kill_an_error_and_a_lie() {
-    let faults = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error", "unbind:1:lie"]);
-    assert_recovery_with_vfs(I82576, &[(DETACH, faults)]);
 }
 
 #[test]

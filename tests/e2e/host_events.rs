@@ -197,8 +197,12 @@ pub(crate) fn a_changed_vlan_and_trust_are_set_back(host: HostKind) {
     lab.ok("docker inspect -f '{{.State.Running}}' sensor | grep -qx true").unwrap();
     assert_sensor_sees(&lab);
     let audited = lab.ok("runvfctl audit").unwrap();
-    for event in ["attached", "changed"] {
-        assert_eq!(audited.stdout.matches(event).count(), 1, "{audited}");
+    // On the X710 the change was a reset of the VF, and the gap of the sensor has an entry, too.
+    let blind = usize::from(Card::of(&lab).parks);
+    for (event, count) in [("attached", 1), ("changed", 1), ("blind", blind)] {
+        let entries =
+            audited.stdout.lines().filter(|line| line.split_whitespace().nth(2) == Some(event));
+        assert_eq!(entries.count(), count, "{event}: {audited}");
     }
     assert!(audited.stdout.contains(what), "{audited}");
     remove_all(&lab);

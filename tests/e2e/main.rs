@@ -11,8 +11,6 @@ mod bundles;
 #[cfg(test)]
 mod card;
 #[cfg(test)]
-mod crowd;
-#[cfg(test)]
 mod delegate;
 #[cfg(test)]
 mod differential;
@@ -74,7 +72,3 @@ mod soak;
 mod switch;
 #[cfg(test)]
 mod trial;
-#[cfg(test)]
-mod x710;
-#[cfg(test)]
-mod x710_sensors;

@@ -104,7 +104,7 @@ fn unusable_hosts_are_refused(host: HostKind, engine: Engine) {
     leave(lab, &before);
 }
 
-fn docker_refuses_on_hosts_without_a_usable_vf(host: HostKind) {
+pub(crate) fn docker_refuses_on_hosts_without_a_usable_vf(host: HostKind) {
     unusable_hosts_are_refused(host, Engine::Docker);
 }
 
@@ -121,10 +121,4 @@ mod on_the_82576 {
         docker_refuses_on_hosts_without_a_usable_vf,
         podman_with_hooks_refuses_on_hosts_without_a_usable_vf,
     );
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: docker_refuses_on_hosts_without_a_usable_vf);
 }

@@ -96,7 +96,9 @@ pub(crate) fn containers_with_random_kills_leave_nothing(scale: u32) {
     assert_free(&lab, &format!("RUNVF_SEED={seed}"));
     let killed = lab.ok("wc -l < /tmp/soak/killed").unwrap();
     let containers: usize = workers.iter().map(|(_, count)| count).sum();
-    assert!(killed.text().parse::<usize>().unwrap() > containers / 15, "only {killed}");
+    // At most one for five containers, because the next kill waits for so many. On a busy machine the
+    // killer seldom finds a process of the name that it has chosen.
+    assert!(killed.text().parse::<usize>().unwrap() > containers / 30, "only {killed}");
     // Both programs of runvf, and a program of each engine.
     for name in ["runvf", "runvf-hook", "conmon", "containerd-shim"] {
         lab.ok(&format!("grep -qx {name} /tmp/soak/killed")).expect(name);

@@ -1,7 +1,7 @@
 //! What `make soak` adds to `make test`: whole sweeps and tables, crowds, endurance, other engines,
 //! rare events; and on the other NIC and the newer kernel what `make test` runs on the X710.
 
-mod bad_input;
+pub(crate) mod bad_input;
 mod bundles;
 pub(crate) mod crowd;
 pub(crate) mod cycles;
@@ -10,11 +10,11 @@ mod differential;
 pub(crate) mod endurance;
 mod escapes;
 mod everyday;
-mod fault_points;
+pub(crate) mod fault_points;
 mod first_process;
-mod foreign;
+pub(crate) mod foreign;
 mod hooks_order;
-mod host_events;
+pub(crate) mod host_events;
 mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
@@ -24,10 +24,12 @@ mod on_backports;
 mod on_the_82576;
 mod options;
 mod pods;
-mod policy;
-mod probe;
+pub(crate) mod policy;
+pub(crate) mod probe;
 mod processes;
 mod registration;
-mod scrub;
+pub(crate) mod scrub;
 mod setup;
+mod x710;
 mod x710_at_once;
+mod x710_sensors;

@@ -23,7 +23,7 @@ tests_on!(I82576, foreign:
     an_interface_name_is_free_after_its_owner_died,
     a_lost_vf_with_a_foreign_driver_is_kept,
     a_vf_under_a_macvlan_is_not_claimed,
-    a_pf_that_is_a_port_of_a_bridge_serves_its_vfs,
+    a_pf_that_is_a_port_of_a_bridge_or_a_bond_serves_its_vfs,
     a_vf_is_quarantined_while_its_pf_is_in_another_netns,
     a_vf_that_returned_into_a_bridge_is_released,
     delete_of_a_missing_container_releases_its_vf,

@@ -14,7 +14,7 @@ fn a_tenant_gets_only_its_own_vlans_under_podman_with_hooks(host: HostKind) {
     a_tenant_gets_only_its_own_vlans(host, Engine::PodmanHooks);
 }
 
-fn a_quota_holds_under_concurrent_attaches(host: HostKind) {
+pub(crate) fn a_quota_holds_under_concurrent_attaches(host: HostKind) {
     let lab = installed_on(host);
     lab.ok(ALLOW_PROMISC).unwrap();
     functions(&lab);
@@ -56,10 +56,4 @@ mod on_the_82576 {
         a_tenant_gets_only_its_own_vlans_under_podman_with_hooks,
         a_quota_holds_under_concurrent_attaches,
     );
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: a_quota_holds_under_concurrent_attaches);
 }

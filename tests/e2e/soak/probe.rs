@@ -25,7 +25,7 @@ fn probe_finds_that_the_pf_is_not_promiscuous() {
     assert!(blind.stdout.ends_with("all VFs are clean and free\n"), "{blind}");
 }
 
-fn a_killed_or_stopped_probe_leaves_no_vf_claimed(host: HostKind) {
+pub(crate) fn a_killed_or_stopped_probe_leaves_no_vf_claimed(host: HostKind) {
     let lab = probe_host(host);
     let before = create_vfs(&lab);
     for fault in ["vf-set:2", "move:1", "frame-send:1", "claim-remove:1"] {
@@ -57,10 +57,4 @@ mod on_the_82576 {
     use crate::card::{I82576, tests_on};
 
     tests_on!(I82576, super: a_killed_or_stopped_probe_leaves_no_vf_claimed);
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: a_killed_or_stopped_probe_leaves_no_vf_claimed);
 }

@@ -1,9 +1,12 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts.
 
-use crate::card::{I82576, X710, X710_ON_BACKPORTS};
-use crate::differential::bundles_of_seeds_do_the_same_as_with_runc;
-use crate::soak::{crowd, cycles, endurance, leaks, monitor};
+use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
+use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
+use crate::soak::{
+    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, monitor,
+    policy, probe, scrub,
+};
 
 #[test]
 fn a_thousand_attaches_in_crowds_share_the_vfs() {
@@ -17,7 +20,7 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
-    endurance::containers_with_random_kills_leave_nothing(4);
+    endurance::containers_with_random_kills_leave_nothing(10);
 }
 
 #[test]
@@ -33,6 +36,17 @@ fn five_thousand_execs_leave_nothing() {
 #[test]
 fn a_thousand_containers_leave_nothing() {
     leaks::containers_leave_nothing(40);
+}
+
+#[test]
+fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_removals() {
+    limits::hoarders_do_not_delay_removals(20_000, 400_000);
+}
+
+#[test]
+fn attach_and_release_on_the_x710_recover_at_every_fault_point() {
+    fault_points::attach_recovers_at_every_fault_point(X710);
+    fault_points::release_recovers_at_every_fault_point(X710);
 }
 
 /// With the other driver, these are more than three thousand different bundles.
@@ -60,3 +74,31 @@ fn three_hundred_releases_on_the_x710_under_the_newer_kernel_end_in_no_quarantin
 fn three_hundred_cycles_on_the_x710_with_random_kills_lose_no_vf() {
     cycles::random_kills_lose_no_vf(X710, 300);
 }
+
+#[test]
+fn eighty_three_attaches_at_once_share_sixty_four_vfs() {
+    crowd::a_crowd_shares_the_vfs(X710, 2);
+}
+
+#[test]
+fn a_hundred_killed_attaches_on_the_x710_leave_no_vf_claimed() {
+    crowd::killed_attaches_leave_no_vf_claimed(X710, 7);
+}
+
+#[test]
+fn generated_bundles_find_faults() {
+    faults_are_found("--no-shrink --seed 0..8");
+}
+
+// What make test and make soak do on the 82576, and what the card hardly changes.
+tests_on!(X710, host_events:
+    a_recreated_vf_in_another_netns_is_not_touched,
+    a_recreated_vf_of_the_host_is_not_touched,
+    the_host_is_reset_under_its_sensors,
+    a_container_hides_its_vf_in_a_netns_of_its_own,
+);
+tests_on!(X710, bad_input: docker_refuses_on_hosts_without_a_usable_vf);
+tests_on!(X710, foreign: a_vf_in_foreign_use_is_never_claimed);
+tests_on!(X710, policy: a_quota_holds_under_concurrent_attaches);
+tests_on!(X710, probe: a_killed_or_stopped_probe_leaves_no_vf_claimed);
+tests_on!(X710, scrub: a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf);

@@ -74,7 +74,7 @@ pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(150);
 /// The longest wait for a lock in a release, which must not delay its caller: `delete` as a whole
 /// must end within 20 s, because Docker gives it 30 s. The holder may be a child of this process
 /// that hangs in a driver.
-pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(18);
 
 /// Interval between two attempts. flock(2) has no timeout, and only a signal interrupts it, but
 /// signals belong to the program that uses this library. The price of polling: waiting processes

@@ -24,6 +24,10 @@ use crate::nic::find_link::wait_for_link;
 /// tenths of a second, and many times as long on a machine that starts many containers at once.
 pub(crate) const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The longest wait of an attach for udev to name a VF's new netdev. The attach holds the PF's lock
+/// meanwhile.
+const NAMING_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl NetdevSettings {
     /// Reads the netdev's current settings. Retries while udev renames the netdev, because the
     /// kernel finds offloads by name. The offloads are empty if the driver has none.
@@ -61,6 +65,25 @@ impl NetdevSettings {
             Ok(netdev) => Ok(netdev),
             Err(_) => Ok(Self::read(netlink, vf, link.ifindex)?.1),
         }
+    }
+
+    /// As [`NetdevSettings::read_from_link`], for a netdev that may be new. Waits until udev has named
+    /// it and applied its `.link` file (`systemd.link(5)`), but not longer than [`NAMING_TIMEOUT`].
+    /// After that the name is empty, because it is not the one that the netdev will have.
+    ///
+    /// # Errors
+    /// As [`NetdevSettings::read`].
+    pub(crate) fn read_once_named(netlink: &Netlink, vf: &str, link: &Link) -> Result<Self, Error> {
+        if has_udev_named(link.ifindex) {
+            return Self::read_from_link(netlink, vf, link);
+        }
+        let deadline = Instant::now() + NAMING_TIMEOUT;
+        while !has_udev_named(link.ifindex) && Instant::now() < deadline {
+            thread::sleep(POLL_INTERVAL);
+        }
+        let is_named = has_udev_named(link.ifindex);
+        let (_, settings) = Self::read(netlink, vf, link.ifindex)?;
+        Ok(if is_named { settings } else { Self { name: String::new(), ..settings } })
     }
 
     /// Reads the offloads that belong to a link. ENODEV: the netdev was renamed meanwhile.
@@ -123,7 +146,7 @@ pub(crate) fn restore(
     if link.alias != before.alias {
         netlink.set_alias(ifindex, &before.alias).map_err(failed("set the alias of"))?;
     }
-    if link.name != before.name {
+    if !before.name.is_empty() && link.name != before.name {
         // Another netdev may have this name by now, or udev may choose the name. A VF is clean
         // under any name.
         let _ = netlink.rename(ifindex, &before.name);

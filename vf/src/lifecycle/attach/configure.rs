@@ -21,7 +21,7 @@ pub(crate) fn take_snapshot(
     vf: &FreeVf,
 ) -> Result<VfSnapshot, Error> {
     let netdev = match &vf.link {
-        Some(link) => Some(NetdevSettings::read_from_link(netlink, &vf.pci, link)?),
+        Some(link) => Some(NetdevSettings::read_once_named(netlink, &vf.pci, link)?),
         None => None,
     };
     Ok(VfSnapshot {

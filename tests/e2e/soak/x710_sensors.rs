@@ -19,7 +19,7 @@ fn sensor() -> Lab {
     let lab = Lab::with_runvf_on(X710, Programs::WithFaultPoints).unwrap();
     lab.write("/etc/runvf/config.toml", "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 4\n")
         .unwrap();
-    let functions_of_vf = script(include_str!("scripts/fault_points.sh"), &[("first_vf", VF)]);
+    let functions_of_vf = script(include_str!("../scripts/fault_points.sh"), &[("first_vf", VF)]);
     lab.write("/tmp/functions", functions_of_vf).unwrap();
     lab.ok("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug").unwrap();
     lab.ok("runvfctl setup").unwrap();

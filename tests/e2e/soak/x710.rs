@@ -27,7 +27,7 @@ fn host_with_vfs() -> Result<(Lab, Vec<Mac>)> {
         let vf = index.to_string();
         let net = format!("/sys/class/net/pf0/device/virtfn{vf}/net");
         lab.wait_until(TIMEOUT, &format!("ls {net}/*"))?;
-        lab.ok(&script(include_str!("scripts/x710_vf.sh"), &[("index", &vf)]))?;
+        lab.ok(&script(include_str!("../scripts/x710_vf.sh"), &[("index", &vf)]))?;
         wait_for_carrier(&lab, index)?;
         let link = lab.json(&format!("ip -n vf{vf} -j link show mon0"))?;
         macs.push(mac(link[0]["address"].as_str().unwrap_or_default()).unwrap());
