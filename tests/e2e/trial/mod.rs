@@ -4,8 +4,8 @@
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
 use crate::soak::{
-    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, monitor,
-    policy, probe, scrub,
+    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits,
+    monitor, policy, probe, scrub,
 };
 
 #[test]
