@@ -93,7 +93,7 @@ impl Watches {
     /// The VFs with a watched netdev and a watched init process.
     pub(crate) fn complete(&self) -> BTreeSet<String> {
         let is_complete = |(_, watched): &(&String, &Watched)| {
-            // A task that has ended watches nothing, whatever it could still report.
+            // A task that has ended watches nothing, even if its report still waits.
             let netdev = matches!(&watched.netdev, Netdev::Watched(task) if !task.0.is_finished());
             netdev && watched.keeper.as_ref().is_some_and(|(_, task)| !task.0.is_finished())
         };

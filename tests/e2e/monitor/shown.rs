@@ -39,7 +39,7 @@ impl<'lab> Shown<'lab> {
         if head.starts_with("HTTP/1.1 200 ") { body.to_owned() } else { String::new() }
     }
 
-    /// The first sample of a metric whose labels contain this text.
+    /// The first sample of a metric with this text in its labels.
     pub(crate) fn value(&self, name: &str, label: &str) -> Option<f64> {
         value(&self.metrics(), name, label)
     }
@@ -49,7 +49,7 @@ impl<'lab> Shown<'lab> {
         self.wait(name, label, |value| value == expected);
     }
 
-    /// Waits until the sample is one that `fits`, and returns it.
+    /// Waits until the sample `fits`, and returns it.
     pub(crate) fn wait(&self, name: &str, label: &str, fits: impl Fn(f64) -> bool) -> f64 {
         let deadline = Instant::now() + TIMEOUT;
         loop {

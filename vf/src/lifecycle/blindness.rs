@@ -265,7 +265,7 @@ fn tell_pf(
     })
 }
 
-/// A driver that is busy is asked again by the next `gc`, as is one that has not told its PF in time.
+/// The next `gc` asks a driver again that is busy, or that has not told its PF in time.
 fn never_unless_busy(error: Error) -> Result<Told, Error> {
     let errno = |source: &NetlinkError| source.errno();
     match &error {

@@ -307,7 +307,7 @@ mod tests {
 
     const BEFORE: CarrierCounts = CarrierCounts { changes: 1, downs: 0 };
 
-    /// A claim whose container is this process.
+    /// A claim with this process as its container.
     fn attached() -> Claim {
         let own = ProcessId::own().unwrap();
         let boot_id = boot_id_with_root(Path::new("/")).unwrap();
