@@ -146,7 +146,7 @@ mod tests {
             let sensors = data["sensors"].as_array().unwrap();
             sensors.iter().find(|sensor| sensor["tenant"] == tenant).unwrap().clone()
         };
-        let states = ["acme", "bravo", "civic", "delta", "echo", "fox"].map(|tenant| of(tenant));
+        let states = ["acme", "bravo", "civic", "delta", "echo", "fox"].map(of);
         assert_eq!(
             states.each_ref().map(|sensor| sensor["state"].as_str().unwrap()),
             ["attached", "blind", "silent", "lost", "quarantined", "no carrier"]

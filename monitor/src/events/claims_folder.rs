@@ -112,7 +112,7 @@ mod tests {
             std::fs::write(at(&format!(".{VF}")), "{}").unwrap();
             std::fs::rename(at(&format!(".{VF}")), at(&format!("{VF}.json"))).unwrap();
             let claim = HostEvent::Claim { vf: VF.to_owned() };
-            assert_eq!(watched.next().await.unwrap(), [claim.clone()]);
+            assert_eq!(watched.next().await.unwrap(), std::slice::from_ref(&claim));
             std::fs::remove_file(at(&format!("{VF}.json"))).unwrap();
             assert_eq!(watched.next().await.unwrap(), [claim]);
         });
