@@ -423,8 +423,9 @@ fn inode_of(socket: &OwnedFd) -> u32 {
 #[test]
 fn the_loss_of_a_capture_socket_is_known_without_a_ring_and_unknown_with_one() {
     with_veths(|| {
-        ip("link set host0 up");
-        ip("link set host1 up");
+        // IPv6, which would send frames of its own, needs an MTU of 1280 (`addrconf_notify`).
+        ip("link set host0 up mtu 1200");
+        ip("link set host1 up mtu 1200");
         let (sender, index) = (Port::open(index_of("host0")).unwrap(), index_of("host1"));
         let plain = capture_socket(index);
         let ring = capture_socket(index);

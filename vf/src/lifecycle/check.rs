@@ -175,6 +175,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = Host::with_root(root.path());
         let claims = Claims::open(&host.run).unwrap();
+        std::fs::create_dir_all(host.sysfs.join("bus/pci/devices")).unwrap();
         let boot_id = boot_id_with_root(Path::new("/")).unwrap();
         let left = |vf, worker| {
             let state = State::Releasing;
