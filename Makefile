@@ -23,8 +23,8 @@ ifeq ($(shell tests/workshop needed && echo yes),yes)
 TARGET = target
 PASSED_ON = $(foreach name,FUZZ_SECONDS KERNEL NIC RUNVF_LABS RUNVF_SEED,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps
-build test soak trial test-unit test-netns test-lab bench fuzz demo deb lab lab-shell lint deny fmt deps:
+.PHONY: build test soak trial test-unit test-netns test-lab test-monitor bench fuzz demo deb lab lab-shell lint deny fmt deps
+build test soak trial test-unit test-netns test-lab test-monitor bench fuzz demo deb lab lab-shell lint deny fmt deps:
 	@tests/workshop run make $@ $(PASSED_ON)
 
 else
@@ -37,7 +37,7 @@ deps: ## install the Debian packages that building and testing need
 # same set of packages, because cargo would enable other features of the shared dependencies for another set, and build
 # those dependencies again.
 CARGO := cargo --locked
-PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl
+PROGRAMS := --workspace --bin runvf --bin runvf-hook --bin runvfctl --bin runvf-monitor
 LAB := $(TARGET)/release/lab
 # The SR-IOV NIC of the emulated host: NIC=82576 or NIC=x710. Its kernel: KERNEL=stable or KERNEL=backports.
 HOST_NIC = $(or $(NIC),82576)
@@ -45,7 +45,7 @@ KERNEL ?= stable
 HOST = --nic $(HOST_NIC) --kernel $(KERNEL)
 
 .PHONY: build
-build: deps ## build runvf, runvf-hook and runvfctl into target/dist
+build: deps ## build runvf, runvf-hook, runvfctl and runvf-monitor into target/dist
 	$(CARGO) build --profile dist $(PROGRAMS)
 
 # The kinds of hosts that a target needs.
@@ -79,7 +79,7 @@ test: build-and-image ## one test of each kind, of all three rings; about 15 min
 .PHONY: soak
 soak: FUZZ_SECONDS ?= 120
 soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzing; about 40 minutes
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak monitor fuzz
 
 .PHONY: trial
 trial: FUZZ_SECONDS ?= 1800
@@ -98,6 +98,10 @@ test-netns: deps ## ring 2: the kernel's interfaces, in real network namespaces
 test-lab: build-and-image ## ring 3: the programs under Docker and Podman on an emulated SR-IOV host
 	@tests/run lab
 
+.PHONY: test-monitor
+test-monitor: deps ## metrics, alerts, dashboard and page of the monitor, with Prometheus and Chromium
+	@tests/run monitor
+
 .PHONY: bench
 bench: build-and-image ## the time that runvf takes beside runc, crun, `ip` and the kernel alone; NIC=x710; not a test
 	@$(CARGO) build --release --workspace --bin bench
@@ -113,7 +117,7 @@ fuzz: deps ## random input for all parsers, for FUZZ_SECONDS (600)
 deb: build ## pack a Debian package into target/
 	@packaging/deb/build
 
-SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
+SHELL_FILES = .ci/run tests/run tests/fuzz tests/deps tests/workshop tests/monitor/tools $(addprefix packaging/deb/,build preinst postinst postrm prerm) \
     $(wildcard bundles/*.sh) $(shell find tests -name '*.sh')
 
 .PHONY: lint
@@ -144,7 +148,7 @@ endif
 install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 755 $(BUILT)/runvf $(DESTDIR)/usr/bin/runvf
 	install -D -m 755 $(BUILT)/runvfctl $(DESTDIR)/usr/bin/runvfctl
-	install -D -m 755 $(BUILT)/runvf-hook $(DESTDIR)/usr/libexec/runvf/runvf-hook
+	install -D -m 755 -t $(DESTDIR)/usr/libexec/runvf $(BUILT)/runvf-hook $(BUILT)/runvf-monitor
 # Under this name it is the plugin for Podman's networks. Podman runs it only for a network of the driver `runvf`.
 	mkdir -p $(DESTDIR)/usr/libexec/netavark
 	ln -sf ../runvf/runvf-hook $(DESTDIR)/usr/libexec/netavark/runvf
@@ -162,7 +166,10 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 packaging/logrotate.d/runvf $(DESTDIR)/etc/logrotate.d/runvf
 	install -D -m 644 -t $(DOC) README.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 644 -t $(DOC)/docs docs/*.md
+	install -D -m 644 -t $(DOC)/docs/images docs/images/*
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
+	install -D -m 644 -t $(DOC)/monitor monitor/dashboard.json
+	install -D -m 644 -t $(DOC)/monitor/rules monitor/rules/*.yml
 	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
 
 # For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman
@@ -180,7 +187,7 @@ uninstall: ## remove the installed files; /etc/runvf and /var/log/runvf stay
 	rm -f $(DESTDIR)/etc/cdi/runvf-{vlan,tenant}.json $(DESTDIR)/var/lib/runvf/install/cdi.json
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-runvf.rules
 	rm -f $(DESTDIR)/usr/lib/systemd/network/00-runvf.{link,network}
-	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{cdi.path,cdi.service,gc.service,gc.timer,setup.service}
+	rm -f $(DESTDIR)/usr/lib/systemd/system/runvf-{cdi.path,cdi.service,gc.service,gc.timer,setup.service,monitor.service}
 	rm -f $(DESTDIR)/etc/logrotate.d/runvf
 	rm -rf $(DESTDIR)/usr/libexec/runvf $(DOC)
 	rm -f $(DESTDIR)/usr/libexec/netavark/runvf

@@ -97,10 +97,11 @@ fn has_later_end(gap: &Entry, later: &[Entry]) -> bool {
     later.iter().any(is_same)
 }
 
-/// The index of the last entry of each claim. A change of a VF's settings, or a gap, is not an end.
+/// The index of the last entry of each claim. A change of a VF's settings, a gap, or a
+/// process that joined, is not an end.
 fn last_entries(entries: &[Entry]) -> BTreeMap<(Option<&str>, Option<&str>), usize> {
     let claimed = entries.iter().enumerate();
-    let is_no_end = |event| matches!(event, Event::Changed | Event::Blind);
+    let is_no_end = |event| matches!(event, Event::Changed | Event::Blind | Event::Joined);
     let claimed = claimed.filter(|(_, entry)| entry.claim.is_some() && !is_no_end(entry.event));
     claimed.map(|(index, entry)| (key(entry), index)).collect()
 }
@@ -125,6 +126,8 @@ fn row(entry: &Entry, audit: &Audit) -> [String; 10] {
     let to = match entry.event {
         Event::Attached if entry.boot.as_ref() != Some(&audit.boot) => "reboot".to_owned(),
         Event::Attached | Event::Refused | Event::Suppressed => "-".to_owned(),
+        // The gap had not ended.
+        Event::Blind => or_dash(entry.until.as_ref()),
         _ => entry.until.as_ref().unwrap_or(&entry.time).clone(),
     };
     [

@@ -97,6 +97,7 @@ const TAIL: &str = "\
 # carrier = \"ignore\"        # start sensors even without a carrier
 # scrub = \"flr\"             # also clean a VF with a function-level reset
 # on_loss = \"keep\"          # do not stop a container that loses its VF
+# on_promisc_off = \"report\" # only report a container that turns promiscuity off
 # promisc = \"best-effort\"   # start sensors even if the VF may not be promiscuous
 # pf_promisc = true         # `runvfctl setup` also makes the PFs promiscuous
 # profile = \"plain\"         # leave ARP, IPv6 and offloads in the container unchanged

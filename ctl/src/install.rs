@@ -8,7 +8,7 @@
 mod cdi;
 mod cdi_files;
 mod change;
-mod command;
+pub(crate) mod command;
 mod containerd;
 mod containerd_dump;
 mod containerd_imports;

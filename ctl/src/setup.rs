@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use vf::{Error, Host, PfSetup, Step};
+use vf::{Host, PfSetup, Step};
+
+use crate::error::Error;
+use crate::install::command;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -14,8 +17,11 @@ pub(crate) struct Options {
     dry_run: bool,
     /// Give parked VFs their driver back, and let the kernel bind drivers to new VFs again. All
     /// other steps of the setup stay
-    #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "wait", "monitor"])]
     undo: bool,
+    /// Also enable and start runvf-monitor.service, which reacts to events within a second
+    #[arg(long)]
+    monitor: bool,
     /// Wait this long for PFs that do not exist yet, as at boot
     #[arg(long, value_name = "SECONDS", default_value_t = 0, conflicts_with = "dry_run")]
     wait: u64,
@@ -43,7 +49,24 @@ pub(crate) fn run(host: &Host, options: &Options) -> Result<(String, ExitCode), 
         Options { wait, .. } => vf::setup(host, Duration::from_secs(*wait))?,
     };
     let code = if all.iter().all(|pf| pf.result.is_ok()) { 0 } else { 3 };
-    Ok((show(&all, options.json), ExitCode::from(code)))
+    let mut shown = show(&all, options.json);
+    if options.monitor {
+        let line = enable_monitor(options.dry_run)?;
+        // The JSON has the PFs only; an error says that the monitor does not run.
+        shown.extend((!options.json).then_some(line));
+    }
+    Ok((shown, ExitCode::from(code)))
+}
+
+/// The start of the monitor ends when it has read all claims.
+const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn enable_monitor(dry_run: bool) -> Result<String, Error> {
+    const UNIT: &str = "runvf-monitor.service";
+    if !dry_run {
+        command::stdout(&["systemctl", "enable", "--now", UNIT], MONITOR_TIMEOUT)?;
+    }
+    Ok(format!("monitor: {UNIT} enabled and started\n"))
 }
 
 fn show(all: &[PfSetup], json: bool) -> String {

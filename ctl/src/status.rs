@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use vf::{Claim, Counted, Error, Gap, Host, PfStatus, VfStatus};
+use vf::{BlindTotal, Claim, Counted, Error, Gap, Host, PfStatus, VfStatus};
 
 use self::rates::Rates;
 use crate::table::aligned;
@@ -132,6 +132,11 @@ fn table(snapshot: &Snapshot) -> String {
         rows.extend(pf.vfs.iter().map(|vf| row(&name, vf, snapshot)));
     }
     let mut text = aligned(&rows);
+    for rows in [ports(&snapshot.pfs), sockets(&snapshot.pfs)] {
+        if rows.len() > 1 {
+            let _ = write!(text, "\n{}", aligned(&rows));
+        }
+    }
     for vf in vfs(&snapshot.pfs) {
         if let Some(reason) = &vf.reason {
             let _ = writeln!(text, "\n{} is {}: {reason}", vf.vf, vf.state);
@@ -142,8 +147,49 @@ fn table(snapshot: &Snapshot) -> String {
             let _ =
                 writeln!(text, "\n{} may have been blind from {since} to {end}: {reason}", vf.vf);
         }
+        if let Some(claim) = vf.claim.as_ref().filter(|claim| claim.blind.gaps > 1) {
+            let BlindTotal { gaps, milliseconds } = claim.blind;
+            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
+            let _ = writeln!(text, "{}: {gaps} such gaps so far, {seconds:.1} s in total", vf.vf);
+        }
+        for cgroup in vf.claim.iter().flat_map(|claim| &claim.joined) {
+            let _ = writeln!(text, "\n{}: a process of {cgroup} joined its network", vf.vf);
+        }
     }
     text
+}
+
+/// What the ports have received and discarded.
+fn ports(pfs: &[PfStatus]) -> Vec<[String; 4]> {
+    let mut rows = vec![["PF", "FRAMES", "DISCARDS", "COUNTER"].map(str::to_owned)];
+    for pf in pfs {
+        let (Some(frames), Some(discards)) = (pf.frames, pf.discards) else { continue };
+        let (count, by) = (discards.count.to_string(), discards.by.to_owned());
+        rows.push([pf.name.clone(), frames.to_string(), count, by]);
+    }
+    rows
+}
+
+/// The sockets of the sensors, and what each has lost.
+fn sockets(pfs: &[PfStatus]) -> Vec<[String; 4]> {
+    let mut rows = vec![["ADDRESS", "SOCKET", "RING", "LOST"].map(str::to_owned)];
+    for vf in vfs(pfs) {
+        let Some(sockets) = &vf.sockets else { continue };
+        rows.extend(sockets.listed.iter().map(|socket| {
+            let ring = socket.ring.map_or_else(|| "-".to_owned(), mebibytes);
+            let lost = socket.lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
+            [vf.vf.clone(), socket.inode.to_string(), ring, lost]
+        }));
+        if sockets.more > 0 {
+            let more = format!("and {} more", sockets.more);
+            rows.push([vf.vf.clone(), more, "-".to_owned(), "-".to_owned()]);
+        }
+    }
+    rows
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{} MiB", bytes >> 20, (bytes % (1 << 20) * 10) >> 20)
 }
 
 /// The PF's name, with what makes it differ from a PF that is up and stands alone.

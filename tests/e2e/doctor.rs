@@ -48,6 +48,11 @@ pub(crate) fn doctor_finds_each_fault_and_nothing_else(host: HostKind) {
         lab.ok(ALLOW_PROMISC).unwrap();
     }
     let (status, all) = diagnosis(&lab);
+    let neither_runs = vec!["gc-timer".to_owned()];
+    assert_eq!((status, of_severity(&all, "failure")), (2, neither_runs), "{all:#?}");
+    // As `systemctl enable` does.
+    lab.ok("mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/runvf-gc.timer /etc/systemd/system/timers.target.wants").unwrap();
+    let (status, all) = diagnosis(&lab);
     assert_eq!((status, of_severity(&all, "failure")), (1, vec![]), "{all:#?}");
     assert_eq!(evidence(&all, "sriov"), pfs.join(", "));
     let good = of_severity(&all, "ok");

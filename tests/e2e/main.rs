@@ -51,6 +51,8 @@ mod lab_selftest;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod monitor;
+#[cfg(test)]
 mod netavark;
 #[cfg(test)]
 mod options;

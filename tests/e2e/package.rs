@@ -101,6 +101,7 @@ fn make_uninstall_removes_what_make_install_installed() {
         "/usr/bin/runvf\n",
         "/usr/libexec/runvf/runvf-hook\n",
         "/usr/libexec/netavark/runvf\n",
+        "/usr/libexec/runvf/runvf-monitor\n",
         "/man1/runvfctl-status.1\n",
         "/fish/vendor_completions.d/runvf.fish\n",
         "/zsh/vendor-completions/_runvfctl\n",

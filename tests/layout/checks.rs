@@ -7,10 +7,11 @@ use crate::size::too_long;
 use crate::source::{Source, crate_sources};
 
 /// The crates, and their rooms from the top down. A file beside the rooms belongs to none of them.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("vf/src", &["operator", "lifecycle", "nic", "ledger", "policy", "kernel"]),
     ("shim/src", &["commands", "engine", "libcontainer", "tty", "resources", "container"]),
     ("ctl/src", &[]),
+    ("monitor/src", &[]),
     ("runtime-hooks/src", &[]),
     ("tests/lab/src", &[]),
     ("tests/differential", &[]),

@@ -12,7 +12,8 @@ pub(crate) struct Source {
 }
 
 /// Files and modules that hold only tests.
-const TESTS: [&str; 5] = ["tests", "in_a_netns", "hostile", "recorded", "model"];
+const TESTS: [&str; 7] =
+    ["tests", "in_a_netns", "hostile", "recorded", "model", "invented", "with_tools"];
 
 pub(crate) fn crate_sources(folder: &Path) -> Vec<Source> {
     let mut files = Vec::new();

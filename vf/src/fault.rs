@@ -123,9 +123,11 @@ mod tests {
 
     /// Steps without a fault point in the same function: file and function, their number, and the
     /// reason.
-    const WITHOUT: [(&str, usize, &str); 4] = [
+    const WITHOUT: [(&str, usize, &str); 6] = [
         ("claims.rs remove_path", 2, "its callers have the fault point"),
         ("devlink.rs query", 1, "its caller has the fault point"),
+        ("netns.rs enter", 1, "moves a thread of `status`, which changes nothing"),
+        ("socket.rs send", 1, "its callers have the fault point, or only list sockets"),
         ("lock.rs lock", 2, "writes the holder's name into the lock file, for error messages only"),
         ("claims.rs create", 1, "removes its own temporary file that was not used"),
     ];
@@ -196,6 +198,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(total, 32, "the search misses steps, or a step was added or removed");
+        assert_eq!(total, 33, "the search misses steps, or a step was added or removed");
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod cpu_set;
 pub(crate) mod devlink;
 pub(crate) mod error;
 pub(crate) mod ethtool;
+pub(crate) mod held_locks;
 #[cfg(test)]
 pub(crate) mod in_a_netns;
 pub(crate) mod interrupts;

@@ -42,9 +42,12 @@ mod policy;
 
 pub use error::{Error, one_line};
 pub use host::{Container, Host, NetnsContainer};
+pub use kernel::carrier::CarrierCounts;
 pub use kernel::error::{KernelError, NetlinkError};
+pub use kernel::kernel_log::can_read_kernel_log;
 pub use kernel::mac::MacAddress;
 pub use kernel::mountinfo;
+pub use kernel::netlink::{NetdevEvent, NetdevState};
 pub use kernel::netns::{is_host_netns, loopback_up, unused_interface};
 pub use kernel::pid_stat::PidStat;
 pub use kernel::process::ProcessId;
@@ -52,10 +55,11 @@ pub use kernel::sysfs::is_pci_address;
 pub use kernel::vf_settings::Settings;
 pub use kernel::vfio::DeviceNode;
 pub use kernel::vlan::VlanProto;
-pub use ledger::audit::{Audit, Entry, Event, MoreRefused, audit, refuse};
-pub use ledger::claim::{Claim, Gap, State};
+pub use ledger::audit::{Audit, AuditFollower, Entry, Event, MoreRefused, audit, refuse};
+pub use ledger::claim::{BlindTotal, Claim, Gap, Keeper, State};
 pub use ledger::error::LedgerError;
 pub use lifecycle::attach::{AttachedVf, VfioClaims, check_attached};
+pub use lifecycle::check::{Look, check};
 pub use lifecycle::error::LifecycleError;
 pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
@@ -67,9 +71,10 @@ pub use nic::error::NicError;
 pub use nic::vfio::VfioVf;
 #[doc(hidden)]
 pub use operator::bench::claim_and_forget;
+pub use operator::capture::{CaptureSocket, CaptureSockets};
 pub use operator::capture_settings::{CaptureSettings, capture_settings};
 pub use operator::config_check::{check_config, is_managed};
-pub use operator::counters::{Counted, Counter};
+pub use operator::counters::{Counted, Counter, Discards};
 pub use operator::doctor::{Finding, Severity, doctor};
 pub use operator::error::OperatorError;
 pub use operator::probe::{
@@ -80,9 +85,12 @@ pub use operator::setup::{
 };
 pub use operator::status::{PfStatus, VfStatus, status};
 pub use operator::survey::{Nic, survey};
+pub use operator::watch::{
+    PfLink, VfEvents, changed_vfs, claim, claims, claims_folder, keeper_in_netns, pf_link,
+};
 pub use policy::config::{
-    Carrier, Config, Figure, Interrupts, MANUAL, Offloads, OnLoss, Placement, Pool, Profile,
-    Promisc, Rest, Scrub, Tenant, VlanRange, check_folder_owners,
+    Carrier, Config, Figure, Interrupts, MANUAL, Offloads, OnLoss, OnPromiscOff, Placement, Pool,
+    Profile, Promisc, Rest, Scrub, Tenant, VlanRange, check_folder_owners,
 };
 pub use policy::device::Device;
 pub use policy::error::PolicyError;

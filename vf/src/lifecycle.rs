@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod blindness;
+pub(crate) mod check;
 pub(crate) mod claim_lock;
 pub(crate) mod device;
 mod disarm;
@@ -9,6 +10,7 @@ pub(crate) mod error;
 pub(crate) mod grant;
 #[cfg(test)]
 mod in_a_netns;
+mod joined;
 mod loss;
 pub(crate) mod net_devices;
 pub(crate) mod outcome;

@@ -20,6 +20,7 @@ fn entry(event: Event, time: &str, claim: Option<&str>) -> Entry {
         boot: (event == Event::Attached).then(|| "this".to_owned()),
         since: claimed.then(|| day("01")),
         until: matches!(event, Event::Released | Event::Quarantined).then(|| day(time)),
+        took_ms: None,
         more: Vec::new(),
         reason: None,
     }
@@ -81,6 +82,24 @@ fn a_gap_is_one_row_beside_its_attachment() {
     let ended = entry(Event::Released, "08", Some("one"));
     let entries = vec![attached(), gap("03", "04"), ended];
     assert_eq!(rows(entries, &Options::default()), ["03 04 blind", "01 08 released"]);
+}
+
+/// The pool says that promiscuity that the container turned off is only reported, so the gap has an
+/// entry at its begin and one at its end.
+#[test]
+fn a_gap_that_lasts_and_a_process_that_joined_are_rows() {
+    let gap = |until: Option<&str>| Entry {
+        since: entry(Event::Blind, "03", None).time.into(),
+        until: until.map(|until| entry(Event::Blind, until, None).time),
+        ..entry(Event::Blind, "03", Some("one"))
+    };
+    let attached = || entry(Event::Attached, "02", Some("one"));
+    let joined = || entry(Event::Joined, "04", Some("one"));
+    let expected = ["01 - attached", "03 - blind", "01 04 joined"];
+    assert_eq!(rows(vec![attached(), gap(None), joined()], &Options::default()), expected);
+    let entries = vec![attached(), gap(None), joined(), gap(Some("05"))];
+    let expected = ["01 - attached", "01 04 joined", "03 05 blind"];
+    assert_eq!(rows(entries, &Options::default()), expected);
 }
 
 #[test]

@@ -23,6 +23,10 @@ fn snapshot() -> Snapshot {
         settings: vf::Settings::default(),
         frames: Some(Counted { count: 300, by: Counter::Interface }).filter(|_| claim.is_some()),
         drops: None,
+        carrier: None,
+        sockets: None,
+        blind: None,
+        idle: false,
         claim,
         bad_claim: None,
     };
@@ -30,7 +34,11 @@ fn snapshot() -> Snapshot {
         pfs: vec![PfStatus {
             pf: "0000:01:00.0".into(),
             name: "pf0".into(),
+            driver: None,
             up: true,
+            carrier: true,
+            frames: None,
+            discards: None,
             master: None,
             total: 7,
             vfs: vec![vf(0, Some(claim)), vf(1, None)],
@@ -48,6 +56,27 @@ fn row_has_the_name_and_the_counts_or_dashes() {
          pf0  0   0000:01:10.0  attached  0     off    acme    4f1c0f5e9d1b  sensor  mon0  300 (+12/s)  -      1970-01-01T00:00:00.000Z\n\
          pf0  1   0000:01:10.2  free      0     off    -       -             -       -     -            -      -\n"
     );
+}
+
+#[test]
+fn ports_and_sockets_have_tables_of_their_own() {
+    let mut snapshot = snapshot();
+    let pf = &mut snapshot.pfs[0];
+    pf.frames = Some(5000);
+    pf.discards = Some(vf::Discards { count: 4, by: "port.rx_discards" });
+    let ring = vf::CaptureSocket { inode: 11, ring: Some(3 << 19), lost: None };
+    let plain = vf::CaptureSocket { inode: 12, ring: None, lost: Some(7) };
+    pf.vfs[0].sockets = Some(vf::CaptureSockets { listed: vec![ring, plain], more: 2 });
+    let expected = "\n\
+        PF   FRAMES  DISCARDS  COUNTER\n\
+        pf0  5000    4         port.rx_discards\n\
+        \n\
+        ADDRESS       SOCKET      RING     LOST\n\
+        0000:01:10.0  11          1.5 MiB  unknown\n\
+        0000:01:10.0  12          -        7\n\
+        0000:01:10.0  and 2 more  -        -\n";
+    let table = table(&snapshot);
+    assert!(table.ends_with(expected), "{table}");
 }
 
 #[test]
@@ -97,4 +126,18 @@ fn the_last_gap_is_shown_with_its_end_or_without() {
     let (text, json) = gap(None);
     assert!(text.ends_with("Z to now: its carrier was lost\n"), "{text}");
     assert_eq!(json["until"], json!(null));
+}
+
+#[test]
+fn the_sum_of_the_gaps_and_those_who_joined_are_shown() {
+    let mut snapshot = snapshot();
+    let claim = snapshot.pfs[0].vfs[0].claim.as_mut().unwrap();
+    claim.blind = vf::BlindTotal { gaps: 3, milliseconds: 61_250 };
+    claim.joined = vec!["/system.slice/docker-2.scope".to_owned()];
+    let text = table(&snapshot);
+    let lines = "0000:01:10.0: 3 such gaps so far, 61.2 s in total\n\n\
+                 0000:01:10.0: a process of /system.slice/docker-2.scope joined its network\n";
+    assert!(text.ends_with(lines), "{text}");
+    let json = &as_json(&snapshot)[0]["vfs"][0]["claim"];
+    assert_eq!(json["blind"], json!({ "gaps": 3, "milliseconds": 61_250 }));
 }

@@ -22,6 +22,7 @@ mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
 pub(crate) mod limits;
+pub(crate) mod monitor;
 pub(crate) mod netavark;
 mod on_backports;
 mod on_the_82576;

@@ -131,6 +131,8 @@ fn installed_files(programs: &Path) -> Vec<(PathBuf, String, u32)> {
         program("runvfctl", "/usr/bin/runvfctl"),
         program("runvf-hook", "/usr/libexec/runvf/runvf-hook"),
         program("runvf-hook", "/usr/libexec/netavark/runvf"),
+        program("runvf-monitor", "/usr/libexec/runvf/runvf-monitor"),
+        file("systemd/runvf-monitor.service", "/usr/lib/systemd/system/runvf-monitor.service"),
         file("hooks.d/runvf-attach.json", "/usr/share/containers/oci/hooks.d/runvf-attach.json"),
         file("hooks.d/runvf-detach.json", "/usr/share/containers/oci/hooks.d/runvf-detach.json"),
         file("containers.conf.d/50-runvf.conf", "/etc/containers/containers.conf.d/50-runvf.conf"),

@@ -45,6 +45,7 @@ pub(crate) fn append(
         End::Result(errno) => Err(io::Error::from_raw_os_error(errno)),
         End::Timeout(child) => {
             let _ = kill(child, Signal::SIGKILL);
+            bounded_child::reap_later(child);
             let seconds = timeout.as_secs_f32().ceil();
             let what = format!("its file system did not answer within {seconds} s");
             Err(io::Error::new(io::ErrorKind::TimedOut, what))

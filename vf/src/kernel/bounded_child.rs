@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,12 +17,13 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use crate::fault;
+use crate::kernel::held_locks::{self, own_thread};
 
 /// The descriptors of the parent that the child keeps. The standard streams are always closed,
 /// because a program that reads runvf's output to its end would wait for a child that hangs.
 #[derive(Clone, Copy)]
 pub(crate) enum Keep<'a> {
-    /// All others, among them the lock of the PF.
+    /// All others, among them the lock of the PF, but not the locks of other threads.
     All,
     /// Only this one, or none.
     Only(Option<BorrowedFd<'a>>),
@@ -51,11 +53,12 @@ pub(crate) unsafe fn run(
     work: impl FnOnce() -> i32,
 ) -> io::Result<End> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let thread = own_thread();
     // SAFETY: the child makes only system calls: `work` by the contract of this function, and
     // `end_child`.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            close_others(keep, writer.as_raw_fd());
+            close_others(keep, writer.as_raw_fd(), thread);
             let result = work();
             end_child(writer.as_raw_fd(), result)
         }
@@ -94,8 +97,15 @@ fn wait(reader: OwnedFd, child: Pid, timeout: Duration) -> io::Result<End> {
     Ok(End::Result(i32::from_ne_bytes(result)))
 }
 
+/// Takes a child that hangs out of the list of processes once it has ended. Only the monitor lives
+/// that long.
+pub(crate) fn reap_later(child: Pid) {
+    // Without a thread, the child stays a zombie until this process ends.
+    let _ = thread::Builder::new().spawn(move || waitpid(child, None));
+}
+
 /// Runs in the child: closes the descriptors that it does not keep.
-fn close_others(keep: Keep<'_>, pipe: RawFd) {
+fn close_others(keep: Keep<'_>, pipe: RawFd, thread: u32) {
     let close = |first: RawFd, last: RawFd| {
         if first <= last {
             // SAFETY: the child uses none of these descriptors. The call does not allocate.
@@ -104,7 +114,10 @@ fn close_others(keep: Keep<'_>, pipe: RawFd) {
     };
     match keep {
         // The pipe may have the number of a standard stream that was closed.
-        Keep::All => (0..=2).filter(|fd| *fd != pipe).for_each(|fd| close(fd, fd)),
+        Keep::All => {
+            (0..=2).filter(|fd| *fd != pipe).for_each(|fd| close(fd, fd));
+            held_locks::close_others(thread);
+        }
         Keep::Only(kept) => {
             let kept = kept.map_or(pipe, |fd| fd.as_raw_fd());
             let (low, high) = (pipe.min(kept), pipe.max(kept));
@@ -126,9 +139,8 @@ fn end_child(pipe: RawFd, result: i32) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
+    use crate::kernel::held_locks::HeldLock;
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -151,6 +163,37 @@ mod tests {
         let End::Timeout(child) = end.unwrap() else { panic!("it did not hang") };
         nix::sys::signal::kill(child, nix::sys::signal::SIGKILL).unwrap();
         waitpid(child, None).unwrap();
+    }
+
+    /// A child that hangs keeps the lock of its own thread only.
+    #[test]
+    fn a_child_keeps_no_lock_of_another_thread() {
+        let (own, others) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let _own = HeldLock::register(&own);
+        let (first, second) = (own.as_raw_fd(), others.as_raw_fd());
+        let is_open = |fd: RawFd| {
+            // SAFETY: the call takes no pointer.
+            i32::from(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0)
+        };
+        let run = || {
+            let work = || 2 * is_open(first) + is_open(second);
+            // SAFETY: the work makes only system calls.
+            unsafe { run("test", Keep::All, LONG, work) }.unwrap()
+        };
+        assert!(matches!(run(), End::Result(3)));
+        thread::scope(|scope| {
+            let (send, registered) = std::sync::mpsc::channel();
+            let (end, is_over) = std::sync::mpsc::channel::<()>();
+            let others = &others;
+            scope.spawn(move || {
+                let _held = HeldLock::register(others);
+                send.send(()).unwrap();
+                let _ = is_over.recv();
+            });
+            registered.recv().unwrap();
+            assert!(matches!(run(), End::Result(2)));
+            drop(end);
+        });
     }
 
     /// A child that hangs must not keep a PF locked.

@@ -56,7 +56,8 @@ fn write_bounded(path: &Path, text: &str, timeout: Duration) -> Result<(), Error
     match end.map_err(&failed)? {
         End::Result(0) => Ok(()),
         End::Result(errno) => Err(failed(io::Error::from_raw_os_error(errno))),
-        End::Timeout(_) => {
+        End::Timeout(child) => {
+            bounded_child::reap_later(child);
             let (what, seconds) = (format!("writing {}", path.display()), timeout.as_secs());
             Err(Error::Kernel(KernelError::Timeout { what, seconds }))
         }

@@ -20,7 +20,7 @@ pub(crate) use self::parameters::{
 };
 pub(crate) use self::private_flags::{private_flags, set_private_flag};
 pub(crate) use self::rss::{is_symmetric, set_symmetric};
-pub(crate) use self::statistics::read_statistics;
+pub(crate) use self::statistics::{first_statistic, read_statistics};
 
 // `include/uapi/linux/ethtool.h`
 const ETHTOOL_GFLAGS: u32 = 0x25;

@@ -1,17 +1,20 @@
 //! Tests of this wing on the running kernel. Each test has its own network namespaces and compares
 //! the results with `ip`. The tests need root and fail without it.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 use serde_json::Value;
 
 use super::ethtool;
-use super::netlink::{Flags, Netlink};
-use super::netns::{Netns, is_host_netns, loopback_up, set_ipv6_sysctl};
+use super::netlink::{Flags, Netlink, packet_sockets};
+use super::netns::{Netns, NetnsId, is_host_netns, loopback_up, set_ipv6_sysctl, visit};
 use super::netns_sysfs::NetnsSysfs;
 use super::packet::{ETHERTYPE, Frame, Port};
 
@@ -369,5 +372,97 @@ fn an_alias_that_is_not_utf_8_hides_no_link() {
         let all = Netlink::open().unwrap().links().unwrap();
         let aliased = all.iter().find(|link| link.alias == "\u{fffd}").unwrap();
         assert_eq!(aliased.name, "host0");
+    });
+}
+
+/// Opens a packet socket for all protocols on a link, with a receive buffer of the least size.
+fn capture_socket(ifindex: u32) -> OwnedFd {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None).unwrap();
+    setsockopt(&socket, sockopt::RcvBuf, &1).unwrap();
+    // SAFETY: an all-zero `sockaddr_ll` is valid.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = ifindex as i32;
+    let size = size_of_val(&address) as u32;
+    // SAFETY: `address` is a `sockaddr_ll` of `size` bytes that outlives the call.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
+    Errno::result(bound).unwrap();
+    socket
+}
+
+fn set_packet_option<T>(socket: &OwnedFd, option: i32, value: &T) {
+    let size = size_of_val(value) as u32;
+    // SAFETY: `value` has `size` bytes and outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            (&raw const *value).cast(),
+            size,
+        )
+    };
+    Errno::result(set).unwrap();
+}
+
+fn inode_of(socket: &OwnedFd) -> u32 {
+    nix::sys::stat::fstat(socket).unwrap().st_ino as u32
+}
+
+#[test]
+fn the_loss_of_a_capture_socket_is_known_without_a_ring_and_unknown_with_one() {
+    with_veths(|| {
+        // IPv6, which would send frames of its own, needs an MTU of 1280 (`addrconf_notify`).
+        ip("link set host0 up mtu 1200");
+        ip("link set host1 up mtu 1200");
+        let (sender, index) = (Port::open(index_of("host0")).unwrap(), index_of("host1"));
+        let plain = capture_socket(index);
+        let ring = capture_socket(index);
+        // `struct tpacket_req`: the size and the number of the blocks, the same of the frames.
+        set_packet_option(&ring, libc::PACKET_RX_RING, &[4096_u32, 2, 2048, 4]);
+        // Both sockets have room for fewer frames.
+        for _ in 0..100 {
+            sender.send(&[0xff; 1000]).unwrap();
+        }
+        let sockets = packet_sockets().unwrap();
+        let found = |socket| sockets.iter().find(|found| found.inode == inode_of(socket)).unwrap();
+        let (plain, ring) = (found(&plain), found(&ring));
+        assert_eq!((plain.ring, plain.ifindex, plain.protocol), (None, index, 3));
+        // The frames that it took are at most what fits into the least buffer of the kernel.
+        assert!((90..=100).contains(&plain.drops), "{plain:?}");
+        assert_eq!((ring.ring, ring.ifindex, ring.drops), (Some(8192), index, 0));
+        // A namespace lists only its own sockets.
+        let others = other_netns().inside(|| Ok(packet_sockets().unwrap())).unwrap();
+        assert_eq!(others, []);
+    });
+}
+
+#[test]
+fn a_link_is_found_by_its_name_and_not_taken_for_another_device() {
+    with_veths(|| {
+        let netlink = Netlink::open().unwrap();
+        // A veth has no parent device.
+        assert!(netlink.link_by_name_or_pci("host0", "0000:01:10.0").unwrap().is_none());
+        assert!(netlink.link_by_name_or_pci("none", "0000:01:10.0").unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_visitor_sees_one_namespace_after_the_other_and_the_caller_stays() {
+    with_veths(|| {
+        let (first, second) = (other_netns(), other_netns());
+        let before = NetnsId::own().unwrap();
+        let seen = visit(|visitor| {
+            let mut seen = Vec::new();
+            for netns in [&first, &second, &first] {
+                visitor.enter(netns)?;
+                seen.push(NetnsId::own()?);
+            }
+            Ok(seen)
+        });
+        assert_eq!(seen.unwrap(), [first.id, second.id, first.id]);
+        assert_eq!(NetnsId::own().unwrap(), before);
     });
 }

@@ -19,10 +19,22 @@ const MAX_RECORD: usize = 16 * 1024;
 /// The records of the kernel's log from the call of [`KernelLog::open_at_end`] on.
 pub(crate) struct KernelLog(File);
 
+/// Whether this process can read the kernel's log. Without it, runvf only assumes that a VF driver
+/// has told its PF about promiscuity.
+pub fn can_read_kernel_log() -> bool {
+    KernelLog::open_at_end().is_some()
+}
+
 impl KernelLog {
     /// `None`: the log cannot be read here.
     pub(crate) fn open_at_end() -> Option<Self> {
         Self::open(Path::new("/dev/kmsg")).ok()
+    }
+
+    /// A log that always has another record, and none about a device.
+    #[cfg(test)]
+    pub(crate) fn of_others() -> Self {
+        Self(File::open("/dev/zero").expect("/dev/zero"))
     }
 
     fn open(path: &Path) -> io::Result<Self> {
@@ -137,7 +149,7 @@ mod tests {
     /// A log that always has another record.
     #[test]
     fn a_flood_of_other_records_does_not_extend_the_wait() {
-        let mut log = KernelLog(File::open("/dev/zero").unwrap());
+        let mut log = KernelLog::of_others();
         assert!(!log.wait_for(VF, "promiscuous", Instant::now() + Duration::from_millis(50)));
     }
 }

@@ -1,6 +1,8 @@
 //! rtnetlink: reads links and VF settings, and changes them.
 
+mod events;
 mod link;
+mod packet_sockets;
 mod socket;
 mod vf;
 
@@ -16,7 +18,11 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 
+pub(crate) use self::events::NetdevEvents;
+pub use self::events::{NetdevEvent, NetdevState};
+use self::link::RTM_NEWLINK;
 pub(crate) use self::link::{Flags, Link};
+pub(crate) use self::packet_sockets::{PacketSocket, packet_sockets};
 use self::socket::{LinkEventSocket, Request, Socket, until_complete};
 pub(crate) use self::vf::VfCounters;
 use self::vf::{parse_counters, parse_settings, vf_info};
@@ -26,7 +32,6 @@ use crate::kernel::error::NetlinkError;
 use crate::kernel::vf_settings::{Change, Settings};
 
 /// `include/uapi/linux/rtnetlink.h`
-const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 
 /// The settings of a PF's VFs, by VF index.
@@ -89,6 +94,19 @@ impl Netlink {
     /// Returns the link of a PCI function, if it is in this network namespace.
     pub(crate) fn link_by_pci(&self, pci: &str) -> Result<Option<Link>, Error> {
         Ok(self.links()?.into_iter().find(|link| link.parent.as_deref() == Some(pci)))
+    }
+
+    /// As [`Netlink::link_by_pci`]. `name`: the name that the link probably has. The kernel then need
+    /// not list all links, of which a container can make any number.
+    pub(crate) fn link_by_name_or_pci(&self, name: &str, pci: &str) -> Result<Option<Link>, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        // Any failure, such as ENODEV, is left to the list.
+        let named = self.get_links("read-link", message, Request::Get).unwrap_or_default();
+        match named.into_iter().find(|link| link.parent.as_deref() == Some(pci)) {
+            Some(link) => Ok(Some(link)),
+            None => self.link_by_pci(pci),
+        }
     }
 
     /// Returns the settings that the PF reports for its VFs. The kernel's answer omits a VF that

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::kernel::error::KernelError;
 use crate::kernel::netns::{Netns, NetnsId, NetnsRecord, cookie};
 use crate::kernel::netns_keepers::{KeeperList, Namespaces};
-use crate::kernel::process::kill_if;
+use crate::kernel::process::{ProcessId, kill_if};
 
 /// The longest search. Nearly all of it is for the descriptors of all processes. Longer in tests,
 /// because the machine of a test may be busy.
@@ -89,6 +89,19 @@ fn pids_in(id: NetnsId) -> Result<Vec<i32>, Error> {
         return Err(Error::Kernel(KernelError::NetnsNotFound { seconds }));
     }
     list.failure.map_or(Ok(found), Err)
+}
+
+/// The process in a namespace that has run for longest. `None`: there is none.
+///
+/// # Errors
+/// As [`find_netns`].
+pub(crate) fn oldest_process_in(record: NetnsRecord) -> Result<Option<ProcessId>, Error> {
+    // While `_netns` is open, no other namespace can get its id.
+    let Some(_netns) = find_netns(record, Effort::Quick)? else { return Ok(None) };
+    let identified = pids_in(record.id)?.into_iter().filter_map(ProcessId::of);
+    // Another process may have got the pid before it was identified.
+    let still_there = identified.filter(|process| is_in(process.pid, record.id));
+    Ok(still_there.min_by_key(|process| process.start_time))
 }
 
 /// Sends SIGKILL to all processes in a namespace, until none is left or [`KILL_TIMEOUT`] is over: a
@@ -201,6 +214,27 @@ pub(crate) mod in_a_netns {
         holder.wait().unwrap();
         assert_eq!((quick, full), (false, true), "a descriptor keeps it alive");
         assert!(!is_found(record, Effort::Full));
+    }
+
+    #[test]
+    fn the_oldest_process_of_a_netns_is_found_until_none_is_left() {
+        let (mut first, record) = process_in_new_netns();
+        let _pin = Pin::of(&first);
+        let target = first.id().to_string();
+        let mut second =
+            Command::new("nsenter").args(["-t", &target, "-n", "sleep", "1000"]).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while processes_in(record).unwrap().len() < 2 {
+            assert!(Instant::now() < deadline, "the process has not entered the namespace");
+            thread::yield_now();
+        }
+        let oldest = || oldest_process_in(record).unwrap().map(|process| process.pid);
+        for process in [&mut first, &mut second] {
+            assert_eq!(oldest(), Some(process.id() as i32));
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        assert_eq!(oldest(), None);
     }
 
     #[test]

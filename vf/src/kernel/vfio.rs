@@ -86,12 +86,19 @@ impl Sysfs {
 /// devices is.
 ///
 /// # Errors
-/// An error of the fault point.
+/// [`KernelError::File`](crate::kernel::error::KernelError::File) when the node cannot be opened for
+/// another reason, such as a unit's `DevicePolicy`. Then nothing is known of the group.
 pub(crate) fn is_group_open(group: u32) -> Result<bool, Error> {
     let path = Path::new(NODES).join(group.to_string());
     fault::point("vfio-open").map_err(Error::errno("open", &path))?;
-    let opened = OpenOptions::new().read(true).write(true).open(path);
-    Ok(opened.is_err_and(|error| errno_of(&error) == Some(Errno::EBUSY)))
+    let opened = OpenOptions::new().read(true).write(true).open(&path);
+    match opened.as_ref().map_err(errno_of) {
+        Ok(_) => Ok(false),
+        // No function of the group is bound to vfio-pci any more.
+        Err(Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)) => Ok(false),
+        Err(Some(Errno::EBUSY)) => Ok(true),
+        Err(_) => opened.map(|_| false).map_err(Error::file("open", path)),
+    }
 }
 
 #[cfg(test)]

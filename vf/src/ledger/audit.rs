@@ -13,6 +13,7 @@
 
 mod append;
 mod entry;
+mod follow;
 mod read;
 mod refusals;
 mod spool;
@@ -20,6 +21,7 @@ mod writers;
 
 pub(crate) use self::append::{append_entry, check_writable};
 pub use self::entry::{Entry, Event, MoreRefused};
+pub use self::follow::AuditFollower;
 pub use self::read::{Audit, audit};
 pub(crate) use self::refusals::{append_refusal, record_refusal, report_suppressed};
 pub(crate) use self::spool::{Recorded, append_or_spool, flush_spool, spooled};

@@ -38,7 +38,7 @@ use crate::kernel::process::{ProcessId, boot_id_with_root};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::rfc3339;
 use crate::kernel::vf_settings::Settings;
-use crate::policy::config::{OnLoss, Scrub};
+use crate::policy::config::{OnLoss, OnPromiscOff, Scrub};
 use crate::policy::pod::Pod;
 use crate::policy::request::Interface;
 
@@ -131,6 +131,16 @@ pub(crate) enum Owner {
     Netns(NetnsRecord),
 }
 
+/// What keeps a claim: when it has ended, the claim is abandoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// The container's init process, or the claim's worker.
+    Process(ProcessId),
+    /// The processes in the network namespace `netns`: of a pod, or of a container without a known
+    /// init process. A namespace that is the owner may also live without a process.
+    Netns,
+}
+
 /// The record of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -187,6 +197,16 @@ pub struct Claim {
     /// The last gap.
     #[serde(default)]
     pub gap: Option<Gap>,
+    /// All gaps that have ended.
+    #[serde(default)]
+    pub blind: BlindTotal,
+    /// What happens if a process in the container turns promiscuity off.
+    #[serde(default)]
+    pub on_promisc_off: OnPromiscOff,
+    /// The cgroups of other containers with processes in the VF's network namespace. Each has a
+    /// `joined` audit entry.
+    #[serde(default)]
+    pub joined: Vec<String>,
     /// The engine's network that the container got the VF by, if it was one.
     #[serde(default)]
     pub network: Option<String>,
@@ -209,6 +229,30 @@ pub struct Gap {
     /// When the VF was re-armed. `None`: it was not yet, or a `gc` that re-armed it was killed.
     pub until: Option<String>,
     pub reason: String,
+}
+
+/// The number and the total length of the gaps of a claim that have ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlindTotal {
+    pub gaps: u64,
+    pub milliseconds: u64,
+}
+
+impl BlindTotal {
+    /// Adds a gap. Its length is zero if its times cannot be parsed, or if it ends before its begin
+    /// because the clock was set back.
+    pub(crate) fn add(&mut self, gap: &Gap) {
+        let time = |text: &str| humantime::parse_rfc3339(text).ok();
+        let length = gap
+            .until
+            .as_deref()
+            .and_then(|until| time(until)?.duration_since(time(&gap.since)?).ok())
+            .unwrap_or_default();
+        let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.gaps = self.gaps.saturating_add(1);
+        self.milliseconds = self.milliseconds.saturating_add(milliseconds);
+    }
 }
 
 fn first_version() -> u32 {
@@ -284,6 +328,20 @@ impl Claim {
         }
     }
 
+    /// What keeps this claim. `None`: the VF is quarantined.
+    pub fn keeper(&self) -> Option<Keeper> {
+        match self.state {
+            State::Quarantined { .. } => None,
+            State::Attached | State::Lost { .. } => Some(match self.owner() {
+                Owner::Init(init) if self.pod.is_none() => Keeper::Process(init),
+                Owner::Init(_) | Owner::Netns(_) => Keeper::Netns,
+            }),
+            State::Claiming | State::Configured | State::Releasing => {
+                Some(Keeper::Process(self.worker))
+            }
+        }
+    }
+
     /// Whether any process may release this claim: see [`State::is_abandoned`].
     ///
     /// `effort`: how a network namespace is searched that is the owner. After a quick search, the
@@ -348,165 +406,4 @@ impl Claim {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::kernel::netns::NetnsId;
-    use crate::kernel::vlan::VlanProto;
-
-    pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
-        Claim {
-            version: CLAIM_VERSION,
-            vf: vf.to_owned(),
-            index: 0,
-            pf: "0000:01:00.0".to_owned(),
-            pf_name: "pf0".to_owned(),
-            state: State::Claiming,
-            nonce: nonce.to_owned(),
-            boot_id: "b".to_owned(),
-            container: "c".to_owned(),
-            tenant: None,
-            pod: None,
-            interface: "mon0".to_owned(),
-            netns: NetnsRecord { id: NetnsId { dev: 4, ino: 5 }, cookie: 6 },
-            init: Some(ProcessId { pid: 1, start_time: 2 }),
-            worker: ProcessId { pid: 3, start_time: 4 },
-            since: 0,
-            scrub: Scrub::default(),
-            on_loss: OnLoss::default(),
-            want: Settings::default(),
-            before: VfSnapshot {
-                driver: None,
-                driver_override: None,
-                settings: Settings::default(),
-                netdev: None,
-            },
-            park: false,
-            carrier: None,
-            checked: None,
-            gap: None,
-            network: None,
-            idle_since: None,
-            iommu_group: None,
-        }
-    }
-
-    /// An attached claim of a network namespace.
-    pub(crate) fn netns_claim(vf: &str, netns: NetnsRecord) -> Claim {
-        let boot_id = boot_id_with_root(Path::new("/")).unwrap();
-        let (version, state) = (NETNS_CLAIM_VERSION, State::Attached);
-        Claim { version, state, boot_id, netns, init: None, ..claim(vf, "n") }
-    }
-
-    #[test]
-    fn claimed_at_is_the_time_of_the_claim() {
-        assert_eq!(claim("0000:01:10.0", "n").claimed_at().unwrap(), "1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn the_alias_has_the_vlan_and_the_tenant() {
-        let mut claim = claim("0000:01:10.0", "n");
-        claim.want.vlan = 100;
-        assert_eq!(claim.alias(), "vlan=100");
-        claim.tenant = Some("acme".to_owned());
-        assert_eq!(claim.alias(), "vlan=100 tenant=acme");
-        claim.want.proto = VlanProto::Dot1Ad;
-        claim.tenant = Some("a".repeat(63));
-        assert!(claim.alias().starts_with("vlan=100 proto=802.1ad tenant=aaa"));
-        assert!(claim.alias().len() < 256);
-    }
-
-    #[test]
-    fn claims_of_the_first_version_are_readable() {
-        for text in [
-            include_str!("../../../tests/corpus/seeds/claim/attached.json"),
-            include_str!("../../../tests/corpus/seeds/claim/quarantined.json"),
-        ] {
-            let claim = serde_json::from_str::<Claim>(text).unwrap();
-            assert_eq!(claim.pod, None);
-            assert_eq!(
-                (claim.carrier, claim.checked.clone(), claim.open_gap()),
-                (None, None, None)
-            );
-        }
-        let text = include_str!("../../../tests/corpus/seeds/claim/of-a-pod.json");
-        assert_eq!(serde_json::from_str::<Claim>(text).unwrap().pod.unwrap().name, "sensor");
-        let text = include_str!("../../../tests/corpus/seeds/claim/with-a-gap.json");
-        let with_gap = serde_json::from_str::<Claim>(text).unwrap();
-        assert_eq!(with_gap.carrier, Some(CarrierCounts { changes: 3, downs: 1 }));
-        assert_eq!(with_gap.open_gap().unwrap().reason, "its interface was down");
-    }
-
-    #[test]
-    fn an_older_runvf_reads_a_claim_of_an_init_process() {
-        let of_init = claim("0000:01:10.0", "n");
-        assert_eq!(of_init.min_version(), 1);
-        assert_eq!(serde_json::to_value(&of_init).unwrap()["init"]["pid"], 1);
-        assert_eq!(Claim { init: None, ..of_init.clone() }.min_version(), 2);
-        assert_eq!(Claim { iommu_group: Some(7), ..of_init }.min_version(), 3);
-        let text = include_str!("../../../tests/corpus/seeds/claim/of-a-netns.json");
-        let of_netns = serde_json::from_str::<Claim>(text).unwrap();
-        assert_eq!((of_netns.version, of_netns.init), (NETNS_CLAIM_VERSION, None));
-        assert_eq!(of_netns.owner(), Owner::Netns(of_netns.netns));
-        assert_eq!(of_netns.network.as_deref(), Some("acme"));
-    }
-
-    /// These tests need root.
-    mod in_a_netns {
-        use std::fs;
-
-        use super::*;
-        use crate::kernel::netns::Netns;
-        use crate::kernel::netns_life::in_a_netns::process_in_new_netns;
-
-        const VF: &str = "0000:01:10.0";
-
-        fn is_alive(root: &Path, netns: NetnsRecord, effort: Effort) -> bool {
-            netns_claim(VF, netns).liveness(root, effort).owner
-        }
-
-        #[test]
-        fn a_netns_is_gone_if_its_vf_is_back_or_a_full_search_finds_nothing() {
-            let root = tempfile::tempdir().unwrap();
-            let gone = NetnsRecord { id: NetnsId { dev: 0, ino: 0 }, cookie: 0 };
-            assert!(!is_alive(root.path(), gone, Effort::Full));
-            assert!(is_alive(root.path(), gone, Effort::Quick), "a quick search proves nothing");
-            // The namespace of this process is as alive as one can be.
-            let own = Netns::own().unwrap().record().unwrap();
-            assert!(is_alive(root.path(), own, Effort::Quick));
-
-            let netdev = root.path().join("sys/bus/pci/devices").join(VF).join("net/v0");
-            fs::create_dir_all(netdev.parent().unwrap()).unwrap();
-            assert!(is_alive(root.path(), gone, Effort::Full), "a hidden netns has the VF");
-            fs::create_dir_all(&netdev).unwrap();
-            fs::write(netdev.join("ifindex"), "7\n").unwrap();
-            assert!(!is_alive(root.path(), gone, Effort::Quick), "the VF is back");
-            assert!(is_alive(root.path(), own, Effort::Full), "the VF was moved back by hand");
-        }
-
-        #[test]
-        fn a_claim_of_a_pod_lives_as_long_as_a_process_of_the_pod() {
-            let (mut container, netns) = process_in_new_netns();
-            let [namespace, name, sandbox] = ["acme", "sensor", "5a"].map(str::to_owned);
-            let pod = Some(Pod { namespace, name, sandbox });
-            // No process has this pid.
-            let init = Some(ProcessId { pid: i32::MAX, start_time: 1 });
-            let of_container = Claim { version: 1, init, ..netns_claim(VF, netns) };
-            let of_pod = Claim { pod, ..of_container.clone() };
-            assert!(of_container.is_abandoned(Effort::Quick));
-            assert!(!of_pod.is_abandoned(Effort::Full), "the sandbox has ended, the container not");
-            container.kill().unwrap();
-            container.wait().unwrap();
-            assert!(of_pod.is_abandoned(Effort::Quick));
-        }
-
-        #[test]
-        fn a_netns_claim_in_progress_lives_as_long_as_its_worker() {
-            let own = Netns::own().unwrap().record().unwrap();
-            let worker = ProcessId::own().unwrap();
-            let claiming = Claim { state: State::Claiming, worker, ..netns_claim(VF, own) };
-            assert!(!claiming.is_abandoned(Effort::Full));
-            let worker = ProcessId { start_time: worker.start_time + 1, ..worker };
-            assert!(Claim { worker, ..claiming }.is_abandoned(Effort::Quick));
-        }
-    }
-}
+pub(crate) mod tests;

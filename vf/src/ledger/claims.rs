@@ -125,10 +125,10 @@ impl Claims {
     ///
     /// `record` is the claim with the fields of a newer runvf, if it has any.
     ///
-    /// Each PF has one temporary file, and the caller holds the PF's lock. The next writer
-    /// overwrites a file that a killed writer left.
+    /// Each VF has one temporary file, because the threads of one lock holder write the records of
+    /// several VFs at once. The next writer overwrites a file that a killed writer left.
     fn write_temporary(&self, claim: &Claim, record: Option<Value>) -> Result<PathBuf, Error> {
-        let path = self.folder.join(format!(".{}", claim.pf));
+        let path = self.folder.join(format!(".{}", claim.vf));
         let failed = Error::file("write", path.clone());
         let text = match record {
             Some(record) => serde_json::to_vec_pretty(&record),
@@ -505,7 +505,7 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         overwrite();
         // An `overwrite` that was killed between its exchange and its removal.
-        fs::create_dir_all(run.path().join("claims/.0000:01:00.0/x")).unwrap();
+        fs::create_dir_all(run.path().join(format!("claims/.{VF}/x"))).unwrap();
         assert!(claims.create(&claim(VF, "n")).unwrap());
     }
 }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::fault;
 use crate::kernel::error::KernelError;
+use crate::kernel::held_locks::HeldLock;
 use crate::ledger::error::LedgerError;
 
 /// An flock(2) on the lock file of a PF. The kernel releases it when the last descriptor of the
@@ -37,27 +38,33 @@ use crate::ledger::error::LedgerError;
 /// The death of a process releases its lock, with one exception: a child that hangs in a write to
 /// sysfs keeps the PF locked until the driver returns.
 pub(crate) struct PfLock {
-    _held: File,
+    _held: Held,
 }
 
 /// As [`PfLock`], for a VF.
 pub(crate) struct VfLock {
-    _held: File,
+    _held: Held,
 }
 
 /// As [`PfLock`], for the unbinding of a PF's VFs.
 pub(crate) struct UnbindLock {
-    _held: File,
+    _held: Held,
 }
 
 /// As [`PfLock`], for a tenant.
 pub(crate) struct TenantLock {
-    _held: File,
+    _held: Held,
 }
 
 /// As [`PfLock`], for the count of refusals.
 pub(crate) struct RefusalsLock {
-    _held: File,
+    _held: Held,
+}
+
+/// The lock file. Its holder is named as long as the file is open, and no longer.
+struct Held {
+    _holder: HeldLock,
+    _file: File,
 }
 
 /// The longest wait for a PF's lock. The creation of VFs may hold the lock for two minutes; no
@@ -126,7 +133,12 @@ pub(crate) fn lock_refusals(run: &Path) -> Result<RefusalsLock, Error> {
     Ok(RefusalsLock { _held: lock_named(run, "refusals", Duration::from_secs(1))? })
 }
 
-fn lock_named(run: &Path, name: &str, timeout: Duration) -> Result<File, Error> {
+fn lock_named(run: &Path, name: &str, timeout: Duration) -> Result<Held, Error> {
+    let file = lock_file_named(run, name, timeout)?;
+    Ok(Held { _holder: HeldLock::register(&file), _file: file })
+}
+
+fn lock_file_named(run: &Path, name: &str, timeout: Duration) -> Result<File, Error> {
     let folder = run.join("locks");
     let path = folder.join(format!("{name}.lock"));
     match lock(&path, timeout) {

@@ -138,8 +138,9 @@ impl Grant {
             session.adopt(interface)?;
         }
         for (interface, pool) in missing {
+            let began = Instant::now();
             let claim = session.claim_vf(interface, pool, netns)?;
-            session.attach_vf(claim, interface, pool)?;
+            session.attach_vf(claim, interface, pool, began)?;
         }
         fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
         undo.commit();
@@ -183,8 +184,14 @@ impl Drop for Undo<'_> {
 impl AttachSession<'_> {
     /// Waits for the netdev of the claimed VF, moves it into the container, sets it up, verifies it
     /// on the PF's side and in the container, writes the audit entry, and records the claim as
-    /// attached.
-    fn attach_vf(&self, mut claim: Claim, interface: &Interface, pool: &Pool) -> Result<(), Error> {
+    /// attached. `began`: when the attach of this VF began.
+    fn attach_vf(
+        &self,
+        mut claim: Claim,
+        interface: &Interface,
+        pool: &Pool,
+        began: Instant,
+    ) -> Result<(), Error> {
         // Two tenants may attach to one network namespace at the same time. Each of them has its
         // claim on disk before it looks for the other's, so at least one finds the other.
         if let Some(tenant) = &self.grant.tenant {
@@ -213,7 +220,7 @@ impl AttachSession<'_> {
         let _lock = self.lock_own_claim(&claim)?;
         // The audit entry comes before the claim's new state. If this process is killed in between,
         // the log has one entry too many, and the release adds the entry of its end.
-        audit::append_entry(&self.grant.host, &Entry::attached(&claim))?;
+        audit::append_entry(&self.grant.host, &Entry::attached(&claim).that_took(began))?;
         (claim.carrier, claim.checked) = (Some(carrier), Some(now()));
         self.claims.advance(&mut claim, State::Attached)
     }

@@ -4,7 +4,7 @@
 //! a `gc` that is killed at any point leaves an open gap, and the next one re-arms the VF again.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::host::Host;
@@ -15,15 +15,16 @@ use crate::kernel::netns::Netns;
 use crate::kernel::netns_sysfs::NetnsSysfs;
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
-use crate::kernel::time::now;
+use crate::kernel::time::{now, rfc3339};
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, Gap, State};
 use crate::ledger::claims::Claims;
 use crate::nic::driver::driver;
 use crate::nic::find_link::find_link;
-use crate::nic::rearm::{rearm, turn_flags_on};
+use crate::nic::rearm::{Requests, rearm, turn_flags_on};
 use crate::nic::vf_config::find_pf;
+use crate::policy::config::OnPromiscOff;
 
 /// How long a VF may take to get its carrier back after a reset, while its PF has one. `gc` holds
 /// the PF's lock meanwhile; a VF that takes longer is re-armed by the next `gc`.
@@ -44,6 +45,21 @@ pub(super) enum Sight {
     Lost(String),
 }
 
+/// What a check knows, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// When the event happened that made the VF blind, if it is. `None`: no process has watched the
+    /// VF since it was checked last.
+    pub(super) since: Option<SystemTime>,
+    /// How long to wait for a carrier that is away.
+    pub(super) carrier_timeout: Duration,
+}
+
+impl Manner {
+    /// A check that no event has caused.
+    pub(super) const GC: Self = Self { since: None, carrier_timeout: CARRIER_TIMEOUT };
+}
+
 /// Checks an attached VF in the network namespace `netns`, and re-arms it if it may be blind.
 /// `change`: a change of VLAN or trust by another tool that was set back just now, which has reset
 /// the VF.
@@ -57,49 +73,72 @@ pub(super) fn check_sight(
     claims: &Claims,
     claim: &mut Claim,
     (netns, change): (&Netns, Option<&str>),
+    manner: Manner,
 ) -> Result<Sight, Error> {
     let forgets = driver(sysfs.driver(&claim.pf).as_deref()).forgets_promisc;
     // The container may have moved the netdev on since it was located. The next `gc` finds it.
     let Some(link) = netns.inside(|| link_here(&claim.vf))? else { return Ok(Sight::Promiscuous) };
     let reset = change.map(|change| format!("another tool changed its settings: {change}"));
-    let gap = match (claim.open_gap(), reset.or_else(|| cause(forgets, claim.carrier, &link))) {
-        (Some(open), _) => open.clone(),
-        (None, Some(reason)) => {
-            let since = claim.checked.clone().or_else(|| claim.claimed_at()).unwrap_or_default();
-            Gap { since, until: None, reason }
-        }
-        (None, None) => {
-            claim.carrier.get_or_insert(link.carrier_counts);
-            claim.checked = Some(now());
-            claims.advance(claim, State::Attached)?;
-            return Ok(Sight::Promiscuous);
-        }
+    let Some(gap) = gap(claim, reset.or_else(|| cause(forgets, claim.carrier, &link)), manner)
+    else {
+        claim.carrier.get_or_insert(link.carrier_counts);
+        claim.checked = Some(now());
+        claims.advance(claim, State::Attached)?;
+        return Ok(Sight::Promiscuous);
     };
+    let is_reported_only = is_turned_off(&link) && claim.on_promisc_off == OnPromiscOff::Report;
     if claim.gap.as_ref() != Some(&gap) {
+        if is_reported_only {
+            // The gap may last as long as the container. An audit entry that cannot be written is no
+            // error here: the claim has the gap.
+            let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
+        }
         claim.gap = Some(gap.clone());
         claims.advance(claim, State::Attached)?;
     }
+    if is_reported_only {
+        return Ok(Sight::Blind(format!(
+            "{}; the pool says on_promisc_off = \"report\"",
+            gap.reason
+        )));
+    }
     let pf = find_pf(sysfs, claim)?;
     let pf_has_carrier = Netlink::open()?.link(pf.ifindex)?.is_some_and(|link| link.carrier);
-    let carrier_timeout = if pf_has_carrier { CARRIER_TIMEOUT } else { Duration::ZERO };
+    let carrier_timeout = if pf_has_carrier { manner.carrier_timeout } else { Duration::ZERO };
     let told = netns.inside(|| match link_here(&claim.vf)? {
         None => Ok(Told::NotNow(GONE)),
-        Some(link) => tell_pf(&link, claim, forgets, change.is_some(), carrier_timeout),
+        Some(link) => {
+            let watch: Watch = |claim| Requests::watch(claim);
+            let watch = forgets.then_some(watch);
+            tell_pf(&link, claim, watch, change.is_some(), carrier_timeout)
+        }
     });
     match told? {
         Told::NotNow(why) => Ok(Sight::Blind(format!("{}; {why}", gap.reason))),
         Told::Never(why) => Ok(Sight::Lost(format!("{}; {why}", gap.reason))),
         Told::Yes(counts) => {
-            let reason = gap.reason.clone();
-            let gap = Gap { until: Some(now()), ..gap };
-            // An audit entry that cannot be written is no error here: the claim has the gap.
-            let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
-            (claim.carrier, claim.checked) = (Some(counts), gap.until.clone());
-            claim.gap = Some(gap);
-            claims.advance(claim, State::Attached)?;
-            Ok(Sight::Rearmed(reason))
+            close_gap(host, claims, claim, &gap, counts)?;
+            Ok(Sight::Rearmed(gap.reason))
         }
     }
+}
+
+/// Writes the audit entry of a gap that has ended, and then the claim. `counts`: see
+/// [`Claim::carrier`].
+fn close_gap(
+    host: &Host,
+    claims: &Claims,
+    claim: &mut Claim,
+    gap: &Gap,
+    counts: CarrierCounts,
+) -> Result<(), Error> {
+    let gap = ended(gap);
+    // An audit entry that cannot be written is no error here: the claim has the gap.
+    let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
+    (claim.carrier, claim.checked) = (Some(counts), gap.until.clone());
+    claim.blind.add(&gap);
+    claim.gap = Some(gap);
+    claims.advance(claim, State::Attached)
 }
 
 /// Writes the audit entry of a gap that lasts until its container loses the VF. The entry precedes
@@ -107,8 +146,29 @@ pub(super) fn check_sight(
 pub(super) fn record_open_gap(host: &Host, claim: &Claim) {
     if let Some(gap) = claim.open_gap() {
         // An audit entry that cannot be written keeps no VF from becoming free.
-        let _ = audit::append_or_spool(host, &Entry::blind(claim, gap));
+        let _ = audit::append_or_spool(host, &Entry::blind(claim, &ended(gap)));
     }
+}
+
+/// The gap that the claim has open, or a new one for this cause.
+fn gap(claim: &Claim, cause: Option<String>, manner: Manner) -> Option<Gap> {
+    if let Some(open) = claim.open_gap() {
+        return Some(open.clone());
+    }
+    let reason = cause?;
+    let since = manner.since.and_then(rfc3339).or_else(|| claim.checked.clone());
+    let since = since.or_else(|| claim.claimed_at()).unwrap_or_default();
+    Some(Gap { since, until: None, reason })
+}
+
+/// The gap, ended now. Texts of times compare as the times; the clock may have been set back.
+fn ended(gap: &Gap) -> Gap {
+    Gap { until: Some(now().max(gap.since.clone())), ..gap.clone() }
+}
+
+/// Whether a process has turned promiscuity off. A reset leaves the flags of a netdev unchanged.
+fn is_turned_off(link: &Link) -> bool {
+    link.flags.up && link.promiscuity == 0
 }
 
 /// Why a VF may not be promiscuous. `None`: it is, as far as the kernel tells. `before`: its
@@ -155,14 +215,17 @@ enum Told {
     Never(String),
 }
 
+/// Begins to watch the requests of a VF.
+type Watch = for<'a> fn(&'a Claim) -> Requests<'a>;
+
 const GONE: &str = "its interface is moving to another network namespace";
 
-/// Turns the flags of the VF's interface on, and tells the PF about them. The calling thread is in
-/// the interface's network namespace.
+/// Turns the flags of the VF's interface on, and tells the PF about them. `watch`: only if the PF
+/// forgets promiscuity in a reset. The calling thread is in the interface's network namespace.
 fn tell_pf(
     link: &Link,
     claim: &Claim,
-    forgets: bool,
+    watch: Option<Watch>,
     after_change: bool,
     carrier_timeout: Duration,
 ) -> Result<Told, Error> {
@@ -177,15 +240,15 @@ fn tell_pf(
         let has_noticed = |link: &Link| Some(link.carrier_counts) != claim.carrier || !link.carrier;
         wait_until(NOTICE_TIMEOUT, read, has_noticed)?;
     }
-    if forgets {
+    if watch.is_some() {
         wait_until(carrier_timeout, read, |link| link.carrier)?;
     }
     let Some(link) = read()? else { return Ok(Told::NotNow(GONE)) };
-    if forgets {
+    if let Some(watch) = watch {
         if !link.carrier {
             return Ok(Told::NotNow("it has no carrier now"));
         }
-        match rearm(&netlink, claim, &link) {
+        match rearm(&netlink, watch(claim), &link) {
             Ok(true) => {}
             Ok(false) => {
                 let why =
@@ -202,7 +265,7 @@ fn tell_pf(
     })
 }
 
-/// A driver that is busy is asked again by the next `gc`.
+/// The next `gc` asks a driver again that is busy, or that has not told its PF in time.
 fn never_unless_busy(error: Error) -> Result<Told, Error> {
     let errno = |source: &NetlinkError| source.errno();
     match &error {
@@ -228,8 +291,11 @@ fn wait_until(
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::kernel::netlink::Flags;
+    use crate::ledger::claim::tests::claim;
 
     const BEFORE: CarrierCounts = CarrierCounts { changes: 1, downs: 0 };
 
@@ -274,11 +340,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_gap_begins_with_its_event_or_with_the_last_check() {
+        let mut claim = claim("0000:01:10.0", "n");
+        let cause = || Some("r".to_owned());
+        let watched =
+            Manner { since: Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)), ..Manner::GC };
+        assert_eq!(gap(&claim, None, watched), None);
+        let since = |claim: &Claim, manner| gap(claim, cause(), manner).unwrap().since;
+        assert_eq!(since(&claim, Manner::GC), "1970-01-01T00:00:00.000Z");
+        claim.checked = Some("2023-11-14T22:00:00.000Z".to_owned());
+        assert_eq!(since(&claim, Manner::GC), "2023-11-14T22:00:00.000Z");
+        assert_eq!(since(&claim, watched), "2023-11-14T22:13:20.000Z");
+        claim.gap = gap(&claim, cause(), Manner::GC);
+        assert_eq!(gap(&claim, None, watched), claim.gap, "an open gap keeps its begin");
+    }
+
+    #[test]
+    fn a_gap_does_not_end_before_its_begin() {
+        let gap = Gap { since: "2999-01-01T00:00:00.000Z".into(), until: None, reason: "r".into() };
+        assert_eq!(ended(&gap).until, Some(gap.since.clone()));
+    }
+
     /// These tests need root.
     mod in_a_netns {
         use super::*;
         use crate::kernel::in_a_netns::{index_of, ip, with_veths};
-        use crate::ledger::claim::tests::claim;
+        use crate::nic::error::NicError;
 
         const NO_WAIT: Duration = Duration::ZERO;
 
@@ -286,8 +374,14 @@ mod tests {
             Netlink::open().unwrap().link(index_of("host0")).unwrap().unwrap()
         }
 
+        fn tell_with(watch: Option<Watch>, carrier_timeout: Duration) -> Result<Told, Error> {
+            tell_pf(&link(), &claim("0000:01:10.0", "n"), watch, false, carrier_timeout)
+        }
+
+        /// The driver of a veth logs nothing.
         fn tell(forgets: bool, carrier_timeout: Duration) -> Told {
-            tell_pf(&link(), &claim("0000:01:10.0", "n"), forgets, false, carrier_timeout).unwrap()
+            let watch: Watch = |claim| Requests::unlogged(claim);
+            tell_with(forgets.then_some(watch), carrier_timeout).unwrap()
         }
 
         #[test]
@@ -318,6 +412,19 @@ mod tests {
                 assert_eq!(cause(true, Some(counts), &link()), None);
                 assert!(link().flags.allmulti);
                 assert_eq!((link().promiscuity, link().allmulticast), (1, 1));
+            });
+        }
+
+        /// So its gap stays open, and the next check asks again.
+        #[test]
+        fn a_driver_that_does_not_tell_its_pf_is_no_success() {
+            with_veths(|| {
+                ip("link set host1 up");
+                ip("link set host0 up promisc on allmulticast on");
+                let watch: Watch = |claim| Requests::unsent(claim);
+                let told = tell_with(Some(watch), NO_WAIT);
+                assert!(matches!(told, Err(Error::Nic(NicError::NotTold { .. }))), "{told:?}");
+                assert!(link().flags.promisc && link().flags.allmulti);
             });
         }
 

@@ -15,7 +15,7 @@ use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, Owner, State};
 use crate::ledger::claims::Claims;
-use crate::lifecycle::blindness::{Sight, check_sight};
+use crate::lifecycle::blindness::{Manner, Sight, check_sight};
 use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
@@ -41,10 +41,62 @@ pub(super) fn handle_loss(
     seen: &Claim,
     _lock: &ClaimLock<'_>,
 ) -> Result<Option<Outcome>, Error> {
-    let claims = Claims::open(&host.run)?;
-    let mut claim = match claims.get(&seen.vf) {
+    match inspect(host, seen)? {
+        Inspected::Settled(outcome) => Ok(outcome),
+        Inspected::Attached(mut vf) => {
+            let sight = vf.check_sight(host, Manner::GC)?;
+            vf.conclude(host, sight)
+        }
+    }
+}
+
+/// What a check has found before it looks at the promiscuity of the VF.
+pub(super) enum Inspected {
+    /// The check has ended.
+    Settled(Option<Outcome>),
+    Attached(Box<AttachedVf>),
+}
+
+/// A VF that its container has, with VLAN and trust as claimed.
+pub(super) struct AttachedVf {
+    claim: Claim,
+    netns: Netns,
+    /// The change by another tool that was set back just now.
+    set_back: Option<String>,
+}
+
+impl AttachedVf {
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Re-arms the VF if it may be blind. It touches only this VF and its claim, so it may run for
+    /// several VFs of a PF at once.
+    pub(super) fn check_sight(&mut self, host: &Host, manner: Manner) -> Result<Sight, Error> {
+        let (sysfs, claims) = (Sysfs(host.sysfs.clone()), Claims::open(&host.run)?);
+        let resets_vf = driver(sysfs.driver(&self.claim.pf).as_deref()).config_resets_vf;
+        let reset_by = self.set_back.as_deref().filter(|_| resets_vf);
+        check_sight(host, &sysfs, &claims, &mut self.claim, (&self.netns, reset_by), manner)
+    }
+
+    /// The outcome. A VF that cannot be re-armed becomes lost.
+    pub(super) fn conclude(self, host: &Host, sight: Sight) -> Result<Option<Outcome>, Error> {
+        Ok(match (sight, self.set_back) {
+            (Sight::Lost(reason), _) => Some(react_to_loss(host, self.claim, reason)?),
+            (Sight::Blind(reason), _) => Some(Outcome::Blind(reason)),
+            (_, Some(difference)) => Some(Outcome::SetBack(difference)),
+            (Sight::Rearmed(reason), None) => Some(Outcome::Rearmed(reason)),
+            (Sight::Promiscuous, None) => None,
+        })
+    }
+}
+
+/// The part of [`handle_loss`] before the check of the promiscuity. The caller has the PF's lock.
+pub(super) fn inspect(host: &Host, seen: &Claim) -> Result<Inspected, Error> {
+    let settled = |outcome| Ok(Inspected::Settled(outcome));
+    let mut claim = match Claims::open(&host.run)?.get(&seen.vf) {
         Ok(Some(now)) if now.nonce == seen.nonce => now,
-        _ => return Ok(None),
+        _ => return settled(None),
     };
     let sysfs = Sysfs(host.sysfs.clone());
     let reason = match &claim.state {
@@ -54,19 +106,34 @@ pub(super) fn handle_loss(
             if matches!(foreign_owner(&sysfs, &claim, Duration::ZERO), Ok(None)) {
                 disarm_if_armed(&sysfs, &claim);
             }
-            return Ok(None);
+            return settled(None);
         }
-        State::Attached => match check_attached_vf(host, &sysfs, &claims, &mut claim)? {
-            Ok(outcome) => return Ok(outcome),
+        State::Attached if claim.iommu_group.is_some() => {
+            match check_vfio(host, &sysfs, &mut claim)? {
+                Ok(outcome) => return settled(outcome),
+                Err(reason) => reason,
+            }
+        }
+        State::Attached => match check_settings(host, &sysfs, &mut claim)? {
+            Ok((netns, set_back)) => {
+                let vf = AttachedVf { claim, netns, set_back };
+                return Ok(Inspected::Attached(Box::new(vf)));
+            }
             Err(reason) => reason,
         },
-        _ => return Ok(None),
+        _ => return settled(None),
     };
+    settled(Some(react_to_loss(host, claim, reason)?))
+}
+
+/// Records the loss, and stops the container unless the pool says otherwise.
+fn react_to_loss(host: &Host, mut claim: Claim, reason: String) -> Result<Outcome, Error> {
     if claim.state == State::Attached {
         // An audit entry that cannot be written is no error here: the claim has the reason.
         let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
-        claims.advance(&mut claim, State::Lost { reason: reason.clone() })?;
+        Claims::open(&host.run)?.advance(&mut claim, State::Lost { reason: reason.clone() })?;
     }
+    let sysfs = Sysfs(host.sysfs.clone());
     // To unbind vfio-pci would wait for the program, which could see another VLAN meanwhile.
     let must_stop = claim.iommu_group.is_some() && is_changed(&sysfs, &claim);
     if claim.iommu_group.is_none() {
@@ -76,7 +143,7 @@ pub(super) fn handle_loss(
         OnLoss::Keep if !must_stop => "its container keeps running",
         OnLoss::Keep | OnLoss::Stop => stop(&claim)?,
     };
-    Ok(Some(Outcome::Lost(format!("{reason}; {consequence}"))))
+    Ok(Outcome::Lost(format!("{reason}; {consequence}")))
 }
 
 /// Stops the sensor of a lost VF, because a blind sensor looks like peace. Returns what was done.
@@ -101,26 +168,23 @@ fn stop(claim: &Claim) -> Result<&'static str, Error> {
 
 /// Records since when the owner of an attached claim, a network namespace, has no process. It may
 /// get one later: an engine asks for the VF before it starts the container.
-fn record_idleness(claims: &Claims, claim: &mut Claim) -> Result<(), Error> {
+fn record_idleness(host: &Host, claim: &mut Claim) -> Result<(), Error> {
     let Owner::Netns(netns) = claim.owner() else { return Ok(()) };
     let is_idle = processes_in(netns)?.is_empty();
     if is_idle == claim.idle_since.is_some() {
         return Ok(());
     }
     claim.idle_since = is_idle.then(now);
-    claims.advance(claim, State::Attached)
+    Claims::open(&host.run)?.advance(claim, State::Attached)
 }
 
-/// Checks place, settings and promiscuity of an attached VF. `Err`: why the VF is lost.
-fn check_attached_vf(
+/// Checks place and settings of an attached VF with a netdev. Returns its network namespace and the
+/// change that was set back. `Err`: why the VF is lost.
+fn check_settings(
     host: &Host,
     sysfs: &Sysfs,
-    claims: &Claims,
     claim: &mut Claim,
-) -> Result<Result<Option<Outcome>, String>, Error> {
-    if claim.iommu_group.is_some() {
-        return check_vfio(host, sysfs, claims, claim);
-    }
+) -> Result<Result<(Netns, Option<String>), String>, Error> {
     // Searched twice, because the container may move the netdev from one network namespace to
     // another during a search, so that the search finds it in neither.
     let found = match find_netns(sysfs, claim)? {
@@ -131,30 +195,19 @@ fn check_attached_vf(
         Ok(netns) => netns,
         Err(reason) => return Ok(Err(reason)),
     };
-    record_idleness(claims, claim)?;
-    let set_back = match restore_settings(host, sysfs, claim)? {
-        Restored::Unchanged => None,
-        Restored::SetBack(difference) => Some(difference),
-        Restored::Failed(reason) => return Ok(Err(reason)),
-    };
-    let resets_vf = driver(sysfs.driver(&claim.pf).as_deref()).config_resets_vf;
-    let reset_by = set_back.as_deref().filter(|_| resets_vf);
-    let sight = check_sight(host, sysfs, claims, claim, (&netns, reset_by))?;
-    Ok(match (sight, set_back) {
-        (Sight::Lost(reason), _) => Err(reason),
-        (Sight::Blind(reason), _) => Ok(Some(Outcome::Blind(reason))),
-        (_, Some(difference)) => Ok(Some(Outcome::SetBack(difference))),
-        (Sight::Rearmed(reason), None) => Ok(Some(Outcome::Rearmed(reason))),
-        (Sight::Promiscuous, None) => Ok(None),
+    record_idleness(host, claim)?;
+    Ok(match restore_settings(host, sysfs, claim)? {
+        Restored::Unchanged => Ok((netns, None)),
+        Restored::SetBack(difference) => Ok((netns, Some(difference))),
+        Restored::Failed(reason) => Err(reason),
     })
 }
 
-/// As [`check_attached_vf`], for a VF that a program drives by vfio-pci. Only the program knows
-/// whether the VF is promiscuous.
+/// As [`check_settings`], for a VF that a program drives by vfio-pci. Only the program knows whether
+/// the VF is promiscuous, so the check ends here.
 fn check_vfio(
     host: &Host,
     sysfs: &Sysfs,
-    claims: &Claims,
     claim: &mut Claim,
 ) -> Result<Result<Option<Outcome>, String>, Error> {
     if let Some(problem) = vfio::problem(sysfs, claim) {
@@ -172,7 +225,7 @@ fn check_vfio(
         Restored::Unchanged => {}
     }
     claim.checked = Some(now());
-    claims.advance(claim, State::Attached)?;
+    Claims::open(&host.run)?.advance(claim, State::Attached)?;
     Ok(Ok(None))
 }
 

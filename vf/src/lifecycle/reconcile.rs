@@ -12,6 +12,7 @@ use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, SHORT_LOCK_TIMEOUT};
 use crate::lifecycle::claim_lock::ClaimLock;
+use crate::lifecycle::joined::record_joined;
 use crate::lifecycle::loss::handle_loss;
 use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::release::{EXIT_TIMEOUT, lock_claim, release_locked};
@@ -120,6 +121,7 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
             }
         }
     }
+    record_joined(host);
     Ok(results)
 }
 
@@ -137,7 +139,7 @@ fn gc_claim(host: &Host, seen: &Claim, timeout: Duration) -> Result<Option<Outco
 /// The claim is read twice: between a read and the check whether its worker is alive, this worker
 /// may write the claim again and exit. After the worker's death the claim on disk is final, so the
 /// second read is correct.
-fn release_abandoned(
+pub(super) fn release_abandoned(
     host: &Host,
     seen: &Claim,
     lock: &mut ClaimLock<'_>,

@@ -280,6 +280,7 @@ pub(crate) fn scrub_and_free(
     event: Event,
     lock: &mut ClaimLock<'_>,
 ) -> Result<Outcome, Error> {
+    let began = Instant::now();
     let entry = Entry::end(event, &claim);
     let claims = Claims::open(&host.run)?;
     if let Some(worker) = ProcessId::own() {
@@ -290,7 +291,9 @@ pub(crate) fn scrub_and_free(
     let from = claim.state.clone();
     claims.advance(&mut claim, State::Releasing)?;
     let sysfs = Sysfs(host.sysfs.clone());
-    match scrub(&sysfs, &claim, &from, method, lock) {
+    let scrubbed = scrub(&sysfs, &claim, &from, method, lock);
+    let entry = entry.that_took(began);
+    match scrubbed {
         Ok(()) => free(host, &claims, &claim, &entry),
         Err(error @ Error::Ledger(LedgerError::Locked { .. })) => Ok(Outcome::Left(error.line())),
         // A quarantine changes the PF and the claim.

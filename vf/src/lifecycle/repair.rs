@@ -12,7 +12,7 @@ use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::{Sysfs, is_pci_address};
 use crate::kernel::vf_settings::Settings;
 use crate::ledger::audit::Event;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State, VfSnapshot};
+use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::LOCK_TIMEOUT;
@@ -26,7 +26,7 @@ use crate::nic::error::NicError;
 use crate::nic::free_vfs::current_use;
 use crate::nic::pf::{Pf, netdev_error};
 use crate::nic::vf_config::read_settings;
-use crate::policy::config::{OnLoss, Scrub};
+use crate::policy::config::{OnLoss, OnPromiscOff, Scrub};
 
 /// Cleans a VF that is in quarantine, has an unreadable or abandoned claim, or has no claim. The
 /// VF is reset by FLR if it supports FLR, rebound and verified. A VF in use is not changed.
@@ -177,6 +177,9 @@ impl Claim {
             network: None,
             idle_since: None,
             iommu_group: None,
+            blind: BlindTotal::default(),
+            on_promisc_off: OnPromiscOff::default(),
+            joined: Vec::new(),
         };
         // Spoof check and rates are kept, because the operator may have set them. The scrub removes
         // VLAN and trust. It removes the MAC too, because it may be a container's.

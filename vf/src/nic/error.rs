@@ -47,6 +47,10 @@ pub enum NicError {
     VfGone { vf: String, pf: String },
     #[error("VF {vf}: cannot find the network namespace of its netdev within {seconds} s")]
     NotLocated { vf: String, seconds: u64 },
+    #[error(
+        "the driver of VF {vf} did not tell its PF {pf} within {seconds} s that it is promiscuous"
+    )]
+    NotTold { vf: String, pf: String, seconds: u64 },
     #[error("VF {vf} does not support function-level reset, which pool `{pool}` requires")]
     NoFlr { vf: String, pool: String },
     #[error("{netdev}: {problem}")]
@@ -117,6 +121,7 @@ impl NicError {
             Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
                  \"keep\" leaves it as the driver sets it"
                 .to_owned(),
+            Self::NotTold { .. } => "a reset may still run; see `dmesg`".to_owned(),
             Self::NoFlr { .. } => "set `scrub = \"rebind\"` for that pool".to_owned(),
             Self::NoVfio { .. }
             | Self::NoIommu { .. }

@@ -122,7 +122,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::policy::config::{Carrier, OnLoss, Placement, Profile, Promisc, Scrub};
+    use crate::policy::config::{
+        Carrier, OnLoss, OnPromiscOff, Placement, Profile, Promisc, Scrub,
+    };
 
     /// A folder shaped like /sys with one PF, `pf0`, of two VFs; the second has no driver.
     fn sysfs(root: &Path) -> Sysfs {
@@ -155,6 +157,7 @@ mod tests {
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
             on_loss: OnLoss::Stop,
+            on_promisc_off: OnPromiscOff::Restore,
             promisc: Promisc::Require,
             pf_promisc: false,
             rest: None,

@@ -20,6 +20,7 @@ use crate::kernel::kernel_log::KernelLog;
 use crate::kernel::netlink::{Flags, Link, Netlink};
 use crate::kernel::retry::retry_while_busy;
 use crate::ledger::claim::Claim;
+use crate::nic::error::NicError;
 
 /// How long iavf may take to send a request. It sends one message each 20 ms, and a new netdev
 /// sends a dozen others first.
@@ -50,17 +51,35 @@ impl<'a> Requests<'a> {
         Self { claim, log: KernelLog::open_at_end() }
     }
 
-    /// Wakes the VF driver until it has sent its next request. Without the kernel's log, and with
-    /// a driver that logs nothing, this only waits. The caller is in the network namespace of
+    /// As [`Requests::watch`] where the kernel's log cannot be read.
+    #[cfg(test)]
+    pub(crate) fn unlogged(claim: &'a Claim) -> Self {
+        Self { claim, log: None }
+    }
+
+    /// Of a driver that sends nothing.
+    #[cfg(test)]
+    pub(crate) fn unsent(claim: &'a Claim) -> Self {
+        Self { claim, log: Some(KernelLog::of_others()) }
+    }
+
+    /// Wakes the VF driver until it has sent its next request. Returns whether it has. Without the
+    /// kernel's log, this only waits and assumes so. The caller is in the network namespace of
     /// `interface`.
-    pub(crate) fn wait_until_sent(&mut self, interface: &str) {
+    pub(crate) fn wait_until_sent(&mut self, interface: &str) -> bool {
         let deadline = Instant::now() + SEND_TIMEOUT;
         loop {
             wake_driver(interface);
-            let Some(log) = &mut self.log else { return thread::sleep(APPLY_TIMEOUT) };
+            let Some(log) = &mut self.log else {
+                thread::sleep(APPLY_TIMEOUT);
+                return true;
+            };
             let next = deadline.min(Instant::now() + WAKE_INTERVAL);
-            if log.wait_for(&self.claim.vf, SENT, next) || Instant::now() >= deadline {
-                return;
+            if log.wait_for(&self.claim.vf, SENT, next) {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
             }
         }
     }
@@ -93,26 +112,35 @@ pub(crate) fn turn_flags_on(netlink: &Netlink, ifindex: u32) -> Result<(), Netli
     retry_while_busy(NetlinkError::errno, || netlink.add_flags(ifindex, flags))
 }
 
-/// Makes the VF driver tell its PF about promiscuity again. The flags of `link` are on.
-/// `Ok(false)`: no change of the flags has an effect, because processes in the network namespace
-/// hold both modes by sockets.
+/// Makes the VF driver tell its PF about promiscuity again. The flags of `link` are on. `requests`
+/// watches the requests of the VF of `claim` from now on. `Ok(false)`: no change of the flags has an
+/// effect, because processes in the network namespace hold both modes by sockets.
 ///
 /// # Errors
-/// [`KernelError::Link`] with the answer of the VF driver.
-pub(crate) fn rearm(netlink: &Netlink, claim: &Claim, link: &Link) -> Result<bool, Error> {
+/// [`KernelError::Link`] with the answer of the VF driver; [`NicError::NotTold`] when the driver has
+/// not sent both requests. Then iavf may have seen the same flags before and after the change, and
+/// the VF may be blind.
+pub(crate) fn rearm(
+    netlink: &Netlink,
+    mut requests: Requests<'_>,
+    link: &Link,
+) -> Result<bool, Error> {
     let Some(toggled) = flag_to_toggle(link) else { return Ok(false) };
+    let claim = requests.claim;
     let failed = |source| {
         let object = format!("{} (VF {})", link.name, claim.vf);
         Error::Kernel(KernelError::Link { action: "re-arm the promiscuity of", object, source })
     };
-    let mut requests = Requests::watch(claim);
     retry_while_busy(NetlinkError::errno, || netlink.clear_flags(link.ifindex, toggled))
         .map_err(failed)?;
     // Without this wait, iavf would see the same flags as before and send nothing.
-    requests.wait_until_sent(&link.name);
+    let is_first_sent = requests.wait_until_sent(&link.name);
     retry_while_busy(NetlinkError::errno, || netlink.add_flags(link.ifindex, toggled))
         .map_err(failed)?;
-    requests.wait_until_sent(&link.name);
+    if !(is_first_sent && requests.wait_until_sent(&link.name)) {
+        let (vf, pf, seconds) = (claim.vf.clone(), claim.pf.clone(), SEND_TIMEOUT.as_secs());
+        return Err(Error::Nic(NicError::NotTold { vf, pf, seconds }));
+    }
     requests.wait_until_applied();
     Ok(true)
 }

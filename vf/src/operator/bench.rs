@@ -10,7 +10,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::process::{ProcessId, boot_id};
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::vf_settings::Settings;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State, VfSnapshot};
+use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State, VfSnapshot};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::error::LifecycleError;
@@ -78,6 +78,9 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         network: None,
         idle_since: None,
         iommu_group: None,
+        blind: BlindTotal::default(),
+        on_promisc_off: pool.on_promisc_off,
+        joined: Vec::new(),
     };
     claims.create(&claim)?;
     claims.remove(&vf.pci)?;

@@ -11,7 +11,7 @@ use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::nic::capture::CaptureState;
-use crate::operator::counters::netns_of;
+use crate::operator::inside::netns_of;
 
 /// The settings of one VF's netdev, read from the kernel. `None`: the driver has no such setting, or
 /// it could not be read.

@@ -7,17 +7,13 @@
 //! frames that no kernel protocol accepted, although the sensor saw them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Serialize;
 
+use crate::kernel::ethtool::first_statistic;
 use crate::kernel::netlink::{Link, Netlink, VfCounters};
-use crate::kernel::netns::Netns;
-use crate::kernel::netns_life::{Effort, find_netns};
 use crate::kernel::sysfs::Sysfs;
-use crate::ledger::claim::{Claim, Owner};
 use crate::nic::driver::{Drops, driver};
-use crate::nic::find_link::find_link;
 use crate::nic::pf::Pf;
 
 /// A number of frames, and its source.
@@ -37,21 +33,19 @@ pub enum Counter {
     Pf,
 }
 
-pub(crate) struct Counters<'a> {
-    sysfs: &'a Sysfs,
-    netlink: &'a Netlink,
+pub(crate) struct Counters {
     /// The PF driver's counters, keyed by VF index.
     by_pf: BTreeMap<u32, VfCounters>,
     drops: Drops,
 }
 
-impl<'a> Counters<'a> {
+impl Counters {
     /// Reads the counters of the PF driver. A failure counts as "no counters", because the status
     /// must still show everything else.
-    pub(crate) fn of(sysfs: &'a Sysfs, netlink: &'a Netlink, pf: &Pf) -> Self {
+    pub(crate) fn of(sysfs: &Sysfs, netlink: &Netlink, pf: &Pf) -> Self {
         let by_pf = netlink.vf_counters(&pf.name, pf.ifindex).unwrap_or_default();
         let drops = driver(sysfs.driver(&pf.pci).as_deref()).drops;
-        Self { sysfs, netlink, by_pf, drops }
+        Self { by_pf, drops }
     }
 
     /// Returns the frames received and the frames lost. `netdev`: the VF's.
@@ -62,25 +56,36 @@ impl<'a> Counters<'a> {
     ) -> (Option<Counted>, Option<Counted>) {
         choose_sources(netdev, self.by_pf.get(&index), self.drops)
     }
-
-    /// The VF's netdev, in the host netns or in the netns of the claim.
-    pub(crate) fn netdev(&self, vf: &str, claim: Option<&Claim>) -> Option<Link> {
-        if let Some(link) = find_link(self.sysfs, self.netlink, vf).ok()? {
-            return Some(link);
-        }
-        netns_of(claim?)?.inside(|| Netlink::open()?.link_by_pci(vf)).ok()?
-    }
 }
 
-/// The network namespace of a claim. `None`: its owner has ended.
-pub(crate) fn netns_of(claim: &Claim) -> Option<Netns> {
-    let Owner::Init(init) = claim.owner() else {
-        return find_netns(claim.netns, Effort::Quick).ok()?;
-    };
-    let netns = Netns::open(Path::new(&format!("/proc/{}/ns/net", init.pid))).ok()?;
-    // The namespace is opened before the check: if the init process is alive now, the pid was not
-    // reused before, and this is its namespace.
-    (netns.id == claim.netns.id && init.is_alive()).then_some(netns)
+/// The frames that a PF's port has discarded, because the card had no room for them. Every VF may
+/// have missed frames of its VLAN then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Discards {
+    pub count: u64,
+    /// The driver's name of the counter.
+    pub by: &'static str,
+}
+
+/// The drivers' names for it (`ethtool -S`): i40e (a newer and an older name), ice, mlx5_core,
+/// bnxt_en.
+const PORT_DISCARDS: [&str; 5] = [
+    "port.rx_discards",
+    "port.rx_dropped",
+    "rx_dropped.nic",
+    "rx_discards_phy",
+    "rx_total_discard_pkts",
+];
+
+impl Discards {
+    /// `pf`: the link of the PF. If the driver has none of the counters, as igb and ixgbe, the link
+    /// counts the same (`rx_missed_errors`: `igb_update_stats`, `ixgbe_update_stats`).
+    pub(crate) fn of_port(pf: &Link) -> Self {
+        match first_statistic(&pf.name, &PORT_DISCARDS) {
+            Ok(Some((by, count))) => Self { count, by },
+            _ => Self { count: pf.missed, by: "rx_missed_errors" },
+        }
+    }
 }
 
 /// Chooses the source of each count: for frames the netdev before the PF, for drops the source that

@@ -47,7 +47,7 @@ fn findings(machine: &Machine) -> Vec<Finding> {
         }
     }
     all.extend([network::network_manager(machine), network::networkd(machine)]);
-    all.extend([state::setup_unit(machine), state::gc_timer(machine)]);
+    all.extend([state::setup_unit(machine), state::gc_timer(machine), state::monitor(machine)]);
     all.extend(state::claims(machine));
     all.extend(state::audit_spool(machine));
     all

@@ -1,5 +1,7 @@
 //! `runvfctl status`: the PFs, their VFs and the claims.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::error::Error;
@@ -14,16 +16,26 @@ use crate::ledger::claims::Claims;
 use crate::lifecycle::blindness::cause;
 use crate::nic::diff::changed_outside_runvf;
 use crate::nic::driver::driver;
+use crate::nic::find_link::find_link;
 use crate::nic::free_vfs::foreign_use;
 use crate::nic::pf::Pf;
-use crate::operator::counters::{Counted, Counters};
+use crate::nic::vfio;
+use crate::operator::capture::CaptureSockets;
+use crate::operator::counters::{Counted, Counters, Discards};
+use crate::operator::inside::{Inside, look_inside};
 
 /// A PF and its VFs.
 #[derive(Debug, Serialize)]
 pub struct PfStatus {
     pub pf: String,
     pub name: String,
+    pub driver: Option<String>,
     pub up: bool,
+    pub carrier: bool,
+    /// The frames that the PF's own interface has received.
+    pub frames: Option<u64>,
+    /// The frames that its port has discarded.
+    pub discards: Option<Discards>,
     /// The bridge, bond or other netdev that the PF is a port of.
     pub master: Option<String>,
     /// The number of VFs that the PF supports.
@@ -52,6 +64,15 @@ pub struct VfStatus {
     pub frames: Option<Counted>,
     /// Frames lost because the VF had no free buffer.
     pub drops: Option<Counted>,
+    /// Whether the VF's netdev has a carrier. `None`: the netdev was not found.
+    pub carrier: Option<bool>,
+    /// The sockets that capture its frames in its container. `None`: unknown, or not in a container.
+    pub sockets: Option<CaptureSockets>,
+    /// Why the VF may not be promiscuous, so that its sensor may be blind now.
+    pub blind: Option<String>,
+    /// Nothing is wrong with the VF, but no process runs in the network namespace that has it.
+    /// `reason` says since when.
+    pub idle: bool,
     pub claim: Option<Claim>,
     /// Why the claim file cannot be read.
     pub bad_claim: Option<String>,
@@ -65,11 +86,13 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
     let sysfs = Sysfs(host.sysfs.clone());
     let netlink = Netlink::open()?;
     let claims = Claims::read_only(&host.run);
+    let inside = look_inside(claims.readable()?.iter());
+    let reader = Reader { sysfs: &sysfs, netlink: &netlink, claims: &claims, inside };
     let mut pfs: Vec<PfStatus> = sysfs
         .sriov_netdevs()
         .iter()
         .filter_map(|(pci, _)| Pf::at(&sysfs, pci).ok())
-        .map(|pf| pf_status(&sysfs, &netlink, &claims, pf))
+        .map(|pf| reader.pf(pf))
         .collect::<Result<_, _>>()?;
     let listed = |pfs: &[PfStatus], address: &str| {
         pfs.iter().flat_map(|pf| &pf.vfs).any(|vf| vf.vf == address)
@@ -83,66 +106,121 @@ pub fn status(host: &Host) -> Result<Vec<PfStatus>, Error> {
         let unlisted = unlisted_claim(claim, &sysfs);
         match pfs.iter_mut().find(|listed| listed.pf == pf) {
             Some(listed) => listed.vfs.push(unlisted),
-            None => {
-                let vfs = vec![unlisted];
-                pfs.push(PfStatus { pf, name, up: false, master: None, total: 0, vfs });
-            }
+            None => pfs.push(unlisted_pf(pf, name, unlisted)),
         }
     }
     Ok(pfs)
 }
 
-fn pf_status(sysfs: &Sysfs, netlink: &Netlink, claims: &Claims, pf: Pf) -> Result<PfStatus, Error> {
-    let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
-    let counters = Counters::of(sysfs, netlink, &pf);
-    let forgets = driver(sysfs.driver(&pf.pci).as_deref()).forgets_promisc;
-    let mut vfs = Vec::new();
-    for (index, vf) in sysfs.virtfns(&pf.pci) {
-        let settings = settings.get(&index);
-        let (claim, bad_claim) = match claims.get(&vf) {
+/// What the status of each PF is read from.
+struct Reader<'a> {
+    sysfs: &'a Sysfs,
+    netlink: &'a Netlink,
+    claims: &'a Claims,
+    /// The claimed VFs in their containers, by PCI address. `None`: the VF was not found there.
+    inside: BTreeMap<String, Option<Inside>>,
+}
+
+impl Reader<'_> {
+    fn pf(&self, pf: Pf) -> Result<PfStatus, Error> {
+        let (sysfs, netlink) = (self.sysfs, self.netlink);
+        let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
+        let counters = Counters::of(sysfs, netlink, &pf);
+        let pf_driver = sysfs.driver(&pf.pci);
+        let forgets = driver(pf_driver.as_deref()).forgets_promisc;
+        let virtfns = sysfs.virtfns(&pf.pci);
+        let vfs = virtfns.into_iter().map(|(index, vf)| {
+            let settings = settings.get(&index);
+            self.vf(index, vf, settings, &counters, forgets)
+        });
+        let vfs = vfs.collect::<Result<_, _>>()?;
+        let link = netlink.link(pf.ifindex)?;
+        Ok(PfStatus {
+            driver: pf_driver,
+            up: link.as_ref().is_some_and(|link| link.flags.up),
+            carrier: link.as_ref().is_some_and(|link| link.carrier),
+            frames: link.as_ref().map(|link| link.received),
+            discards: link.as_ref().map(Discards::of_port),
+            master: sysfs.master(&pf.pci, &pf.name),
+            pf: pf.pci,
+            name: pf.name,
+            total: pf.total,
+            vfs,
+        })
+    }
+
+    fn vf(
+        &self,
+        index: u32,
+        vf: String,
+        settings: Option<&Settings>,
+        counters: &Counters,
+        forgets: bool,
+    ) -> Result<VfStatus, Error> {
+        let (claim, bad_claim) = match self.claims.get(&vf) {
             Ok(claim) => (claim, None),
             Err(error) => (None, Some(error.line())),
         };
-        let link = counters.netdev(&vf, claim.as_ref());
-        let (state, reason) = match (&claim, &bad_claim) {
+        let in_host = find_link(self.sysfs, self.netlink, &vf).ok().flatten();
+        let looked = self.inside.get(&vf).filter(|_| in_host.is_none());
+        let inside = looked.and_then(Option::as_ref);
+        let link = in_host.as_ref().or(inside.map(|inside| &inside.link));
+        let blind = claim.as_ref().and_then(|claim| blindness(claim, forgets, link));
+        let is_missing = looked.is_some() && link.is_none();
+        let (state, problem) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
                 let (state, reason) = claim.state.parts();
-                (state, reason.or_else(|| pending_gc(claim, settings, forgets, link.as_ref())))
+                let pending = || pending_gc(claim, settings, blind.as_deref(), is_missing);
+                let by_vfio = || vfio_problem(self.sysfs, claim);
+                (state, reason.or_else(pending).or_else(by_vfio))
             }
             (None, Some(problem)) => ("unreadable", Some(problem.clone())),
-            (None, None) => match foreign_use(sysfs, netlink, &vf, settings)? {
+            (None, None) => match foreign_use(self.sysfs, self.netlink, &vf, settings)? {
                 Some(why) => ("foreign", Some(why)),
                 None => ("free", None),
             },
         };
-        let (frames, drops) = counters.of_vf(index, link.as_ref());
-        vfs.push(VfStatus {
+        let idle_since = claim.as_ref().filter(|_| problem.is_none()).and_then(idle_netns);
+        let (frames, drops) = counters.of_vf(index, link);
+        Ok(VfStatus {
+            idle: idle_since.is_some(),
+            reason: problem.or(idle_since),
             frames,
             drops,
-            driver: sysfs.driver(&vf),
-            netdev: sysfs.netdevs_or_empty(&vf).into_iter().next().map(|(name, _)| name),
+            carrier: link.map(|link| link.carrier),
+            sockets: inside.and_then(|inside| inside.sockets.clone()),
+            driver: self.sysfs.driver(&vf),
+            netdev: self.sysfs.netdevs_or_empty(&vf).into_iter().next().map(|(name, _)| name),
             settings: settings.copied().unwrap_or_default(),
             vanished: false,
             state,
-            reason,
+            blind,
             index,
             vf,
             claim,
             bad_claim,
-        });
+        })
     }
-    let up = netlink.link(pf.ifindex)?.is_some_and(|link| link.flags.up);
-    let master = sysfs.master(&pf.pci, &pf.name);
-    Ok(PfStatus { pf: pf.pci, name: pf.name, up, master, total: pf.total, vfs })
 }
 
-/// The problem that the next `runvfctl gc` would find in a claim with a healthy state. `forgets`: see
-/// `Driver::forgets_promisc`. `link`: the VF's netdev, if it was found.
+/// Why an attached VF may not be promiscuous. `forgets`: see `Driver::forgets_promisc`. `link`: the
+/// VF's netdev, if it was found.
+fn blindness(claim: &Claim, forgets: bool, link: Option<&Link>) -> Option<String> {
+    if claim.state != State::Attached || claim.is_abandoned(Effort::Quick) {
+        return None;
+    }
+    let known = claim.open_gap().map(|gap| gap.reason.clone());
+    known.or_else(|| cause(forgets, claim.carrier, link?))
+}
+
+/// The problem of a claim with a healthy state. The next `runvfctl gc` would find it, except that
+/// `is_missing` only hides what the sensor receives. `blind`: see [`blindness`]. `is_missing`: the
+/// network namespace of the container was read and has no such netdev.
 fn pending_gc(
     claim: &Claim,
     settings: Option<&Settings>,
-    forgets: bool,
-    link: Option<&Link>,
+    blind: Option<&str>,
+    is_missing: bool,
 ) -> Option<String> {
     if claim.is_abandoned(Effort::Quick) {
         let cause = match claim.state {
@@ -159,18 +237,28 @@ fn pending_gc(
     if let Some(change) = settings.and_then(|have| changed_outside_runvf(have, &claim.want)) {
         return Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"));
     }
-    let known = claim.open_gap().map(|gap| gap.reason.clone());
-    match known.or_else(|| cause(forgets, claim.carrier, link?)) {
-        Some(blind) => {
-            Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"))
-        }
-        None => idle_netns(claim),
+    if let Some(blind) = blind {
+        return Some(format!("it may not be promiscuous: {blind}; run `runvfctl gc` to re-arm it"));
     }
+    let missing = "its interface is not in the network namespace of its container";
+    is_missing.then(|| missing.to_owned())
+}
+
+/// Why an attached VF is not as its container drives it by vfio-pci.
+fn vfio_problem(sysfs: &Sysfs, claim: &Claim) -> Option<String> {
+    if claim.iommu_group.is_none() || claim.state != State::Attached {
+        return None;
+    }
+    let problem = vfio::problem(sysfs, claim)?;
+    Some(format!("{problem}; run `runvfctl gc`, which stops its container"))
 }
 
 /// Since when the network namespace that is the owner has no process. It keeps its VF as long as it
 /// exists.
 fn idle_netns(claim: &Claim) -> Option<String> {
+    if claim.state != State::Attached {
+        return None;
+    }
     let since = claim.idle_since.as_ref()?;
     let is_idle = processes_in(claim.netns).is_ok_and(|processes| processes.is_empty());
     let container = &claim.container;
@@ -180,6 +268,22 @@ fn idle_netns(claim: &Claim) -> Option<String> {
              takes the VF back"
         )
     })
+}
+
+/// The status of a PF that is known only from the claim of its VF.
+fn unlisted_pf(pf: String, name: String, vf: VfStatus) -> PfStatus {
+    PfStatus {
+        pf,
+        name,
+        driver: None,
+        up: false,
+        carrier: false,
+        frames: None,
+        discards: None,
+        master: None,
+        total: 0,
+        vfs: vec![vf],
+    }
 }
 
 /// The status of a VF that is known only from its claim.
@@ -203,6 +307,10 @@ fn unlisted_claim(claim: Claim, sysfs: &Sysfs) -> VfStatus {
         settings: Settings::default(),
         frames: None,
         drops: None,
+        carrier: None,
+        sockets: None,
+        blind: None,
+        idle: false,
         claim: Some(claim),
         bad_claim: None,
     }
@@ -224,7 +332,63 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::kernel::carrier::CarrierCounts;
+    use crate::kernel::netlink::Flags;
+    use crate::kernel::process::{ProcessId, boot_id_with_root};
+    use crate::ledger::claim::Gap;
+    use crate::ledger::claim::tests::claim;
+
+    const BEFORE: CarrierCounts = CarrierCounts { changes: 1, downs: 0 };
+
+    /// A claim with this process as its container.
+    fn attached() -> Claim {
+        let own = ProcessId::own().unwrap();
+        let boot_id = boot_id_with_root(Path::new("/")).unwrap();
+        let (state, carrier) = (State::Attached, Some(BEFORE));
+        Claim { state, init: Some(own), boot_id, carrier, ..claim("0000:01:10.0", "n") }
+    }
+
+    fn link(promiscuity: u32, carrier_counts: CarrierCounts) -> Link {
+        let flags = Flags { up: true, ..Flags::default() };
+        Link { flags, promiscuity, carrier_counts, ..Link::default() }
+    }
+
+    #[test]
+    fn an_attached_vf_is_blind_by_its_open_gap_or_by_what_its_interface_shows() {
+        let reset = CarrierCounts { changes: 3, downs: 1 };
+        let (claim, well) = (attached(), link(1, BEFORE));
+        assert_eq!(blindness(&claim, true, Some(&well)), None);
+        assert_eq!(blindness(&claim, true, None), None, "it was not found");
+        assert!(blindness(&claim, true, Some(&link(1, reset))).is_some());
+        assert_eq!(blindness(&claim, false, Some(&link(1, reset))), None);
+        assert!(blindness(&claim, false, Some(&link(0, BEFORE))).is_some());
+        let gap = |until| Some(Gap { since: String::new(), until, reason: "r".to_owned() });
+        let open = Claim { gap: gap(None), ..claim.clone() };
+        assert_eq!(blindness(&open, true, Some(&well)).as_deref(), Some("r"));
+        let ended = Claim { gap: gap(Some(String::new())), ..claim.clone() };
+        assert_eq!(blindness(&ended, true, Some(&well)), None);
+        let lost = Claim { state: State::Lost { reason: String::new() }, ..open };
+        assert_eq!(blindness(&lost, true, Some(&well)), None, "its state says more");
+    }
+
+    #[test]
+    fn the_reason_of_an_attached_vf_is_its_worst_problem() {
+        let claim = attached();
+        let found = |settings: &Settings, blind, is_missing| {
+            pending_gc(&claim, Some(settings), blind, is_missing).unwrap_or_default()
+        };
+        let other = Settings { vlan: claim.want.vlan + 1, ..claim.want };
+        assert!(found(&other, Some("b"), true).starts_with("changed outside runvf: "));
+        assert!(found(&claim.want, Some("b"), true).contains("not be promiscuous: b;"));
+        assert!(found(&claim.want, None, true).contains("is not in the network namespace"));
+        assert_eq!(found(&claim.want, None, false), "");
+        let dead = Claim { boot_id: "another".to_owned(), ..claim.clone() };
+        let exited = pending_gc(&dead, None, None, true).unwrap();
+        assert!(exited.contains("its container has exited"), "{exited}");
+    }
 
     #[test]
     fn status_writes_nothing_to_the_host() {

@@ -20,7 +20,9 @@ pub use self::capture::{Interrupts, Offloads, Placement};
 pub use self::figure::Figure;
 pub use self::file_ownership::check_folder_owners;
 pub use self::parse::MANUAL;
-pub use self::schema::{Carrier, Config, OnLoss, Pool, Profile, Promisc, Rest, Scrub, Tenant};
+pub use self::schema::{
+    Carrier, Config, OnLoss, OnPromiscOff, Pool, Profile, Promisc, Rest, Scrub, Tenant,
+};
 pub use self::vlans::VlanRange;
 pub(crate) use self::vlans::join_ranges;
 

@@ -2,6 +2,7 @@
 
 mod boot_wait;
 mod files;
+mod forward;
 mod journal;
 pub(crate) mod lab;
 mod lifecycle;

@@ -15,6 +15,8 @@ use crate::output::{Output, RawOutput};
 /// How much of each output stream the transcript shows.
 const MAX_TRANSCRIPT_BYTES: usize = 64 << 10;
 
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(30);
+
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A connection to the guest: ssh's master process and its control socket.
@@ -97,6 +99,18 @@ impl Ssh {
             command::run(client_command(&self.control, script, false), input, timeout, script);
         self.record(script, started.elapsed(), &result);
         result
+    }
+
+    /// Asks the master to forward a port of this machine's loopback to a Unix socket in the guest.
+    pub(crate) fn forward(&self, port: u16, path: &str) -> Result<Output> {
+        let what = format!("forward port {port} to {path}");
+        let mut client = Command::new("ssh");
+        client.args(["-F", "none", "-S"]).arg(&self.control);
+        client.args(["-O", "forward", "-L", &format!("127.0.0.1:{port}:{path}"), "root@lab"]);
+        let started = Instant::now();
+        let result = command::run(client, Vec::new(), FORWARD_TIMEOUT, &what);
+        self.record(&what, started.elapsed(), &result);
+        result.map(Output::from)
     }
 
     fn record(&self, script: &str, took: Duration, result: &Result<RawOutput>) {

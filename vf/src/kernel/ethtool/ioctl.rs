@@ -42,7 +42,7 @@ pub(super) fn call(
     // the commands of this module that is a structure of fixed length, the feature blocks (the
     // kernel writes at most the number that the structure states), as many strings as the kernel
     // has reported, a table and a key of the lengths that it has reported, or more than twice as
-    // many counters. All of them outlive the call.
+    // many counters or names of counters. All of them outlive the call.
     let result =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
     Errno::result(result).map(drop)

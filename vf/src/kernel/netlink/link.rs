@@ -6,6 +6,10 @@ use netlink_packet_route::link::LinkFlags;
 use crate::kernel::carrier::CarrierCounts;
 use crate::kernel::mac::MacAddress;
 
+/// `include/uapi/linux/rtnetlink.h`
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
+
 /// A network interface, as the kernel reports it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Link {
@@ -135,7 +139,7 @@ impl Link {
 }
 
 /// Calls `handle` with the kind and the value of each attribute, up to the first malformed one.
-fn for_each_attribute(attributes: &[u8], mut handle: impl FnMut(u16, &[u8])) {
+pub(super) fn for_each_attribute(attributes: &[u8], mut handle: impl FnMut(u16, &[u8])) {
     for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
         handle(attribute.kind(), attribute.value());
     }
@@ -147,7 +151,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
-fn u32_at(value: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(value: &[u8], at: usize) -> u32 {
     value.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_ne_bytes)
 }
 

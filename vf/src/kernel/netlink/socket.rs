@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -37,7 +37,7 @@ const ANSWER_TIMEOUT_SECONDS: u64 = 20;
 const RECEIVE_BUFFER: usize = 512 << 10;
 
 /// `RTNLGRP_LINK`, `include/uapi/linux/rtnetlink.h`
-const LINK_GROUP: u32 = 1;
+pub(super) const LINK_GROUP: u32 = 1;
 
 /// A socket in the network namespace of the thread that opened it.
 pub(super) struct Socket {
@@ -48,9 +48,19 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn open() -> io::Result<Self> {
-        let kernel = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+        let socket = Self::open_protocol(NETLINK_ROUTE)?;
         // A dump of one interface's addresses then contains no other addresses (Linux 4.20).
-        kernel.set_netlink_get_strict_chk(true)?;
+        socket.kernel.set_netlink_get_strict_chk(true)?;
+        Ok(socket)
+    }
+
+    /// A socket that lists the sockets of the network namespace (`sock_diag(7)`).
+    pub(super) fn open_sock_diag() -> io::Result<Self> {
+        Self::open_protocol(NETLINK_SOCK_DIAG)
+    }
+
+    fn open_protocol(protocol: isize) -> io::Result<Self> {
+        let kernel = netlink_sys::Socket::new(protocol)?;
         setsockopt(
             &kernel,
             sockopt::ReceiveTimeout,
@@ -79,8 +89,23 @@ impl Socket {
         if fault::lie(point).map_err(NetlinkError::Refused)? {
             return Ok(());
         }
+        let mut answers = self.send(message, kind)?;
+        loop {
+            if let Some(is_complete) = self.receive_answers(&mut answers, &mut handle)? {
+                return if is_complete { Ok(()) } else { Err(NetlinkError::Interrupted(1)) };
+            }
+        }
+    }
+
+    /// Sends a request. The caller receives its answers with [`Socket::receive_answers`].
+    pub(super) fn send<M: NetlinkSerializable>(
+        &self,
+        message: M,
+        kind: Request,
+    ) -> Result<Answers, NetlinkError> {
         self.sequence.set(self.sequence.get() + 1);
-        let mut request = NetlinkMessage::from(message);
+        let payload = NetlinkPayload::InnerMessage(message);
+        let mut request = NetlinkMessage::new(NetlinkHeader::default(), payload);
         request.header.flags = NLM_F_REQUEST
             | match kind {
                 Request::Get => 0,
@@ -92,14 +117,19 @@ impl Socket {
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.kernel.send(&bytes, 0).map_err(transport)?;
+        Ok(Answers::to(self.sequence.get()))
+    }
+
+    /// Receives one datagram, and calls `handle` with each answer in it. Returns as
+    /// [`Answers::read`].
+    pub(super) fn receive_answers(
+        &self,
+        answers: &mut Answers,
+        handle: &mut impl FnMut(&Answer),
+    ) -> Result<Option<bool>, NetlinkError> {
         let mut buffer = self.buffer.borrow_mut();
-        let mut answers = Answers::to(self.sequence.get());
-        loop {
-            self.receive(&mut buffer)?;
-            if let Some(is_complete) = answers.read(&buffer, &mut handle)? {
-                return if is_complete { Ok(()) } else { Err(NetlinkError::Interrupted(1)) };
-            }
-        }
+        self.receive(&mut buffer)?;
+        answers.read(&buffer, handle)
     }
 
     /// Receives the next datagram of the kernel, and discards datagrams of other senders.
@@ -148,7 +178,7 @@ pub(super) fn until_complete<T>(
 }
 
 /// The answers to one request.
-struct Answers {
+pub(super) struct Answers {
     sequence: u32,
     /// Whether the kernel has set `NLM_F_DUMP_INTR`: the list has changed while the kernel sent it
     /// (`nl_dump_check_consistent`, `include/net/netlink.h`).

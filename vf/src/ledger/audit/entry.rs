@@ -1,5 +1,7 @@
 //! An audit entry: one line of the audit log.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::process::boot_id;
@@ -21,8 +23,12 @@ pub enum Event {
     /// A tool other than runvf changed the VF's VLAN or trust while it was attached.
     Changed,
     /// The VF may not have been promiscuous from `since` to `until`, so its container may have seen
-    /// only a part of its VLAN.
+    /// only a part of its VLAN. Without `until`, the gap had not ended; a later entry with the same
+    /// `since` has the end.
     Blind,
+    /// A process of another container was found in the VF's network namespace, where it can receive
+    /// the frames of the VF.
+    Joined,
     /// The VF or its netdev disappeared while the container was running.
     Lost,
     /// The VF was released, but the scrub failed.
@@ -79,6 +85,12 @@ pub struct Entry {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// In an `attached` entry: how long the attach of this VF took, in milliseconds. In an entry
+    /// that ends an attachment: how long the scrub took. The programs that attach and release end
+    /// at once, so the durations reach the monitor's histogram by this entry, which they write in
+    /// any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// In a refusal: the other interfaces of the request. `vlan`, `proto` and `interface` are those
     /// of the first one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,6 +128,7 @@ impl Entry {
             boot: None,
             since: None,
             until: None,
+            took_ms: None,
             more: Vec::new(),
             reason: None,
         }
@@ -147,18 +160,27 @@ impl Entry {
         Self { boot: boot_id().ok(), ..Self::from_claim(Event::Attached, claim) }
     }
 
+    /// The entry, with the time since `began` as its duration.
+    pub(crate) fn that_took(mut self, began: Instant) -> Self {
+        self.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
+        self
+    }
+
     pub(crate) fn lost(claim: &Claim, reason: &str) -> Self {
         Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Lost, claim) }
     }
 
-    /// The caller has found the end of the gap just now, or has recorded it in the gap.
     pub(crate) fn blind(claim: &Claim, gap: &Gap) -> Self {
         Self {
             since: Some(gap.since.clone()),
-            until: Some(gap.until.clone().unwrap_or_else(now)),
+            until: gap.until.clone(),
             reason: Some(gap.reason.clone()),
             ..Self::from_claim(Event::Blind, claim)
         }
+    }
+
+    pub(crate) fn joined(claim: &Claim, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::from_claim(Event::Joined, claim) }
     }
 
     pub(crate) fn changed(claim: &Claim, change: &str) -> Self {

@@ -237,11 +237,11 @@ fn entries_that_cannot_be_written_wait_in_order_for_gc() {
     assert_eq!(fs::read_to_string(&host.audit).unwrap().lines().count(), 1);
 
     // A process that writes, or hangs while it writes, may have an earlier entry of a claim.
-    let writer = writers::lock(&host, Role::Writer, Duration::ZERO).unwrap();
+    // Other tests of this program fork children that keep the lock for a moment.
+    let writer = writers::lock(&host, Role::Writer, Duration::from_secs(20)).unwrap();
     flush_spool(&host).unwrap_err();
     assert_eq!(spooled(&host), 3);
     drop(writer);
-    // Other tests of this program fork children that keep the lock for a moment.
     let deadline = Instant::now() + Duration::from_secs(20);
     while flush_spool(&host).is_err() {
         assert!(Instant::now() < deadline, "the writers' lock is still held");

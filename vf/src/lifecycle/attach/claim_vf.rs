@@ -12,7 +12,7 @@ use crate::kernel::interrupts::cpus_of_process;
 use crate::kernel::netlink::VfSettings;
 use crate::kernel::netns::NetnsRecord;
 use crate::kernel::process::boot_id;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, State};
+use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, State};
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, VfLock, lock_pf_within, lock_tenant, try_lock_vf};
 use crate::ledger::tenancy::check_quota;
@@ -204,6 +204,9 @@ impl AttachSession<'_> {
             carrier: None,
             checked: None,
             gap: None,
+            blind: BlindTotal::default(),
+            on_promisc_off: pool.on_promisc_off,
+            joined: Vec::new(),
             network: self.network.map(str::to_owned),
             idle_since: None,
             iommu_group,

@@ -1,12 +1,15 @@
 //! Checks of runvf's systemd units and of the claims.
 
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::machine::Machine;
 use crate::error::Error;
 use crate::kernel::netns_life::Effort;
 use crate::ledger::audit::spooled;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
+use crate::nic::driver::driver;
+use crate::nic::pf::Pf;
+use crate::policy::config::{Config, Pool};
 
 /// Where `systemctl enable` creates its links.
 const UNITS: &str = "/etc/systemd/system";
@@ -21,14 +24,67 @@ pub(super) fn setup_unit(machine: &Machine) -> Finding {
     )
 }
 
+/// A failure without the monitor: nothing would re-arm a sensor after a reset.
 pub(super) fn gc_timer(machine: &Machine) -> Finding {
-    enabled(
+    let finding = enabled(
         machine,
         "gc-timer",
         "timers.target.wants",
         "runvf-gc.timer",
         "lost VFs are not detected",
-    )
+    );
+    match finding.severity {
+        Severity::Warning if !monitor_runs(machine) => {
+            Finding { severity: Severity::Failure, ..finding }
+        }
+        _ => finding,
+    }
+}
+
+const MONITOR: &str = "runvf-monitor.service";
+
+/// systemd has this link while the unit is active (`unit_export_state_files`).
+fn monitor_runs(machine: &Machine) -> bool {
+    machine.has(&format!("/run/systemd/units/invocation:{MONITOR}"))
+}
+
+/// A warning if a card of the configuration forgets the promiscuity of a VF in a reset, because
+/// without the monitor its sensors are blind until the next `gc`.
+pub(super) fn monitor(machine: &Machine) -> Finding {
+    const CHECK: &str = "monitor";
+    if !machine.has("/run/systemd/system") {
+        return Finding::unknown(CHECK, "systemd is not running");
+    }
+    let remedy = format!("run `systemctl enable --now {MONITOR}`");
+    let is_enabled = machine.has(&format!("{UNITS}/multi-user.target.wants/{MONITOR}"));
+    match (monitor_runs(machine), is_enabled, forgetful_pf(machine)) {
+        (true, true, _) => Finding::ok(CHECK, format!("{MONITOR} runs")),
+        (true, false, _) => {
+            let evidence = format!("{MONITOR} runs, but does not start at boot");
+            Finding::warning(CHECK, evidence, remedy)
+        }
+        (false, _, Some(pf)) => {
+            let evidence = format!(
+                "{MONITOR} does not run: a reset of {pf} makes its sensors blind until the next \
+                 `runvfctl gc`"
+            );
+            Finding::warning(CHECK, evidence, remedy)
+        }
+        (false, _, None) => Finding::ok(CHECK, format!("{MONITOR} does not run")),
+    }
+}
+
+/// The first PF of the configuration with a driver that forgets the promiscuity of its VFs in a
+/// reset.
+fn forgetful_pf(machine: &Machine) -> Option<String> {
+    let pools = Config::load(&machine.host).ok()?.pools;
+    let mut pfs = pools.iter().flat_map(|pool| pool.pfs.iter().map(move |name| (pool, name)));
+    let forgets = |(pool, name): &(&Pool, &String)| {
+        let pf = Pf::find(&machine.sysfs, name, pool).ok();
+        let driver_name = pf.and_then(|pf| machine.sysfs.driver(&pf.pci));
+        driver_name.is_some_and(|name| driver(Some(&name)).forgets_promisc)
+    };
+    pfs.find(forgets).map(|(_, name)| name.clone())
 }
 
 /// Checks that a unit is enabled. `consequence`: the effect while it is not.

@@ -96,6 +96,11 @@ fn a_flag_that_is_off_and_a_pf_that_is_down_are_failures() {
 }
 
 #[test]
+fn a_missing_monitor_is_a_warning_and_without_the_timer_a_failure() {
+    assert_findings("no-monitor");
+}
+
+#[test]
 fn the_second_port_of_an_ice_needs_function_0() {
     assert_findings("ice-port-1");
 }

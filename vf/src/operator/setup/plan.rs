@@ -147,7 +147,7 @@ pub(super) fn plan(pf: &Pf, state: &PfState, pool: &Pool) -> Result<Vec<Step>, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::config::{Carrier, OnLoss, Placement, Profile, Scrub};
+    use crate::policy::config::{Carrier, OnLoss, OnPromiscOff, Placement, Profile, Scrub};
 
     fn pf() -> Pf {
         Pf { pci: "0000:41:00.1".into(), name: "p1".into(), ifindex: 7, total: 64 }
@@ -162,6 +162,7 @@ mod tests {
             carrier: Carrier::Require,
             scrub: Scrub::Rebind,
             on_loss: OnLoss::Stop,
+            on_promisc_off: OnPromiscOff::Restore,
             promisc,
             pf_promisc: false,
             rest: None,

@@ -75,6 +75,9 @@ pub struct Pool {
     /// The reaction to the loss of a container's VF.
     #[serde(default)]
     pub on_loss: OnLoss,
+    /// The reaction to a container that turns the promiscuity of its VF off.
+    #[serde(default)]
+    pub on_promisc_off: OnPromiscOff,
     /// The reaction to a driver that does not make the VF promiscuous.
     #[serde(default)]
     pub promisc: Promisc,
@@ -155,6 +158,16 @@ pub enum Scrub {
     Rebind,
     /// As `Rebind`, with a function-level reset of the VF while it is unbound.
     Flr,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPromiscOff {
+    /// Turn it on again, and write an audit entry.
+    #[default]
+    Restore,
+    /// Write only an audit entry, because the sensor itself may have turned it off.
+    Report,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

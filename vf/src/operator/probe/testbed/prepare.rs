@@ -12,7 +12,7 @@ use crate::kernel::vf_settings::Settings;
 use crate::kernel::vlan::VlanProto;
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
-use crate::ledger::claim::{CLAIM_VERSION, Claim, PROBE_CONTAINER, State};
+use crate::ledger::claim::{BlindTotal, CLAIM_VERSION, Claim, PROBE_CONTAINER, State};
 use crate::ledger::lock::lock_pf;
 use crate::lifecycle::attach::{bind_driver, configure, take_snapshot, wanted_settings};
 use crate::lifecycle::error::LifecycleError;
@@ -23,7 +23,7 @@ use crate::nic::free_vfs::{FreeVf, UnavailableVfs, free_vfs};
 use crate::operator::error::OperatorError;
 use crate::operator::probe::options::{ProbeOptions, Watch};
 use crate::operator::probe::topology::{Role, Vlans, topology};
-use crate::policy::config::{Config, OnLoss, Rest, Scrub};
+use crate::policy::config::{Config, OnLoss, OnPromiscOff, Rest, Scrub};
 use crate::policy::request::Interface;
 
 impl Testbed<'_> {
@@ -151,6 +151,9 @@ impl Testbed<'_> {
             network: None,
             idle_since: None,
             iommu_group: None,
+            blind: BlindTotal::default(),
+            on_promisc_off: OnPromiscOff::default(),
+            joined: Vec::new(),
         })
     }
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::{Carrier, OnLoss, Profile, Promisc, Scrub};
+use super::super::{Carrier, OnLoss, OnPromiscOff, Profile, Promisc, Scrub};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -28,7 +28,7 @@ fn promisc_accepts_best_effort_but_not_off() {
 #[test]
 fn defaults_apply_to_pools_that_do_not_override_them() {
     let config = parse(
-        "[defaults]\nvfs = 8\ncarrier = \"ignore\"\nscrub = \"flr\"\non_loss = \"keep\"\npromisc = \"best-effort\"\n\
+        "[defaults]\nvfs = 8\ncarrier = \"ignore\"\nscrub = \"flr\"\non_loss = \"keep\"\non_promisc_off = \"report\"\npromisc = \"best-effort\"\n\
          pf_promisc = true\nprofile = \"plain\"\nmtu = 9000\n\
          [[pool]]\nname = \"a\"\npfs = [\"x\"]\n\
          [[pool]]\nname = \"b\"\npfs = [\"y\"]\nvfs = 2\nprofile = \"sensor\"\npf_promisc = false\n",
@@ -37,6 +37,7 @@ fn defaults_apply_to_pools_that_do_not_override_them() {
     assert_eq!((a.vfs, a.carrier, a.scrub), (Some(8), Carrier::Ignore, Scrub::Flr));
     assert_eq!((a.on_loss, a.promisc, a.pf_promisc), (OnLoss::Keep, Promisc::BestEffort, true));
     assert_eq!((a.profile, a.mtu), (Profile::Plain, Some(9000)));
+    assert_eq!(a.on_promisc_off, OnPromiscOff::Report);
     assert_eq!((b.vfs, b.profile, b.pf_promisc), (Some(2), Profile::Sensor, false));
     assert_eq!((b.carrier, b.mtu), (Carrier::Ignore, Some(9000)));
 }
