@@ -1,11 +1,13 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts.
 
+mod monitor;
+
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
 use crate::soak::{
-    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits,
-    monitor, policy, probe, scrub,
+    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
+    probe, scrub,
 };
 
 #[test]
@@ -21,11 +23,6 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
     endurance::containers_with_random_kills_leave_nothing(10);
-}
-
-#[test]
-fn two_hundred_kills_of_the_monitor_harm_nothing() {
-    monitor::kills_of_the_monitor_harm_nothing(10);
 }
 
 #[test]
