@@ -4,13 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use lab::Lab;
 use lab::traffic::{Capture, Class, Traffic};
-use lab::{Lab, Nic};
 
 use super::{
     TIMEOUT, X710_CONFIG, assert_in_time, assert_sees_everything, igb, journal, monitored,
     sensor_on, with, x710,
 };
+use crate::card::{I82576, X710};
 use crate::engine::{self, Engine, IMAGE};
 
 const SOCKET: &str = "/run/runvf-monitor.sock";
@@ -88,10 +89,9 @@ fn received(lab: &Lab) -> f64 {
     with(lab, query).parse().unwrap()
 }
 
-#[test]
-fn metrics_tell_what_a_sensor_receives_and_loses() {
+pub(crate) fn metrics_tell_what_a_sensor_receives_and_loses() {
     let tenant = "[[tenant]]\nname = \"acme\"\nvlans = [11]\nmax = 2\n";
-    let lab = monitored(Nic::IntelX710, &format!("{X710_CONFIG}{tenant}"));
+    let lab = monitored(X710, &format!("{X710_CONFIG}{tenant}"));
     with(&lab, "holder a; more=',\"io.runvf.tenant\":\"acme\"' hook attach a 11");
     let shown = Shown::of(&lab);
     let vf = "vf=\"0\"";
@@ -138,8 +138,7 @@ fn metrics_tell_what_a_sensor_receives_and_loses() {
 }
 
 /// The cable of the PF is pulled out, and plugged in again.
-#[test]
-fn a_lost_carrier_is_an_open_gap_until_the_carrier_is_back() {
+pub(crate) fn a_lost_carrier_is_an_open_gap_until_the_carrier_is_back() {
     let lab = x710();
     let shown = Shown::of(&lab);
     let (pf, vf) = ("device=\"pf0\"", "vf=\"0\"");
@@ -167,8 +166,7 @@ fn a_lost_carrier_is_an_open_gap_until_the_carrier_is_back() {
 }
 
 /// A PF of the 82576 that went down. Its VFs forget nothing.
-#[test]
-fn a_pf_of_the_82576_that_is_down_is_noticed() {
+pub(crate) fn a_pf_of_the_82576_that_is_down_is_noticed() {
     let lab = igb();
     let shown = Shown::of(&lab);
     shown.wait_for("runvf_pf_up", "device=\"pf0\"", 1.0);
@@ -179,9 +177,8 @@ fn a_pf_of_the_82576_that_is_down_is_noticed() {
 }
 
 /// A container that another one joins by `--network container:`.
-#[test]
-fn a_container_that_joins_a_sensor_is_told_once_and_a_process_of_the_sensor_is_not() {
-    let lab = monitored(Nic::Intel82576, X710_CONFIG);
+pub(crate) fn a_container_that_joins_a_sensor_is_told_once_and_a_process_of_the_sensor_is_not() {
+    let lab = monitored(I82576, X710_CONFIG);
     engine::start(&lab, Engine::Docker, "a", "--annotation io.runvf.vlan=11");
     lab.ok("docker exec -d a sleep 1000; runvfctl gc").unwrap();
     let joined =
@@ -197,9 +194,8 @@ fn a_container_that_joins_a_sensor_is_told_once_and_a_process_of_the_sensor_is_n
 }
 
 /// The gap of a pool that only reports lasts until the sensor itself turns promiscuity on.
-#[test]
-fn promiscuity_that_was_turned_off_is_only_reported_if_the_pool_says_so() {
-    let lab = sensor_on(Nic::IntelX710, &format!("{X710_CONFIG}on_promisc_off = \"report\"\n"));
+pub(crate) fn promiscuity_that_was_turned_off_is_only_reported_if_the_pool_says_so() {
+    let lab = sensor_on(X710, &format!("{X710_CONFIG}on_promisc_off = \"report\"\n"));
     let (shown, vf) = (Shown::of(&lab), "vf=\"0\"");
     assert_in_time(&lab, "inside ip link set mon0 promisc off; time_until audited blind 1");
     let flags = with(&lab, "inside ip link show mon0");
@@ -216,8 +212,7 @@ fn promiscuity_that_was_turned_off_is_only_reported_if_the_pool_says_so() {
 }
 
 /// While another process has the PF's lock, the monitor can set nothing back, and says so.
-#[test]
-fn a_change_that_is_not_set_back_puts_the_sensor_in_doubt() {
+pub(crate) fn a_change_that_is_not_set_back_puts_the_sensor_in_doubt() {
     let lab = x710();
     let (shown, vf) = (Shown::of(&lab), "vf=\"0\"");
     shown.wait_for("runvf_vf_in_doubt", vf, 0.0);

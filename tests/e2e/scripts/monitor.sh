@@ -52,7 +52,6 @@ rearmed_after() {  # COMMAND…
 
 pf_reset() { echo "$1" > /sys/kernel/debug/i40e/0000:01:00.0/command; }
 reset_vf() { echo 1 > /sys/class/net/pf0/device/virtfn0/reset; }
-bounce_pf() { ip link set pf0 down && sleep 1 && ip link set pf0 up; }
 inside() { nsenter -n -t "$(< /tmp/a.pid)" "$@"; }
 
 vlan_is() { ip -j link show pf0 | jq -e ".[0].vfinfo_list[0] | .vlan_list[0].vlan == $1 and .trust == true"; }

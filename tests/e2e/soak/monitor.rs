@@ -5,12 +5,15 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use lab::Lab;
 use lab::traffic::{Class, Traffic};
-use lab::{Lab, Nic};
 
+use crate::card::X710;
 use crate::hook_calls::seed;
-use crate::monitor::shown::Shown;
-use crate::monitor::{TIMEOUT, journal, monitored, sensor_on, with};
+use crate::monitor::shown::{self, Shown};
+use crate::monitor::{
+    self, TIMEOUT, journal, monitored, resets_are_re_armed_in_time, sensor_on, with,
+};
 use crate::script::script;
 
 const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 8\n";
@@ -18,7 +21,7 @@ const CONFIG: &str = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 8\n";
 /// Runs `scale` times 30 attaches with their releases and resets of the PF, and 20 kills of the
 /// monitor. At the end nothing is lost, shared, dirty or blind.
 pub(crate) fn kills_of_the_monitor_harm_nothing(scale: u32) {
-    let lab = sensor_on(Nic::IntelX710, CONFIG);
+    let lab = sensor_on(X710, CONFIG);
     let (cycles, kills) = ((30 * scale).to_string(), (20 * scale).to_string());
     let seed = seed().to_string();
     let parameters = [("cycles", &*cycles), ("kills", &*kills), ("seed", &*seed)];
@@ -27,6 +30,31 @@ pub(crate) fn kills_of_the_monitor_harm_nothing(scale: u32) {
     assert_eq!(output.status, 0, "{output}\n{}", journal(&lab));
     eprintln!("{}", output.text());
     assert_eq!(lab.x710_journal().unwrap(), "");
+}
+
+#[test]
+fn the_other_resets_of_the_x710_are_re_armed_in_time() {
+    resets_are_re_armed_in_time(&[
+        "pf_reset corer",
+        "inside ethtool -L mon0 combined 1",
+        "inside ethtool -G mon0 rx 1024",
+        "inside ip link set mon0 mtu 1400",
+    ]);
+}
+
+#[test]
+fn changes_on_the_x710_are_set_back_in_time() {
+    monitor::changes_on_the_x710_are_set_back_in_time();
+}
+
+#[test]
+fn metrics_tell_what_a_sensor_receives_and_loses() {
+    shown::metrics_tell_what_a_sensor_receives_and_loses();
+}
+
+#[test]
+fn a_change_that_is_not_set_back_puts_the_sensor_in_doubt() {
+    shown::a_change_that_is_not_set_back_puts_the_sensor_in_doubt();
 }
 
 #[test]
@@ -39,10 +67,9 @@ fn figure(lab: &Lab, script: &str) -> f64 {
 }
 
 /// 32 VFs on each of two PFs.
-#[test]
-fn sixty_four_idle_vfs_cost_two_wake_ups_a_second_and_20_mib() {
+pub(crate) fn sixty_four_idle_vfs_cost_two_wake_ups_a_second_and_20_mib() {
     let config = "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\", \"pf1\"]\nvfs = 32\n";
-    let lab = sensor_on(Nic::IntelX710, config);
+    let lab = sensor_on(X710, config);
     with(&lab, "true");
     let program = script(include_str!("../scripts/monitor_idle.sh"), &[("count", "64")]);
     lab.write("/tmp/idle", program).unwrap();
@@ -69,20 +96,18 @@ fn sixty_four_idle_vfs_cost_two_wake_ups_a_second_and_20_mib() {
     assert!(took <= 3000.0, "{took} ms");
 }
 
-#[test]
-fn floods_and_bad_input_leave_the_monitor_up_and_small() {
-    let lab = sensor_on(Nic::IntelX710, CONFIG);
+pub(crate) fn floods_and_bad_input_leave_the_monitor_up_and_small() {
+    let lab = sensor_on(X710, CONFIG);
     let output = lab.sh_within(TIMEOUT * 10, include_str!("../scripts/monitor_floods.sh")).unwrap();
     assert_eq!(output.status, 0, "{output}\n{}", journal(&lab));
     eprintln!("{}", output.text());
 }
 
 /// The page of a monitor with two sensors, in Chromium on this machine, with frames on one VLAN.
-#[test]
-fn the_page_shows_live_sensors_in_a_browser() {
+pub(crate) fn the_page_shows_live_sensors_in_a_browser() {
     let tenants =
         "[[tenant]]\nname = \"acme\"\nvlans = [11]\n[[tenant]]\nname = \"bravo\"\nvlans = [22]\n";
-    let lab = monitored(Nic::IntelX710, &format!("{CONFIG}{tenants}"));
+    let lab = monitored(X710, &format!("{CONFIG}{tenants}"));
     for (name, vlan, tenant) in [("a", 11, "acme"), ("b", 22, "bravo")] {
         let more = format!(",\"io.runvf.tenant\":\"{tenant}\"");
         with(&lab, &format!("holder {name}; more='{more}' hook attach {name} {vlan}"));

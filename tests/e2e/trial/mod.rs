@@ -2,12 +2,13 @@
 //! counts; and every door with every event.
 
 mod doors;
+mod monitor;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
 use crate::soak::{
     bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits,
-    monitor, netavark, policy, probe, scrub,
+    netavark, policy, probe, scrub,
 };
 use crate::vfio::killed_containers_lose_no_vf;
 
@@ -34,11 +35,6 @@ fn a_hundred_podmans_that_are_killed_leave_no_vf() {
 #[test]
 fn a_hundred_killed_containers_lose_no_vf() {
     killed_containers_lose_no_vf(100);
-}
-
-#[test]
-fn two_hundred_kills_of_the_monitor_harm_nothing() {
-    monitor::kills_of_the_monitor_harm_nothing(10);
 }
 
 #[test]

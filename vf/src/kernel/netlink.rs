@@ -97,7 +97,7 @@ impl Netlink {
     }
 
     /// As [`Netlink::link_by_pci`]. `name`: the name that the link probably has. The kernel then need
-    /// not list all links, of which a container can make any number.
+    /// not list all links; a container can make any number of them.
     pub(crate) fn link_by_name_or_pci(&self, name: &str, pci: &str) -> Result<Option<Link>, Error> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
