@@ -21,7 +21,7 @@ mod interrupted;
 mod lab_selftest;
 pub(crate) mod leaks;
 pub(crate) mod limits;
-pub(crate) mod netavark;
+mod netavark;
 mod on_backports;
 mod on_the_82576;
 mod options;
