@@ -9,6 +9,7 @@ use crate::host::{
     Preparation, assert_clean, assert_untouched, configure, leave_as, on_vlans, prepared, reused,
     state,
 };
+use crate::script::script;
 
 const TENANTS: &str = r#"
 [[pool]]
@@ -58,12 +59,14 @@ pub(crate) fn make_node(lab: &Lab) {
 
 /// Changes the pattern of the users' annotations that containerd passes on.
 fn pass_on(lab: &Lab, from: &str, to: &str) {
-    lab.ok(&format!(
-        "sed -i 's/\"{from}\"/\"{to}\"/g' /etc/containerd/config.toml; grep -q '\"{}\"' /etc/containerd/config.toml; \
-         systemctl restart containerd; until cri-client list > /dev/null 2>&1; do sleep 0.1; done",
-        to.replace('*', "[*]")
-    ))
-    .unwrap();
+    let literal = |pattern: &str| pattern.replace('.', "[.]").replace('*', "[*]");
+    let change = "sed -i \"s/\\\"$from\\\"/\\\"$to\\\"/g\" /etc/containerd/config.toml
+        grep \"\\\"$there\\\"\" /etc/containerd/config.toml
+        systemctl restart containerd
+        until cri-client list > /dev/null 2>&1; do sleep 0.1; done";
+    let parameters = [("from", literal(from)), ("to", to.to_owned()), ("there", literal(to))];
+    let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
+    lab.ok(&script(change, &parameters)).unwrap();
 }
 
 /// Runs a pod of the RuntimeClass runvf, and returns the id of its sandbox.
