@@ -232,17 +232,6 @@ mod on_the_x710 {
 }
 
 #[test]
-fn the_netavark_plugin_recovers_from_a_kill_an_error_and_a_lie() {
-    let setup = Faults::Only(&["attached:1:kill", "claim-replace:1:error", "flags:1:lie"]);
-    let teardown = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error"]);
-    let gc = Faults::Only(&["unbind:1:kill"]);
-    assert_recovery_with_vfs(
-        I82576,
-        &[(NETNS_ATTACH, setup), (TEARDOWN, teardown), (NETNS_GC, gc)],
-    );
-}
-
-#[test]
 fn gc_recovers_from_a_kill_and_an_error() {
     let faults = Faults::Only(&["unbind:1:kill", "vf-set:1:error"]);
     assert_recovery_with_vfs(I82576, &[(GC, faults)]);

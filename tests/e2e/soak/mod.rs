@@ -23,7 +23,7 @@ mod lab_selftest;
 pub(crate) mod leaks;
 pub(crate) mod limits;
 pub(crate) mod monitor;
-pub(crate) mod netavark;
+mod netavark;
 mod on_backports;
 mod on_the_82576;
 mod options;

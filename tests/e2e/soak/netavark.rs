@@ -1,145 +1,98 @@
-//! Podman networks in pods, `kube play` and quadlets; several networks of one container; restarts
-//! and disconnects; kills of Podman, and of the plugin at all of its fault points.
-
-use std::time::Duration;
+//! Podman networks that the policy refuses; network namespaces without a process, or without their
+//! VF; the plugin at some of its fault points.
 
 use crate::card::I82576;
 use crate::engine::{Engine, run, start};
-use crate::fault_points::{
-    Faults, NETNS_ATTACH, NETNS_GC, NETNS_LOSS, TEARDOWN, assert_recovery_with_vfs,
-};
-use crate::hook_calls::{assert_free, functions, seed};
-use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state};
-use crate::netavark::{create_network, remove_networks};
-use crate::pods::assert_sensor;
-use crate::script::script;
+use crate::fault_points::{Faults, NETNS_ATTACH, NETNS_GC, TEARDOWN, assert_recovery_with_vfs};
+use crate::hook_calls::{assert_free, functions, gc, status, vlans};
+use crate::host::{assert_untouched, configure, leave, prepared, state};
+use crate::netavark::{TENANTS, VF, create_network, remove_networks};
+use crate::policy::audit;
 
-const NETWORK: &str = include_str!("../../../docs/examples/acme.network");
-const SENSOR: &str = include_str!("../../../docs/examples/acme-on-network.container");
-const POD: &str = include_str!("../../../docs/examples/pod.yaml");
+/// Both when the network is created and when a container joins it.
+#[test]
+fn a_network_that_the_policy_does_not_allow_is_refused_word_for_word() {
+    let lab = prepared();
+    let before = state(&lab);
+    configure(&lab, TENANTS);
+    lab.ok("rm -f /var/log/runvf/audit*").unwrap();
+    let line = "VLAN 300 is not assigned to any tenant; ask for another VLAN, or have VLAN 300 \
+                added to the tenant in /etc/runvf/config.toml";
+    let created = "podman network create --driver runvf --opt vlan=300 other";
+    let refused = lab.sh(created).unwrap();
+    assert!(refused.status != 0 && refused.stderr.contains(line), "{refused}");
+    lab.ok("! podman network exists other").unwrap();
+    let mistyped = lab.sh("podman network create --driver runvf --opt vlam=100 other").unwrap();
+    let unknown = "`vlam` is not an option of a network of runvf; the options are vlan, ";
+    assert!(mistyped.status != 0 && mistyped.stderr.contains(unknown), "{mistyped}");
+
+    create_network(&lab, "acme", "--opt vlan=100 --opt tenant=acme");
+    // The tenant loses its VLAN.
+    configure(&lab, &TENANTS.replace("[100]", "[101]"));
+    let refused = run(&lab, Engine::PodmanHooks, "--network acme", "echo it runs");
+    let line_of_run = "tenant `acme` asks for VLAN 100, but may use only VLAN 101; ask for another \
+                       VLAN, or have VLAN 100 added to the tenant in /etc/runvf/config.toml";
+    assert!(refused.status != 0 && refused.stderr.contains(line_of_run), "{refused}");
+    assert!(!refused.stdout.contains("it runs"), "{refused}");
+    let entries = audit(&lab, "");
+    let found: Vec<_> = entries.iter().map(|one| (one.0.as_str(), one.1, one.3.as_str())).collect();
+    assert_eq!(found, [("refused", 300, line), ("refused", 100, line_of_run)]);
+    remove_networks(&lab, "acme");
+    assert_untouched(&lab, &before);
+    leave(lab, &before);
+}
+
+/// Podman keeps the network namespace until the container is cleaned up.
+#[test]
+fn a_pinned_netns_keeps_its_vf_after_its_processes_were_killed() {
+    let lab = prepared();
+    let before = state(&lab);
+    functions(&lab);
+    create_network(&lab, "acme", "--opt vlan=100");
+    start(&lab, Engine::PodmanHooks, "sensor", "--network acme");
+    // conmon would clean up the container after its process has ended.
+    lab.ok(
+        "pid=$(podman inspect -f '{{.State.Pid}}' sensor); pkill -KILL -x conmon; kill -KILL $pid; \
+        while [ -e /proc/$pid/ns/net ]; do sleep 0.01; done",
+    )
+    .unwrap();
+    assert_eq!(gc(&lab), []);
+    let (now, reason) = status(&lab, VF);
+    assert_eq!(now, "attached", "{reason}");
+    assert!(reason.starts_with("no process runs in its network namespace since 20"), "{reason}");
+    assert_eq!(vlans(&lab), [(100, true, VF.to_owned())]);
+    lab.ok("podman rm -f sensor").unwrap();
+    remove_networks(&lab, "acme");
+    assert_free(&lab, "after podman rm");
+    assert_untouched(&lab, &before);
+    leave(lab, &before);
+}
 
 #[test]
-fn the_netavark_plugin_recovers_at_every_fault_point() {
+fn a_container_of_a_network_that_loses_its_vf_is_stopped() {
+    let lab = prepared();
+    let before = state(&lab);
+    functions(&lab);
+    create_network(&lab, "acme", "--opt vlan=100");
+    start(&lab, Engine::PodmanHooks, "sensor", "--network acme");
+    lab.ok(&format!("echo {VF} > /sys/bus/pci/drivers/igbvf/unbind")).unwrap();
+    let found = gc(&lab);
+    assert!(matches!(&found[..], [(vf, outcome, _)] if vf == VF && outcome == "lost"), "{found:?}");
+    lab.ok("timeout 30 podman wait sensor").unwrap();
+    lab.ok("podman rm -f sensor").unwrap();
+    remove_networks(&lab, "acme");
+    assert_free(&lab, "after podman rm");
+    assert_untouched(&lab, &before);
+    leave(lab, &before);
+}
+
+#[test]
+fn the_netavark_plugin_recovers_from_a_kill_an_error_and_a_lie() {
+    let setup = Faults::Only(&["attached:1:kill", "claim-replace:1:error", "flags:1:lie"]);
+    let teardown = Faults::Only(&["claim-remove:1:kill", "vf-set:1:error"]);
+    let gc = Faults::Only(&["unbind:1:kill"]);
     assert_recovery_with_vfs(
         I82576,
-        &[
-            (NETNS_ATTACH, Faults::All),
-            (TEARDOWN, Faults::All),
-            (NETNS_GC, Faults::All),
-            (NETNS_LOSS, Faults::All),
-        ],
+        &[(NETNS_ATTACH, setup), (TEARDOWN, teardown), (NETNS_GC, gc)],
     );
-}
-
-/// Podman, netavark and the plugin are killed together, `count` times at random moments.
-pub(crate) fn killed_podmans_leave_no_vf(count: u32) {
-    let lab = prepared();
-    let before = state(&lab);
-    functions(&lab);
-    create_network(&lab, "acme", "--opt vlan=100");
-    let (count, seed) = (count.to_string(), seed().to_string());
-    let parameters = [("count", count.as_str()), ("seed", seed.as_str())];
-    let killed = script(include_str!("../scripts/killed_networks.sh"), &parameters);
-    let left = lab.sh_within(Duration::from_secs(3600), &killed).unwrap();
-    assert_eq!(left.status, 0, "{left}");
-    eprintln!("{} VFs were left with a namespace that Podman had forgotten", left.text());
-    remove_networks(&lab, "acme");
-    assert_free(&lab, "after the kills");
-    assert_untouched(&lab, &before);
-    leave(lab, &before);
-}
-
-#[test]
-fn podmans_that_are_killed_leave_no_vf() {
-    killed_podmans_leave_no_vf(8);
-}
-
-#[test]
-fn a_quadlet_network_gives_a_sensor_its_vf() {
-    let lab = prepared();
-    let before = state(&lab);
-    lab.write("/etc/containers/systemd/acme.network", NETWORK).unwrap();
-    lab.write("/etc/containers/systemd/acme-on-network.container", SENSOR).unwrap();
-    lab.ok("systemctl daemon-reload; systemctl start acme-on-network").unwrap();
-    assert_sensor(&lab, "podman exec acme");
-    lab.ok("systemctl restart acme-on-network").unwrap();
-    assert_sensor(&lab, "podman exec acme");
-    lab.ok("systemctl stop acme-on-network acme-network; podman network rm -f acme; \
-        rm -r /etc/containers/systemd/acme* /var/log/runvf/acme; systemctl daemon-reload")
-        .unwrap();
-    assert_untouched(&lab, &before);
-    assert_clean(&lab, 0, "enp1s0v0");
-    leave(lab, &before);
-}
-
-/// The VF is in the network namespace of the pod, and the containers of the pod come and go.
-#[test]
-fn a_pod_on_a_network_has_one_vf() {
-    let lab = prepared();
-    let before = state(&lab);
-    functions(&lab);
-    // Podman's image for the infra container is not in the guest, and there is no registry.
-    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
-        .unwrap();
-    let infra = "/etc/containers/containers.conf.d/90-infra.conf";
-    lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
-    create_network(&lab, "acme", "--opt vlan=100");
-    // Without the annotation: the network is the door.
-    let pod =
-        POD.lines().filter(|line| !line.contains("io.runvf") && !line.contains("annotations"));
-    lab.write("/tmp/pod.yaml", pod.collect::<Vec<_>>().join("\n")).unwrap();
-    lab.ok("podman kube play --network acme /tmp/pod.yaml").unwrap();
-    assert_sensor(&lab, "podman exec acme-sensor");
-    lab.ok("podman restart -t 5 acme-sensor").unwrap();
-    assert_sensor(&lab, "podman exec acme-sensor");
-    lab.ok("podman kube down /tmp/pod.yaml; rm -r /var/log/runvf/acme").unwrap();
-    assert_free(&lab, "after podman kube down");
-
-    lab.ok("podman pod create --name sensors --network acme").unwrap();
-    for name in ["one", "two"] {
-        let look = "run --rm --pod sensors runvf/tcpdump cat /sys/class/net/mon0/carrier";
-        assert_eq!(lab.ok(&format!("podman {look}")).unwrap().text(), "1", "{name}");
-        assert_eq!(on_vlans(&lab, "pf0"), [(100, true)], "{name}");
-    }
-    lab.ok(&format!("podman pod rm -f -t 5 sensors; podman rmi localhost/pause; rm {infra}"))
-        .unwrap();
-    remove_networks(&lab, "acme");
-    assert_untouched(&lab, &before);
-    assert_clean(&lab, 0, "enp1s0v0");
-    leave(lab, &before);
-}
-
-#[test]
-fn a_container_may_have_several_networks_and_leave_them() {
-    let lab = prepared();
-    let before = state(&lab);
-    functions(&lab);
-    create_network(&lab, "acme", "--opt vlan=100 --opt interface=tap1");
-    create_network(&lab, "bravo", "--opt vlan=200");
-    start(&lab, Engine::PodmanHooks, "sensor", "--network acme --network bravo");
-    let mut found = on_vlans(&lab, "pf0");
-    found.sort_unstable();
-    assert_eq!(found, [(100, true), (200, true)]);
-    lab.ok("podman exec sensor ls -d /sys/class/net/tap1 /sys/class/net/mon0").unwrap();
-    lab.ok("podman network disconnect acme sensor").unwrap();
-    assert_eq!(on_vlans(&lab, "pf0"), [(200, true)]);
-    lab.ok("podman network connect acme sensor").unwrap();
-    let mut found = on_vlans(&lab, "pf0");
-    found.sort_unstable();
-    assert_eq!(found, [(100, true), (200, true)]);
-    lab.ok("podman rm -f -t 5 sensor").unwrap();
-    assert_free(&lab, "after podman rm");
-
-    // A container that asks by both doors has one VF, and needs nothing else.
-    create_network(&lab, "civic", "--opt vlan=300 --opt interface=mon0");
-    let both = "--network civic --annotation io.runvf.vlan=300";
-    for engine in [Engine::PodmanHooks, Engine::PodmanRuntime] {
-        let look = "cat /sys/class/net/mon0/carrier; ls /sys/class/net";
-        let output = run(&lab, engine, both, look);
-        assert_eq!((output.status, output.text()), (0, "1\nlo\nmon0"), "{engine:?}: {output}");
-        assert_free(&lab, "after both doors");
-    }
-    remove_networks(&lab, "acme bravo civic");
-    assert_untouched(&lab, &before);
-    leave(lab, &before);
 }

@@ -1,14 +1,17 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
 //! counts; and every door with every event.
 
+mod cdi;
 mod doors;
 mod monitor;
+mod netavark;
+mod pods_cri;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
 use crate::soak::{
-    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits,
-    netavark, policy, probe, scrub,
+    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
+    probe, scrub,
 };
 use crate::vfio::killed_containers_lose_no_vf;
 
@@ -25,11 +28,6 @@ fn four_hundred_killed_attaches_leave_no_vf_claimed() {
 #[test]
 fn twelve_hundred_containers_with_random_kills_leave_nothing() {
     endurance::containers_with_random_kills_leave_nothing(10);
-}
-
-#[test]
-fn a_hundred_podmans_that_are_killed_leave_no_vf() {
-    netavark::killed_podmans_leave_no_vf(100);
 }
 
 #[test]

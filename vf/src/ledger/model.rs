@@ -344,8 +344,15 @@ fn takes_vf_of_living_owner(world: &World) -> bool {
         return false;
     };
     let is_held = |record: &Record| matches!(record.state, State::Attached | State::Lost { .. });
+    // A container may join a pod after the pod has ended. Its own check, which waits for the lock,
+    // will find no claim.
+    let is_refused = |owner: Owner| {
+        let ended = world.owners == Owners::Pods && !world.sandboxes[owner as usize];
+        ended && world.life(owner) == Life::Waiting
+    };
+    let lives = |owner: Owner| world.owner_lives(owner) && !is_refused(owner);
     let record = world.vfs[run.vf].record.as_ref();
-    record.is_some_and(|record| is_held(record) && world.owner_lives(record.owner))
+    record.is_some_and(|record| is_held(record) && lives(record.owner))
 }
 
 fn has_its_vf(world: &World, owner: Owner) -> bool {
