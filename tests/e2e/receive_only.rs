@@ -36,8 +36,7 @@ fn inside(name: &str, way: &str) -> String {
     format!("docker exec {name} transmit {way} mon0 {FRAMES}")
 }
 
-#[test]
-fn no_frame_of_a_receive_only_sensor_reaches_the_wire() {
+pub(crate) fn no_frame_of_a_receive_only_sensor_reaches_the_wire() {
     let lab = prepared();
     let before = state(&lab);
     push_transmit(&lab);
@@ -73,8 +72,7 @@ fn no_frame_of_a_receive_only_sensor_reaches_the_wire() {
     leave(lab, &before);
 }
 
-#[test]
-fn the_first_process_has_no_af_xdp_socket_with_and_without_a_profile() {
+pub(crate) fn the_first_process_has_no_af_xdp_socket_with_and_without_a_profile() {
     let lab = prepared();
     let before = state(&lab);
     push_transmit(&lab);

@@ -2,7 +2,6 @@
 //! rare events; and on the other NIC and the newer kernel what `make test` runs on the X710.
 
 pub(crate) mod bad_input;
-mod bundle_survives;
 mod bundles;
 pub(crate) mod crowd;
 pub(crate) mod cycles;
@@ -31,7 +30,6 @@ mod registration;
 pub(crate) mod scrub;
 mod sensors;
 mod setup;
-mod vfio;
 mod x710;
 mod x710_at_once;
 mod x710_sensors;

@@ -1,5 +1,9 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
-//! counts.
+//! counts. The bundles are here because each of their tests takes minutes.
+
+mod bundle_survives;
+mod quadlets;
+mod sensors;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
