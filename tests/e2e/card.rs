@@ -21,6 +21,18 @@ macro_rules! tests_on {
 }
 pub(crate) use tests_on;
 
+/// Makes tests of functions of another module, so that tests of one subject can be in different
+/// targets.
+macro_rules! tests_of {
+    ($module:ident: $($name:ident),+ $(,)?) => {
+        $(#[test]
+        fn $name() {
+            $module::$name();
+        })+
+    };
+}
+pub(crate) use tests_of;
+
 /// The NIC of a host, and its names. All PFs of a host are alike.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Card {

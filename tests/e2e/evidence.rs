@@ -86,13 +86,11 @@ fn conversations(jumbo: Option<usize>) -> [Conversations; 2] {
     })
 }
 
-#[test]
-fn sensors_find_live_what_they_find_in_a_file() {
+pub(crate) fn sensors_find_live_what_they_find_in_a_file() {
     compare(&installed(), &conversations(None), "");
 }
 
-#[test]
-fn sensors_find_what_is_in_jumbo_frames() {
+pub(crate) fn sensors_find_what_is_in_jumbo_frames() {
     let lab = installed();
     lab.ok("for i in 0 1 2; do ip link set mirror$i mtu 9000; ip link set pf$i mtu 9000; done")
         .unwrap();

@@ -27,8 +27,7 @@ fn settings(lab: &Lab) -> Value {
     lab.json("runvfctl status --settings --json").unwrap()[0].clone()
 }
 
-#[test]
-fn a_sensor_on_igb_has_the_settings_of_its_pool() {
+pub(crate) fn a_sensor_on_igb_has_the_settings_of_its_pool() {
     let lab = prepared();
     let before = state(&lab);
     let pid = "$(docker inspect -f '{{.State.Pid}}' sensor)";
@@ -66,8 +65,7 @@ fn a_sensor_on_igb_has_the_settings_of_its_pool() {
     leave(lab, &before);
 }
 
-#[test]
-fn a_setting_that_the_driver_lacks_refuses_the_container_and_says_why() {
+pub(crate) fn a_setting_that_the_driver_lacks_refuses_the_container_and_says_why() {
     let lab = prepared();
     let before = state(&lab);
     for (key, problem) in [
@@ -136,8 +134,7 @@ fn a_sensor_on_the_x710_has_the_settings_of_its_pool_and_stays_promiscuous() {
     assert_eq!(lab.x710_journal().unwrap(), "");
 }
 
-#[test]
-fn several_channels_on_the_x710_have_a_symmetric_key() {
+pub(crate) fn several_channels_on_the_x710_have_a_symmetric_key() {
     let (lab, _both_cpus) = x710("channels = \"max\"\nrx_ring = 1024\n");
     assert!(current(&ethtool(&lab, X710_PID, "-l")).contains("Combined: 2"));
     assert!(current(&ethtool(&lab, X710_PID, "-g")).contains("RX: 1024"));
@@ -154,8 +151,7 @@ fn assert_interrupts_run_on_cpu_1(lab: &Lab) {
 }
 
 /// The interrupts of the VF run where its container runs.
-#[test]
-fn interrupts_follow_the_cpuset_of_the_container() {
+pub(crate) fn interrupts_follow_the_cpuset_of_the_container() {
     let lab = prepared();
     let before = state(&lab);
     let _both_cpus = lab.use_both_cpus().unwrap();
@@ -166,8 +162,7 @@ fn interrupts_follow_the_cpuset_of_the_container() {
     leave(lab, &before);
 }
 
-#[test]
-fn interrupts_on_the_x710_follow_the_cpuset_of_the_container() {
+pub(crate) fn interrupts_on_the_x710_follow_the_cpuset_of_the_container() {
     let (lab, _both_cpus) = x710_with_cpuset("", "1");
     assert_interrupts_run_on_cpu_1(&lab);
     assert_unknown_unicast_arrives(&lab);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::Lab;
 use lab::traffic::{Class, Traffic};
 
-use crate::host::{leave, on_vlans, prepared, state};
+use crate::host::{assert_clean, leave, on_vlans, prepared, settle, state};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 const VLAN: u16 = 100;
@@ -54,8 +54,7 @@ fn lost_while_paused(lab: &Lab, sensor: &str, ready: &str, options: &str, count:
     lost
 }
 
-#[test]
-fn tcpdump_says_exactly_what_it_lost() {
+pub(crate) fn tcpdump_says_exactly_what_it_lost() {
     let lab = prepared();
     let before = state(&lab);
     let listening = "docker exec tcpdump grep -q listening /run/tcpdump.report";
@@ -71,8 +70,7 @@ fn tcpdump_says_exactly_what_it_lost() {
     leave(lab, &before);
 }
 
-#[test]
-fn suricata_says_exactly_what_it_lost_and_names_the_tenant() {
+pub(crate) fn suricata_says_exactly_what_it_lost_and_names_the_tenant() {
     let lab = prepared();
     let before = state(&lab);
     let started = "docker logs suricata 2>&1 | grep -q 'Engine started'";
@@ -92,8 +90,7 @@ fn suricata_says_exactly_what_it_lost_and_names_the_tenant() {
     leave(lab, &before);
 }
 
-#[test]
-fn argus_says_exactly_what_it_lost() {
+pub(crate) fn argus_says_exactly_what_it_lost() {
     let lab = prepared();
     let before = state(&lab);
     let record = "docker exec argus health";
@@ -111,8 +108,7 @@ fn argus_says_exactly_what_it_lost() {
     leave(lab, &before);
 }
 
-#[test]
-fn rules_are_replaced_without_losing_the_vf() {
+pub(crate) fn rules_are_replaced_without_losing_the_vf() {
     let lab = prepared();
     let before = state(&lab);
     let rule = |text: &str| {
@@ -140,8 +136,7 @@ fn rules_are_replaced_without_losing_the_vf() {
     leave(lab, &before);
 }
 
-#[test]
-fn a_full_log_volume_is_unhealthy_and_a_restart_gets_a_vf_again() {
+pub(crate) fn a_full_log_volume_is_unhealthy_and_a_restart_gets_a_vf_again() {
     let lab = prepared();
     let before = state(&lab);
     let volume =
@@ -159,8 +154,7 @@ fn a_full_log_volume_is_unhealthy_and_a_restart_gets_a_vf_again() {
 
 /// One file starts all sensors of a tenant, each with a VF of its own, and they come back after a
 /// restart.
-#[test]
-fn the_sensors_of_a_tenant_start_by_one_compose_file() {
+pub(crate) fn the_sensors_of_a_tenant_start_by_one_compose_file() {
     let lab = prepared();
     let before = state(&lab);
     let compose = "docker-compose -p acme -f /tmp/tenant/compose.yaml";
@@ -184,5 +178,28 @@ fn the_sensors_of_a_tenant_start_by_one_compose_file() {
         assert_eq!(lost(&lab, &format!("acme-{sensor}-1"), 101), 0, "{sensor}");
     }
     lab.ok_within(TIMEOUT, &format!("{compose} down -v -t 10")).unwrap();
+    leave(lab, &before);
+}
+
+/// bundles/README.md, "Without an engine".
+pub(crate) fn the_sensors_run_as_oci_bundles_and_lose_nothing() {
+    let lab = prepared();
+    let before = state(&lab);
+    for sensor in ["suricata", "argus"] {
+        let bundle = format!("/var/lib/runvf-bundles/{sensor}");
+        lab.ok(&format!("runvf create --bundle {bundle} {sensor} < /dev/null > /tmp/log 2>&1; runvf start {sensor}"))
+            .unwrap();
+        let timeout = Duration::from_secs(120);
+        lab.wait_until(timeout, &format!("runvf exec {sensor} health")).unwrap();
+        Traffic::new().send(Some(100), Class::Broadcast, 99).play(&lab, "mirror0").unwrap();
+        let counted =
+            format!("runvf exec {sensor} health | grep ', and 0 of 100 frames since the start'");
+        let counted = lab.wait_until(timeout, &counted);
+        counted.unwrap_or_else(|error| panic!("{error}\n{}", lab.sh("cat /tmp/log").unwrap()));
+        lab.ok(&format!("runvf delete --force {sensor}; rm -rf /var/log/runvf/{sensor}/*"))
+            .unwrap();
+        settle(&lab, 3);
+        assert_clean(&lab, 0, "enp1s0v0");
+    }
     leave(lab, &before);
 }

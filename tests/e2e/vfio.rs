@@ -53,8 +53,7 @@ fn assert_dpdk_receives_its_vlan(lab: &Lab) {
     assert!(total.stdout.contains("RX-packets: 201 "), "{total}");
 }
 
-#[test]
-fn dpdk_receives_the_frames_of_its_vlan_and_the_vf_comes_back() {
+pub(crate) fn dpdk_receives_the_frames_of_its_vlan_and_the_vf_comes_back() {
     let lab = prepared();
     let before = state(&lab);
     configure(&lab, POOL);
@@ -83,8 +82,7 @@ fn dpdk_receives_the_frames_of_its_vlan_and_the_vf_comes_back() {
     leave(lab, &before);
 }
 
-#[test]
-fn a_vf_that_cannot_be_isolated_or_must_not_send_is_refused() {
+pub(crate) fn a_vf_that_cannot_be_isolated_or_must_not_send_is_refused() {
     let lab = prepared();
     let before = state(&lab);
     let refusal = |lab: &Lab, engine: Engine| {
@@ -109,8 +107,7 @@ fn a_vf_that_cannot_be_isolated_or_must_not_send_is_refused() {
 }
 
 /// The root port of pf2 has no ACS, so all its functions are in one group.
-#[test]
-fn a_vf_that_shares_its_iommu_group_is_refused() {
+pub(crate) fn a_vf_that_shares_its_iommu_group_is_refused() {
     let lab = prepared();
     let before = state(&lab);
     configure(&lab, &POOL.replace("pf0", "pf2"));

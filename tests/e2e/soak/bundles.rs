@@ -1,10 +1,6 @@
 //! More of `runvf` on OCI bundles without an engine: interrupted and failed creates, and properties
 //! that runc sets without being told.
 
-use std::time::Duration;
-
-use lab::traffic::{Class, Traffic};
-
 use crate::bundles::{CREATE, with_both, with_bundle};
 use crate::host::{assert_clean, leave, prepared, settle, state};
 use crate::script::script;
@@ -15,30 +11,6 @@ fn the_process_is_named_runvf_although_it_runs_from_a_sealed_copy() {
     let lab = prepared();
     let before = state(&lab);
     lab.ok(include_str!("../scripts/named_process.sh")).unwrap();
-    leave(lab, &before);
-}
-
-/// bundles/README.md, "Without an engine".
-#[test]
-fn the_sensors_run_as_oci_bundles_and_lose_nothing() {
-    let lab = prepared();
-    let before = state(&lab);
-    for sensor in ["suricata", "argus"] {
-        let bundle = format!("/var/lib/runvf-bundles/{sensor}");
-        lab.ok(&format!("runvf create --bundle {bundle} {sensor} < /dev/null > /tmp/log 2>&1; runvf start {sensor}"))
-            .unwrap();
-        let timeout = Duration::from_secs(120);
-        lab.wait_until(timeout, &format!("runvf exec {sensor} health")).unwrap();
-        Traffic::new().send(Some(100), Class::Broadcast, 99).play(&lab, "mirror0").unwrap();
-        let counted =
-            format!("runvf exec {sensor} health | grep ', and 0 of 100 frames since the start'");
-        let counted = lab.wait_until(timeout, &counted);
-        counted.unwrap_or_else(|error| panic!("{error}\n{}", lab.sh("cat /tmp/log").unwrap()));
-        lab.ok(&format!("runvf delete --force {sensor}; rm -rf /var/log/runvf/{sensor}/*"))
-            .unwrap();
-        settle(&lab, 3);
-        assert_clean(&lab, 0, "enp1s0v0");
-    }
     leave(lab, &before);
 }
 

@@ -219,7 +219,7 @@ fn every_fault_point_belongs_to_a_procedure() {
     // have both. Only iavf needs a change of flags and a wake-up to be re-armed.
     let of_others = ["read-private-flags", "uevent", "clear-flags", "read-statistics"];
     // igbvf has a fixed number of channels, and no RSS key. The others need a container with fewer
-    // CPUs, and one with vfio-pci: `sensor_settings` and `soak::vfio`.
+    // CPUs, and one with vfio-pci: `sensor_settings` and `vfio`.
     let of_sensors = ["channels", "rss", "irq-affinity", "vfio-open"];
     passed.extend(of_others.into_iter().chain(of_sensors).map(str::to_owned));
     let missed: Vec<_> = points.difference(&passed).collect();

@@ -2,7 +2,6 @@
 //! rare events; and on the other NIC and the newer kernel what `make test` runs on the X710.
 
 pub(crate) mod bad_input;
-mod bundle_survives;
 mod bundles;
 mod cdi;
 pub(crate) mod crowd;
@@ -36,7 +35,6 @@ mod registration;
 pub(crate) mod scrub;
 mod sensors;
 mod setup;
-mod vfio;
 mod x710;
 mod x710_at_once;
 mod x710_sensors;

@@ -1,11 +1,14 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
-//! counts; and every door with every event.
+//! counts; every door with every event; and the bundles, because each of their tests takes minutes.
 
+mod bundle_survives;
 mod cdi;
 mod doors;
 mod monitor;
 mod netavark;
 mod pods_cri;
+mod quadlets;
+mod sensors;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};

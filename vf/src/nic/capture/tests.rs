@@ -113,3 +113,11 @@ fn offloads_can_all_be_turned_off_or_kept() {
     };
     assert!(iavf().changes(&keep).is_empty());
 }
+
+/// A driver that cannot report a setting does not matter to a container that asks for none.
+#[test]
+fn without_a_wanted_setting_the_driver_is_not_asked() {
+    apply("none0", "v", &Capture { interrupts: Interrupts::Cpuset, ..Capture::KEEP }).unwrap();
+    let asks = Capture { rx_ring: Figure::Number(64), ..Capture::KEEP };
+    assert!(apply("none0", "v", &asks).is_err());
+}
