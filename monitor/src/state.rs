@@ -15,7 +15,7 @@ pub(crate) struct State {
     pub(crate) health: Health,
     /// The links of the PFs with claims, by PCI address, as of the last event.
     pfs: Mutex<BTreeMap<String, PfLink>>,
-    /// The attached VFs whose events reach the monitor, by PCI address.
+    /// The attached VFs that the monitor gets the events of, by PCI address.
     watched: Mutex<BTreeSet<String>>,
     /// The PFs with VFs that are looked at now, and since when, by PCI address. A look that does not
     /// end leaves its PF here, so that metrics and alerts tell of a hang in the kernel.

@@ -43,7 +43,7 @@ pub(super) fn write(text: &mut Text, view: &View, state: &State) {
     ] {
         text.counter(name, help).sample(&[], counter.get());
     }
-    let help = "Attached VFs whose events reach the monitor.";
+    let help = "Attached VFs that the monitor gets the events of.";
     text.gauge("runvf_monitor_watched_vfs", help).sample(&[], view.watched.len());
     let help = "How long the oldest look takes that has not ended. 0: there is none.";
     let oldest = state.oldest_look().as_secs_f64();

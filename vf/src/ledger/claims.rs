@@ -295,8 +295,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ledger::claim::NETNS_CLAIM_VERSION;
     use crate::ledger::claim::tests::claim;
-    use crate::ledger::claim::{NETNS_CLAIM_VERSION, VFIO_CLAIM_VERSION};
 
     const VF: &str = "0000:01:10.0";
 
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_without_an_init_process_needs_the_version_of_a_netns_owner() {
+    fn a_claim_without_an_init_process_or_with_vfio_needs_its_version() {
         let run = tempfile::tempdir().unwrap();
         let claims = Claims::open(run.path()).unwrap();
         write_changed(run.path(), |record| record["init"] = json!(null));
@@ -467,22 +467,9 @@ mod tests {
             record["version"] = json!(NETNS_CLAIM_VERSION);
         });
         assert_eq!(claims.get(VF).unwrap().unwrap().init, None);
-    }
-
-    #[test]
-    fn a_claim_by_vfio_needs_its_version() {
-        let run = tempfile::tempdir().unwrap();
-        let claims = Claims::open(run.path()).unwrap();
-        let with_version = |version: u32| {
-            write_changed(run.path(), |record| {
-                record["iommu_group"] = json!(7);
-                record["version"] = json!(version);
-            });
-            claims.get(VF)
-        };
-        let line = with_version(NETNS_CLAIM_VERSION).unwrap_err().line();
+        write_changed(run.path(), |record| record["iommu_group"] = json!(7));
+        let line = claims.get(VF).unwrap_err().line();
         assert!(line.contains("its version knows no vfio-pci"), "{line}");
-        assert_eq!(with_version(VFIO_CLAIM_VERSION).unwrap().unwrap().iommu_group, Some(7));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn record_joined(host: &Host) {
     let Ok(claims) = Claims::read_only(&host.run).readable() else { return };
     let mut sensors: BTreeMap<u64, Vec<Claim>> = BTreeMap::new();
     for claim in claims {
-        // A VF that a program drives by vfio-pci has no netdev whose frames others could receive.
+        // No other process can receive from a VF that a program drives by vfio-pci.
         let has_netdev = claim.state == State::Attached && claim.iommu_group.is_none();
         if has_netdev && claim.init.is_some_and(|init| init.is_alive()) {
             sensors.entry(claim.netns.id.ino).or_default().push(claim);

@@ -37,10 +37,8 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
     let settings = (0..vfs).map(|index| (index, Settings::default())).collect();
     let mut free = FreeVfs::new(&sysfs, &netlink, &claims, &pf, settings, Rest::Bound);
     let Some(vf) = free.next()? else { return Ok(None) };
-    let netdev = match &vf.link {
-        Some(link) => Some(NetdevSettings::read_from_link(&netlink, &vf.pci, link)?),
-        None => None,
-    };
+    let read = |link| NetdevSettings::read_from_link(&netlink, &vf.pci, link);
+    let netdev = vf.link.as_ref().map(read).transpose()?;
     let no_own_process = || {
         Error::Lifecycle(LifecycleError::ContainerGone { container: "bench".to_owned(), pid: 0 })
     };

@@ -52,8 +52,8 @@ pub fn claim(host: &Host, vf: &str) -> Result<Option<Claim>, Error> {
     Claims::read_only(&host.run).get(vf)
 }
 
-/// Finds the process that keeps a claim with [`Keeper::Netns`](crate::Keeper::Netns): of those in the
-/// network namespace, the one that has run for longest. `None`: there is none.
+/// Finds the process that keeps a claim with [`Keeper::Netns`](crate::Keeper::Netns): the oldest
+/// process in the network namespace. `None`: no process runs there.
 ///
 /// # Errors
 /// When the processes cannot be listed in time. The caller must not take this for the end of all.

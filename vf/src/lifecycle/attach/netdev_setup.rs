@@ -65,22 +65,33 @@ pub(crate) fn set_up_netdev(
     let wakes_driver = pf_driver.forgets_promisc;
     let waited = wait_for_carrier(&netlink, &events, ifindex, claim, interface, pool, wakes_driver);
     let link = waited?;
-    let problem = match link {
+    if let Some(problem) = difference(&link, flags, mtu, &alias, interface) {
+        return Err(bad_netdev(claim, interface, problem));
+    }
+    // The interface has a carrier before iavf has sent all that it has to tell its PF.
+    if let Some(mut requests) = requests {
+        requests.wait_until_sent(name);
+        requests.wait_until_applied();
+    }
+    Ok(link.carrier_counts)
+}
+
+/// What the netdev does not have as it was set. `None`: it has everything.
+fn difference(
+    link: &Link,
+    flags: Flags,
+    mtu: Option<u32>,
+    alias: &str,
+    interface: &Interface,
+) -> Option<&'static str> {
+    Some(match link {
         _ if link.flags != flags => "is not up and promiscuous",
-        _ if link.name != *name => "has another name",
+        _ if link.name != interface.name => "has another name",
         _ if mtu.is_some_and(|mtu| mtu != link.mtu) => "does not have the requested MTU",
         _ if interface.mac.is_some_and(|mac| mac != link.mac) => "does not have the requested MAC",
         _ if link.alias != alias => "does not have the alias that names its VLAN",
-        _ => {
-            // The interface has a carrier before iavf has sent all that it has to tell its PF.
-            if let Some(mut requests) = requests {
-                requests.wait_until_sent(name);
-                requests.wait_until_applied();
-            }
-            return Ok(link.carrier_counts);
-        }
-    };
-    Err(bad_netdev(claim, interface, problem))
+        _ => return None,
+    })
 }
 
 /// Does what must be done before the interface is up.
