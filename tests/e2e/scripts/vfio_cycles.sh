@@ -23,8 +23,9 @@ vfs() {
 # Kills a process after up to two seconds.
 kill_later() {
     sleep "$((RANDOM % 2)).$(printf '%03d' $((RANDOM % 1000)))"
-    kill -9 "$1" 2> /dev/null
-    wait "$1" 2> /dev/null
+    kill -9 "$1" 2> /dev/null || true
+    # Its status is that of a killed process.
+    wait "$1" 2> /dev/null || true
 }
 
 fail() {
