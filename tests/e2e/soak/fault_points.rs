@@ -13,19 +13,46 @@ use crate::fault_points::{
 };
 use crate::host::{Preparation, configure, leave_as, state};
 
-pub(crate) fn attach_recovers_at_every_fault_point(host: HostKind) {
-    assert_recovery_with_vfs(host, &[(ATTACH, Faults::All), (PAIR, Faults::All)]);
+pub(crate) fn attach_recovers(host: HostKind, faults: Faults) {
+    assert_recovery_with_vfs(host, &[(ATTACH, faults), (PAIR, faults)]);
+}
+
+pub(crate) fn creation_recovers(faults: Faults) {
+    let lab = faulty_host(I82576);
+    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
+    assert_recovery(&lab, &CREATION, faults);
+}
+
+pub(crate) fn release_recovers(host: HostKind, faults: Faults) {
+    assert_recovery_with_vfs(host, &[(DETACH, faults)]);
+}
+
+pub(crate) fn audit_entries_recover(faults: Faults) {
+    assert_recovery_with_vfs(I82576, &[(SPOOL, faults), (FLUSH, faults), (REFUSAL, faults)]);
+}
+
+pub(crate) fn gc_recovers(faults: Faults) {
+    assert_recovery_with_vfs(I82576, &[(GC, faults), (LOSS, faults)]);
+}
+
+pub(crate) fn repair_recovers(faults: Faults) {
+    let lab = faulty_host_with_vfs(I82576);
+    assert_recovery(&lab, &REPAIR, faults);
+    // This one loses the operator's settings of the VF, so the host is not left to another test.
+    assert_recovery(&lab, &UNREADABLE, faults);
+}
+
+fn attach_recovers_at_every_fault_point(host: HostKind) {
+    attach_recovers(host, Faults::Sweep);
+}
+
+fn release_recovers_at_every_fault_point(host: HostKind) {
+    release_recovers(host, Faults::Sweep);
 }
 
 #[test]
 fn creating_vfs_recovers_at_every_fault_point() {
-    let lab = faulty_host(I82576);
-    lab.ok("echo 0 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
-    assert_recovery(&lab, &CREATION, Faults::All);
-}
-
-pub(crate) fn release_recovers_at_every_fault_point(host: HostKind) {
-    assert_recovery_with_vfs(host, &[(DETACH, Faults::All)]);
+    creation_recovers(Faults::Sweep);
 }
 
 fn attach_recovers_from_a_kill_at_every_point(host: HostKind) {
@@ -58,23 +85,17 @@ mod on_the_x710 {
 
 #[test]
 fn audit_entries_recover_at_every_fault_point() {
-    assert_recovery_with_vfs(
-        I82576,
-        &[(SPOOL, Faults::All), (FLUSH, Faults::All), (REFUSAL, Faults::All)],
-    );
+    audit_entries_recover(Faults::Sweep);
 }
 
 #[test]
 fn gc_recovers_at_every_fault_point() {
-    assert_recovery_with_vfs(I82576, &[(GC, Faults::All), (LOSS, Faults::All)]);
+    gc_recovers(Faults::Sweep);
 }
 
 #[test]
 fn repair_recovers_at_every_fault_point() {
-    let lab = faulty_host_with_vfs(I82576);
-    assert_recovery(&lab, &REPAIR, Faults::All);
-    // This one loses the operator's settings of the VF, so the host is not left to another test.
-    assert_recovery(&lab, &UNREADABLE, Faults::All);
+    repair_recovers(Faults::Sweep);
 }
 
 /// The next setup finishes a broken one.

@@ -8,6 +8,8 @@ mod pods_cri;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
+use crate::everyday::{DOCKER, PODMAN, runc_is_as_recorded};
+use crate::fault_points::Faults;
 use crate::soak::{
     bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
     probe, scrub,
@@ -44,9 +46,33 @@ fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_remov
 }
 
 #[test]
-fn attach_and_release_on_the_x710_recover_at_every_fault_point() {
-    fault_points::attach_recovers_at_every_fault_point(X710);
-    fault_points::release_recovers_at_every_fault_point(X710);
+fn attach_and_release_on_the_82576_recover_at_every_passing_of_a_fault_point() {
+    fault_points::attach_recovers(I82576, Faults::All);
+    fault_points::release_recovers(I82576, Faults::All);
+}
+
+#[test]
+fn attach_and_release_on_the_x710_recover_at_every_passing_of_a_fault_point() {
+    fault_points::attach_recovers(X710, Faults::All);
+    fault_points::release_recovers(X710, Faults::All);
+}
+
+#[test]
+fn the_other_procedures_recover_at_every_passing_of_a_fault_point() {
+    fault_points::creation_recovers(Faults::All);
+    fault_points::audit_entries_recover(Faults::All);
+    fault_points::gc_recovers(Faults::All);
+    fault_points::repair_recovers(Faults::All);
+}
+
+#[test]
+fn docker_does_with_runc_what_is_recorded() {
+    runc_is_as_recorded(&DOCKER);
+}
+
+#[test]
+fn podman_does_with_runc_what_is_recorded() {
+    runc_is_as_recorded(&PODMAN);
 }
 
 /// With the other driver, these are more than three thousand different bundles.
