@@ -255,7 +255,8 @@ fn setup_enables_the_monitor_and_the_doctor_knows_whether_it_runs() {
     let lab = Lab::with_runvf_on(X710, Programs::Released).unwrap();
     let finding = |check: &str| {
         let query = format!(
-            "runvfctl doctor --json | jq -r '.[] | select(.check == \"{check}\") | .severity'"
+            // The status of the doctor tells of the worst finding.
+            "(runvfctl doctor --json || true) | jq -r '.[] | select(.check == \"{check}\") | .severity'"
         );
         lab.ok(&query).unwrap().text().to_owned()
     };

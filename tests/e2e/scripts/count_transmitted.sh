@@ -12,4 +12,6 @@ eval "$command"
 sleep 2
 kill -INT "$tcpdump"
 wait "$tcpdump"
-tcpdump -nn -r /run/wire.pcap 'ether proto 0x88b5 or (vlan and ether proto 0x88b5)' 2> /dev/null | wc -l
+# tcpdump does not know the EtherType, so it prints the bytes of each frame as well, on lines that begin with a tab.
+tcpdump -nn -r /run/wire.pcap 'ether proto 0x88b5 or (vlan and ether proto 0x88b5)' 2> /dev/null |
+    awk '/^[0-9]/ { frames++ } END { print frames + 0 }'

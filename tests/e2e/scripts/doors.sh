@@ -11,7 +11,6 @@ mkdir -p $ids
 
 # Opens the doors that runvf's programs alone do not open.
 open_doors() {
-    local vlan
     runvfctl install cdi > /dev/null
     jq '.features.cdi = true' /etc/docker/daemon.json > /tmp/new
     cat /tmp/new > /etc/docker/daemon.json
