@@ -15,7 +15,10 @@ open_doors() {
     jq '.features.cdi = true' /etc/docker/daemon.json > /tmp/new
     cat /tmp/new > /etc/docker/daemon.json
     systemctl restart docker
-    podman network create --driver runvf --opt vlan=100 vlan100 > /dev/null
+    # The VLANs of the configuration; the policy refuses a network with another one.
+    for vlan in $(jq -r '.devices[].name' /etc/cdi/runvf-vlan.json); do
+        podman network create --driver runvf --opt "vlan=$vlan" "vlan$vlan" > /dev/null || return
+    done
 }
 
 # Starts a container. OPTION is one of docker and podman; a pod and a VF by hand have none.

@@ -60,7 +60,6 @@ fn a_door_gives_refuses_and_recovers(lab: &Lab, door: Door) {
 fn doors_give_refuse_and_recover(doors: &[Door]) {
     let config = pool("\"pf0\"", 2) + ACME + BRAVO;
     let lab = host(Nic::Intel82576, Programs::WithFaultPoints, &config);
-    lab.ok("podman network create --driver runvf --opt vlan=200 vlan200").unwrap();
     make_faulty(&lab);
     for door in doors {
         a_door_gives_refuses_and_recovers(&lab, *door);

@@ -36,7 +36,6 @@ pub(crate) fn kills_of_the_monitor_harm_nothing(scale: u32) {
 fn the_other_resets_of_the_x710_are_re_armed_in_time() {
     resets_are_re_armed_in_time(&[
         "pf_reset corer",
-        // The profile of a sensor has set one channel.
         "inside ethtool -L mon0 combined 2",
         "inside ethtool -G mon0 rx 1024",
         "inside ip link set mon0 mtu 1400",
