@@ -5,6 +5,9 @@
 //! (`iavf_set_ringparam`); such a reset ends the promiscuity. A netdev that is down also needs no
 //! new buffers for each change.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 
 use crate::error::Error;
@@ -27,6 +30,14 @@ const SPLITTING: [&str; 4] = ["tx-generic-segmentation", "tx-gso-", "tx-tcp", "t
 const FURTHER: [&str; 3] = ["rx-checksum", "tx-checksum-", "tx-scatter-gather"];
 /// By how many microseconds a driver may round `rx_usecs`: iavf has steps of 2, others of 4 or 8.
 const USECS_TOLERANCE: u32 = 8;
+
+/// How long iavf may take for a change of the channels, which resets the VF. iavf itself waits as
+/// long (`iavf_wait_for_reset`).
+const CHANNELS_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time the change is asked for again, because iavf forgets it if the PF resets the VF at
+/// the same time.
+const CHANNELS_RETRY: Duration = Duration::from_secs(1);
+const CHANNELS_POLL: Duration = Duration::from_millis(10);
 
 /// The settings that a netdev has. `None`: the driver has no such setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -188,9 +199,7 @@ pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Err
     }
     for change in &changes {
         let (action, step): (_, &dyn Fn() -> Result<(), Errno>) = match change {
-            Change::Channels(count) => {
-                ("set the channels of", &|| ethtool::set_channels(interface, *count))
-            }
+            Change::Channels(count) => ("set the channels of", &|| set_channels(interface, *count)),
             Change::SymmetricKey => ("set the RSS key of", &|| ethtool::set_symmetric(interface)),
             Change::RxRing(size) => {
                 ("set the receive ring of", &|| ethtool::set_rx_ring(interface, *size))
@@ -209,6 +218,27 @@ pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Err
     match read()?.difference(want) {
         Some(problem) => Err(refused(problem)),
         None => Ok(()),
+    }
+}
+
+/// Sets the channels and waits until the driver has them. The read-back of [`apply`] reports a driver
+/// that does not have them in time.
+///
+/// iavf wakes its caller when a reset ends, which may be an earlier one than that of the change.
+fn set_channels(interface: &str, count: u32) -> Result<(), Errno> {
+    let deadline = Instant::now() + CHANNELS_TIMEOUT;
+    loop {
+        ethtool::set_channels(interface, count)?;
+        let again = Instant::now() + CHANNELS_RETRY;
+        while Instant::now() < again {
+            if ethtool::channels(interface)?.is_some_and(|have| have.receiving == count) {
+                return Ok(());
+            }
+            thread::sleep(CHANNELS_POLL);
+        }
+        if Instant::now() >= deadline {
+            return Ok(());
+        }
     }
 }
 
