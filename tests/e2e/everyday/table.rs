@@ -168,7 +168,7 @@ pub(crate) const TABLE: &[Operation] = &[
     operation(
         "a container that has divided its cgroup",
         concat!(include_str!("resources.sh"), "divided $engine"),
-        &["0::/i", "66", "max", "77", "67108864", "= 0"],
+        &["0::/i", "66", "77", "67108864", "= 0"],
     ),
     operation(
         "a container that has divided its cgroup with cgroupfs",
@@ -176,7 +176,7 @@ pub(crate) const TABLE: &[Operation] = &[
             include_str!("resources.sh"),
             "with_cgroupfs divided 'podman --cgroup-manager cgroupfs'"
         ),
-        &["66", "max", "77", "67108864", "= 0"],
+        &["66", "77", "67108864", "= 0"],
     )
     .with_only("podman"),
     operation(

@@ -179,16 +179,17 @@ pub(crate) fn a_pf_of_the_82576_that_is_down_is_noticed() {
 /// A container that another one joins by `--network container:`.
 pub(crate) fn a_container_that_joins_a_sensor_is_told_once_and_a_process_of_the_sensor_is_not() {
     let lab = monitored(I82576, X710_CONFIG);
-    engine::start(&lab, Engine::Docker, "a", "--annotation io.runvf.vlan=11");
-    lab.ok("docker exec -d a sleep 1000; runvfctl gc").unwrap();
+    engine::start(&lab, Engine::Docker, "sensor", "--annotation io.runvf.vlan=11");
+    lab.ok("docker exec -d sensor sleep 1000; runvfctl gc").unwrap();
     let joined =
         || with(&lab, "runvfctl audit --json | jq '[.[] | select(.event == \"joined\")] | length'");
     assert_eq!(joined(), "0");
-    lab.ok(&format!("docker run -d --name b --network container:a {IMAGE} sleep 1000")).unwrap();
+    lab.ok(&format!("docker run -d --name other --network container:sensor {IMAGE} sleep 1000"))
+        .unwrap();
     lab.ok("runvfctl gc; runvfctl gc").unwrap();
     assert_eq!(joined(), "1");
     Shown::of(&lab).wait_for("runvf_vf_joined_cgroups", "vf=\"0\"", 1.0);
-    let id = lab.ok("docker inspect -f '{{.Id}}' b").unwrap();
+    let id = lab.ok("docker inspect -f '{{.Id}}' other").unwrap();
     let status = lab.ok("runvfctl status").unwrap();
     assert!(status.stdout.contains(id.text()), "{status}");
 }

@@ -231,6 +231,7 @@ fn every_fault_point_belongs_to_a_procedure() {
     add("runvfctl probe pf0 --vlan 4001 --other 4002", &|_| true);
     // The doctor changes nothing; only its reads of the card are its own.
     add("runvfctl doctor", &|point| point.starts_with("read-"));
+    add("runvfctl status", &|point| point.starts_with("read-"));
     // An operator's own setting would stay.
     lab.ok("echo 1 > /sys/class/net/pf0/device/sriov_drivers_autoprobe").unwrap();
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nrest = \"unbound\"\n");

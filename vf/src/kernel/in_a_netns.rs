@@ -1,7 +1,9 @@
 //! Tests of this wing on the running kernel. Each test has its own network namespaces and compares
 //! the results with `ip`. The tests need root and fail without it.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -186,6 +188,17 @@ fn the_counters_of_a_driver_can_be_read() {
         assert_eq!(ethtool::read_statistics("host0"), Ok(()));
         assert_eq!(ethtool::read_statistics("lo"), Err(Errno::EOPNOTSUPP));
         assert_eq!(ethtool::read_statistics("none"), Err(Errno::ENODEV));
+    });
+}
+
+/// A process in a container may give a netdev any name.
+#[test]
+fn the_counters_of_a_netdev_with_a_name_that_is_not_utf_8_can_be_read() {
+    with_veths(|| {
+        let name = OsStr::from_bytes(b"host\xff");
+        let renamed = Command::new("ip").args(["link", "set", "host0", "name"]).arg(name).status();
+        assert!(renamed.unwrap().success());
+        assert_eq!(ethtool::read_statistics(name.as_bytes()), Ok(()));
     });
 }
 

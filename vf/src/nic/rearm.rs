@@ -13,6 +13,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::net::if_::if_indextoname;
+
 use crate::error::Error;
 use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
@@ -64,12 +66,12 @@ impl<'a> Requests<'a> {
     }
 
     /// Wakes the VF driver until it has sent its next request. Returns whether it has. Without the
-    /// kernel's log, this only waits and assumes so. The caller is in the network namespace of
-    /// `interface`.
-    pub(crate) fn wait_until_sent(&mut self, interface: &str) -> bool {
+    /// kernel's log, this only waits and assumes so. The caller is in the network namespace of the
+    /// netdev.
+    pub(crate) fn wait_until_sent(&mut self, ifindex: u32) -> bool {
         let deadline = Instant::now() + SEND_TIMEOUT;
         loop {
-            wake_driver(interface);
+            wake_driver(ifindex);
             let Some(log) = &mut self.log else {
                 thread::sleep(APPLY_TIMEOUT);
                 return true;
@@ -98,9 +100,12 @@ impl<'a> Requests<'a> {
 
 /// Makes the VF driver send to its PF what it has to send, in the network namespace of the calling
 /// thread.
-pub(crate) fn wake_driver(interface: &str) {
-    // An error is ignored: a driver without counters has no such watchdog.
-    let _ = ethtool::read_statistics(interface);
+pub(crate) fn wake_driver(ifindex: u32) {
+    // ethtool takes a name, and a container may give the netdev one that is not UTF-8.
+    if let Ok(name) = if_indextoname(ifindex) {
+        // An error is ignored: a driver without counters has no such watchdog.
+        let _ = ethtool::read_statistics(name.as_bytes());
+    }
 }
 
 /// Turns the flags of a sensor on: up, promiscuous and allmulti.
@@ -134,10 +139,10 @@ pub(crate) fn rearm(
     retry_while_busy(NetlinkError::errno, || netlink.clear_flags(link.ifindex, toggled))
         .map_err(failed)?;
     // Without this wait, iavf would see the same flags as before and send nothing.
-    let is_first_sent = requests.wait_until_sent(&link.name);
+    let is_first_sent = requests.wait_until_sent(link.ifindex);
     retry_while_busy(NetlinkError::errno, || netlink.add_flags(link.ifindex, toggled))
         .map_err(failed)?;
-    if !(is_first_sent && requests.wait_until_sent(&link.name)) {
+    if !(is_first_sent && requests.wait_until_sent(link.ifindex)) {
         let (vf, pf, seconds) = (claim.vf.clone(), claim.pf.clone(), SEND_TIMEOUT.as_secs());
         return Err(Error::Nic(NicError::NotTold { vf, pf, seconds }));
     }

@@ -37,7 +37,7 @@ pub(crate) struct DriverInfo {
 ///
 /// # Errors
 /// The kernel's errno; `ENODEV` when the calling thread's network namespace has no such interface.
-pub(crate) fn driver_info(interface: &str) -> Result<DriverInfo, Errno> {
+pub(crate) fn driver_info(interface: impl AsRef<[u8]>) -> Result<DriverInfo, Errno> {
     let mut info = RawInfo {
         command: ETHTOOL_GDRVINFO,
         driver: [0; 32],

@@ -22,10 +22,10 @@ pub(super) fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32, E
 }
 
 /// Runs the command in the first field of `argument`. `argument` points to the structure that this
-/// command reads and writes.
+/// command reads and writes. The name of an interface need not be UTF-8.
 pub(super) fn call(
     point: &'static str,
-    interface: &str,
+    interface: impl AsRef<[u8]>,
     argument: *mut libc::c_char,
 ) -> Result<(), Errno> {
     if fault::lie(point)? {
@@ -34,8 +34,8 @@ pub(super) fn call(
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: an all-zero ifreq is valid, because all its fields and union members are plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().take(15).zip(interface.bytes()) {
-        *to = from as libc::c_char;
+    for (to, from) in request.ifr_name.iter_mut().take(15).zip(interface.as_ref()) {
+        *to = *from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = argument;
     // SAFETY: SIOCETHTOOL reads and writes the ifreq and the structure that ifr_data points to. For

@@ -21,7 +21,8 @@ const SPARE_COUNTERS: usize = 4096;
 ///
 /// # Errors
 /// The kernel's errno; `EOPNOTSUPP` for a driver without counters.
-pub(crate) fn read_statistics(interface: &str) -> Result<(), Errno> {
+pub(crate) fn read_statistics(interface: impl AsRef<[u8]>) -> Result<(), Errno> {
+    let interface = interface.as_ref();
     counters(interface, number_of_counters(interface)?).map(drop)
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn first_statistic(
     Ok(wanted.iter().find_map(value))
 }
 
-fn number_of_counters(interface: &str) -> Result<u32, Errno> {
+fn number_of_counters(interface: impl AsRef<[u8]>) -> Result<u32, Errno> {
     match driver_info(interface)?.statistics {
         0 => Err(Errno::EOPNOTSUPP),
         count => Ok(count),
@@ -62,7 +63,7 @@ fn names(interface: &str, count: u32) -> Result<Vec<String>, Errno> {
     Ok(names.map(text).collect())
 }
 
-fn counters(interface: &str, count: u32) -> Result<Vec<u64>, Errno> {
+fn counters(interface: impl AsRef<[u8]>, count: u32) -> Result<Vec<u64>, Errno> {
     // `struct ethtool_stats`: the command and the number of counters, then the counters.
     let mut statistics = vec![0_u64; 1 + 2 * count as usize + SPARE_COUNTERS];
     let mut header = [0; 8];

@@ -47,7 +47,6 @@ pub(crate) fn set_up_netdev(
     let is_sensor = pool.profile == Profile::Sensor;
     let flags = Flags { up: true, promisc: true, allmulti: true, noarp: is_sensor };
     let mtu = interface.mtu.or(pool.mtu);
-    let name = &interface.name;
     let netlink = Netlink::open()?;
     // The netdev is found by its PCI address, because the move may have changed its index, and also
     // its name if the name was in use.
@@ -70,7 +69,7 @@ pub(crate) fn set_up_netdev(
     }
     // The interface has a carrier before iavf has sent all that it has to tell its PF.
     if let Some(mut requests) = requests {
-        requests.wait_until_sent(name);
+        requests.wait_until_sent(ifindex);
         requests.wait_until_applied();
     }
     Ok(link.carrier_counts)
@@ -170,7 +169,7 @@ fn wait_for_carrier(
             }));
         }
         if wakes_driver {
-            wake_driver(&interface.name);
+            wake_driver(ifindex);
         }
         events.wait(deadline.min(Instant::now() + interval));
     }
