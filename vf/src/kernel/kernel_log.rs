@@ -44,15 +44,15 @@ impl KernelLog {
         Ok(Self(file))
     }
 
-    /// Waits for a record of the kernel about a PCI function that contains `text`. Returns whether
+    /// Waits for a record of the kernel about a PCI function that contains one of `texts`. Returns whether
     /// there is one before `deadline`. Records before the found one are skipped.
-    pub(crate) fn wait_for(&mut self, pci: &str, text: &str, deadline: Instant) -> bool {
+    pub(crate) fn wait_for(&mut self, pci: &str, texts: &[&str], deadline: Instant) -> bool {
         let mut buffer = vec![0; MAX_RECORD];
         loop {
             match self.0.read(&mut buffer) {
                 Ok(length) if length > 0 => {
                     let record = String::from_utf8_lossy(&buffer[..length]);
-                    if is_about(&record, pci) && record.contains(text) {
+                    if is_about(&record, pci) && texts.iter().any(|text| record.contains(text)) {
                         return true;
                     }
                 }
@@ -134,22 +134,25 @@ mod tests {
         );
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
         let soon = || Instant::now() + Duration::from_millis(50);
-        assert!(!log.wait_for(VF, "promiscuous", soon()));
+        assert!(!log.wait_for(VF, &["promiscuous"], soon()));
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(30));
                 let record = record(6, VF, "Entering promiscuous mode");
                 io::Write::write_all(&mut writer, record.as_bytes()).unwrap();
             });
-            assert!(log.wait_for(VF, "promiscuous", Instant::now() + Duration::from_secs(20)));
+            assert!(log.wait_for(VF, &["promiscuous"], Instant::now() + Duration::from_secs(20)));
         });
-        assert!(!log.wait_for(VF, "promiscuous", soon()), "the same record does not count twice");
+        assert!(
+            !log.wait_for(VF, &["promiscuous"], soon()),
+            "the same record does not count twice"
+        );
     }
 
     /// A log that always has another record.
     #[test]
     fn a_flood_of_other_records_does_not_extend_the_wait() {
         let mut log = KernelLog::of_others();
-        assert!(!log.wait_for(VF, "promiscuous", Instant::now() + Duration::from_millis(50)));
+        assert!(!log.wait_for(VF, &["promiscuous"], Instant::now() + Duration::from_millis(50)));
     }
 }

@@ -143,10 +143,14 @@ fn close_gap(
 
 /// Writes the audit entry of a gap that lasts until its container loses the VF. The entry precedes
 /// that of the loss's end, and a release that is repeated writes it again.
-pub(super) fn record_open_gap(host: &Host, claim: &Claim) {
-    if let Some(gap) = claim.open_gap() {
+///
+/// The gap is closed in `claim`, because a quarantined VF keeps its claim, and is no sensor's any more.
+pub(super) fn record_open_gap(host: &Host, claim: &mut Claim) {
+    if let Some(gap) = claim.open_gap().map(ended) {
         // An audit entry that cannot be written keeps no VF from becoming free.
-        let _ = audit::append_or_spool(host, &Entry::blind(claim, &ended(gap)));
+        let _ = audit::append_or_spool(host, &Entry::blind(claim, &gap));
+        claim.blind.add(&gap);
+        claim.gap = Some(gap);
     }
 }
 

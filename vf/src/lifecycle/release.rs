@@ -308,7 +308,7 @@ pub(crate) fn scrub_and_free(
 /// again. Without any entry the audit log would say that the container still has the VF. An entry
 /// that cannot be written does not keep the VF from becoming free; it goes to the spool.
 fn free(host: &Host, claims: &Claims, claim: &Claim, entry: &Entry) -> Result<Outcome, Error> {
-    record_open_gap(host, claim);
+    record_open_gap(host, &mut claim.clone());
     let recorded = audit::append_or_spool(host, entry);
     claims.remove(&claim.vf)?;
     fault::point("released").map_err(Error::errno("leave", &claim.vf))?;
@@ -337,7 +337,7 @@ fn quarantine(
         reason.push_str("; ");
         reason.push_str(&armed);
     }
-    record_open_gap(host, &claim);
+    record_open_gap(host, &mut claim);
     (entry.event, entry.reason) = (Event::Quarantined, Some(reason.clone()));
     // An audit entry that cannot be written is no error here: the claim has the reason.
     let _ = audit::append_or_spool(host, &entry);
@@ -422,6 +422,21 @@ mod tests {
         // This gap has its entry already.
         let entries = released("0000:01:10.2", Some("2026-01-31T12:01:00.000Z"));
         assert_eq!(entries.iter().map(|entry| entry.event).collect::<Vec<_>>(), [Event::Released]);
+    }
+
+    /// A quarantined VF keeps its claim, and a repair releases it days later.
+    #[test]
+    fn a_gap_that_was_recorded_is_closed_in_the_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        let since = "2026-01-31T12:00:00.000Z".to_owned();
+        let gap = Some(Gap { since, until: None, reason: "its carrier was lost".to_owned() });
+        let mut claim = Claim { gap, ..claim("0000:01:10.0", "n") };
+        for _ in 0..2 {
+            record_open_gap(&host, &mut claim);
+        }
+        assert_eq!(audit::audit(&host).unwrap().entries.len(), 1);
+        assert_eq!((claim.open_gap(), claim.blind.gaps), (None, 1));
     }
 
     #[test]

@@ -106,6 +106,20 @@ impl CaptureState {
         }
     }
 
+    /// The wanted settings with the driver's maxima of now. One setting can change the maximum of
+    /// another: bnxt has larger rings without its hardware GRO (`bnxt_get_ringparam`).
+    fn resolved(&self, want: &Capture) -> Capture {
+        let number = |figure: Figure, max: Option<u32>| match (figure, max) {
+            (Figure::Max, Some(max)) => Figure::Number(max),
+            _ => figure,
+        };
+        Capture {
+            channels: number(want.channels, self.channels.map(|have| have.max)),
+            rx_ring: number(want.rx_ring, self.rx_ring.map(|have| have.max)),
+            ..*want
+        }
+    }
+
     /// The steps, the first one to do first: a change of the channels makes new rings
     /// with a moderation of their own.
     fn changes(&self, want: &Capture) -> Vec<Change> {
@@ -193,6 +207,7 @@ pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Err
     if let Some(problem) = before.unsupported(want) {
         return Err(refused(problem));
     }
+    let want = &before.resolved(want);
     let changes = before.changes(want);
     if changes.is_empty() {
         return Ok(());

@@ -37,8 +37,15 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(10);
 /// (`i40e_free_vf_res`).
 const APPLY_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What iavf logs right before it sends a request (`iavf_set_promiscuous`).
-const SENT: &str = "romiscuous mode";
+/// What iavf logs right before it sends a request (`iavf_set_promiscuous`). The network core logs
+/// "entered promiscuous mode" and "left promiscuous mode" about the same device
+/// (`__dev_set_promiscuity`, `net/core/dev.c`), at the change of the flag.
+const SENT: [&str; 4] = [
+    "Entering promiscuous mode",
+    "Leaving promiscuous mode",
+    "Entering multicast promiscuous mode",
+    "Leaving multicast promiscuous mode",
+];
 
 /// The requests of a VF for promiscuity, as the logs of the VF driver and the PF driver show them,
 /// from the call of [`Requests::watch`] on.
@@ -77,7 +84,7 @@ impl<'a> Requests<'a> {
                 return true;
             };
             let next = deadline.min(Instant::now() + WAKE_INTERVAL);
-            if log.wait_for(&self.claim.vf, SENT, next) {
+            if log.wait_for(&self.claim.vf, &SENT, next) {
                 return true;
             }
             if Instant::now() >= deadline {
@@ -93,7 +100,7 @@ impl<'a> Requests<'a> {
         let applied = format!("VF {index} successfully set unicast promiscuous mode");
         let deadline = Instant::now() + APPLY_TIMEOUT;
         if let Some(log) = &mut self.log {
-            log.wait_for(pf, &applied, deadline);
+            log.wait_for(pf, &[&applied], deadline);
         }
     }
 }
@@ -164,6 +171,13 @@ fn flag_to_toggle(link: &Link) -> Option<Flags> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_the_network_core_is_no_request() {
+        for message in ["mon0: entered promiscuous mode", "mon0: left promiscuous mode"] {
+            assert!(SENT.iter().all(|sent| !message.contains(sent)), "{message}");
+        }
+    }
 
     #[test]
     fn promiscuity_is_left_only_if_a_socket_holds_allmulti() {

@@ -90,6 +90,16 @@ fn several_channels_have_a_symmetric_key_or_are_refused() {
     assert_eq!(fixed.unsupported(&several), None, "its maximum is what it has");
 }
 
+/// bnxt has larger rings once its hardware GRO is off.
+#[test]
+fn a_maximum_that_grows_with_another_change_is_no_difference() {
+    let want = iavf().resolved(&sensor());
+    let larger = after().rx_ring.map(|have| RxRing { max: 2 * have.max, ..have });
+    let grown = CaptureState { rx_ring: larger, ..after() };
+    assert_eq!(grown.difference(&want), None);
+    assert!(grown.difference(&sensor()).is_some());
+}
+
 #[test]
 fn a_figure_above_the_maximum_names_it() {
     let large = Capture { rx_ring: Figure::Number(8192), ..sensor() };
