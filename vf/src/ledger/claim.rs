@@ -107,8 +107,9 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
-/// The version of a claim with a network namespace as its owner. An older runvf knows only init
-/// processes, so it must leave such a claim alone.
+/// The version of a claim with a network namespace as its owner, and of a claim of a pod. An older
+/// runvf knows only init processes, and would release a pod's VF with the end of the sandbox's. So it
+/// must leave such a claim alone.
 pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
 
 /// The version of a claim on a VF that its container has by vfio-pci. An older runvf would miss the
@@ -319,8 +320,17 @@ impl Claim {
         self.init.map_or(Owner::Netns(self.netns), Owner::Init)
     }
 
-    /// The lowest version of runvf's records that has what this claim needs.
+    /// The version of a new record of this claim: the lowest that has what this claim needs.
     pub(crate) fn min_version(&self) -> u32 {
+        match self.pod {
+            Some(_) => self.min_readable_version().max(NETNS_CLAIM_VERSION),
+            None => self.min_readable_version(),
+        }
+    }
+
+    /// The lowest version that a record of this claim may have. The first records of pods have
+    /// version 1.
+    pub(crate) fn min_readable_version(&self) -> u32 {
         match (self.iommu_group, self.owner()) {
             (Some(_), _) => VFIO_CLAIM_VERSION,
             (None, Owner::Netns(_)) => NETNS_CLAIM_VERSION,

@@ -135,6 +135,10 @@ fn an_older_runvf_reads_a_claim_of_an_init_process() {
     assert_eq!(of_init.min_version(), 1);
     assert_eq!(serde_json::to_value(&of_init).unwrap()["init"]["pid"], 1);
     assert_eq!(Claim { init: None, ..of_init.clone() }.min_version(), 2);
+    let [namespace, name, sandbox] = ["acme", "sensor", "5a"].map(str::to_owned);
+    let of_pod = Claim { pod: Some(Pod { namespace, name, sandbox }), ..of_init.clone() };
+    assert_eq!((of_pod.min_version(), of_pod.min_readable_version()), (2, 1));
+    assert_eq!(Claim { iommu_group: Some(7), ..of_pod }.min_version(), 3);
     assert_eq!(Claim { iommu_group: Some(7), ..of_init }.min_version(), 3);
     let text = include_str!("../../../../tests/corpus/seeds/claim/of-a-netns.json");
     let of_netns = serde_json::from_str::<Claim>(text).unwrap();
