@@ -260,7 +260,7 @@ impl AttachSession<'_> {
         let claims = self.claims.of_container(self.id)?;
         let interfaces = self.grant.interfaces.iter();
         let attached = interfaces.map(|(interface, _)| {
-            let is_meant = |claim: &&Claim| claim.is_attached_as(interface) && self.owns(claim);
+            let is_meant = |claim: &&Claim| self.has_by(claim, interface);
             let claim = claims.iter().find(is_meant);
             let link =
                 claim.map(|claim| self.netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf)));
