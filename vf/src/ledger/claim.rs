@@ -41,6 +41,7 @@ use crate::kernel::vf_settings::Settings;
 use crate::policy::config::{OnLoss, OnPromiscOff, Scrub};
 use crate::policy::pod::Pod;
 use crate::policy::request::Interface;
+use crate::policy::transmit::Transmit;
 
 /// The state of a claimed VF. A VF without a record is free.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -219,6 +220,10 @@ pub struct Claim {
     /// has a netdev.
     #[serde(default)]
     pub iommu_group: Option<u32>,
+    /// Whether the container may send by the VF. `None`: unknown, because the claim has no container,
+    /// or is by an older runvf.
+    #[serde(default)]
+    pub transmit: Option<Transmit>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -281,12 +286,20 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) const PROBE_CONTAINER: &str = "(probe)";
 
 impl Claim {
-    /// Whether this claim is an attached VF that satisfies the requested interface.
+    /// Whether this claim is an attached VF that satisfies the requested interface. The claim has no
+    /// MTU, so that is not compared.
     pub(crate) fn is_attached_as(&self, interface: &Interface) -> bool {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+            && self.want.proto == interface.proto
+            && interface.mac.is_none_or(|mac| mac == self.want.mac)
             && self.iommu_group.is_some() == interface.vfio
+            && self.may_send_as(interface.transmit)
+    }
+
+    fn may_send_as(&self, requested: Option<Transmit>) -> bool {
+        requested.is_none() || self.transmit.is_none() || requested == self.transmit
     }
 
     /// The alias of the netdev in the container (`/sys/class/net/mon0/ifalias`), for example
