@@ -25,8 +25,8 @@ use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::pod_member::claims_of_pod;
 use crate::lifecycle::reconcile::{gc, reconcile};
 use crate::lifecycle::release::{
-    lock_claim, release, release_by_hand, release_if_unused, release_locked, release_network,
-    release_vf,
+    is_in_use, lock_claim, release, release_by_hand, release_if_unused, release_locked,
+    release_network, release_vf,
 };
 use crate::nic::driver::driver;
 use crate::policy::config::OnLoss;
@@ -380,8 +380,11 @@ fn a_network_is_released_although_its_container_runs() {
     {
         assert_eq!(release_network(&host, container, network, &netns).unwrap(), []);
     }
+    let is_used_by = |container| is_in_use(&host, "0000:01:10.0", container).unwrap();
+    assert!(is_used_by("c") && !is_used_by("another"));
     let released = release_network(&host, "c", "acme", &pin.path()).unwrap();
     assert_eq!(only_outcome(released), Outcome::Clean);
+    assert!(!is_used_by("c"));
     assert_eq!(process.try_wait().unwrap(), None);
     for process in [&mut process, &mut later] {
         process.kill().unwrap();

@@ -84,6 +84,18 @@ pub fn release_network(
     release_within(host, container, is_meant, Processes::MayRun, SHORT_LOCK_TIMEOUT)
 }
 
+/// Whether the container still has a claim on the VF, and processes run in the network namespace of
+/// the claim.
+///
+/// # Errors
+/// When the claim cannot be read, or the namespace cannot be searched.
+pub fn is_in_use(host: &Host, vf: &str, container: &str) -> Result<bool, Error> {
+    match Claims::open(&host.run)?.get(vf)?.filter(|claim| claim.container == container) {
+        Some(claim) => Ok(!processes_in(claim.netns)?.is_empty()),
+        None => Ok(false),
+    }
+}
+
 /// As [`release`], also for the VFs of a network namespace without processes.
 ///
 /// # Errors
