@@ -44,6 +44,9 @@ pub(crate) enum Error {
     OptionOfContainer(String),
     #[error("a VF of runvf has no address")]
     Addresses(&'static str),
+    /// A running container keeps its VF, for this reason.
+    #[error("{0}")]
+    StillInUse(String),
     /// An error of the library, in the words of a network's options.
     #[error("{0}")]
     Network(String),
@@ -80,7 +83,7 @@ impl Error {
             Self::UnreadableConfig { .. } | Self::BadConfig { .. } => {
                 vf::one_line(self, Some(vf::MANUAL))
             }
-            Self::Network(line) => line.clone(),
+            Self::Network(line) | Self::StillInUse(line) => line.clone(),
             Self::NoVlan => vf::one_line(self, Some("add `--opt vlan=<1-4094>`")),
             Self::UnknownOption { known, .. } => {
                 vf::one_line(self, Some(&format!("the options are {known}")))

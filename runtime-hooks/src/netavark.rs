@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use vf::{Host, NetnsContainer};
+use vf::{Host, NetnsContainer, Outcome, Released};
 
 use self::input::{Exec, Network};
 use crate::error::Error;
@@ -65,8 +65,7 @@ fn run(verb: &str, netns: Option<&OsStr>) -> Result<Option<Value>, Error> {
         "create" => create(&host, input::read(std::io::stdin().lock())?).map(Some),
         "setup" => setup(&host, netns()?, input::read(std::io::stdin().lock())?).map(Some),
         "teardown" => {
-            teardown(&host, netns()?, &input::read(std::io::stdin().lock())?);
-            Ok(None)
+            teardown(&host, netns()?, &input::read(std::io::stdin().lock())?).map(|()| None)
         }
         other => Err(Error::UnknownVerb(other.to_owned())),
     }
@@ -114,18 +113,40 @@ fn setup(host: &Host, netns: &Path, input: Value) -> Result<Value, Error> {
 
 /// Releases the VF. A VF that cannot be cleaned is quarantined and reported, but the plugin
 /// succeeds, because a failure would keep Podman from removing the container.
-fn teardown(host: &Host, netns: &Path, input: &Value) {
+///
+/// # Errors
+/// [`Error::StillInUse`]: the container runs and keeps its VF, so Podman must not say that it is
+/// disconnected.
+fn teardown(host: &Host, netns: &Path, input: &Value) -> Result<(), Error> {
     let released = Exec::of(input).and_then(|exec| {
         let (id, network) = (&exec.container_id, &exec.network.name);
         Ok(vf::release_network(host, id, network, netns)?)
     });
-    let complaints = match released {
-        Ok(released) => released.iter().filter_map(vf::Released::complaint).collect(),
-        Err(error) => vec![format!("cannot release the VF: {}", error.line())],
+    let (complaints, result) = match released {
+        Ok(released) => {
+            // A namespace that cannot be searched does not keep Podman from removing the container.
+            let is_in_use =
+                |one: &Released| vf::is_in_use(host, &one.vf, &one.container).unwrap_or(false);
+            let complaints = released.iter().filter_map(Released::complaint).collect();
+            (complaints, check_released(&released, is_in_use))
+        }
+        Err(error) => (vec![format!("cannot release the VF: {}", error.line())], Ok(())),
     };
     for complaint in complaints {
         // netavark passes stderr on to Podman's.
         let _ = writeln!(std::io::stderr(), "runvf: {complaint}");
+    }
+    result
+}
+
+fn check_released(
+    released: &[Released],
+    is_in_use: impl Fn(&Released) -> bool,
+) -> Result<(), Error> {
+    let is_kept = |one: &&Released| matches!(one.outcome, Outcome::Left(_)) && is_in_use(one);
+    match released.iter().find(is_kept) {
+        Some(kept) => Err(Error::StillInUse(kept.complaint().unwrap_or_default())),
+        None => Ok(()),
     }
 }
 
@@ -137,8 +158,8 @@ pub(crate) fn try_all(host: &Host, text: &[u8]) -> Vec<String> {
         Ok(input) => input,
         Err(error) => return vec![error.line()],
     };
-    teardown(host, netns, &input);
-    let results = [create(host, input.clone()), setup(host, netns, input)];
+    let torn_down = teardown(host, netns, &input).map(|()| Value::Null);
+    let results = [torn_down, create(host, input.clone()), setup(host, netns, input)];
     results.into_iter().filter_map(|result| result.err().map(|error| error.line())).collect()
 }
 

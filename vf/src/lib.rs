@@ -65,7 +65,7 @@ pub use lifecycle::grant::{Grant, authorize};
 pub use lifecycle::net_devices::{NetDevice, refuse_managed_netdevs};
 pub use lifecycle::outcome::{Outcome, Released};
 pub use lifecycle::reconcile::{gc, reconcile};
-pub use lifecycle::release::{release, release_by_hand, release_network, release_vf};
+pub use lifecycle::release::{is_in_use, release, release_by_hand, release_network, release_vf};
 pub use lifecycle::repair::{repair, repair_all};
 pub use nic::error::NicError;
 pub use nic::vfio::VfioVf;

@@ -122,8 +122,8 @@ fn a_teardown_without_a_claim_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let of_container = json!({ "interface_name": "eth0" });
     let input = exec(json!({ "vlan": "100" }), of_container);
-    teardown(&host(folder.path()), Path::new("/nonexistent"), &input);
-    teardown(&host(folder.path()), Path::new("/nonexistent"), &json!({}));
+    teardown(&host(folder.path()), Path::new("/nonexistent"), &input).unwrap();
+    teardown(&host(folder.path()), Path::new("/nonexistent"), &json!({})).unwrap();
 }
 
 #[test]
@@ -139,4 +139,22 @@ fn the_plugin_is_recognised_by_its_name() {
     assert_eq!(info["api_version"], "1.0.0");
     assert_eq!(run("setup", None).unwrap_err().line(), Error::NoNetns.line());
     assert!(run("x", None).unwrap_err().line().starts_with("the plugin has no verb `x`; "));
+}
+
+#[test]
+fn a_teardown_fails_only_if_a_running_container_keeps_its_vf() {
+    let result = |outcome: &Outcome, is_in_use: bool| {
+        let [vf, interface, container] = ["0000:01:10.0", "mon0", "c"].map(str::to_owned);
+        let one = Released { vf, interface, container, outcome: outcome.clone() };
+        check_released(&[one], |_| is_in_use)
+    };
+    let left = Outcome::Left("cannot lock".to_owned());
+    assert_eq!(
+        result(&left, true).unwrap_err().line(),
+        "VF 0000:01:10.0 (mon0 of c) was not released: cannot lock; `runvfctl gc` tries again"
+    );
+    assert!(result(&left, false).is_ok());
+    for outcome in [Outcome::Clean, Outcome::Quarantined("no driver".to_owned())] {
+        assert!(result(&outcome, true).is_ok(), "{outcome:?}");
+    }
 }

@@ -41,6 +41,7 @@ use crate::kernel::vf_settings::Settings;
 use crate::policy::config::{OnLoss, OnPromiscOff, Scrub};
 use crate::policy::pod::Pod;
 use crate::policy::request::Interface;
+use crate::policy::transmit::Transmit;
 
 /// The state of a claimed VF. A VF without a record is free.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,8 +108,9 @@ impl State {
 /// and record alone.
 pub(crate) const CLAIM_VERSION: u32 = 1;
 
-/// The version of a claim with a network namespace as its owner. An older runvf knows only init
-/// processes, so it must leave such a claim alone.
+/// The version of a claim with a network namespace as its owner, and of a claim of a pod. An older
+/// runvf knows only init processes, and would release a pod's VF with the end of the sandbox's. So it
+/// must leave such a claim alone.
 pub(crate) const NETNS_CLAIM_VERSION: u32 = 2;
 
 /// The version of a claim on a VF that its container has by vfio-pci. An older runvf would miss the
@@ -218,6 +220,10 @@ pub struct Claim {
     /// has a netdev.
     #[serde(default)]
     pub iommu_group: Option<u32>,
+    /// Whether the container may send by the VF. `None`: unknown, because the claim has no container,
+    /// or is by an older runvf.
+    #[serde(default)]
+    pub transmit: Option<Transmit>,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have
@@ -280,12 +286,20 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) const PROBE_CONTAINER: &str = "(probe)";
 
 impl Claim {
-    /// Whether this claim is an attached VF that satisfies the requested interface.
+    /// Whether this claim is an attached VF that satisfies the requested interface. The claim has no
+    /// MTU, so that is not compared.
     pub(crate) fn is_attached_as(&self, interface: &Interface) -> bool {
         self.state == State::Attached
             && self.interface == interface.name
             && self.want.vlan == u32::from(interface.vlan)
+            && self.want.proto == interface.proto
+            && interface.mac.is_none_or(|mac| mac == self.want.mac)
             && self.iommu_group.is_some() == interface.vfio
+            && self.may_send_as(interface.transmit)
+    }
+
+    fn may_send_as(&self, requested: Option<Transmit>) -> bool {
+        requested.is_none() || self.transmit.is_none() || requested == self.transmit
     }
 
     /// The alias of the netdev in the container (`/sys/class/net/mon0/ifalias`), for example
@@ -319,8 +333,17 @@ impl Claim {
         self.init.map_or(Owner::Netns(self.netns), Owner::Init)
     }
 
-    /// The lowest version of runvf's records that has what this claim needs.
+    /// The version of a new record of this claim: the lowest that has what this claim needs.
     pub(crate) fn min_version(&self) -> u32 {
+        match self.pod {
+            Some(_) => self.min_readable_version().max(NETNS_CLAIM_VERSION),
+            None => self.min_readable_version(),
+        }
+    }
+
+    /// The lowest version that a record of this claim may have. The first records of pods have
+    /// version 1.
+    pub(crate) fn min_readable_version(&self) -> u32 {
         match (self.iommu_group, self.owner()) {
             (Some(_), _) => VFIO_CLAIM_VERSION,
             (None, Owner::Netns(_)) => NETNS_CLAIM_VERSION,

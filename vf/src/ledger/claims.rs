@@ -275,7 +275,7 @@ struct AnyVersion {
 fn parse_claim(text: &[u8], path: &Path) -> Result<Claim, Error> {
     let problem = match serde_json::from_slice::<Claim>(text) {
         Ok(claim) if claim.version > MAX_CLAIM_VERSION => String::new(),
-        Ok(claim) if claim.version >= claim.min_version() => return Ok(claim),
+        Ok(claim) if claim.version >= claim.min_readable_version() => return Ok(claim),
         Ok(claim) if claim.iommu_group.is_some() => "its version knows no vfio-pci".to_owned(),
         Ok(_) => "it names no init process".to_owned(),
         Err(error) => error.to_string(),

@@ -75,9 +75,8 @@ impl Grant {
                 let interfaces = self.interfaces.iter().map(|(interface, _)| interface);
                 pod_member::check(&self.host, interfaces, pod, container)
             }
-            _ => {
-                AttachSession::begin(self, container).and_then(|session| self.try_attach(&session))
-            }
+            _ => AttachSession::begin(self, container)
+                .and_then(|session| self.try_attach(&session, |_| Ok(()))),
         };
         attached.inspect_err(|error| {
             self.record_refusal(&container.id, Some(container.pid), error);
@@ -91,10 +90,7 @@ impl Grant {
     /// As [`Grant::attach`].
     pub fn attach_to_netns(&self, container: &NetnsContainer) -> Result<Vec<AttachedVf>, Error> {
         AttachSession::begin_in_netns(self, container)
-            .and_then(|session| {
-                self.try_attach(&session)?;
-                session.attached_vfs()
-            })
+            .and_then(|session| self.try_attach(&session, AttachSession::attached_vfs))
             .inspect_err(|error| self.record_refusal(&container.id, None, error))
     }
 
@@ -104,11 +100,17 @@ impl Grant {
         audit::record_refusal(&self.host, tenant, interfaces, container, pid, pod, error);
     }
 
-    fn try_attach(&self, session: &AttachSession<'_>) -> Result<(), Error> {
+    /// Attaches what the container does not have yet. `answer` makes the answer for the caller; if it
+    /// fails, the attach is undone, because the caller then believes that the container has no VF.
+    fn try_attach<'a, T>(
+        &self,
+        session: &AttachSession<'a>,
+        answer: impl FnOnce(&AttachSession<'a>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let claims = session.claims.readable()?;
         let missing = session.missing_interfaces(&claims);
         if missing.is_empty() {
-            return Ok(());
+            return answer(session);
         }
         session.release_abandoned_in_the_way(&missing)?;
         let (by_vfio, missing): (Vec<_>, Vec<_>) =
@@ -143,8 +145,9 @@ impl Grant {
             session.attach_vf(claim, interface, pool, began)?;
         }
         fault::point("attached").map_err(Error::errno("attach", &self.host.run))?;
+        let answer = answer(session)?;
         undo.commit();
-        Ok(())
+        Ok(answer)
     }
 }
 
@@ -257,7 +260,7 @@ impl AttachSession<'_> {
         let claims = self.claims.of_container(self.id)?;
         let interfaces = self.grant.interfaces.iter();
         let attached = interfaces.map(|(interface, _)| {
-            let is_meant = |claim: &&Claim| claim.is_attached_as(interface) && self.owns(claim);
+            let is_meant = |claim: &&Claim| self.has_by(claim, interface);
             let claim = claims.iter().find(is_meant);
             let link =
                 claim.map(|claim| self.netns.inside(|| Netlink::open()?.link_by_pci(&claim.vf)));

@@ -25,8 +25,8 @@ use crate::lifecycle::outcome::{Outcome, Released};
 use crate::lifecycle::pod_member::claims_of_pod;
 use crate::lifecycle::reconcile::{gc, reconcile};
 use crate::lifecycle::release::{
-    lock_claim, release, release_by_hand, release_if_unused, release_locked, release_network,
-    release_vf,
+    is_in_use, lock_claim, release, release_by_hand, release_if_unused, release_locked,
+    release_network, release_vf,
 };
 use crate::nic::driver::driver;
 use crate::policy::config::OnLoss;
@@ -330,6 +330,44 @@ fn an_engines_release_leaves_the_vf_of_a_netns_and_a_release_by_hand_waits_for_i
     assert_eq!(only_outcome(release_by_hand(&host, "c").unwrap()), Outcome::Clean);
 }
 
+/// The release has found no process before it waits for the lock.
+#[test]
+fn a_container_that_starts_while_a_release_by_hand_waits_keeps_the_vf() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with_root(folder.path());
+    let (mut first, pin) = netns_container(&host);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let claim = Claims::open(&host.run).unwrap().get("0000:01:10.0").unwrap().unwrap();
+    let lock = lock_pf_within(&host.run, &claim.pf, LONG).unwrap();
+    let file = host.run.join(format!("locks/{}.lock", claim.pf));
+    let is_lock = |entry: &std::io::Result<std::fs::DirEntry>| {
+        let path = entry.as_ref().map(std::fs::DirEntry::path);
+        path.is_ok_and(|path| std::fs::read_link(path).is_ok_and(|target| target == file))
+    };
+    let wait_until = |is_done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + LONG;
+        while !is_done() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+    };
+    thread::scope(|scope| {
+        let release = scope.spawn(|| release_vf(&host, &claim.vf, false).unwrap().outcome);
+        // The second descriptor is that of the release, which waits.
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap();
+        wait_until(&|| descriptors().filter(is_lock).count() == 2);
+        let netns = format!("--net={}", pin.path().display());
+        let mut second = Command::new("nsenter").args([&netns, "sleep", "1000"]).spawn().unwrap();
+        wait_until(&|| !processes_in(claim.netns).unwrap().is_empty());
+        drop(lock);
+        let running = format!("process {} is still running in its network namespace", second.id());
+        assert_eq!(release.join().unwrap(), Outcome::Left(running));
+        second.kill().unwrap();
+        second.wait().unwrap();
+    });
+}
+
 #[test]
 fn a_network_is_released_although_its_container_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -342,8 +380,11 @@ fn a_network_is_released_although_its_container_runs() {
     {
         assert_eq!(release_network(&host, container, network, &netns).unwrap(), []);
     }
+    let is_used_by = |container| is_in_use(&host, "0000:01:10.0", container).unwrap();
+    assert!(is_used_by("c") && !is_used_by("another"));
     let released = release_network(&host, "c", "acme", &pin.path()).unwrap();
     assert_eq!(only_outcome(released), Outcome::Clean);
+    assert!(!is_used_by("c"));
     assert_eq!(process.try_wait().unwrap(), None);
     for process in [&mut process, &mut later] {
         process.kill().unwrap();

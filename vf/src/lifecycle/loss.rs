@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
-use crate::kernel::netns_life::{kill_processes_in, processes_in};
+use crate::kernel::netns_life::{Effort, find_netns, kill_processes_in, processes_in};
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::now;
@@ -187,8 +187,8 @@ fn check_settings(
 ) -> Result<Result<(Netns, Option<String>), String>, Error> {
     // Searched twice, because the container may move the netdev from one network namespace to
     // another during a search, so that the search finds it in neither.
-    let found = match find_netns(sysfs, claim)? {
-        Err(_) => find_netns(sysfs, claim)?,
+    let found = match find_vf_netns(sysfs, claim)? {
+        Err(_) => find_vf_netns(sysfs, claim)?,
         found => found,
     };
     let netns = match found {
@@ -299,7 +299,12 @@ fn is_changed(sysfs: &Sysfs, claim: &Claim) -> bool {
 
 /// Finds the network namespace where the container has its VF. `Err`: why the container no longer
 /// has the VF.
-fn find_netns(sysfs: &Sysfs, claim: &Claim) -> Result<Result<Netns, String>, Error> {
+///
+/// # Errors
+/// [`NicError::NetnsHidden`]: only a socket, or a mount that this process does not see, may keep the
+/// owner's namespace. An engine has such a namespace before it starts the container, and the VF may
+/// be there.
+fn find_vf_netns(sysfs: &Sysfs, claim: &Claim) -> Result<Result<Netns, String>, Error> {
     if !sysfs.exists(&claim.vf) {
         return Ok(Err("the VF vanished".to_owned()));
     }
@@ -313,6 +318,52 @@ fn find_netns(sysfs: &Sysfs, claim: &Claim) -> Result<Result<Netns, String>, Err
         Location::HostNetns => {
             Err("its interface returned to the host network namespace".to_owned())
         }
+        Location::Missing if is_owner_hidden(sysfs, claim)? => {
+            return Err(Error::Nic(NicError::NetnsHidden { vf: claim.vf.clone() }));
+        }
         Location::Missing => Err("its interface no longer exists".to_owned()),
     })
+}
+
+/// Whether the VF of a network namespace has a netdev, and a full search does not find the
+/// namespace. While the namespace is found, the search for the netdev has looked into it.
+fn is_owner_hidden(sysfs: &Sysfs, claim: &Claim) -> Result<bool, Error> {
+    let Owner::Netns(netns) = claim.owner() else { return Ok(false) };
+    Ok(sysfs.has_netdev(&claim.vf) && find_netns(netns, Effort::Full)?.is_none())
+}
+
+/// These tests need root.
+#[cfg(test)]
+mod in_a_netns {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::kernel::netns::{NetnsId, NetnsRecord};
+    use crate::kernel::netns_life::in_a_netns::process_in_new_netns;
+    use crate::ledger::claim::tests::netns_claim;
+
+    const VF: &str = "0000:01:10.0";
+
+    /// An engine asks for the VF before the container has a process, and keeps its network namespace
+    /// where runvf does not see it.
+    #[test]
+    fn a_vf_in_a_netns_that_is_not_visible_is_not_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let sysfs = Sysfs(root.path().to_owned());
+        let device = sysfs.pci_device(VF);
+        fs::create_dir_all(device.join("net")).unwrap();
+        symlink("/drivers/iavf", device.join("driver")).unwrap();
+        let hidden = NetnsRecord { id: NetnsId { dev: 0, ino: 0 }, cookie: 0 };
+        let found = find_vf_netns(&sysfs, &netns_claim(VF, hidden));
+        assert!(matches!(found, Err(Error::Nic(NicError::NetnsHidden { .. }))), "not an error");
+
+        let lost = |claim: &Claim| find_vf_netns(&sysfs, claim).unwrap().err().unwrap();
+        let (mut process, netns) = process_in_new_netns();
+        assert_eq!(lost(&netns_claim(VF, netns)), "its interface no longer exists");
+        process.kill().unwrap();
+        process.wait().unwrap();
+        fs::remove_dir(device.join("net")).unwrap();
+        assert_eq!(lost(&netns_claim(VF, hidden)), "its interface no longer exists");
+    }
 }

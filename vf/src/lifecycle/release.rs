@@ -84,6 +84,18 @@ pub fn release_network(
     release_within(host, container, is_meant, Processes::MayRun, SHORT_LOCK_TIMEOUT)
 }
 
+/// Whether the container still has a claim on the VF, and processes run in the network namespace of
+/// the claim.
+///
+/// # Errors
+/// When the claim cannot be read, or the namespace cannot be searched.
+pub fn is_in_use(host: &Host, vf: &str, container: &str) -> Result<bool, Error> {
+    match Claims::open(&host.run)?.get(vf)?.filter(|claim| claim.container == container) {
+        Some(claim) => Ok(!processes_in(claim.netns)?.is_empty()),
+        None => Ok(false),
+    }
+}
+
 /// As [`release`], also for the VFs of a network namespace without processes.
 ///
 /// # Errors
@@ -172,7 +184,8 @@ pub(super) fn release_if_unused(
     }
 }
 
-/// Releases one VF. With `force`, a running container loses it.
+/// Releases one VF. With `force`, a running container loses it. Without, the container is looked for
+/// again after the wait for the PF's lock, because it may have started meanwhile.
 ///
 /// # Errors
 /// [`LifecycleError::NoClaim`]; when the claim cannot be read, the PF's lock cannot be acquired, or
@@ -183,7 +196,11 @@ pub fn release_vf(host: &Host, vf: &str, force: bool) -> Result<Released, Error>
     let outcome = match (still_running(&claim)?, force) {
         (Some(running), false) => running,
         (Some(_), true) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Forced)?,
-        (None, _) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Released)?,
+        (None, true) => release_claim(host, &claim, LOCK_TIMEOUT, Event::Released)?,
+        (None, false) => {
+            let mut lock = lock_claim(host, &claim, LOCK_TIMEOUT, Instant::now() + LOCK_TIMEOUT)?;
+            release_if_unused(host, &claim, &mut lock)?
+        }
     };
     Ok(Released::of(&claim, outcome))
 }

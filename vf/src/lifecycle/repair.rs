@@ -177,6 +177,7 @@ impl Claim {
             network: None,
             idle_since: None,
             iommu_group: None,
+            transmit: None,
             blind: BlindTotal::default(),
             on_promisc_off: OnPromiscOff::default(),
             joined: Vec::new(),

@@ -47,6 +47,8 @@ pub enum NicError {
     VfGone { vf: String, pf: String },
     #[error("VF {vf}: cannot find the network namespace of its netdev within {seconds} s")]
     NotLocated { vf: String, seconds: u64 },
+    #[error("VF {vf}: neither its netdev nor the network namespace that owns it can be found")]
+    NetnsHidden { vf: String },
     #[error(
         "the driver of VF {vf} did not tell its PF {pf} within {seconds} s that it is promiscuous"
     )]
@@ -117,6 +119,9 @@ impl NicError {
             }
             Self::NotLocated { .. } => {
                 "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
+            }
+            Self::NetnsHidden { .. } => {
+                "its engine may be about to start the container; see `runvfctl status`".to_owned()
             }
             Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
                  \"keep\" leaves it as the driver sets it"

@@ -76,6 +76,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         network: None,
         idle_since: None,
         iommu_group: None,
+        transmit: None,
         blind: BlindTotal::default(),
         on_promisc_off: pool.on_promisc_off,
         joined: Vec::new(),

@@ -1,6 +1,8 @@
 use super::*;
+use crate::kernel::mac::MacAddress;
 use crate::kernel::netns::NetnsId;
 use crate::kernel::vlan::VlanProto;
+use crate::policy::request::Request;
 
 pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
     Claim {
@@ -39,6 +41,7 @@ pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
         network: None,
         idle_since: None,
         iommu_group: None,
+        transmit: None,
     }
 }
 
@@ -112,6 +115,26 @@ fn the_alias_has_the_vlan_and_the_tenant() {
 }
 
 #[test]
+fn a_claim_satisfies_only_a_request_with_its_values() {
+    let mac: MacAddress = "02:00:00:00:00:01".parse().unwrap();
+    let want = Settings { vlan: 100, proto: VlanProto::Dot1Ad, mac, ..Settings::default() };
+    let transmit = Some(Transmit::Drop);
+    let claim = Claim { state: State::Attached, want, transmit, ..claim("0000:01:10.0", "n") };
+    let fits = |claim: &Claim, more: &[(&str, &str)]| {
+        let named = [("io.runvf.vlan", "100")].iter().chain(more).copied();
+        claim.is_attached_as(&Request::from_annotations(named).unwrap().unwrap().interfaces[0])
+    };
+    let (proto, drops) = (("io.runvf.proto", "802.1ad"), ("io.runvf.transmit", "drop"));
+    assert!(fits(&claim, &[proto]));
+    assert!(fits(&claim, &[proto, ("io.runvf.mac", "02:00:00:00:00:01"), drops]));
+    assert!(!fits(&claim, &[]), "802.1Q");
+    assert!(!fits(&claim, &[proto, ("io.runvf.mac", "02:00:00:00:00:02")]));
+    let allow = [proto, ("io.runvf.transmit", "allow")];
+    assert!(!fits(&claim, &allow));
+    assert!(fits(&Claim { transmit: None, ..claim }, &allow), "a claim by an older runvf");
+}
+
+#[test]
 fn claims_of_the_first_version_are_readable() {
     for text in [
         include_str!("../../../../tests/corpus/seeds/claim/attached.json"),
@@ -135,6 +158,10 @@ fn an_older_runvf_reads_a_claim_of_an_init_process() {
     assert_eq!(of_init.min_version(), 1);
     assert_eq!(serde_json::to_value(&of_init).unwrap()["init"]["pid"], 1);
     assert_eq!(Claim { init: None, ..of_init.clone() }.min_version(), 2);
+    let [namespace, name, sandbox] = ["acme", "sensor", "5a"].map(str::to_owned);
+    let of_pod = Claim { pod: Some(Pod { namespace, name, sandbox }), ..of_init.clone() };
+    assert_eq!((of_pod.min_version(), of_pod.min_readable_version()), (2, 1));
+    assert_eq!(Claim { iommu_group: Some(7), ..of_pod }.min_version(), 3);
     assert_eq!(Claim { iommu_group: Some(7), ..of_init }.min_version(), 3);
     let text = include_str!("../../../../tests/corpus/seeds/claim/of-a-netns.json");
     let of_netns = serde_json::from_str::<Claim>(text).unwrap();

@@ -26,8 +26,10 @@ use crate::nic::pf::Pf;
 use crate::nic::placement::order_pfs;
 use crate::nic::promisc::check_pf;
 use crate::nic::vfio::isolated_group;
+use crate::policy::authorize::may_send;
 use crate::policy::config::{Pool, Rest, Scrub};
 use crate::policy::request::Interface;
+use crate::policy::transmit::Transmit;
 
 impl AttachSession<'_> {
     /// Claims and configures a VF on the first PF, in the order of [`order_pfs`], that has a free one,
@@ -210,6 +212,10 @@ impl AttachSession<'_> {
             network: self.network.map(str::to_owned),
             idle_since: None,
             iommu_group,
+            transmit: Some(match may_send(interface, pool) {
+                true => Transmit::Allow,
+                false => Transmit::Drop,
+            }),
         };
         Ok(Claim { version: claim.min_version(), ..claim })
     }

@@ -132,15 +132,22 @@ impl<'a> AttachSession<'a> {
 
     /// The requested interfaces that the container does not have yet.
     pub(super) fn missing_interfaces(&self, claims: &[Claim]) -> Vec<&'a (Interface, Pool)> {
-        let is_attached = |interface: &Interface| {
-            claims.iter().any(|claim| claim.is_attached_as(interface) && self.owns(claim))
-        };
+        let is_attached =
+            |interface: &Interface| claims.iter().any(|claim| self.has_by(claim, interface));
         self.grant.interfaces.iter().filter(|(interface, _)| !is_attached(interface)).collect()
+    }
+
+    /// Whether the container has the requested interface by this claim. Two networks that share an
+    /// interface name do not share a claim, because the release of one would take the other's VF.
+    pub(super) fn has_by(&self, claim: &Claim, interface: &Interface) -> bool {
+        claim.is_attached_as(interface)
+            && self.owns(claim)
+            && (self.network.is_none() || self.network == claim.network.as_deref())
     }
 
     /// Whether the claim belongs to this container. Its network may have got the VF before there
     /// was an init process, so a claim of the network namespace counts as well.
-    pub(super) fn owns(&self, claim: &Claim) -> bool {
+    fn owns(&self, claim: &Claim) -> bool {
         claim.container == self.id
             && match claim.owner() {
                 Owner::Init(init) => self.init == Some(init),
@@ -237,4 +244,38 @@ impl<'a> AttachSession<'a> {
 pub(crate) fn nonce(worker: ProcessId) -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     format!("{:x}-{:x}-{nanos:x}", worker.pid, worker.start_time)
+}
+
+/// These tests need root.
+#[cfg(test)]
+mod in_a_netns {
+    use super::*;
+    use crate::host::Host;
+    use crate::kernel::netns_life::in_a_netns::process_in_new_netns;
+    use crate::ledger::claim::tests::netns_claim;
+    use crate::lifecycle::grant::authorize;
+    use crate::policy::request::Request;
+
+    #[test]
+    fn two_networks_with_one_interface_name_do_not_share_a_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::with_root(folder.path());
+        std::fs::create_dir_all(host.config.parent().unwrap()).unwrap();
+        std::fs::write(&host.config, "pool = [{ name = \"p\", pfs = [\"pf0\"] }]").unwrap();
+        let request = Request::from_annotations([("io.runvf.vlan", "100")]).unwrap().unwrap();
+        let grant = authorize(&host, request, "c").unwrap();
+        let (mut process, netns) = process_in_new_netns();
+        let mut claim = netns_claim("0000:01:10.0", netns);
+        (claim.network, claim.want.vlan) = (Some("acme".to_owned()), 100);
+        let missing = |network: Option<&str>| {
+            let (id, network) = ("c".to_owned(), network.map(str::to_owned));
+            let netns = format!("/proc/{}/ns/net", process.id()).into();
+            let container = NetnsContainer { id, netns, network };
+            let session = AttachSession::begin_in_netns(&grant, &container).unwrap();
+            session.missing_interfaces(std::slice::from_ref(&claim)).len()
+        };
+        assert_eq!([missing(Some("acme")), missing(None), missing(Some("bravo"))], [0, 0, 1]);
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }

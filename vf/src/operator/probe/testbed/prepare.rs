@@ -151,6 +151,7 @@ impl Testbed<'_> {
             network: None,
             idle_since: None,
             iommu_group: None,
+            transmit: None,
             blind: BlindTotal::default(),
             on_promisc_off: OnPromiscOff::default(),
             joined: Vec::new(),
