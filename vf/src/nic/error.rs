@@ -67,6 +67,8 @@ pub enum NicError {
     VfioNotBound { vf: String, problem: String },
 }
 
+const MANY_FILES: &str = "a container has very many processes or open files; see `ls /proc/*/fd`";
+const NOT_STARTED: &str = "its engine may be about to start the container; see `runvfctl status`";
 const BUSY: &str =
     "the driver stayed busy: the PF is in a reset, or another tool changes VFs; see `dmesg`";
 
@@ -117,12 +119,8 @@ impl NicError {
                 "its driver may be loading or in a reset: see `dmesg`, then `runvfctl status`"
                     .to_owned()
             }
-            Self::NotLocated { .. } => {
-                "a container has very many processes or open files; see `ls /proc/*/fd`".to_owned()
-            }
-            Self::NetnsHidden { .. } => {
-                "its engine may be about to start the container; see `runvfctl status`".to_owned()
-            }
+            Self::NotLocated { .. } => MANY_FILES.to_owned(),
+            Self::NetnsHidden { .. } => NOT_STARTED.to_owned(),
             Self::Setting { .. } => "change the setting in the pool in /etc/runvf/config.toml; \
                  \"keep\" leaves it as the driver sets it"
                 .to_owned(),
