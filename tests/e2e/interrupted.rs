@@ -50,8 +50,8 @@ pub(crate) fn a_claim_of_a_newer_runvf_is_kept_and_named(host: HostKind) {
     let change = |filter: &str| {
         lab.ok(&format!("jq '{filter}' {claim} > /tmp/claim; cat /tmp/claim > {claim}")).unwrap();
     };
-    change(".version = 3 | .state = {parked: {}} | .resets = [1]");
-    let told = "was written by a newer runvf: it has version 3, and this runvf reads claims up to version 2";
+    change(".version = 4 | .state = {parked: {}} | .resets = [1]");
+    let told = "was written by a newer runvf: it has version 4, and this runvf reads claims up to version 3";
     for command in ["gc", "status", "doctor", &format!("repair {vf}")] {
         let output = lab.sh(&format!("runvfctl {command} 2>&1")).unwrap();
         assert!(output.stdout.contains(told), "{command}: {output}");
@@ -61,7 +61,7 @@ pub(crate) fn a_claim_of_a_newer_runvf_is_kept_and_named(host: HostKind) {
         format!("runvf: VF {vf} (mon0 of a) was not released and keeps its VLAN: {claim} {told}; ");
     assert!(released.stderr.contains(&complaint), "{released}");
     lab.ok(&format!(
-        "jq -e '.version == 3 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
+        "jq -e '.version == 4 and .state == {{parked: {{}}}} and .resets == [1]' {claim}"
     ))
     .unwrap();
 
