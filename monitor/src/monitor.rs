@@ -366,15 +366,13 @@ impl Monitor {
             }
         };
         for look in looks {
-            let finding = found.iter().find(|found| found.vf == look.vf);
-            match finding.map(|found| report(&self.state.health, found)) {
-                Some(findings::Next::Retry) => {
-                    self.looks.failed(look, pf, now);
-                }
-                next => {
-                    let counts = next == Some(findings::Next::Limit);
-                    self.looks.succeeded(&look.vf, counts, now);
-                }
+            let of_vf = found.iter().filter(|found| found.vf == look.vf);
+            let next: Vec<_> = of_vf.map(|found| report(&self.state.health, found)).collect();
+            if next.contains(&findings::Next::Retry) {
+                self.looks.failed(look, pf, now);
+            } else {
+                let counts = next.contains(&findings::Next::Limit);
+                self.looks.succeeded(&look.vf, counts, now);
             }
             // The watch of a netdev that is in another namespace now begins again.
             self.read_claim(&look.vf);

@@ -111,7 +111,12 @@ fn check_running(
     }
     for (vf, sight) in check_sights(host, attached) {
         let claim = vf.claim().clone();
+        let set_back = vf.set_back().map(|difference| Outcome::SetBack(difference.to_owned()));
         let outcome = sight.and_then(|sight| vf.conclude(host, sight));
+        // The VF may be blind until its carrier is back, although its settings are set back.
+        if !matches!(outcome, Ok(Some(Outcome::SetBack(_)))) {
+            results.extend(result(&claim, Ok(set_back)));
+        }
         results.extend(result(&claim, outcome));
     }
     results

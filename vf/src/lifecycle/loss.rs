@@ -70,6 +70,10 @@ impl AttachedVf {
         &self.claim
     }
 
+    pub(super) fn set_back(&self) -> Option<&str> {
+        self.set_back.as_deref()
+    }
+
     /// Re-arms the VF if it may be blind. It touches only this VF and its claim, so it may run for
     /// several VFs of a PF at once.
     pub(super) fn check_sight(&mut self, host: &Host, manner: Manner) -> Result<Sight, Error> {
