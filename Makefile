@@ -170,7 +170,7 @@ install: ## install the programs that `make build` built (DESTDIR)
 	install -D -m 644 -t $(DOC)/docs/examples docs/examples/*
 	install -D -m 644 -t $(DOC)/monitor monitor/dashboard.json
 	install -D -m 644 -t $(DOC)/monitor/rules monitor/rules/*.yml
-	tar -c bundles/README.md bundles/*.sh bundles/*/{Containerfile,config.json,packages,root} | tar -x --no-same-owner -C $(DOC)
+	tar -c --exclude=rootfs bundles | tar -x --no-same-owner -C $(DOC)
 
 # For the package, whose `Breaks` excludes a Podman that runvf does not support. Not a part of `install`, because Podman
 # runs these hooks at once; `runvfctl install podman` checks the version and writes the same files.
