@@ -239,7 +239,8 @@ fn every_fault_point_belongs_to_a_procedure() {
     add("runvfctl setup --undo", &|_| true);
     // This host has no driver with a flag that matters, and no udev rules; the tests of `setup`
     // have both. Only iavf needs a change of flags and a wake-up to be re-armed.
-    let of_others = ["read-private-flags", "uevent", "clear-flags", "read-statistics"];
+    let of_others =
+        ["read-private-flags", "private-flag", "uevent", "clear-flags", "read-statistics"];
     // igbvf has a fixed number of channels, and no RSS key. The others need a container with fewer
     // CPUs, and one with vfio-pci: `sensor_settings` and `vfio`.
     let of_sensors = ["channels", "rss", "irq-affinity", "vfio-open"];

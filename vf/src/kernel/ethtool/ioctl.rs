@@ -17,7 +17,7 @@ struct Value {
 /// Runs a command with one `u32` and returns the `u32` of the answer.
 pub(super) fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32, Errno> {
     let mut value = Value { command, data };
-    call("offload", interface, (&raw mut value).cast())?;
+    call("private-flag", interface, (&raw mut value).cast())?;
     Ok(value.data)
 }
 
