@@ -192,7 +192,7 @@ impl Watches {
         watched.open()
     }
 
-    /// Takes a claim with [`Keeper::Netns`] for which a search is due, and the number of its watch.
+    /// Takes a claim with [`Keeper::Netns`] whose search is due, and the number of its watch.
     pub(crate) fn take_search(&mut self, now: Instant) -> Option<(Claim, u64)> {
         let is_due =
             |watched: &&mut Watched| matches!(watched.search, Search::Due(at) if at <= now);

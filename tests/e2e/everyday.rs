@@ -2,8 +2,7 @@
 //! runc. The operations are a table; its first column is runc, and the others are compared with it.
 //! No container asks for a VF.
 //!
-//! `make test` runs the first operation under Docker, `soak::everyday` all under both engines, with
-//! runc's column from a record. `make trial` runs runc's column.
+//! `make test` runs the first operation under Docker, `soak::everyday` all under both engines.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,16 +13,11 @@ use similar::TextDiff;
 use crate::host::{leave, prepared, state};
 use crate::script::script;
 
-mod record;
 mod table;
 
-use record::Record;
 pub(crate) use table::{Operation, TABLE};
 
 const RUNTIME: &str = "/etc/runvf/runtime.toml";
-
-/// The name of the column that the others are compared with.
-const RUNC: &str = "runc";
 
 /// A column of the table: a runtime under an engine.
 pub(crate) struct Column {
@@ -39,7 +33,7 @@ const fn column(name: &'static str, engine: &'static str, run: &'static str) -> 
 }
 
 pub(crate) const DOCKER: [Column; 3] = [
-    column(RUNC, "docker", "docker run --runtime runc"),
+    column("runc", "docker", "docker run --runtime runc"),
     column("runvf", "docker", "docker run --runtime runvf"),
     Column {
         delegate: Some("runc"),
@@ -47,7 +41,7 @@ pub(crate) const DOCKER: [Column; 3] = [
     },
 ];
 pub(crate) const PODMAN: [Column; 3] = [
-    column(RUNC, "podman", "podman --runtime /usr/bin/runc run"),
+    column("runc", "podman", "podman --runtime /usr/bin/runc run"),
     column("runvf", "podman", "podman --runtime /usr/bin/runvf run"),
     Column {
         delegate: Some("runc"),
@@ -74,14 +68,11 @@ impl Column {
         }
     }
 
-    fn program(&self, operation: &Operation) -> String {
+    fn transcript(&self, lab: &Lab, operation: &Operation) -> String {
         let program =
             format!("{}(\n{}) 2>&1", include_str!("everyday/preamble.sh"), operation.script);
-        script(&program, &[("engine", self.engine), ("wired", self.run)])
-    }
-
-    fn transcript(&self, lab: &Lab, operation: &Operation) -> String {
-        lab.sh(&self.program(operation)).unwrap().stdout
+        let parameters = [("engine", self.engine), ("wired", self.run)];
+        lab.sh(&script(&program, &parameters)).unwrap().stdout
     }
 }
 
@@ -107,22 +98,15 @@ fn check(operation: &Operation, text: String, reference: &mut Reference) -> Opti
     }
 }
 
-/// The differences between a column and that of runc. An operation of runc that has a transcript
-/// already is not run.
+/// The differences between a column and that of runc.
 fn differences(
     lab: &Lab,
     column: &Column,
     operations: &[Operation],
     reference: &mut Reference,
 ) -> Vec<String> {
-    let is_known = |operation: &Operation, reference: &Reference| {
-        column.name == RUNC && reference.contains_key(operation.name)
-    };
     let mut all = Vec::new();
     for operation in operations.iter().filter(|operation| column.has(operation)) {
-        if is_known(operation, reference) {
-            continue;
-        }
         let began = Instant::now();
         let mut wrong = check(operation, column.transcript(lab, operation), reference);
         // `cd` fails if the directory is at another path.
@@ -140,51 +124,24 @@ fn differences(
     all
 }
 
-/// Runs the columns and compares them with `reference`, which the column of runc completes.
-fn compare(lab: &Lab, columns: &[Column], operations: &[Operation], reference: &mut Reference) {
+pub(crate) fn as_with_runc(columns: &[Column], operations: &[Operation]) {
+    let lab = prepared();
+    let before = state(&lab);
+    let mut reference = Reference::new();
     let mut wrong = Vec::new();
     for column in columns {
         if let Some(delegate) = column.delegate {
             lab.write(RUNTIME, format!("engine = \"{delegate}\"\n")).unwrap();
         }
-        wrong.extend(differences(lab, column, operations, reference));
+        wrong.extend(differences(&lab, column, operations, &mut reference));
         lab.ok(&format!("rm -f {RUNTIME}")).unwrap();
     }
     assert!(wrong.is_empty(), "{} differences:\n\n{}", wrong.len(), wrong.join("\n"));
-}
-
-/// Compares all columns of the table with what runc printed when its record was made.
-pub(crate) fn as_with_recorded_runc(columns: &[Column; 3]) {
-    let lab = prepared();
-    let before = state(&lab);
-    let record = Record::read(columns[0].engine);
-    let mut reference =
-        record.map_or_else(Reference::new, |record| record.valid(&lab, &columns[0], TABLE));
-    eprintln!("{}: runc's record has {} operations", columns[0].engine, reference.len());
-    compare(&lab, columns, TABLE, &mut reference);
-    leave(lab, &before);
-}
-
-/// Runs the column of runc, and compares it with its record.
-pub(crate) fn runc_is_as_recorded(columns: &[Column; 3]) {
-    let lab = prepared();
-    let before = state(&lab);
-    let runc = &columns[0];
-    let mut reference = Reference::new();
-    compare(&lab, &columns[..1], TABLE, &mut reference);
-    let record = Record::new(&lab, runc, TABLE, &reference);
-    match std::env::var_os("RUNVF_RECORD") {
-        Some(_) => record.write(runc.engine),
-        None => assert_eq!(Some(record), Record::read(runc.engine), "RUNVF_RECORD=1 writes it"),
-    }
     leave(lab, &before);
 }
 
 /// The first operation of the table.
 #[test]
 fn docker_output_and_exit_codes_are_as_with_runc() {
-    let lab = prepared();
-    let before = state(&lab);
-    compare(&lab, &DOCKER[..2], &TABLE[..1], &mut Reference::new());
-    leave(lab, &before);
+    as_with_runc(&DOCKER[..2], &TABLE[..1]);
 }

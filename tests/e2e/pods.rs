@@ -20,6 +20,16 @@ pub(crate) fn assert_sensor(lab: &Lab, inside: &str) {
     lab.wait_until(std::time::Duration::from_secs(20), &writes).unwrap();
 }
 
+/// Gives Podman an image for the infra containers of its pods, because its own is not in the guest,
+/// and there is no registry. Returns the file that names the image.
+pub(crate) fn add_infra_image(lab: &Lab) -> &'static str {
+    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
+        .unwrap();
+    let file = "/etc/containers/containers.conf.d/90-infra.conf";
+    lab.write(file, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
+    file
+}
+
 #[test]
 fn compose_starts_a_sensor() {
     let lab = prepared();

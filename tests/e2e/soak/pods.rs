@@ -2,7 +2,7 @@
 //! docs/examples.
 
 use crate::host::{assert_clean, assert_untouched, leave, on_vlans, prepared, state};
-use crate::pods::assert_sensor;
+use crate::pods::{add_infra_image, assert_sensor};
 use crate::script::script;
 
 const QUADLET: &str = include_str!("../../../docs/examples/acme.container");
@@ -27,11 +27,7 @@ fn a_quadlet_starts_a_sensor_under_systemd() {
 fn a_sensor_in_a_pod_has_its_vf_in_the_netns_of_the_pod() {
     let lab = prepared();
     let before = state(&lab);
-    // Podman's image for the infra container is not in the guest, and there is no registry.
-    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
-        .unwrap();
-    let infra = "/etc/containers/containers.conf.d/90-infra.conf";
-    lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
+    let infra = add_infra_image(&lab);
     lab.write("/tmp/pod.yaml", POD).unwrap();
     lab.ok("podman kube play --network none /tmp/pod.yaml").unwrap();
     assert_sensor(&lab, "podman exec acme-sensor");

@@ -12,7 +12,6 @@ mod sensors;
 
 use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
-use crate::everyday::{DOCKER, PODMAN, runc_is_as_recorded};
 use crate::fault_points::Faults;
 use crate::soak::{
     bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
@@ -73,16 +72,6 @@ fn the_other_procedures_recover_at_every_passing_of_a_fault_point() {
     fault_points::audit_entries_recover(Faults::All);
     fault_points::gc_recovers(Faults::All);
     fault_points::repair_recovers(Faults::All);
-}
-
-#[test]
-fn docker_does_with_runc_what_is_recorded() {
-    runc_is_as_recorded(&DOCKER);
-}
-
-#[test]
-fn podman_does_with_runc_what_is_recorded() {
-    runc_is_as_recorded(&PODMAN);
 }
 
 /// With the other driver, these are more than three thousand different bundles.

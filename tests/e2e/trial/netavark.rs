@@ -14,7 +14,7 @@ use crate::host::{
     Preparation, assert_clean, assert_untouched, leave, leave_as, on_vlans, prepared, state,
 };
 use crate::netavark::{create_network, remove_networks};
-use crate::pods::assert_sensor;
+use crate::pods::{add_infra_image, assert_sensor};
 use crate::script::script;
 
 const NETWORK: &str = include_str!("../../../docs/examples/acme.network");
@@ -77,11 +77,7 @@ fn a_pod_on_a_network_has_one_vf() {
     let lab = prepared();
     let before = state(&lab);
     functions(&lab);
-    // Podman's image for the infra container is not in the guest, and there is no registry.
-    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
-        .unwrap();
-    let infra = "/etc/containers/containers.conf.d/90-infra.conf";
-    lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
+    let infra = add_infra_image(&lab);
     create_network(&lab, "acme", "--opt vlan=100");
     // Without the annotation: the network is the door.
     let pod =

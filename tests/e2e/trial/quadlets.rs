@@ -6,6 +6,7 @@ use std::time::Duration;
 use lab::Lab;
 
 use crate::host::{leave, on_vlans, prepared, state};
+use crate::pods::add_infra_image;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 const UNITS: &str = "/etc/containers/systemd";
@@ -64,11 +65,7 @@ fn a_sensor_under_systemd_has_a_vf_again_after_a_restart() {
 fn the_sensors_of_a_tenant_are_one_pod_and_each_has_a_vf() {
     let lab = prepared();
     let before = state(&lab);
-    // Podman's image for the infra container is not in the guest, and there is no registry.
-    lab.ok("podman create --name pause runvf/tcpdump; podman commit -q --change 'CMD [\"sleep\", \"100000\"]' pause localhost/pause; podman rm pause")
-        .unwrap();
-    let infra = "/etc/containers/containers.conf.d/90-infra.conf";
-    lab.write(infra, "[engine]\ninfra_image = \"localhost/pause\"\n").unwrap();
+    let infra = add_infra_image(&lab);
     let files =
         ["tenant/acme.pod", "tenant/acme-argus.container", "tenant/acme-suricata.container"];
     install(&lab, &files);

@@ -206,7 +206,7 @@ impl Socket {
     }
 }
 
-/// Whether the attributes of a chain are those of [`drop_egress`].
+/// Whether a chain has the attributes that [`drop_egress`] sets.
 fn is_dropping(chain: &[u8], interface: &str) -> bool {
     let number = |bytes: &[u8]| bytes.first_chunk().copied().map(u32::from_be_bytes);
     let hook = attribute(chain, nft::CHAIN_HOOK).unwrap_or_default();

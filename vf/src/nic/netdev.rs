@@ -69,7 +69,7 @@ impl NetdevSettings {
 
     /// As [`NetdevSettings::read_from_link`], for a netdev that may be new. Waits until udev has named
     /// it and applied its `.link` file (`systemd.link(5)`), but not longer than [`NAMING_TIMEOUT`].
-    /// After that the name is empty, because it is not the one that the netdev will have.
+    /// After that the name is empty, because udev may still give the netdev another name.
     ///
     /// # Errors
     /// As [`NetdevSettings::read`].

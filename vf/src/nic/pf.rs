@@ -116,7 +116,7 @@ fn function_named(sysfs: &Sysfs, named: &str) -> Result<Option<Named>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -148,7 +148,7 @@ mod tests {
         Sysfs(root.to_owned())
     }
 
-    fn pool() -> Pool {
+    pub(crate) fn pool() -> Pool {
         Pool {
             name: "p".into(),
             pfs: vec![],

@@ -108,7 +108,7 @@ impl<'a> Requests<'a> {
 /// Makes the VF driver send to its PF what it has to send, in the network namespace of the calling
 /// thread.
 pub(crate) fn wake_driver(ifindex: u32) {
-    // ethtool takes a name, and a container may give the netdev one that is not UTF-8.
+    // ethtool takes a name. A container may give the netdev a name that is not UTF-8.
     if let Ok(name) = if_indextoname(ifindex) {
         // An error is ignored: a driver without counters has no such watchdog.
         let _ = ethtool::read_statistics(name.as_bytes());

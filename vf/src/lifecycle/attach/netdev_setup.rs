@@ -75,7 +75,7 @@ pub(crate) fn set_up_netdev(
     Ok(link.carrier_counts)
 }
 
-/// What the netdev does not have as it was set. `None`: it has everything.
+/// The first setting that the netdev does not report as this module has set it. `None`: it reports all.
 fn difference(
     link: &Link,
     flags: Flags,

@@ -147,35 +147,14 @@ pub(super) fn plan(pf: &Pf, state: &PfState, pool: &Pool) -> Result<Vec<Step>, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::config::{Carrier, OnLoss, OnPromiscOff, Placement, Profile, Scrub};
 
     fn pf() -> Pf {
         Pf { pci: "0000:41:00.1".into(), name: "p1".into(), ifindex: 7, total: 64 }
     }
 
     fn pool(vfs: Option<usize>, promisc: Promisc) -> Pool {
-        Pool {
-            name: "sensors".into(),
-            pfs: vec!["p1".into()],
-            driver: None,
-            vfs,
-            carrier: Carrier::Require,
-            scrub: Scrub::Rebind,
-            on_loss: OnLoss::Stop,
-            on_promisc_off: OnPromiscOff::Restore,
-            promisc,
-            pf_promisc: false,
-            rest: None,
-            profile: Profile::Sensor,
-            mtu: None,
-            transmit: None,
-            channels: None,
-            rx_ring: None,
-            rx_usecs: None,
-            offloads: None,
-            interrupts: None,
-            placement: Placement::Spread,
-        }
+        let (name, pfs) = ("sensors".to_owned(), vec!["p1".to_owned()]);
+        Pool { name, pfs, vfs, promisc, ..crate::nic::pf::tests::pool() }
     }
 
     /// VFs rest bound, except in the tests of `rest`.
