@@ -234,6 +234,8 @@ fn tell_pf(
     carrier_timeout: Duration,
 ) -> Result<Told, Error> {
     let netlink = Netlink::open()?;
+    let is_on = link.flags.promisc && link.flags.allmulti;
+    let turned_on = watch.filter(|_| !is_on).map(|watch| watch(claim));
     if let Err(source) = turn_flags_on(&netlink, link.ifindex) {
         let object = format!("{} (VF {})", link.name, claim.vf);
         let action = "turn promiscuity on for";
@@ -251,6 +253,11 @@ fn tell_pf(
     if let Some(watch) = watch {
         if !link.carrier {
             return Ok(Told::NotNow("it has no carrier now"));
+        }
+        // The flags may be off because a re-arm was killed between its two changes. Without this wait,
+        // the next one would turn them off again before iavf has seen that they were on.
+        if let Some(mut requests) = turned_on {
+            requests.wait_until_sent(link.ifindex);
         }
         match rearm(&netlink, watch(claim), &link) {
             Ok(true) => {}
