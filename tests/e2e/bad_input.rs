@@ -7,7 +7,7 @@ use crate::card::Card;
 use crate::delegate::{choose_engine, leave_with_default_engine};
 use crate::engine::{Engine, run};
 use crate::hook_calls::{functions, vlans, with};
-use crate::host::{assert_untouched, leave, prepared_on, state};
+use crate::host::{assert_untouched, leave, prepared_on, settle, state};
 use crate::policy::audit;
 
 /// Runs a container that must be refused: with the engine's exit status for a refusal, with
@@ -226,11 +226,15 @@ pub(crate) fn the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move(host:
         assert_eq!((refused.status, refused.stderr), (1, format!("runvf: {line}\n")), "{made}");
         assert_eq!(vlans(&lab), [], "{made}");
     }
-    // The kernel returns the netdev under the name that it had in the container.
-    lab.ok(&with(
-        "end a; until [ -e /sys/class/net/enp1s0v0 ]; do ip link set x0 name enp1s0v0 2> /dev/null || sleep 0.05; done",
-    ))
+    // The kernel returns the netdev as `x0`. The name of before may then be an alternative name, because udev adds one,
+    // and `ip` refuses it as a name. A new netdev gets its name from udev.
+    let vf = Card::of(&lab).vf(0);
+    lab.ok(&with(&format!(
+        "end a; device=/sys/bus/pci/devices/{vf}; driver=$(readlink -f $device/driver)
+         echo {vf} > $driver/unbind; echo {vf} > $driver/bind"
+    )))
     .unwrap();
+    settle(&lab, 3);
     leave(lab, &before);
 }
 
