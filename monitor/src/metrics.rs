@@ -220,7 +220,7 @@ fn count_procedures(text: &mut Text, view: &View) {
         ("runvf_losses_total", "VFs that a running container has lost.", totals.losses),
         (
             "runvf_changes_total",
-            "Changes of an attached VF's VLAN or trust by another tool.",
+            "Changes of an attached VF's VLAN, trust or link state by another tool.",
             totals.changes,
         ),
     ] {

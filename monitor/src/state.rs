@@ -38,7 +38,7 @@ pub(crate) struct Health {
     pub(crate) full_looks: Counter,
     /// VFs that were re-armed.
     pub(crate) rearmed: Counter,
-    /// Changes of VLAN or trust by another tool that were set back.
+    /// Changes of VLAN, trust or link state by another tool that were set back.
     pub(crate) set_back: Counter,
     /// VFs that were lost.
     pub(crate) lost: Counter,

@@ -138,8 +138,11 @@ pub(crate) fn a_pf_of_the_x710_that_goes_down_is_noticed() {
 /// A change of VLAN or trust, and a change of promiscuity inside.
 fn changes_are_set_back(lab: &Lab) {
     let shown = Shown::of(lab);
-    for (count, change) in ["vlan 300", "trust off"].into_iter().enumerate() {
+    for (count, change) in ["vlan 300", "trust off", "state disable"].into_iter().enumerate() {
+        let gaps: usize = with(lab, "claim .blind.gaps").parse().unwrap();
         assert_in_time(lab, &format!("ip link set pf0 vf 0 {change}; time_until vlan_is 11"));
+        // The change and the one back have reset the VF.
+        with(lab, &format!("time_until gaps_reach {}", gaps + 1));
         with(lab, &format!("time_until audited changed {}", count + 1));
         for name in ["runvf_changes_total", "runvf_monitor_restorations_total"] {
             shown.wait_for(name, "", (count + 1) as f64);
@@ -180,7 +183,14 @@ fn changes_on_the_82576_are_set_back_in_time() {
     }
     with(&lab, "time_until audited changed 2");
     shown.wait_for("runvf_changes_total", "", 2.0);
-    assert_in_time(&lab, "inside ip link set mon0 promisc off; time_until gaps_reach 1");
+    for (change, gaps) in
+        [("inside ip link set mon0 promisc off", 1), ("ip link set pf0 promisc off", 2)]
+    {
+        assert_in_time(&lab, &format!("{change}; time_until gaps_reach {gaps}"));
+    }
+    assert!(lab.ok("ip link show pf0").unwrap().stdout.contains("PROMISC"));
+    let last = blind_entries(&lab).pop().unwrap();
+    assert!(last.starts_with("another tool changed its PF: igb delivers"), "{last}");
     shown.wait_for_gaps();
     assert!(with(&lab, "inside ip link show mon0").contains("PROMISC"));
 }

@@ -1,6 +1,7 @@
 //! The procedures on one VF: attach, release, scrub, quarantine, repair, reconcile.
 
 pub(crate) mod attach;
+mod blind_pf;
 pub(crate) mod blindness;
 pub(crate) mod check;
 pub(crate) mod claim_lock;

@@ -13,6 +13,7 @@ pub(crate) mod locate;
 pub(crate) mod managed;
 pub(crate) mod netdev;
 pub(crate) mod pf;
+pub(crate) mod pf_promisc;
 pub(crate) mod placement;
 pub(crate) mod promisc;
 pub(crate) mod rearm;

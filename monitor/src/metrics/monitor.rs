@@ -24,7 +24,7 @@ pub(super) fn write(text: &mut Text, view: &View, state: &State) {
         ("runvf_monitor_rearms_total", "VFs that were re-armed.", &health.rearmed),
         (
             "runvf_monitor_restorations_total",
-            "Changes of VLAN or trust that were set back.",
+            "Changes of VLAN, trust or link state that were set back.",
             &health.set_back,
         ),
         ("runvf_monitor_losses_total", "VFs that the monitor found lost.", &health.lost),

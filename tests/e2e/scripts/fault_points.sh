@@ -174,6 +174,7 @@ turn_promiscuity_off() {  # NAME
 rearmed() {  # NAME
     timeout 100 runvfctl gc
     link_of "$1" mon0 | grep -q '[,<]PROMISC' || return
+    ip link show pf0 | grep -q '[,<]PROMISC' || return
     [ "$(runvfctl audit --container "$1" | grep -c ' blind ')" = 1 ]
 }
 

@@ -54,7 +54,7 @@ pf_reset() { echo "$1" > /sys/kernel/debug/i40e/0000:01:00.0/command; }
 reset_vf() { echo 1 > /sys/class/net/pf0/device/virtfn0/reset; }
 inside() { nsenter -n -t "$(< /tmp/a.pid)" "$@"; }
 
-vlan_is() { ip -j link show pf0 | jq -e ".[0].vfinfo_list[0] | .vlan_list[0].vlan == $1 and .trust == true"; }
+vlan_is() { ip -j link show pf0 | jq -e ".[0].vfinfo_list[0] | .vlan_list[0].vlan == $1 and .trust and .link_state != \"disable\""; }
 has_ended() { [ ! -e "/proc/$(< "/tmp/$1.pid")/ns/net" ]; }
 no_claim() { [ -z "$(ls /run/runvf/claims)" ]; }
 audited() { runvfctl audit --json | jq -e "[.[] | select(.event == \"$1\")] | length == $2"; }

@@ -238,6 +238,74 @@ fn a_container_hides_its_vf_behind_a_descriptor(host: HostKind) {
     leave_host(lab, &untouched);
 }
 
+/// One `gc` turns it on again, and each sensor of the PF has an entry.
+fn a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again(host: HostKind) {
+    let (lab, untouched) = prepare(host);
+    start_sensor_and_sleeper(&lab);
+    let (off, is_on, why) = if Card::of(&lab).needs_private_flag() {
+        (
+            "ethtool --set-priv-flags pf0 vf-true-promisc-support off",
+            "ethtool --show-priv-flags pf0 | grep -q 'vf-true-promisc-support *: on'",
+            "the private flag vf-true-promisc-support of pf0 is off",
+        )
+    } else {
+        (
+            "ip link set pf0 promisc off",
+            "ip link show pf0 | grep -q ',PROMISC,'",
+            "igb delivers unknown unicast to VFs only while the PF itself is promiscuous",
+        )
+    };
+    lab.ok(&format!("{is_on} && {off} && ! {is_on}")).unwrap();
+    for vf in [sensor_vf(&lab), sleeper_vf(&lab)] {
+        let (_, reason) = status(&lab, &vf);
+        let expected = format!("it may not be promiscuous: {why}; run `runvfctl gc` to re-arm it");
+        assert_eq!(reason, expected);
+    }
+    let done = gc(&lab);
+    let done: Vec<_> =
+        done.iter().map(|(vf, outcome, _)| (vf.as_str(), outcome.as_str())).collect();
+    assert_eq!(done, [(&*sensor_vf(&lab), "re-armed"), (&*sleeper_vf(&lab), "re-armed")]);
+    lab.ok(is_on).unwrap();
+    assert_eq!(gc(&lab), []);
+    let entries = "runvfctl audit --json | jq -c '[.[] | select(.event == \"blind\" and .since < .until) | [.vlan, .reason]]'";
+    let reason = format!("another tool changed its PF: {why}");
+    let expected = format!("[[100,\"{reason}\"],[200,\"{reason}\"]]");
+    assert_eq!(lab.ok(entries).unwrap().text(), expected);
+    assert_sensor_sees(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
+fn a_disabled_link_is_set_back(host: HostKind) {
+    let (lab, untouched) = prepare(host);
+    start_sensor(&lab);
+    let carrier = |state: &str| {
+        let inside = "nsenter -n -t $(docker inspect -f '{{.State.Pid}}' sensor) ip link show mon0";
+        lab.wait_until(EVENT_TIMEOUT, &format!("{inside} | grep -q '[,<]{state}[,>]'")).unwrap();
+    };
+    lab.ok("ip link set pf0 vf 0 state disable").unwrap();
+    carrier("NO-CARRIER");
+    let what = "link state disable instead of link state auto";
+    let (_, reason) = status(&lab, &sensor_vf(&lab));
+    assert!(reason.contains(what), "{reason}");
+    let done = gc(&lab);
+    let [(vf, outcome, _)] = &done[..] else { panic!("{done:?}") };
+    assert!(*vf == sensor_vf(&lab) && ["set back", "blind"].contains(&&**outcome), "{done:?}");
+    carrier("LOWER_UP");
+    // The carrier may have come back too late for that `gc`.
+    let _ = gc(&lab);
+    assert_eq!(gc(&lab), []);
+    for (event, text) in [("changed", what), ("blind", "its ")] {
+        let one = format!(
+            "runvfctl audit --json | jq -e '[.[] | select(.event == \"{event}\")] | any(.reason | contains(\"{text}\"))'"
+        );
+        lab.ok(&one).unwrap();
+    }
+    assert_sensor_sees(&lab);
+    remove_all(&lab);
+    leave_host(lab, &untouched);
+}
+
 fn the_pf_goes_down_and_up(host: HostKind) {
     let (lab, untouched) = prepare(host);
     start_sensor(&lab);
@@ -273,11 +341,17 @@ mod on_the_82576 {
         a_container_hides_its_vf_in_a_netns_of_its_own,
         a_container_hides_its_vf_behind_a_descriptor,
         the_pf_goes_down_and_up,
+        a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again,
     );
 }
 
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super: the_pf_loses_its_driver_and_gets_it_back, the_pf_goes_down_and_up);
+    tests_on!(X710, super:
+        the_pf_loses_its_driver_and_gets_it_back,
+        the_pf_goes_down_and_up,
+        a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again,
+        a_disabled_link_is_set_back,
+    );
 }

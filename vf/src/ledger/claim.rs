@@ -224,6 +224,10 @@ pub struct Claim {
     /// or is by an older runvf.
     #[serde(default)]
     pub transmit: Option<Transmit>,
+    /// Whether the pool requires that the VF can be promiscuous, so that `gc` sets back what it needs
+    /// of its PF. False in a claim by an older runvf.
+    #[serde(default)]
+    pub promisc_required: bool,
 }
 
 /// A time when an attached VF may not have been promiscuous, so that its container may have

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::Error;
 use crate::host::Host;
 use crate::kernel::carrier::CarrierCounts;
-use crate::kernel::error::{KernelError, NetlinkError};
+use crate::kernel::error::KernelError;
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kernel::netns::Netns;
 use crate::kernel::netns_sysfs::NetnsSysfs;
@@ -21,7 +21,10 @@ use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, Gap, State};
 use crate::ledger::claims::Claims;
 use crate::nic::driver::driver;
+use crate::nic::error::NicError;
 use crate::nic::find_link::find_link;
+use crate::nic::pf::Pf;
+use crate::nic::pf_promisc::TurnedOff;
 use crate::nic::rearm::{Requests, rearm, turn_flags_on};
 use crate::nic::vf_config::find_pf;
 use crate::policy::config::OnPromiscOff;
@@ -103,6 +106,11 @@ pub(super) fn check_sight(
         )));
     }
     let pf = find_pf(sysfs, claim)?;
+    if claim.promisc_required
+        && let Err(error) = turn_on_for(sysfs, &pf)
+    {
+        return lost_unless_busy(error).map(|why| Sight::Lost(format!("{}; {why}", gap.reason)));
+    }
     let pf_has_carrier = Netlink::open()?.link(pf.ifindex)?.is_some_and(|link| link.carrier);
     let carrier_timeout = if pf_has_carrier { manner.carrier_timeout } else { Duration::ZERO };
     let told = netns.inside(|| match link_here(&claim.vf)? {
@@ -159,10 +167,14 @@ fn gap(claim: &Claim, cause: Option<String>, manner: Manner) -> Option<Gap> {
     if let Some(open) = claim.open_gap() {
         return Some(open.clone());
     }
-    let reason = cause?;
-    let since = manner.since.and_then(rfc3339).or_else(|| claim.checked.clone());
+    Some(new_gap(claim, cause?, manner.since))
+}
+
+/// A gap that begins with its event or, if no process has seen that, with the last check.
+pub(super) fn new_gap(claim: &Claim, reason: String, event: Option<SystemTime>) -> Gap {
+    let since = event.and_then(rfc3339).or_else(|| claim.checked.clone());
     let since = since.or_else(|| claim.claimed_at()).unwrap_or_default();
-    Some(Gap { since, until: None, reason })
+    Gap { since, until: None, reason }
 }
 
 /// The gap, ended now. Texts of times compare as the times; the clock may have been set back.
@@ -278,13 +290,23 @@ fn tell_pf(
 
 /// The next `gc` asks a driver again that is busy, or that has not told its PF in time.
 fn never_unless_busy(error: Error) -> Result<Told, Error> {
-    let errno = |source: &NetlinkError| source.errno();
+    lost_unless_busy(error).map(Told::Never)
+}
+
+/// Why the VF cannot be re-armed. An error is returned if the next `gc` is to ask again.
+fn lost_unless_busy(error: Error) -> Result<String, Error> {
     match &error {
-        Error::Kernel(KernelError::Link { source, .. }) if !is_busy(errno(source)) => {
-            Ok(Told::Never(error.line()))
+        Error::Kernel(KernelError::Link { source, .. }) if !is_busy(source.errno()) => {
+            Ok(error.line())
         }
+        Error::Nic(NicError::NotPromiscuous { .. }) => Ok(error.line()),
         _ => Err(error),
     }
+}
+
+/// Turns on what the PF lacks for promiscuous VFs, if another tool has turned it off.
+fn turn_on_for(sysfs: &Sysfs, pf: &Pf) -> Result<(), Error> {
+    TurnedOff::find(sysfs, &pf.pci)?.map_or(Ok(()), |off| off.turn_on(sysfs, pf))
 }
 
 /// Reads a link until `done`, but not beyond `timeout`. A link that is gone is not waited for.
@@ -377,7 +399,6 @@ mod tests {
     mod in_a_netns {
         use super::*;
         use crate::kernel::in_a_netns::{index_of, ip, with_veths};
-        use crate::nic::error::NicError;
 
         const NO_WAIT: Duration = Duration::ZERO;
 

@@ -12,6 +12,7 @@ use crate::ledger::audit::Event;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::ledger::lock::{PfLock, SHORT_LOCK_TIMEOUT, lock_pf_within};
+use crate::lifecycle::blind_pf::record_gaps;
 use crate::lifecycle::blindness::{Manner, Sight};
 use crate::lifecycle::loss::{AttachedVf, Inspected, inspect};
 use crate::lifecycle::outcome::{Outcome, Released};
@@ -40,8 +41,8 @@ const EFFORT: Effort = Effort::Quick;
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Checks these VFs of the PF with this PCI address: releases the VF of an exited container, sets
-/// VLAN and trust back, stops the container of a lost VF, and re-arms a VF that may be blind. A VF
-/// without a claim is skipped. The results have no VF without a finding.
+/// VLAN and trust back, stops the container of a lost VF, and re-arms a VF that may be blind. Turns on
+/// again what the VFs need of the PF. A VF without a claim is skipped. The results have no VF without a finding.
 ///
 /// # Errors
 /// [`LedgerError::Locked`] when another process holds the PF's lock for longer than `lock_timeout`.
@@ -54,6 +55,8 @@ pub fn check(
     looks: &[Look],
     lock_timeout: Duration,
 ) -> Result<Vec<Released>, Error> {
+    // A lock that is held is the error of the next line. Otherwise `gc` tries again.
+    let _ = record_gaps(host, pf, looks.iter().filter_map(|look| look.since).min(), lock_timeout);
     let lock = lock_pf_within(&host.run, pf, lock_timeout)?;
     let claims = Claims::open(&host.run)?;
     let mut results = Vec::new();

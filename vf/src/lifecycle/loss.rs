@@ -10,7 +10,7 @@ use crate::kernel::netns_life::{Effort, find_netns, kill_processes_in, processes
 use crate::kernel::retry::is_busy;
 use crate::kernel::sysfs::Sysfs;
 use crate::kernel::time::now;
-use crate::kernel::vf_settings::Settings;
+use crate::kernel::vf_settings::{LinkState, Settings};
 use crate::ledger::audit;
 use crate::ledger::audit::Entry;
 use crate::ledger::claim::{Claim, Owner, State};
@@ -20,7 +20,7 @@ use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::disarm::disarm_if_armed;
 use crate::lifecycle::outcome::Outcome;
 use crate::lifecycle::ownership::{foreign_netns, foreign_owner};
-use crate::nic::diff::changed_outside_runvf;
+use crate::nic::diff::{changed_outside_runvf, to_set_back};
 use crate::nic::driver::driver;
 use crate::nic::error::NicError;
 use crate::nic::locate::{Location, locate};
@@ -243,8 +243,8 @@ enum Restored {
     Failed(String),
 }
 
-/// Sets VLAN and trust back to the claim's values if another tool has changed them, because the
-/// container would otherwise see the traffic of another VLAN.
+/// Sets VLAN, trust and a disabled link state back to the claim's values if another tool has changed
+/// them, because the container would otherwise see the traffic of another VLAN, or none.
 ///
 /// # Errors
 /// When the PF cannot be read, or its driver is busy. Then the VF is not lost, and the next `gc`
@@ -253,19 +253,27 @@ fn restore_settings(host: &Host, sysfs: &Sysfs, claim: &Claim) -> Result<Restore
     check_pci_address(sysfs, claim)?;
     let (netlink, pf) = (Netlink::open()?, find_pf(sysfs, claim)?);
     let have = read_settings(&netlink, &pf, claim)?;
-    let Some(difference) = changed_outside_runvf(&have, &claim.want) else {
+    let Some(difference) = to_set_back(&have, &claim.want) else {
         return Ok(Restored::Unchanged);
     };
     // An audit entry that cannot be written is no error here: the outcome has the difference.
     let _ = audit::append_or_spool(host, &Entry::changed(claim, &difference));
     let Settings { vlan, qos, proto, trust, .. } = claim.want;
-    let want = Settings { vlan, qos, proto, trust, ..have };
+    let link_state = match have.link_state {
+        LinkState::Disable => claim.want.link_state,
+        enabled => enabled,
+    };
+    let want = Settings { vlan, qos, proto, trust, link_state, ..have };
     let pf_driver = driver(sysfs.driver(&pf.pci).as_deref());
-    match converge_from(&netlink, &pf, claim, &have, &want) {
-        Ok(()) if pf_driver.is_promiscuous_after_change() => Ok(Restored::SetBack(difference)),
+    let set_back = converge_from(&netlink, &pf, claim, &have, &want)
+        .and_then(|()| read_settings(&netlink, &pf, claim))
+        .map(|now| to_set_back(&now, &claim.want));
+    match set_back {
+        Ok(Some(remains)) => Ok(Restored::Failed(format!("{remains}, also after it was set back"))),
+        Ok(None) if pf_driver.is_promiscuous_after_change() => Ok(Restored::SetBack(difference)),
         // Both changes have reset the VF. Its driver may still report a promiscuity that the PF no
         // longer has, and runvf does not know how to re-arm it.
-        Ok(()) => Ok(Restored::Failed(format!(
+        Ok(None) => Ok(Restored::Failed(format!(
             "{difference}: set back, but the VF may no longer be promiscuous"
         ))),
         Err(Error::Nic(NicError::SetVf { source, vf, pf, what })) if is_busy(source.errno()) => {

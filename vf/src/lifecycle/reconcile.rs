@@ -1,5 +1,6 @@
 //! Reconcile claims with the host: dead owners, lost VFs.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -11,6 +12,7 @@ use crate::ledger::claim::Claim;
 use crate::ledger::claims::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::lock::{LOCK_TIMEOUT, PfLock, SHORT_LOCK_TIMEOUT};
+use crate::lifecycle::blind_pf::record_gaps;
 use crate::lifecycle::claim_lock::ClaimLock;
 use crate::lifecycle::joined::record_joined;
 use crate::lifecycle::loss::handle_loss;
@@ -100,7 +102,13 @@ pub fn gc(host: &Host) -> Result<Vec<Released>, Error> {
     audit::report_suppressed(host);
     let mut results = Vec::new();
     let mut locked_pfs: Vec<String> = Vec::new();
-    for claim in Claims::open(&host.run)?.all()? {
+    let claims = Claims::open(&host.run)?.all()?;
+    let pfs: BTreeSet<&str> = claims.iter().flatten().map(|claim| claim.pf.as_str()).collect();
+    for pf in pfs {
+        // A lock that is held is reported with each claim of its PF. Otherwise the next `gc` tries again.
+        let _ = record_gaps(host, pf, None, LOCK_TIMEOUT);
+    }
+    for claim in claims {
         let seen = match claim {
             Ok(seen) => seen,
             Err(error) => {

@@ -178,6 +178,7 @@ impl Claim {
             idle_since: None,
             iommu_group: None,
             transmit: None,
+            promisc_required: false,
             blind: BlindTotal::default(),
             on_promisc_off: OnPromiscOff::default(),
             joined: Vec::new(),

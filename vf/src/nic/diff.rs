@@ -4,7 +4,7 @@
 //! so a setting that is right already is never written again.
 
 use crate::kernel::mac::MacAddress;
-use crate::kernel::vf_settings::{Change, Settings};
+use crate::kernel::vf_settings::{Change, LinkState, Settings};
 
 /// Returns the changes in the order in which to apply them.
 pub(crate) fn changes(have: &Settings, want: &Settings) -> Vec<Change> {
@@ -41,6 +41,19 @@ pub(crate) fn changed_outside_runvf(have: &Settings, want: &Settings) -> Option<
     (!differences.is_empty()).then(|| differences.join(", "))
 }
 
+/// As [`changed_outside_runvf`], with a link state that keeps the VF from receiving anything. `gc` sets
+/// nothing else back under a running sensor.
+pub(crate) fn to_set_back(have: &Settings, want: &Settings) -> Option<String> {
+    let is_disabled = have.link_state == LinkState::Disable && want.link_state != have.link_state;
+    let disabled = is_disabled.then(|| {
+        let want = Change::LinkState(want.link_state);
+        format!("{} instead of {want}", want.value_in(have))
+    });
+    let differences: Vec<_> =
+        changed_outside_runvf(have, want).into_iter().chain(disabled).collect();
+    (!differences.is_empty()).then(|| differences.join(", "))
+}
+
 /// Describes the changes for a message.
 pub(crate) fn describe(changes: &[Change]) -> String {
     changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
@@ -49,7 +62,6 @@ pub(crate) fn describe(changes: &[Change]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::vf_settings::LinkState;
     use crate::kernel::vlan::VlanProto;
 
     #[test]
@@ -86,6 +98,16 @@ mod tests {
         let have = Settings { vlan: 300, trust: false, ..want };
         let expected = "VLAN 300 instead of VLAN 100, trust off instead of trust on";
         assert_eq!(changed_outside_runvf(&have, &want).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_disabled_link_is_set_back_and_no_other_link_state() {
+        let want = Settings { vlan: 100, trust: true, ..Settings::default() };
+        assert_eq!(to_set_back(&Settings { link_state: LinkState::Enable, ..want }, &want), None);
+        let have = Settings { link_state: LinkState::Disable, trust: false, ..want };
+        let expected =
+            "trust off instead of trust on, link state disable instead of link state auto";
+        assert_eq!(to_set_back(&have, &want).as_deref(), Some(expected));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         Error::Lifecycle(LifecycleError::ContainerGone { container: "bench".to_owned(), pid: 0 })
     };
     let this_process = ProcessId::own().ok_or_else(no_own_process)?;
+    let (driver, settings) = (vf.driver, vf.settings);
     let claim = Claim {
         version: CLAIM_VERSION,
         vf: vf.pci.clone(),
@@ -62,13 +63,8 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         since: 0,
         scrub: pool.scrub,
         on_loss: pool.on_loss,
-        want: vf.settings,
-        before: VfSnapshot {
-            driver: vf.driver,
-            driver_override: None,
-            settings: vf.settings,
-            netdev,
-        },
+        want: settings,
+        before: VfSnapshot { driver, driver_override: None, settings, netdev },
         park: false,
         carrier: None,
         checked: None,
@@ -77,6 +73,7 @@ pub fn claim_and_forget(host: &Host, vfs: u32) -> Result<Option<String>, Error> 
         idle_since: None,
         iommu_group: None,
         transmit: None,
+        promisc_required: false,
         blind: BlindTotal::default(),
         on_promisc_off: pool.on_promisc_off,
         joined: Vec::new(),

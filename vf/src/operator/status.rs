@@ -14,11 +14,12 @@ use crate::kernel::vf_settings::Settings;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
 use crate::lifecycle::blindness::cause;
-use crate::nic::diff::changed_outside_runvf;
+use crate::nic::diff::to_set_back;
 use crate::nic::driver::driver;
 use crate::nic::find_link::find_link;
 use crate::nic::free_vfs::foreign_use;
 use crate::nic::pf::Pf;
+use crate::nic::pf_promisc::TurnedOff;
 use crate::nic::vfio;
 use crate::operator::capture::CaptureSockets;
 use crate::operator::counters::{Counted, Counters, Discards};
@@ -127,11 +128,14 @@ impl Reader<'_> {
         let settings = netlink.vf_settings(&pf.name, pf.ifindex)?;
         let counters = Counters::of(sysfs, netlink, &pf);
         let pf_driver = sysfs.driver(&pf.pci);
-        let forgets = driver(pf_driver.as_deref()).forgets_promisc;
+        let sight = SightOfPf {
+            forgets: driver(pf_driver.as_deref()).forgets_promisc,
+            off: TurnedOff::find(sysfs, &pf.pci).ok().flatten(),
+        };
         let virtfns = sysfs.virtfns(&pf.pci);
         let vfs = virtfns.into_iter().map(|(index, vf)| {
             let settings = settings.get(&index);
-            self.vf(index, vf, settings, &counters, forgets)
+            self.vf(index, vf, settings, &counters, &sight)
         });
         let vfs = vfs.collect::<Result<_, _>>()?;
         let link = netlink.link(pf.ifindex)?;
@@ -155,7 +159,7 @@ impl Reader<'_> {
         vf: String,
         settings: Option<&Settings>,
         counters: &Counters,
-        forgets: bool,
+        sight: &SightOfPf,
     ) -> Result<VfStatus, Error> {
         let (claim, bad_claim) = match self.claims.get(&vf) {
             Ok(claim) => (claim, None),
@@ -165,7 +169,7 @@ impl Reader<'_> {
         let looked = self.inside.get(&vf).filter(|_| in_host.is_none());
         let inside = looked.and_then(Option::as_ref);
         let link = in_host.as_ref().or(inside.map(|inside| &inside.link));
-        let blind = claim.as_ref().and_then(|claim| blindness(claim, forgets, link));
+        let blind = claim.as_ref().and_then(|claim| sight.blindness(claim, link));
         let is_missing = looked.is_some() && link.is_none();
         let (state, problem) = match (&claim, &bad_claim) {
             (Some(claim), _) => {
@@ -203,18 +207,29 @@ impl Reader<'_> {
     }
 }
 
-/// Why an attached VF may not be promiscuous. `forgets`: see `Driver::forgets_promisc`. `link`: the
-/// VF's netdev, if it was found.
-fn blindness(claim: &Claim, forgets: bool, link: Option<&Link>) -> Option<String> {
-    if claim.state != State::Attached || claim.is_abandoned(Effort::Quick) {
-        return None;
+/// What decides on the promiscuity of a PF's VFs.
+struct SightOfPf {
+    /// See `Driver::forgets_promisc`.
+    forgets: bool,
+    off: Option<TurnedOff>,
+}
+
+impl SightOfPf {
+    /// Why an attached VF may not be promiscuous. `link`: the VF's netdev, if it was found.
+    fn blindness(&self, claim: &Claim, link: Option<&Link>) -> Option<String> {
+        if claim.state != State::Attached || claim.is_abandoned(Effort::Quick) {
+            return None;
+        }
+        let known = claim.open_gap().map(|gap| gap.reason.clone());
+        let off = self.off.as_ref().filter(|_| claim.promisc_required);
+        known
+            .or_else(|| off.map(|off| off.why().to_owned()))
+            .or_else(|| cause(self.forgets, claim.carrier, link?))
     }
-    let known = claim.open_gap().map(|gap| gap.reason.clone());
-    known.or_else(|| cause(forgets, claim.carrier, link?))
 }
 
 /// The problem of a claim with a healthy state. The next `runvfctl gc` would find it, except that
-/// `is_missing` only hides what the sensor receives. `blind`: see [`blindness`]. `is_missing`: the
+/// `is_missing` only hides what the sensor receives. `blind`: see [`SightOfPf::blindness`]. `is_missing`: the
 /// network namespace of the container was read and has no such netdev.
 fn pending_gc(
     claim: &Claim,
@@ -234,7 +249,7 @@ fn pending_gc(
     if claim.state != State::Attached {
         return None;
     }
-    if let Some(change) = settings.and_then(|have| changed_outside_runvf(have, &claim.want)) {
+    if let Some(change) = settings.and_then(|have| to_set_back(have, &claim.want)) {
         return Some(format!("changed outside runvf: {change}; run `runvfctl gc` to restore it"));
     }
     if let Some(blind) = blind {
@@ -360,6 +375,9 @@ mod tests {
     fn an_attached_vf_is_blind_by_its_open_gap_or_by_what_its_interface_shows() {
         let reset = CarrierCounts { changes: 3, downs: 1 };
         let (claim, well) = (attached(), link(1, BEFORE));
+        let blindness = |claim: &Claim, forgets, link: Option<&Link>| {
+            SightOfPf { forgets, off: None }.blindness(claim, link)
+        };
         assert_eq!(blindness(&claim, true, Some(&well)), None);
         assert_eq!(blindness(&claim, true, None), None, "it was not found");
         assert!(blindness(&claim, true, Some(&link(1, reset))).is_some());

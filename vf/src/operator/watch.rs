@@ -18,10 +18,11 @@ use crate::kernel::process::ProcessId;
 use crate::kernel::sysfs::Sysfs;
 use crate::ledger::claim::{Claim, State};
 use crate::ledger::claims::Claims;
-use crate::nic::diff::changed_outside_runvf;
+use crate::nic::diff::to_set_back;
 use crate::nic::find_link::find_link;
 use crate::nic::locate::{Location, locate};
 use crate::nic::pf::Pf;
+use crate::nic::pf_promisc::TurnedOff;
 
 /// The folder of the claims. It is created if it is missing, as an attach does, so that it can be
 /// watched. A claim is the file `PCI-ADDRESS.json` in it.
@@ -86,8 +87,9 @@ pub fn pf_link(host: &Host, pf: &str) -> Result<Option<PfLink>, Error> {
     }))
 }
 
-/// The attached VFs of a PF that have another VLAN or trust than claimed, or that the PF does not
-/// report now. It asks the PF once for all VFs.
+/// The attached VFs of a PF that another tool has changed: their VLAN, their trust, their link state,
+/// or what they need of the PF. Also those that the PF does not report now. It asks the PF once for
+/// all VFs.
 ///
 /// # Errors
 /// When the PF does not exist or cannot be asked.
@@ -95,9 +97,11 @@ pub fn changed_vfs(host: &Host, pf: &str, claims: &[Claim]) -> Result<Vec<String
     let sysfs = Sysfs(host.sysfs.clone());
     let found = Pf::at(&sysfs, pf).map_err(|_| Error::file("find the netdev of", pf)(gone()))?;
     let settings = Netlink::open()?.vf_settings(&found.name, found.ifindex)?;
+    let is_turned_off = matches!(TurnedOff::find(&sysfs, pf), Ok(Some(_)));
     let is_changed = |claim: &&Claim| {
         let have = settings.get(&claim.index);
-        have.is_none_or(|have| changed_outside_runvf(have, &claim.want).is_some())
+        is_turned_off && claim.promisc_required
+            || have.is_none_or(|have| to_set_back(have, &claim.want).is_some())
     };
     let attached = claims.iter().filter(|claim| claim.pf == pf && claim.state == State::Attached);
     Ok(attached.filter(is_changed).map(|claim| claim.vf.clone()).collect())

@@ -42,6 +42,7 @@ pub(crate) fn claim(vf: &str, nonce: &str) -> Claim {
         idle_since: None,
         iommu_group: None,
         transmit: None,
+        promisc_required: false,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::nic::placement::order_pfs;
 use crate::nic::promisc::check_pf;
 use crate::nic::vfio::isolated_group;
 use crate::policy::authorize::may_send;
-use crate::policy::config::{Pool, Rest, Scrub};
+use crate::policy::config::{Pool, Promisc, Rest, Scrub};
 use crate::policy::request::Interface;
 use crate::policy::transmit::Transmit;
 
@@ -216,6 +216,7 @@ impl AttachSession<'_> {
                 true => Transmit::Allow,
                 false => Transmit::Drop,
             }),
+            promisc_required: pool.promisc == Promisc::Require,
         };
         Ok(Claim { version: claim.min_version(), ..claim })
     }

@@ -152,6 +152,7 @@ impl Testbed<'_> {
             idle_since: None,
             iommu_group: None,
             transmit: None,
+            promisc_required: false,
             blind: BlindTotal::default(),
             on_promisc_off: OnPromiscOff::default(),
             joined: Vec::new(),
