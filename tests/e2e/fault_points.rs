@@ -75,9 +75,6 @@ pub(crate) const CLEAN_UP: &str = "clean_up";
 pub(crate) enum Faults {
     /// At every passing of every point, in every way.
     All,
-    /// By a kill at every passing of every point, and in the other ways at the first passing of every
-    /// point.
-    Sweep,
     /// At every passing of every point, by a kill.
     Kills,
     /// The named ones only, each as `POINT:NTH:WAY`.
@@ -134,10 +131,6 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
     let all = faults_of(lab, procedure);
     let chosen = match faults {
         Faults::All => all,
-        Faults::Sweep => {
-            let is_chosen = |fault: &String| fault.ends_with(":kill") || fault.contains(":1:");
-            all.into_iter().filter(is_chosen).collect()
-        }
         Faults::Kills => all.into_iter().filter(|fault| fault.ends_with(":kill")).collect(),
         Faults::Only(few) => {
             let few: Vec<_> = few.iter().map(|fault| (*fault).to_owned()).collect();
@@ -150,7 +143,7 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
         // After every other fault of a way, another container attaches before the operator cleans
         // up. The few faults of `Only` are one way each, so they are counted together.
         let way = match faults {
-            Faults::All | Faults::Sweep | Faults::Kills => fault.rsplit(':').next(),
+            Faults::All | Faults::Kills => fault.rsplit(':').next(),
             Faults::Only(_) => None,
         };
         let count = counts.entry(way).or_insert(0);

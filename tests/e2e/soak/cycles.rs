@@ -65,9 +65,3 @@ pub(crate) fn random_kills_lose_no_vf(host: HostKind, count: u64) {
 pub(crate) fn thirty_releases_end_in_no_quarantine(host: HostKind) {
     no_release_ends_in_quarantine(host, 30);
 }
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: thirty_releases_end_in_no_quarantine);
-}

@@ -8,6 +8,6 @@ use crate::differential::generated_bundles_do_the_same_as_with_runc;
 const SEEDS: Range<u64> = 100..260;
 
 #[test]
-fn five_minutes_of_generated_bundles_do_the_same_as_with_runc() {
-    generated_bundles_do_the_same_as_with_runc(SEEDS, 300);
+fn two_minutes_of_generated_bundles_do_the_same_as_with_runc() {
+    generated_bundles_do_the_same_as_with_runc(SEEDS, 120);
 }

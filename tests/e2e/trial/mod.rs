@@ -74,6 +74,18 @@ fn the_other_procedures_recover_at_every_passing_of_a_fault_point() {
     fault_points::repair_recovers(Faults::All);
 }
 
+#[test]
+fn parking_and_a_re_arm_after_a_change_of_the_pf_recover_from_a_kill_at_every_point() {
+    fault_points::parking_recovers_at_every_fault_point();
+    fault_points::a_re_arm_after_a_change_of_the_pf_recovers_from_a_kill_at_every_point();
+}
+
+#[test]
+fn podman_refuses_bad_annotations_and_hosts_without_a_usable_vf() {
+    bad_input::podman_with_hooks_refuses_bad_annotations(I82576);
+    bad_input::podman_with_hooks_refuses_on_hosts_without_a_usable_vf(I82576);
+}
+
 /// With the other driver, these are more than three thousand different bundles.
 #[test]
 fn fifteen_hundred_bundles_do_the_same_as_with_runc_under_cgroupfs() {
