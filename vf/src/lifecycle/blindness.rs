@@ -283,7 +283,8 @@ fn tell_pf(
     }
     Ok(match read()? {
         Some(after) if after.flags.up && after.promiscuity > 0 => Told::Yes(link.carrier_counts),
-        Some(_) => Told::Never("it did not stay up and promiscuous".to_owned()),
+        // No driver clears these flags, so a process in the container did, and may stop doing it.
+        Some(_) => Told::NotNow("it did not stay up and promiscuous"),
         None => Told::NotNow(GONE),
     })
 }
