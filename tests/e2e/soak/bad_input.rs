@@ -1,5 +1,5 @@
-//! Every bad annotation, and every state of the host in which no VF can be attached. `make trial` does
-//! the same under Podman.
+//! Every bad annotation, and every state of the host that keeps runvf from attaching a VF. `make trial`
+//! does the same under Podman.
 
 use lab::HostKind;
 

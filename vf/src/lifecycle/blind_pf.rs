@@ -21,8 +21,9 @@ use crate::nic::promisc::same_card;
 /// Opens the gap of each attached VF of this PF, and of the other PFs of its card, if such a setting
 /// is off. `since`: when another tool has turned it off; `None`: since the VF was checked last.
 ///
-/// The caller has no PF's lock, because this function takes the locks of the card's PFs one after
-/// another.
+/// Either all of these PFs can be locked, or no gap is opened: a VF without an open gap does not turn
+/// the setting on. The caller has no PF's lock. As in a setup, the locks are taken in the order of the
+/// PCI addresses, and each wait is bounded.
 ///
 /// # Errors
 /// [`LedgerError::Locked`](crate::LedgerError::Locked). When the PF cannot be asked, or a claim cannot
@@ -40,8 +41,9 @@ pub(super) fn record_gaps(
     let claims = Claims::open(&host.run)?;
     let of_card = claims.readable()?.into_iter().filter(|claim| same_card(&claim.pf, pf));
     let pfs: BTreeSet<String> = of_card.filter(is_concerned).map(|claim| claim.pf).collect();
+    let lock = |pf: &String| lock_pf_within(&host.run, pf, lock_timeout);
+    let _locks = pfs.iter().map(lock).collect::<Result<Vec<_>, _>>()?;
     for pf in pfs {
-        let _lock = lock_pf_within(&host.run, &pf, lock_timeout)?;
         let Some(off) = TurnedOff::find(&sysfs, &pf)? else { continue };
         let reason = format!("another tool changed its PF: {}", off.why());
         let of_pf = claims.readable()?.into_iter().filter(|claim| claim.pf == pf);

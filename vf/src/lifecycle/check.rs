@@ -42,7 +42,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Checks these VFs of the PF with this PCI address: releases the VF of an exited container, sets
 /// VLAN and trust back, stops the container of a lost VF, and re-arms a VF that may be blind. Turns on
-/// again what the VFs need of the PF. A VF without a claim is skipped. The results have no VF without a finding.
+/// again what the VFs need of the PF. A VF without a claim is skipped. The results have no VF without
+/// a finding.
 ///
 /// # Errors
 /// [`LedgerError::Locked`] when another process holds the PF's lock for longer than `lock_timeout`.

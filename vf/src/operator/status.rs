@@ -229,8 +229,8 @@ impl SightOfPf {
 }
 
 /// The problem of a claim with a healthy state. The next `runvfctl gc` would find it, except that
-/// `is_missing` only hides what the sensor receives. `blind`: see [`SightOfPf::blindness`]. `is_missing`: the
-/// network namespace of the container was read and has no such netdev.
+/// `is_missing` only hides what the sensor receives. `blind`: see [`SightOfPf::blindness`].
+/// `is_missing`: the network namespace of the container was read and has no such netdev.
 fn pending_gc(
     claim: &Claim,
     settings: Option<&Settings>,

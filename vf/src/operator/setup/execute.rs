@@ -79,8 +79,8 @@ impl Machine {
     }
 
     /// Locks all PFs of the card, because a private flag can apply to the whole card. This cannot
-    /// deadlock: no other code holds two of these locks at once, and every setup takes them in the
-    /// same order.
+    /// deadlock: only `lifecycle::blind_pf` also holds two of these locks at once, and both take them
+    /// in the order of the PCI addresses.
     pub(super) fn lock_card(&self, host: &Host, pf: &Pf) -> Result<Vec<PfLock>, Error> {
         self.pfs_of_card(pf).iter().map(|pci| lock_pf(&host.run, pci)).collect()
     }
