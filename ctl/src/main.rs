@@ -205,10 +205,10 @@ fn success(text: String) -> (String, ExitCode) {
 /// run at all.
 fn report(all: &[Released], json: bool) -> (String, ExitCode) {
     let done = |one: &Released| {
-        use Outcome::{Clean, Lost, Rearmed, SetBack, Spooled, Unrecorded};
+        use Outcome::{Clean, Lost, Rearmed, SetBack, Spooled, StillLost, Unrecorded};
         matches!(
             one.outcome,
-            Clean | Spooled(_) | Unrecorded(_) | Lost(_) | SetBack(_) | Rearmed(_)
+            Clean | Spooled(_) | Unrecorded(_) | Lost(_) | StillLost(_) | SetBack(_) | Rearmed(_)
         )
     };
     let code = if all.iter().all(done) { ExitCode::SUCCESS } else { ExitCode::from(3) };

@@ -24,6 +24,8 @@ pub(crate) fn report(health: &Health, found: &Released) -> Next {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let line = format!("VF {vf} ({interface} of {container}): {word}{reason}");
     let (counter, next) = match outcome {
+        // Another look at a lost VF, whose container may not have ended yet, is no other loss.
+        Outcome::StillLost(_) => return Next::Wait,
         Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_) => {
             (&health.released, Next::Wait)
         }
@@ -80,6 +82,7 @@ mod tests {
             Outcome::Clean,
             Outcome::Blind("it has no carrier now".to_owned()),
             Outcome::Lost("r".to_owned()),
+            Outcome::StillLost("r".to_owned()),
         ] {
             assert_eq!(report(&health, &found(outcome)), Next::Wait);
         }

@@ -2,6 +2,7 @@
 
 /// A script. All that it prints is compared, so it must not print names, ids, times or other values
 /// that differ between runs.
+#[derive(Clone, Copy)]
 pub(crate) struct Operation {
     pub(super) name: &'static str,
     pub(super) script: &'static str,
@@ -33,7 +34,7 @@ impl Operation {
         Self { delegated: Some(engine), ..self }
     }
 
-    pub(super) fn is_for(&self, engine: &str) -> bool {
+    pub(crate) fn is_for(&self, engine: &str) -> bool {
         self.only.is_none_or(|only| only == engine)
     }
 

@@ -48,7 +48,7 @@ for _ in $(seq 200); do
     inside ip link set mon0 promisc on
 done
 # The entries of one VF are limited.
-[ "$(runvfctl audit --json | jq '[.[] | select(.event == "blind")] | length')" -lt 100 ] || exit 1
+[ "$(runvfctl audit --json | jq '[.[] | select(.event == "blind")] | length')" -lt 100 ] || { echo 'too many entries'; exit 1; }
 sleep 61
 check 'promiscuity off and on'
 
@@ -67,12 +67,13 @@ mkdir -p /tmp/full && mount -t tmpfs -o size=4k none /tmp/full && cp /dev/zero /
 mount --bind /tmp/full /var/log/runvf
 check 'a full disk'
 umount /var/log/runvf
-[ "$(runvfctl gc > /dev/null; runvfctl audit --json | jq '[.[] | select(.event == "blind")] | length')" -gt 0 ] || exit 1
+[ "$(runvfctl gc > /dev/null; runvfctl audit --json | jq '[.[] | select(.event == "blind")] | length')" -gt 0 ] ||
+    { echo 'no entry after a full disk'; exit 1; }
 
 flock /run/runvf/locks/0000:01:00.0.lock sleep 5 &
 check 'a lock that is held for 5 s'
 
 inside ip link set mon0 netns 1
-time_until has_ended a > /dev/null || exit 1
-[ "$(monitor_pid)" = "$first" ] || exit 1
+time_until has_ended a > /dev/null || { echo 'a container without its VF: never stopped'; exit 1; }
+[ "$(monitor_pid)" = "$first" ] || { echo 'a container without its VF: another process'; exit 1; }
 echo 'a container that gave its VF away was stopped'

@@ -62,8 +62,7 @@ fn refusals_and_plain_containers_under_crun() {
 }
 
 /// A container keeps the runtime that made it, even if `runtime.toml` names another one meanwhile.
-#[test]
-fn a_changed_engine_applies_to_new_containers_only() {
+pub(crate) fn a_changed_engine_applies_to_new_containers_only() {
     let lab = prepared();
     let before = state(&lab);
     for (engine, first, then) in [

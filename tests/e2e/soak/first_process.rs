@@ -17,7 +17,7 @@ fn podman_with_runvf_rm_f_leaves_a_clean_vf(host: HostKind) {
     assert_clean_after(host, Engine::PodmanRuntime, "podman rm -f sensor");
 }
 
-fn the_end_of_the_process_leaves_a_clean_vf(host: HostKind) {
+pub(crate) fn the_end_of_the_process_leaves_a_clean_vf(host: HostKind) {
     // No command of the engine is called.
     let kill = include_str!("../scripts/wait_for_release.sh");
     assert_clean_after(host, Engine::Docker, &script(kill, &[("engine", "docker")]));
@@ -25,7 +25,7 @@ fn the_end_of_the_process_leaves_a_clean_vf(host: HostKind) {
 }
 
 /// What a container with CAP_NET_ADMIN does to its VF must not reach the next tenant.
-fn changes_by_the_container_are_undone(host: HostKind) {
+pub(crate) fn changes_by_the_container_are_undone(host: HostKind) {
     let lab = prepared_on(host);
     let before = state(&lab);
     for engine in ALL {
@@ -70,10 +70,4 @@ mod on_the_82576 {
         the_end_of_the_process_leaves_a_clean_vf,
         changes_by_the_container_are_undone,
     );
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: the_end_of_the_process_leaves_a_clean_vf, changes_by_the_container_are_undone);
 }

@@ -7,7 +7,7 @@ use crate::foreign::{
     vfs_in_foreign_use_are_never_claimed,
 };
 
-fn an_unreadable_claim_is_kept_until_repair(host: HostKind) {
+pub(crate) fn an_unreadable_claim_is_kept_until_repair(host: HostKind) {
     unreadable_claims_are_kept_until_repair(host, &UNREADABLE_CLAIMS);
 }
 
@@ -18,8 +18,5 @@ pub(crate) fn a_vf_in_foreign_use_is_never_claimed(host: HostKind) {
 mod on_the_82576 {
     use crate::card::{I82576, tests_on};
 
-    tests_on!(I82576, super:
-        an_unreadable_claim_is_kept_until_repair,
-        a_vf_in_foreign_use_is_never_claimed,
-    );
+    tests_on!(I82576, super: a_vf_in_foreign_use_is_never_claimed);
 }

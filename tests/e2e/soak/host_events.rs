@@ -100,7 +100,7 @@ pub(crate) fn a_recreated_vf_of_the_host_is_not_touched(host: HostKind) {
     );
 }
 
-fn the_pf_loses_its_driver_and_gets_it_back(host: HostKind) {
+pub(crate) fn the_pf_loses_its_driver_and_gets_it_back(host: HostKind) {
     let (lab, _) = prepare(host);
     // As many as the host had before. On a busy machine, udev needs half a minute for the names of 32.
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\nvfs = 7\n");
@@ -276,7 +276,7 @@ fn a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again(host: HostKind)
     leave_host(lab, &untouched);
 }
 
-fn a_disabled_link_is_set_back(host: HostKind) {
+pub(crate) fn a_disabled_link_is_set_back(host: HostKind) {
     let (lab, untouched) = prepare(host);
     start_sensor(&lab);
     let carrier = |state: &str| {
@@ -337,7 +337,6 @@ mod on_the_82576 {
         a_netns_loses_its_name_and_its_process,
         dockerd_is_killed_and_stops_its_containers,
         dockerd_is_killed_and_its_sensors_run_on,
-        the_host_is_reset_under_its_sensors,
         a_container_hides_its_vf_in_a_netns_of_its_own,
         a_container_hides_its_vf_behind_a_descriptor,
         the_pf_goes_down_and_up,
@@ -349,9 +348,7 @@ mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
     tests_on!(X710, super:
-        the_pf_loses_its_driver_and_gets_it_back,
         the_pf_goes_down_and_up,
         a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again,
-        a_disabled_link_is_set_back,
     );
 }

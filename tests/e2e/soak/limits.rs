@@ -35,8 +35,7 @@ fn limits(lab: &Lab, engine: &str, files: &str) -> String {
     .to_owned()
 }
 
-#[test]
-fn limits_change_while_a_container_runs() {
+pub(crate) fn limits_change_while_a_container_runs() {
     let lab = prepared();
     let before = state(&lab);
     for run in RUNS {

@@ -1,9 +1,7 @@
 //! The tests that `make test` runs on the X710 only, on the 82576.
 
 use crate::card::{I82576, tests_on};
-use crate::{
-    bad_input, doctor, foreign, host_events, interrupted, policy, probe, resets, scrub, setup,
-};
+use crate::{bad_input, foreign, host_events, interrupted, policy, probe, resets, scrub, setup};
 
 tests_on!(I82576, bad_input:
     docker_refuses_one_bad_annotation_of_each_kind,
@@ -14,8 +12,6 @@ tests_on!(I82576, bad_input:
     a_spec_that_moves_a_netdev_of_runvf_is_refused,
     the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move,
 );
-
-tests_on!(I82576, doctor: doctor_finds_each_fault_and_nothing_else);
 
 tests_on!(I82576, foreign:
     late_and_repeated_releases_change_nothing,

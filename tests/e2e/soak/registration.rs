@@ -6,8 +6,7 @@ use crate::registration::{bare, files, refused, runtimes};
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 const CONFIG_TOML: &str = "/etc/containerd/config.toml";
 
-#[test]
-fn a_hand_written_daemon_json_and_its_default_runtime_are_restored() {
+pub(crate) fn a_hand_written_daemon_json_and_its_default_runtime_are_restored() {
     let lab = bare();
     let written = "{\r\n\t\"debug\" : true,\r\n\t\"default-runtime\": \"crun\", \"runtimes\": { \"crun\":{\"path\":\"/usr/bin/crun\"} },\r\n\t\"labels\": [\"größe=1\"]\r\n}";
     lab.write("/srv/daemon.json", written).unwrap();
@@ -47,8 +46,7 @@ fn a_hand_written_daemon_json_and_its_default_runtime_are_restored() {
     assert_eq!(files(&lab), before);
 }
 
-#[test]
-fn a_configuration_that_docker_would_refuse_is_not_written() {
+pub(crate) fn a_configuration_that_docker_would_refuse_is_not_written() {
     let lab = bare();
     let attempt = |why: &str| {
         let before = files(&lab);

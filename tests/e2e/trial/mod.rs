@@ -1,21 +1,25 @@
 //! The tests of `make trial`: those of `make soak` that depend on chance or on time, with large
-//! counts; every door with every event; and the bundles, because each of their tests takes minutes.
+//! counts; every door with every event; the bundles and other tests that take minutes each.
 
 mod bundle_survives;
 mod cdi;
 mod doors;
+mod hooks_order;
+mod leaks;
 mod monitor;
 mod netavark;
 mod pods_cri;
 mod quadlets;
 mod sensors;
+mod setup;
 
-use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_on};
+use crate::card::{I82576, X710, X710_ON_BACKPORTS, tests_of, tests_on};
 use crate::differential::{bundles_of_seeds_do_the_same_as_with_runc, faults_are_found};
+use crate::everyday::{PODMAN, TABLE, as_with_runc};
 use crate::fault_points::Faults;
 use crate::soak::{
-    bad_input, crowd, cycles, endurance, fault_points, foreign, host_events, leaks, limits, policy,
-    probe, scrub,
+    bad_input, crowd, cycles, delegate, endurance, fault_points, first_process, foreign,
+    host_events, limits, policy, probe, registration, scrub,
 };
 use crate::vfio::killed_containers_lose_no_vf;
 
@@ -37,16 +41,6 @@ fn twelve_hundred_containers_with_random_kills_leave_nothing() {
 #[test]
 fn a_hundred_killed_containers_lose_no_vf() {
     killed_containers_lose_no_vf(100);
-}
-
-#[test]
-fn five_thousand_execs_leave_nothing() {
-    leaks::execs_leave_nothing(200);
-}
-
-#[test]
-fn a_thousand_containers_leave_nothing() {
-    leaks::containers_leave_nothing(40);
 }
 
 #[test]
@@ -79,6 +73,23 @@ fn parking_and_a_re_arm_after_a_change_of_the_pf_recover_from_a_kill_at_every_po
     fault_points::parking_recovers_at_every_fault_point();
     fault_points::a_re_arm_after_a_change_of_the_pf_recovers_from_a_kill_at_every_point();
 }
+
+#[test]
+fn podman_does_with_runvf_what_it_does_with_runc() {
+    as_with_runc(&PODMAN, TABLE);
+}
+
+#[test]
+fn setup_recovers_at_every_fault_point() {
+    fault_points::setup_recovers_at_every_fault_point();
+}
+
+tests_of!(delegate: a_changed_engine_applies_to_new_containers_only);
+tests_of!(limits: limits_change_while_a_container_runs);
+tests_of!(registration:
+    a_hand_written_daemon_json_and_its_default_runtime_are_restored,
+    a_configuration_that_docker_would_refuse_is_not_written,
+);
 
 #[test]
 fn podman_refuses_bad_annotations_and_hosts_without_a_usable_vf() {
@@ -128,7 +139,10 @@ fn generated_bundles_find_faults() {
 }
 
 // What make test and make soak do on the 82576, and what the card hardly changes.
+tests_on!(X710, first_process: the_end_of_the_process_leaves_a_clean_vf, changes_by_the_container_are_undone);
 tests_on!(X710, host_events:
+    a_disabled_link_is_set_back,
+    the_pf_loses_its_driver_and_gets_it_back,
     a_recreated_vf_in_another_netns_is_not_touched,
     a_recreated_vf_of_the_host_is_not_touched,
     the_host_is_reset_under_its_sensors,
@@ -139,3 +153,14 @@ tests_on!(X710, foreign: a_vf_in_foreign_use_is_never_claimed);
 tests_on!(X710, policy: a_quota_holds_under_concurrent_attaches);
 tests_on!(X710, probe: a_killed_or_stopped_probe_leaves_no_vf_claimed);
 tests_on!(X710, scrub: a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf);
+
+mod on_the_82576 {
+    use crate::card::{I82576, tests_on};
+    use crate::doctor;
+    use crate::soak::{foreign, host_events, scrub};
+
+    tests_on!(I82576, doctor: doctor_finds_each_fault_and_nothing_else);
+    tests_on!(I82576, foreign: an_unreadable_claim_is_kept_until_repair);
+    tests_on!(I82576, host_events: the_host_is_reset_under_its_sensors);
+    tests_on!(I82576, scrub: a_hanging_driver_does_not_block_the_engine);
+}

@@ -309,7 +309,7 @@ fn a_lost_vf_stops_the_processes_of_its_netns_and_stays_claimed_until_the_netns_
     assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
     assert!(!process.wait().unwrap().success());
     // The pin keeps the namespace alive, so the claim stays.
-    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Lost(expected.to_owned()));
+    assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::StillLost(expected.to_owned()));
     assert_eq!(reconcile(&host).unwrap(), []);
     drop(pin);
     assert_eq!(only_outcome(gc(&host).unwrap()), Outcome::Clean);

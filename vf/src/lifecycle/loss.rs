@@ -132,7 +132,8 @@ pub(super) fn inspect(host: &Host, seen: &Claim) -> Result<Inspected, Error> {
 
 /// Records the loss, and stops the container unless the pool says otherwise.
 fn react_to_loss(host: &Host, mut claim: Claim, reason: String) -> Result<Outcome, Error> {
-    if claim.state == State::Attached {
+    let is_new = claim.state == State::Attached;
+    if is_new {
         // An audit entry that cannot be written is no error here: the claim has the reason.
         let _ = audit::append_or_spool(host, &Entry::lost(&claim, &reason));
         Claims::open(&host.run)?.advance(&mut claim, State::Lost { reason: reason.clone() })?;
@@ -147,7 +148,8 @@ fn react_to_loss(host: &Host, mut claim: Claim, reason: String) -> Result<Outcom
         OnLoss::Keep if !must_stop => "its container keeps running",
         OnLoss::Keep | OnLoss::Stop => stop(&claim)?,
     };
-    Ok(Outcome::Lost(format!("{reason}; {consequence}")))
+    let text = format!("{reason}; {consequence}");
+    Ok(if is_new { Outcome::Lost(text) } else { Outcome::StillLost(text) })
 }
 
 /// Stops the sensor of a lost VF, because a blind sensor looks like peace. Returns what was done.

@@ -38,6 +38,8 @@ pub enum Outcome {
     Blind(String),
     /// The container lost its VF. It keeps running without the VF, or was stopped.
     Lost(String),
+    /// As [`Outcome::Lost`], but an earlier check has found and recorded the loss.
+    StillLost(String),
     /// The VF could not be cleaned. It cannot be claimed before it is repaired.
     Quarantined(String),
     /// The claim cannot be read. The VF was not changed and cannot be claimed.
@@ -54,7 +56,7 @@ impl Outcome {
             Self::SetBack(reason) => ("set back", Some(reason)),
             Self::Rearmed(reason) => ("re-armed", Some(reason)),
             Self::Blind(reason) => ("blind", Some(reason)),
-            Self::Lost(reason) => ("lost", Some(reason)),
+            Self::Lost(reason) | Self::StillLost(reason) => ("lost", Some(reason)),
             Self::Quarantined(reason) => ("quarantined", Some(reason)),
             Self::Unreadable(reason) => ("unreadable", Some(reason)),
         }
@@ -75,7 +77,7 @@ impl Released {
             Outcome::SetBack(_) => "was set back",
             Outcome::Rearmed(_) => "was re-armed",
             Outcome::Blind(_) => "may not be promiscuous",
-            Outcome::Lost(_) => "is lost",
+            Outcome::Lost(_) | Outcome::StillLost(_) => "is lost",
             Outcome::Quarantined(_) => "is quarantined",
             Outcome::Unreadable(_) => "was not released and keeps its VLAN",
         };

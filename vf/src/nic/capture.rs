@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::kernel::error::{KernelError, NetlinkError};
 use crate::kernel::ethtool;
 use crate::kernel::ethtool::{Channels, RxCoalesce, RxRing};
+use crate::kernel::netlink::{Flags, Netlink};
 use crate::kernel::retry::retry_while_busy;
 use crate::nic::error::NicError;
 use crate::policy::config::{Capture, Figure, Offloads};
@@ -31,9 +32,9 @@ const FURTHER: [&str; 3] = ["rx-checksum", "tx-checksum-", "tx-scatter-gather"];
 /// By how many microseconds a driver may round `rx_usecs`: iavf has steps of 2, others of 4 or 8.
 const USECS_TOLERANCE: u32 = 8;
 
-/// How long iavf may take for a change of the channels, which resets the VF. iavf itself waits as
-/// long (`iavf_wait_for_reset`).
-const CHANNELS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long iavf may take for a change of the channels, which resets the VF. iavf itself waits half as
+/// long (`iavf_wait_for_reset`), which is too short on a busy machine.
+const CHANNELS_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time the change is asked for again, because iavf forgets it if the PF resets the VF at
 /// the same time.
 const CHANNELS_RETRY: Duration = Duration::from_secs(1);
@@ -189,7 +190,13 @@ fn resolve(figure: Figure, max: u32) -> Option<u32> {
 /// # Errors
 /// [`NicError::Setting`] for a setting that the driver does not have or did not apply;
 /// [`KernelError::Link`] with the answer of the driver.
-pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Error> {
+pub(crate) fn apply(
+    netlink: &Netlink,
+    ifindex: u32,
+    interface: &str,
+    vf: &str,
+    want: &Capture,
+) -> Result<(), Error> {
     // A driver that cannot report a setting must not refuse a container that asks for none.
     if *want == (Capture { interrupts: want.interrupts, ..Capture::KEEP }) {
         return Ok(());
@@ -214,7 +221,9 @@ pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Err
     }
     for change in &changes {
         let (action, step): (_, &dyn Fn() -> Result<(), Errno>) = match change {
-            Change::Channels(count) => ("set the channels of", &|| set_channels(interface, *count)),
+            Change::Channels(count) => {
+                ("set the channels of", &|| set_channels(netlink, ifindex, interface, *count))
+            }
             Change::SymmetricKey => ("set the RSS key of", &|| ethtool::set_symmetric(interface)),
             Change::RxRing(size) => {
                 ("set the receive ring of", &|| ethtool::set_rx_ring(interface, *size))
@@ -236,25 +245,41 @@ pub(crate) fn apply(interface: &str, vf: &str, want: &Capture) -> Result<(), Err
     }
 }
 
-/// Sets the channels and waits until the driver has them. The read-back of [`apply`] reports a driver
-/// that does not have them in time.
+/// Sets the channels and waits until the driver has them and the reset of the VF has ended.
 ///
 /// iavf wakes its caller when a reset ends, which may be an earlier one than that of the change.
-fn set_channels(interface: &str, count: u32) -> Result<(), Errno> {
+///
+/// # Errors
+/// `ETIMEDOUT` when the driver does not have the channels in time. No other setting may be changed
+/// then, because the reset may still come: see [`wait_for_reset`].
+fn set_channels(netlink: &Netlink, ifindex: u32, interface: &str, count: u32) -> Result<(), Errno> {
     let deadline = Instant::now() + CHANNELS_TIMEOUT;
     loop {
         ethtool::set_channels(interface, count)?;
         let again = Instant::now() + CHANNELS_RETRY;
         while Instant::now() < again {
             if ethtool::channels(interface)?.is_some_and(|have| have.receiving == count) {
-                return Ok(());
+                return wait_for_reset(netlink, ifindex);
             }
             thread::sleep(CHANNELS_POLL);
         }
         if Instant::now() >= deadline {
-            return Ok(());
+            return Err(Errno::ETIMEDOUT);
         }
     }
+}
+
+/// Waits until iavf has ended a reset that has begun, by opening the netdev and closing it again.
+///
+/// iavf reports the new number of channels before their rings have interrupts. A change of the
+/// moderation in between follows a null pointer (`iavf_set_itr_per_queue`, seen on Linux 6.12), and
+/// the thread dies with the RTNL: from then on no process of the host can change any link. iavf opens
+/// a netdev only after the reset, and answers `EBUSY` until then (`iavf_open`).
+fn wait_for_reset(netlink: &Netlink, ifindex: u32) -> Result<(), Errno> {
+    let errno = |error: NetlinkError| error.errno().unwrap_or(Errno::EIO);
+    let up = Flags { up: true, ..Flags::default() };
+    retry_while_busy(NetlinkError::errno, || netlink.add_flags(ifindex, up)).map_err(errno)?;
+    netlink.clear_flags(ifindex, up).map_err(errno)
 }
 
 #[cfg(test)]

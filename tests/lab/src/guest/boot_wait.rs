@@ -17,7 +17,7 @@ const MAX_RESETS: u32 = 2;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Timeout of one attempt to connect to the guest.
+/// Timeout of one attempt to connect to a guest that boots.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Decides after each failed attempt to connect whether to try again.

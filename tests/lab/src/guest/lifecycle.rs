@@ -14,7 +14,9 @@ use crate::qemu::hardware::Memory;
 use crate::qemu::image::Image;
 use crate::qemu::machine::Machine;
 
-const RESUME_TIMEOUT: Duration = Duration::from_secs(30);
+/// A restored guest answers after a second. On a busy machine the key exchange alone took more than 10 s.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(180);
+const RESUMED_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Lab {
     /// Restores a guest that keeps its changes to disk and memory to itself.
@@ -45,7 +47,8 @@ impl Lab {
             Machine::start(&image.tools, parts, memory, &deferred, folder, console)
         })?;
         machine.resume(state)?;
-        let lab = Self::connect(machine, image, &transcript, &journal, RESUME_TIMEOUT)?;
+        let timeouts = (RESUMED_CONNECT_TIMEOUT, RESUME_TIMEOUT);
+        let lab = Self::connect(machine, image, &transcript, &journal, timeouts)?;
         // The guest's clock shows the time of the snapshot.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         lab.ok(&format!("date -s @{}.{:03}", now.as_secs(), now.subsec_millis()))?;
@@ -58,22 +61,23 @@ impl Lab {
         let machine = image.with_parts(&image.disk(), &journal, |parts| {
             Machine::start(&image.tools, parts, Memory::Shared, &[], folder, console)
         })?;
-        Self::connect(machine, image, &transcript, &journal, timeout)
+        Self::connect(machine, image, &transcript, &journal, (CONNECT_TIMEOUT, timeout))
     }
 
+    /// The timeouts are those of one attempt, and of all.
     fn connect(
         machine: Machine,
         image: &Image,
         transcript: &Path,
         journal: &Path,
-        timeout: Duration,
+        (attempt, timeout): (Duration, Duration),
     ) -> Result<Self> {
         let key = image.key();
         let port = machine.port()?;
         let control = machine.folder().join("ssh");
         let mut wait = BootWait::new(&machine, timeout);
         loop {
-            match Ssh::connect(port, &key, &control, transcript, CONNECT_TIMEOUT) {
+            match Ssh::connect(port, &key, &control, transcript, attempt) {
                 Ok(ssh) => {
                     let (kind, journal) = (image.kind(), Journal(journal.to_owned()));
                     return Ok(Self { ssh, machine, kind, key, journal });

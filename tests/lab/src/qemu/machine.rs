@@ -19,7 +19,7 @@ use crate::qemu::hardware::{Memory, Parts, arguments};
 use crate::qemu::qmp::Qmp;
 use crate::qemu::tools::Tools;
 
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 

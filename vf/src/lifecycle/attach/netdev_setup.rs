@@ -114,12 +114,13 @@ fn prepare(
         // The kernel would otherwise send IPv6 packets to the tenant's network first.
         set_ipv6_sysctl(&interface.name, "disable_ipv6", "1")?;
     }
-    capture::apply(&interface.name, &claim.vf, &pool.capture())?;
+    // Before the settings, because a change of the channels opens the netdev for a moment.
     match may_send(interface, pool) {
         true => nftables::allow_egress(&interface.name)
             .map_err(|source| failed(claim, interface, "let a container send by", source)),
         false => keep_from_sending(claim, interface),
-    }
+    }?;
+    capture::apply(netlink, ifindex, &interface.name, &claim.vf, &pool.capture())
 }
 
 fn failed(

@@ -14,6 +14,12 @@ fn sensor() -> Capture {
     }
 }
 
+fn apply_to(name: &str, want: &Capture) -> Result<(), Error> {
+    let netlink = Netlink::open()?;
+    let link = netlink.links()?.into_iter().find(|link| link.name == name);
+    apply(&netlink, link.map_or(0, |link| link.ifindex), name, "v", want)
+}
+
 fn with_four_channels(test: impl FnOnce() + Send) {
     with_veths(|| {
         ip(
@@ -28,14 +34,17 @@ fn channels_and_offloads_are_set_and_read_back() {
     with_four_channels(|| {
         let before = CaptureState::read("four0").unwrap();
         assert_eq!(before.channels, Some(Channels { receiving: 4, max: 4 }));
-        apply("four0", "0000:01:10.0", &sensor()).unwrap();
+        apply_to("four0", &sensor()).unwrap();
         let after = CaptureState::read("four0").unwrap();
         assert_eq!(after.channels.unwrap().receiving, 1);
+        // The change of the channels has opened it for a moment.
+        let flags = ip("link show four0")[0]["flags"].to_string();
+        assert!(!flags.contains("\"UP\""), "it is down again: {flags}");
         assert_eq!(after.merging().count(), 0, "{:?}", after.offloads);
         let is_on = |name: &str| after.offloads.iter().any(|offload| offload == name);
         assert!(!is_on("tx-generic-segmentation") && !is_on("tx-tcp-segmentation"));
         assert!(is_on("tx-scatter-gather"), "{:?}", after.offloads);
-        apply("four0", "0000:01:10.0", &sensor()).unwrap();
+        apply_to("four0", &sensor()).unwrap();
     });
 }
 
@@ -60,11 +69,11 @@ fn an_offload_is_found_by_its_name() {
 #[test]
 fn a_setting_beyond_the_driver_is_refused_with_a_remedy() {
     with_four_channels(|| {
-        let line = |want: &Capture| apply("four0", "v", want).unwrap_err().line();
+        let line = |want: &Capture| apply_to("four0", want).unwrap_err().line();
         let many = Capture { channels: Figure::Number(8), ..sensor() };
         assert!(line(&many).starts_with("four0 (VF v): "), "{}", line(&many));
         assert!(line(&many).contains("\"keep\" leaves it as the driver sets it"));
-        let missing = apply("none0", "v", &sensor()).unwrap_err().line();
+        let missing = apply_to("none0", &sensor()).unwrap_err().line();
         assert_eq!(missing, "cannot read the settings of none0 (VF v): No such device");
     });
 }

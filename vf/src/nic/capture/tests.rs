@@ -127,7 +127,8 @@ fn offloads_can_all_be_turned_off_or_kept() {
 /// A driver that cannot report a setting does not matter to a container that asks for none.
 #[test]
 fn without_a_wanted_setting_the_driver_is_not_asked() {
-    apply("none0", "v", &Capture { interrupts: Interrupts::Cpuset, ..Capture::KEEP }).unwrap();
-    let asks = Capture { rx_ring: Figure::Number(64), ..Capture::KEEP };
-    assert!(apply("none0", "v", &asks).is_err());
+    let netlink = Netlink::open().unwrap();
+    let apply_to_missing = |want: Capture| apply(&netlink, 0, "none0", "v", &want);
+    apply_to_missing(Capture { interrupts: Interrupts::Cpuset, ..Capture::KEEP }).unwrap();
+    assert!(apply_to_missing(Capture { rx_ring: Figure::Number(64), ..Capture::KEEP }).is_err());
 }

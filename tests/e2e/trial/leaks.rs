@@ -34,7 +34,7 @@ fn assert_no_leftovers(lab: &Lab, runtime: &str, batches: usize, command: &str) 
 }
 
 /// Runs one batch with runc, which checks the test itself, and then `batches` with runvf.
-pub(crate) fn execs_leave_nothing(batches: usize) {
+fn execs_leave_nothing(batches: usize) {
     let lab = prepared();
     let before = state(&lab);
     lab.write("/tmp/leaks.sh", include_str!("../scripts/leaks.sh")).unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn execs_leave_nothing(batches: usize) {
 }
 
 /// As [`execs_leave_nothing`], with whole containers.
-pub(crate) fn containers_leave_nothing(batches: usize) {
+fn containers_leave_nothing(batches: usize) {
     let lab = prepared();
     let before = state(&lab);
     lab.write("/tmp/leaks.sh", include_str!("../scripts/leaks.sh")).unwrap();
@@ -63,11 +63,11 @@ pub(crate) fn containers_leave_nothing(batches: usize) {
 }
 
 #[test]
-fn five_hundred_execs_leave_nothing() {
-    execs_leave_nothing(20);
+fn five_thousand_execs_leave_nothing() {
+    execs_leave_nothing(200);
 }
 
 #[test]
-fn a_hundred_containers_leave_nothing() {
-    containers_leave_nothing(4);
+fn a_thousand_containers_leave_nothing() {
+    containers_leave_nothing(40);
 }
