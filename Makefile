@@ -78,7 +78,7 @@ test: build-and-image ## one test of each kind, of all three rings; about 15 min
 
 .PHONY: soak
 soak: FUZZ_SECONDS ?= 120
-soak: build-and-image ## all other tests: whole sweeps, crowds, endurance, fuzzing; about 45 minutes
+soak: build-and-image ## kill sweeps, crowds, endurance, the other NIC and kernel, fuzzing; about 35 minutes
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run soak monitor fuzz
 
 .PHONY: trial

@@ -2,7 +2,8 @@
 //! runc. The operations are a table; its first column is runc, and the others are compared with it.
 //! No container asks for a VF.
 //!
-//! `make test` runs the first operation under Docker, `soak::everyday` all under both engines.
+//! `make test` runs the first operation under Docker, `soak::everyday` a part in all columns, and
+//! `make trial` all under both engines.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -6,8 +6,9 @@
 //! never a point of a kill, because nothing has changed since the point before it. Where the kernel
 //! is asked for a change, one of the ways is a lie: the kernel reports success and does nothing.
 //!
-//! `make test` breaks attach and release once in each way on both cards, `soak::fault_points` breaks
-//! each procedure at every point, and `make trial` does so in every way at every passing of a point.
+//! `make test` breaks attach and release once in each way on both cards, `soak::fault_points` kills them
+//! and others at every point, and `make trial` breaks each procedure in every way at every passing of a
+//! point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -75,7 +76,7 @@ pub(crate) const CLEAN_UP: &str = "clean_up";
 pub(crate) enum Faults {
     /// At every passing of every point, in every way.
     All,
-    /// At every passing of every point, by a kill.
+    /// At the first and the last passing of every point, by a kill.
     Kills,
     /// The named ones only, each as `POINT:NTH:WAY`.
     Only(&'static [&'static str]),
@@ -131,7 +132,7 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
     let all = faults_of(lab, procedure);
     let chosen = match faults {
         Faults::All => all,
-        Faults::Kills => all.into_iter().filter(|fault| fault.ends_with(":kill")).collect(),
+        Faults::Kills => kills_at_first_and_last_passings(&all),
         Faults::Only(few) => {
             let few: Vec<_> = few.iter().map(|fault| (*fault).to_owned()).collect();
             assert!(few.iter().all(|fault| all.contains(fault)), "{few:?} are not all in {all:?}");
@@ -151,6 +152,18 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
         break_at(lab, procedure, fault, *count % 2 == 0);
     }
     eprintln!("{}: {} faults", procedure.name, chosen.len());
+}
+
+/// `all` has the passings of a point one after the other.
+fn kills_at_first_and_last_passings(all: &[String]) -> Vec<String> {
+    let kills: Vec<&String> = all.iter().filter(|fault| fault.ends_with(":kill")).collect();
+    let of_same_point =
+        |one: &&&String, other: &&&String| one.split(':').next() == other.split(':').next();
+    let groups = kills.chunk_by(|one, other| of_same_point(&one, &other));
+    let ends = groups.flat_map(|group| [group.first(), group.last()]);
+    let mut chosen: Vec<String> = ends.flatten().map(|fault| (*fault).clone()).collect();
+    chosen.dedup();
+    chosen
 }
 
 fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {

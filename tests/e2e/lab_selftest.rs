@@ -1,5 +1,5 @@
 //! The lab tests itself, without runvf: a restored guest is pristine, and files and errors come
-//! through. `soak::lab_selftest` tests its traffic.
+//! through. `trial::lab_selftest` tests its traffic.
 
 use std::time::{Duration, Instant};
 

@@ -24,7 +24,7 @@ pub(crate) fn report(health: &Health, found: &Released) -> Next {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let line = format!("VF {vf} ({interface} of {container}): {word}{reason}");
     let (counter, next) = match outcome {
-        // Another look at a lost VF, whose container may not have ended yet, is no other loss.
+        // The first look at a lost VF has counted it. Its container may still be ending.
         Outcome::StillLost(_) => return Next::Wait,
         Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_) => {
             (&health.released, Next::Wait)

@@ -10,7 +10,7 @@ pub(crate) struct Operation {
     lines: &'static [&'static str],
     only: Option<&'static str>,
     /// The engine under which another runtime behind runvf runs it, too.
-    pub(super) delegated: Option<&'static str>,
+    pub(crate) delegated: Option<&'static str>,
 }
 
 const fn operation(
@@ -34,7 +34,7 @@ impl Operation {
         Self { delegated: Some(engine), ..self }
     }
 
-    pub(crate) fn is_for(&self, engine: &str) -> bool {
+    pub(super) fn is_for(&self, engine: &str) -> bool {
         self.only.is_none_or(|only| only == engine)
     }
 

@@ -118,6 +118,5 @@ mod on_the_82576 {
 
     tests_on!(I82576, super:
         docker_refuses_bad_annotations,
-        docker_refuses_on_hosts_without_a_usable_vf,
     );
 }

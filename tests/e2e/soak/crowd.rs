@@ -163,8 +163,3 @@ pub(crate) fn killed_attaches_leave_no_vf_claimed(host: HostKind, rounds: u64) {
 fn forty_attaches_at_once_share_twenty_one_vfs() {
     a_crowd_shares_the_vfs(I82576, 1);
 }
-
-#[test]
-fn killed_attaches_in_a_crowd_leave_no_vf_claimed() {
-    killed_attaches_leave_no_vf_claimed(I82576, 1);
-}

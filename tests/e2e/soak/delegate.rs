@@ -51,8 +51,7 @@ fn refusals_and_plain_containers(delegate: &str) {
     leave_with_default_engine(lab, &before);
 }
 
-#[test]
-fn refusals_and_plain_containers_under_runc() {
+pub(crate) fn refusals_and_plain_containers_under_runc() {
     refusals_and_plain_containers("runc");
 }
 
@@ -142,7 +141,6 @@ fn a_sensor_runs(delegate: &str) {
     leave_with_default_engine(lab, &before);
 }
 
-#[test]
-fn a_sensor_runs_under_runc() {
+pub(crate) fn a_sensor_runs_under_runc() {
     a_sensor_runs("runc");
 }

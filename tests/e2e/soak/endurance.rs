@@ -15,13 +15,13 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(16 * 60);
 /// The workers, and the number of containers that each runs one after the other. A container of an
 /// engine takes five times as long on an emulated CPU as one of a bare runtime.
 const WORKERS: [(&str, usize); 7] = [
-    ("docker", 4),
-    ("podman_hooks", 4),
-    ("podman_runtime", 4),
-    ("bare_run", 14),
-    ("bare_create", 14),
-    ("hooks", 40),
-    ("more_hooks", 40),
+    ("docker", 2),
+    ("podman_hooks", 2),
+    ("podman_runtime", 2),
+    ("bare_run", 7),
+    ("bare_create", 7),
+    ("hooks", 20),
+    ("more_hooks", 20),
 ];
 
 const SOAK: &str = include_str!("../scripts/endurance.sh");
@@ -121,6 +121,6 @@ pub(crate) fn containers_with_random_kills_leave_nothing(scale: u32) {
 }
 
 #[test]
-fn a_hundred_and_twenty_containers_with_random_kills_leave_nothing() {
+fn sixty_containers_with_random_kills_leave_nothing() {
     containers_with_random_kills_leave_nothing(1);
 }

@@ -68,6 +68,5 @@ mod on_the_82576 {
         docker_rm_f_leaves_a_clean_vf,
         podman_with_runvf_rm_f_leaves_a_clean_vf,
         the_end_of_the_process_leaves_a_clean_vf,
-        changes_by_the_container_are_undone,
     );
 }

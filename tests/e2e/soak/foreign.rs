@@ -14,9 +14,3 @@ pub(crate) fn an_unreadable_claim_is_kept_until_repair(host: HostKind) {
 pub(crate) fn a_vf_in_foreign_use_is_never_claimed(host: HostKind) {
     vfs_in_foreign_use_are_never_claimed(host, &FOREIGN_USES);
 }
-
-mod on_the_82576 {
-    use crate::card::{I82576, tests_on};
-
-    tests_on!(I82576, super: a_vf_in_foreign_use_is_never_claimed);
-}

@@ -77,7 +77,7 @@ pub(crate) fn a_recreated_vf_in_another_netns_is_not_touched(host: HostKind) {
 }
 
 /// A netns with a name and without processes, as that of a router in the kernel.
-fn a_recreated_vf_in_a_netns_without_processes_is_not_touched(host: HostKind) {
+pub(crate) fn a_recreated_vf_in_a_netns_without_processes_is_not_touched(host: HostKind) {
     a_recreated_vf_is_not_touched(
         host,
         &Use {
@@ -225,7 +225,7 @@ pub(crate) fn a_container_hides_its_vf_in_a_netns_of_its_own(host: HostKind) {
 }
 
 /// No process runs in this netns; a descriptor holds it.
-fn a_container_hides_its_vf_behind_a_descriptor(host: HostKind) {
+pub(crate) fn a_container_hides_its_vf_behind_a_descriptor(host: HostKind) {
     let (lab, untouched) = prepare(host);
     hide(&lab, include_str!("../scripts/hide_behind_descriptor.sh"));
     if lab.wait_until(EVENT_TIMEOUT, "docker exec sleeper ls /tmp/hidden").is_err() {
@@ -239,7 +239,7 @@ fn a_container_hides_its_vf_behind_a_descriptor(host: HostKind) {
 }
 
 /// One `gc` turns it on again, and each sensor of the PF has an entry.
-fn a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again(host: HostKind) {
+pub(crate) fn a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again(host: HostKind) {
     let (lab, untouched) = prepare(host);
     start_sensor_and_sleeper(&lab);
     let (off, is_on, why) = if Card::of(&lab).needs_private_flag() {
@@ -330,15 +330,9 @@ mod on_the_82576 {
     use crate::card::{I82576, tests_on};
 
     tests_on!(I82576, super:
-        a_recreated_vf_in_another_netns_is_not_touched,
-        a_recreated_vf_in_a_netns_without_processes_is_not_touched,
-        a_recreated_vf_of_the_host_is_not_touched,
-        the_pf_loses_its_driver_and_gets_it_back,
         a_netns_loses_its_name_and_its_process,
         dockerd_is_killed_and_stops_its_containers,
         dockerd_is_killed_and_its_sensors_run_on,
-        a_container_hides_its_vf_in_a_netns_of_its_own,
-        a_container_hides_its_vf_behind_a_descriptor,
         the_pf_goes_down_and_up,
         a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again,
     );
@@ -347,8 +341,5 @@ mod on_the_82576 {
 mod on_the_x710 {
     use crate::card::{X710, tests_on};
 
-    tests_on!(X710, super:
-        the_pf_goes_down_and_up,
-        a_setting_of_the_pf_that_promiscuity_needs_is_turned_on_again,
-    );
+    tests_on!(X710, super: the_pf_goes_down_and_up);
 }

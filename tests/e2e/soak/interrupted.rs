@@ -29,7 +29,7 @@ fn an_unreadable_claim_is_shown_and_its_vf_is_not_used(host: HostKind) {
 
 /// Docker gives a `delete` 30 s. The VFs together wait for their PF no longer than 18 s, so that the
 /// whole command ends within 20 s.
-fn a_delete_beside_a_locked_pf_ends_within_20_seconds(host: HostKind) {
+pub(crate) fn a_delete_beside_a_locked_pf_ends_within_20_seconds(host: HostKind) {
     let lab = prepared_on(host);
     let before = state(&lab);
     functions(&lab);
@@ -63,10 +63,4 @@ mod on_the_82576 {
         an_unreadable_claim_is_shown_and_its_vf_is_not_used,
         a_delete_beside_a_locked_pf_ends_within_20_seconds,
     );
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: a_delete_beside_a_locked_pf_ends_within_20_seconds);
 }

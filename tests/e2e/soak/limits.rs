@@ -106,8 +106,3 @@ pub(crate) fn hoarders_do_not_delay_removals(links: usize, files: usize) {
     assert_free(&lab, "after all");
     leave(lab, &before);
 }
-
-#[test]
-fn links_and_open_files_of_a_container_do_not_delay_the_removal_of_another_one() {
-    hoarders_do_not_delay_removals(10_000, 200_000);
-}

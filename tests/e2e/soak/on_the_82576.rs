@@ -1,7 +1,7 @@
 //! The tests that `make test` runs on the X710 only, on the 82576.
 
 use crate::card::{I82576, tests_on};
-use crate::{bad_input, foreign, host_events, interrupted, policy, probe, resets, scrub, setup};
+use crate::{bad_input, host_events, policy, probe, scrub};
 
 tests_on!(I82576, bad_input:
     docker_refuses_one_bad_annotation_of_each_kind,
@@ -13,35 +13,12 @@ tests_on!(I82576, bad_input:
     the_hook_refuses_a_netdev_of_runvf_before_and_after_its_move,
 );
 
-tests_on!(I82576, foreign:
-    late_and_repeated_releases_change_nothing,
-    an_attach_that_waited_reconciles_again,
-    an_interface_name_is_free_after_its_owner_died,
-    a_lost_vf_with_a_foreign_driver_is_kept,
-    a_vf_under_a_macvlan_is_not_claimed,
-    a_pf_that_is_a_port_of_a_bridge_or_a_bond_serves_its_vfs,
-    a_vf_is_quarantined_while_its_pf_is_in_another_netns,
-    a_vf_that_returned_into_a_bridge_is_released,
-    delete_of_a_missing_container_releases_its_vf,
-    gc_removes_an_old_claim_of_a_free_vf,
-    an_old_claim_does_not_release_the_vf_of_another_owner,
-    a_claim_with_another_nonce_is_kept_while_its_owner_lives,
-    repair_removes_an_unreadable_claim_of_a_missing_vf,
-);
-
 tests_on!(I82576, host_events:
     a_netns_outlives_its_containers,
     promiscuity_that_is_turned_off_inside_is_turned_on_again,
     a_changed_vlan_and_trust_are_set_back,
     vfs_are_destroyed_and_created_again,
     the_vf_loses_its_driver,
-);
-
-tests_on!(I82576, interrupted:
-    the_next_attach_reconciles_the_claim_of_a_killed_attach,
-    gc_releases_the_vf_of_a_dead_owner,
-    a_claim_of_a_newer_runvf_is_kept_and_named,
-    an_attach_reconciles_only_the_pfs_that_it_may_use,
 );
 
 tests_on!(I82576, policy:
@@ -52,13 +29,9 @@ tests_on!(I82576, policy:
 
 tests_on!(I82576, probe: probe_measures_the_card_and_frees_its_vfs);
 
-tests_on!(I82576, resets: unknown_unicast_arrives_again_after_each_reset);
-
 tests_on!(I82576, scrub:
     a_vf_returns_with_its_former_settings_under_podman_with_hooks,
     programs_and_queues_of_a_container_are_removed,
     a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_docker,
     repair_forgets_a_quarantined_vf_that_vanished,
 );
-
-tests_on!(I82576, setup: free_vfs_rest_without_a_driver_and_get_it_back);

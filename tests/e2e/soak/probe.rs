@@ -52,9 +52,3 @@ pub(crate) fn a_killed_or_stopped_probe_leaves_no_vf_claimed(host: HostKind) {
     assert_free(&lab, "after a probe that was stopped");
     assert_untouched(&lab, &before);
 }
-
-mod on_the_82576 {
-    use crate::card::{I82576, tests_on};
-
-    tests_on!(I82576, super: a_killed_or_stopped_probe_leaves_no_vf_claimed);
-}

@@ -17,8 +17,7 @@ fn a_process_in_the_foreground_does_not_take_the_operators_terminal() {
     leave(lab, &before);
 }
 
-#[test]
-fn the_limit_of_open_files_is_as_specified_each_time() {
+pub(crate) fn the_limit_of_open_files_is_as_specified_each_time() {
     let lab = prepared();
     let before = state(&lab);
     for printed in with_both(&lab, include_str!("../scripts/open_files.sh")) {

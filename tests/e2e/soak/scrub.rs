@@ -17,7 +17,7 @@ pub(crate) fn a_vf_returns_with_its_former_settings_under_docker_and_podman_with
     a_vf_returns_with_its_former_settings(host, &[Engine::Docker, Engine::PodmanRuntime]);
 }
 
-fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman(host: HostKind) {
+pub(crate) fn a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman(host: HostKind) {
     a_vf_that_cannot_be_cleaned_is_quarantined(host, &[Engine::PodmanHooks, Engine::PodmanRuntime]);
 }
 
@@ -121,12 +121,5 @@ mod on_the_82576 {
 
     tests_on!(I82576, super:
         a_vf_returns_with_its_former_settings_under_docker_and_podman_with_runvf,
-        a_vf_that_cannot_be_cleaned_is_quarantined_until_repair_under_podman,
     );
-}
-
-mod on_the_x710 {
-    use crate::card::{X710, tests_on};
-
-    tests_on!(X710, super: a_hanging_driver_does_not_block_the_engine);
 }

