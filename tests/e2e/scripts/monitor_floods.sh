@@ -7,12 +7,12 @@ monitor_pid() { systemctl show -P MainPID runvf-monitor.service; }
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$(monitor_pid)/status"; }
 first=$(monitor_pid)
 
-check() {  # CASE
-    local took
+check() {  # CASE [MILLISECONDS]
+    local took limit=${2:-5000}
     [ "$(monitor_pid)" = "$first" ] || { echo "$1: another process"; exit 1; }
     [ "$(resident)" -lt 32768 ] || { echo "$1: $(resident) KiB"; exit 1; }
     took=$(rearmed_after pf_reset pfr) || { echo "$1: never re-armed"; exit 1; }
-    [ "$took" -le 5000 ] || { echo "$1: re-armed after $took ms"; exit 1; }
+    [ "$took" -le "$limit" ] || { echo "$1: re-armed only after $took ms"; exit 1; }
     echo "$1: $(resident) KiB, re-armed after $took ms"
 }
 
@@ -71,7 +71,8 @@ umount /var/log/runvf
     { echo 'no entry after a full disk'; exit 1; }
 
 flock /run/runvf/locks/0000:01:00.0.lock sleep 5 &
-check 'a lock that is held for 5 s'
+# Within 3 s after the lock is free.
+check 'a lock that is held for 5 s' 8000
 
 inside ip link set mon0 netns 1
 time_until has_ended a > /dev/null || { echo 'a container without its VF: never stopped'; exit 1; }
