@@ -5,7 +5,7 @@
 
 # Starts a process in a netns of its own. Its netns gets a VF.
 holder() {  # NAME
-    unshare -n sleep 1000 < /dev/null > /dev/null 2>&1 &
+    unshare -n sleep 100000 < /dev/null > /dev/null 2>&1 &
     local pid=$!
     until [ -e /proc/$pid/ns/net ] && ! [ /proc/$pid/ns/net -ef /proc/self/ns/net ]; do :; done
     echo $pid > "/tmp/$1.pid"
