@@ -156,14 +156,14 @@ pub(crate) fn assert_recovery(lab: &Lab, procedure: &Procedure, faults: Faults) 
 
 /// `all` has the passings of a point one after the other.
 fn kills_at_first_and_last_passings(all: &[String]) -> Vec<String> {
-    let kills: Vec<&String> = all.iter().filter(|fault| fault.ends_with(":kill")).collect();
-    let of_same_point =
-        |one: &&&String, other: &&&String| one.split(':').next() == other.split(':').next();
-    let groups = kills.chunk_by(|one, other| of_same_point(&one, &other));
-    let ends = groups.flat_map(|group| [group.first(), group.last()]);
-    let mut chosen: Vec<String> = ends.flatten().map(|fault| (*fault).clone()).collect();
+    let point = |fault: &str| fault.split(':').next().map(str::to_owned);
+    let kills: Vec<_> = all.iter().filter(|fault| fault.ends_with(":kill")).cloned().collect();
+    let passings = kills.chunk_by(|one, other| point(one) == point(other));
+    let mut chosen: Vec<_> =
+        passings.flat_map(|of_point| [&of_point[0], &of_point[of_point.len() - 1]]).collect();
+    // A point that is passed once has the same first and last passing.
     chosen.dedup();
-    chosen
+    chosen.into_iter().cloned().collect()
 }
 
 fn break_at(lab: &Lab, procedure: &Procedure, fault: &str, another: bool) {

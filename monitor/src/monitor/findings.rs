@@ -24,20 +24,22 @@ pub(crate) fn report(health: &Health, found: &Released) -> Next {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let line = format!("VF {vf} ({interface} of {container}): {word}{reason}");
     let (counter, next) = match outcome {
-        // The first look at a lost VF has counted it. Its container may still be ending.
-        Outcome::StillLost(_) => return Next::Wait,
         Outcome::Clean | Outcome::Spooled(_) | Outcome::Unrecorded(_) => {
-            (&health.released, Next::Wait)
+            (Some(&health.released), Next::Wait)
         }
-        Outcome::SetBack(_) => (&health.set_back, Next::Limit),
-        Outcome::Rearmed(_) => (&health.rearmed, Next::Limit),
-        Outcome::Blind(_) => (&health.blind, Next::Wait),
-        Outcome::Lost(_) => (&health.lost, Next::Wait),
-        Outcome::Quarantined(_) => (&health.quarantined, Next::Wait),
-        Outcome::Unreadable(_) => (&health.errors, Next::Wait),
-        Outcome::Left(_) => (&health.errors, Next::Retry),
+        Outcome::SetBack(_) => (Some(&health.set_back), Next::Limit),
+        Outcome::Rearmed(_) => (Some(&health.rearmed), Next::Limit),
+        Outcome::Blind(_) => (Some(&health.blind), Next::Wait),
+        Outcome::Lost(_) => (Some(&health.lost), Next::Wait),
+        // The same loss again. The line tells whether its container could be stopped now.
+        Outcome::StillLost(_) => (None, Next::Wait),
+        Outcome::Quarantined(_) => (Some(&health.quarantined), Next::Wait),
+        Outcome::Unreadable(_) => (Some(&health.errors), Next::Wait),
+        Outcome::Left(_) => (Some(&health.errors), Next::Retry),
     };
-    counter.add(1);
+    if let Some(counter) = counter {
+        counter.add(1);
+    }
     match outcome {
         Outcome::Clean | Outcome::SetBack(_) | Outcome::Rearmed(_) => log::notice(line),
         _ => log::warning(line),

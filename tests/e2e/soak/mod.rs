@@ -1,10 +1,9 @@
-//! What `make soak` adds to `make test`: kill sweeps, whole tables, crowds, endurance, other engines,
+//! What `make soak` adds to `make test`: kill sweeps, more tables, crowds, endurance, other engines,
 //! events; and on the other NIC and the newer kernel what `make test` runs on the X710. What takes
 //! minutes and hardly depends on the code that changes every day is in `make trial`.
 
 pub(crate) mod bad_input;
 mod bundles;
-pub(crate) mod cdi;
 pub(crate) mod crowd;
 pub(crate) mod cycles;
 pub(crate) mod delegate;
@@ -15,10 +14,8 @@ mod escapes;
 mod everyday;
 pub(crate) mod fault_points;
 pub(crate) mod first_process;
-pub(crate) mod foreign;
 pub(crate) mod host_events;
 pub(crate) mod interrupted;
-pub(crate) mod limits;
 pub(crate) mod monitor;
 mod netavark;
 mod on_backports;
@@ -33,5 +30,4 @@ pub(crate) mod registration;
 pub(crate) mod scrub;
 mod sensors;
 mod x710;
-pub(crate) mod x710_at_once;
 pub(crate) mod x710_sensors;

@@ -6,7 +6,8 @@ use crate::host::{configure, on_vlans};
 const TENANTS: &str = "[[tenant]]\nname = \"acme\"\nvlans = [100]\n\
     [[tenant]]\nname = \"bravo\"\nvlans = [\"200-201\"]\nmax = 1\n";
 
-pub(crate) fn a_refusal_of_a_device_reaches_the_user() {
+#[test]
+fn a_refusal_of_a_device_reaches_the_user() {
     let (lab, before) = with_devices(&(POOL.to_owned() + TENANTS));
     for run in RUN {
         let output = seen(&lab, run, "--device runvf.io/tenant=acme");

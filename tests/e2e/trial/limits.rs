@@ -35,7 +35,8 @@ fn limits(lab: &Lab, engine: &str, files: &str) -> String {
     .to_owned()
 }
 
-pub(crate) fn limits_change_while_a_container_runs() {
+#[test]
+fn limits_change_while_a_container_runs() {
     let lab = prepared();
     let before = state(&lab);
     for run in RUNS {
@@ -75,7 +76,7 @@ pub(crate) fn limits_change_while_a_container_runs() {
 /// Removes a sensor beside a container that has `links` links and `files` open files, and then that
 /// container. The work under the PF's lock does not depend on them, so both removals are complete
 /// when the engine returns.
-pub(crate) fn hoarders_do_not_delay_removals(links: usize, files: usize) {
+fn hoarders_do_not_delay_removals(links: usize, files: usize) {
     let lab = prepared();
     let before = state(&lab);
     lab.write("/tmp/hoard.pl", include_str!("../scripts/hoard.pl")).unwrap();
@@ -105,4 +106,9 @@ pub(crate) fn hoarders_do_not_delay_removals(links: usize, files: usize) {
     removed("hoarder", "0");
     assert_free(&lab, "after all");
     leave(lab, &before);
+}
+
+#[test]
+fn twenty_thousand_links_and_four_hundred_thousand_open_files_do_not_delay_removals() {
+    hoarders_do_not_delay_removals(20_000, 400_000);
 }

@@ -33,7 +33,8 @@ fn in_switch(lab: &Lab) -> Vec<(u64, bool)> {
 }
 
 /// No release ends at the time limit of an engine, and no VF keeps anything of its container.
-pub(crate) fn twenty_containers_on_one_pf_start_and_end_at_once() {
+#[test]
+fn twenty_containers_on_one_pf_start_and_end_at_once() {
     let lab = installed_on(X710);
     configure(&lab, "[[pool]]\nname = \"sensors\"\npfs = [\"pf0\"]\n");
     lab.write("/tmp/at_once", include_str!("../scripts/at_once.sh")).unwrap();
